@@ -1,0 +1,58 @@
+"""What an operator can decide, as typed values with their defaults.
+
+The command line fills them now; the Corefile of CoreDNS will fill the same ones. Durations are seconds.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+PodMode = Literal["disabled", "insecure", "verified"]
+
+
+class KubernetesOptions(Struct, frozen=True, kw_only=True):
+    """The ``kubernetes`` plugin's options, with the meaning and defaults they have in CoreDNS."""
+
+    zones: tuple[str, ...] = ("cluster.local.", "in-addr.arpa.", "ip6.arpa.")
+    """Forward and reverse zones; a CIDR such as 10.96.0.0/12 stands for its reverse zones.
+    The first forward zone is the primary one: reverse names point into it."""
+    ttl: int = 5
+    """Of all records but dns-version; 0 to 3600."""
+    pods: PodMode = "disabled"
+    endpoint_pod_names: bool = False
+    """Name endpoints without a hostname after their Pod instead of their address."""
+    namespaces: tuple[str, ...] = ()
+    """Only these are exposed; empty means all."""
+    namespace_labels: str = ""
+    """Only Namespaces that this label selector picks are exposed."""
+    labels: str = ""
+    """Only Services, EndpointSlices and Pods that this label selector picks are seen."""
+    endpoints: bool = True
+    """False (``noendpoints``): do not follow EndpointSlices; headless Services and endpoints have no names then."""
+    ignore_empty_service: bool = False
+    """A cluster IP Service without a ready endpoint does not exist."""
+    fallthrough: tuple[str, ...] | None = None
+    """Zones in which a name that does not exist goes on to the next plugin; ``(".",)`` means all, None none."""
+    startup_timeout: float = 5.0
+    """How long start-up waits for the first complete lists before it serves what there is."""
+
+
+class ServeSettings(Struct, frozen=True, kw_only=True):
+    """Everything `kdns serve` is told."""
+
+    source: str = ""
+    """``cluster``, ``kubeconfig[:PATH[@CONTEXT]]``, a path, or ``-``."""
+    listen: tuple[str, ...] = ("", )
+    """Addresses to bind; the empty text is every address of both families."""
+    port: int = 53
+    kubernetes: KubernetesOptions = KubernetesOptions()
+    health: str = ":8080"
+    """ADDRESS:PORT of /health; empty switches it off. So for the next two."""
+    ready: str = ":8181"
+    metrics: str = ":9153"
+    lameduck: float = 0.0
+    """After SIGTERM, how long queries are still answered while readiness says no."""
+    watch_timeout: float = 90.0
+    """A watch that is silent this long is broken: bookmarks come about once a minute."""
+    log_format: Literal["text", "json"] = "text"
+    log_queries: bool = False

@@ -1,0 +1,81 @@
+"""Everything kdns raises on purpose: one class for each way to react.
+
+::
+
+    KdnsError
+    ├─ ConfigError(problem, at, hint)        tell the operator with file:line:column, exit 1; on reload keep the old
+    ├─ FormError(problem, id)                answer FORMERR if the id is known, else drop
+    └─ ApiError(code, reason, message)       back off and retry
+        ├─ Expired                           relist at once (410)
+        ├─ Throttled(after)                  wait what the server asks (429)
+        └─ Denied                            not ready, say which verb on which kind (401, 403)
+
+Everything else is a bug: logged with its query or change, counted, never hidden by a bare ``except``,
+and never the end of the process.
+"""
+
+from typing import NamedTuple
+
+
+class KdnsError(Exception):
+    """The root of what kdns raises on purpose."""
+
+
+class Span(NamedTuple):
+    """A place in a configuration text; line and column count from 1."""
+
+    source: str
+    line: int
+    column: int
+    text: str = ""
+    """The whole line, for the excerpt; empty when it must not be shown."""
+
+
+class ConfigError(KdnsError):
+    """Something the operator must fix; ``str()`` is ready to print."""
+
+    def __init__(self, problem: str, at: Span | None = None, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.at, self.hint = problem, at, hint
+
+    def __str__(self) -> str:
+        if self.at is None:
+            return f"{self.problem}\n  {self.hint}" if self.hint else self.problem
+        head = f"{self.at.source}:{self.at.line}:{self.at.column}: {self.problem}"
+        if not self.at.text:
+            return f"{head}\n  {self.hint}" if self.hint else head
+        gutter = f"{self.at.line:>4} | "
+        caret = " " * (len(gutter) + self.at.column - 1) + "^"
+        return "\n".join((head, gutter + self.at.text, f"{caret} {self.hint}".rstrip()))
+
+
+class FormError(KdnsError):
+    """A DNS message that cannot be read; ``id`` is known once the first two octets are."""
+
+    def __init__(self, problem: str, id: int | None = None) -> None:  # noqa: A002 - RFC 1035's word
+        super().__init__(problem)
+        self.problem, self.id = problem, id
+
+
+class ApiError(KdnsError):
+    """The API server said no, or something that is no answer; ``code`` is the HTTP status, 0 if there was none."""
+
+    def __init__(self, code: int, reason: str = "", message: str = "") -> None:
+        super().__init__(f"{code} {reason}: {message}" if message else f"{code} {reason}")
+        self.code, self.reason, self.message = code, reason, message
+
+
+class Expired(ApiError):
+    """The server no longer knows our resource version, or has gone back before it: list again at once."""
+
+
+class Throttled(ApiError):
+    """Too many requests; ``after`` is how many seconds the server asks to wait."""
+
+    def __init__(self, code: int, reason: str = "", message: str = "", after: float = 1.0) -> None:
+        super().__init__(code, reason, message)
+        self.after = after
+
+
+class Denied(ApiError):
+    """401 or 403: who we are, or what we may do, is the problem."""

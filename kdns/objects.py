@@ -1,0 +1,148 @@
+"""The Kubernetes objects kdns keeps, as small frozen structs: only the fields in use.
+
+What the API server writes is decoded by `kdns.watch.schema` and packed into these at once, so that ten thousand
+EndpointSlices with a hundred thousand endpoints stay in a few megabytes: a slice holds its addresses as octets
+side by side, and a column of names only where there are names.
+
+No I/O here, and nothing that knows DNS or packets.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod"]
+
+
+class ObjectKey(NamedTuple):
+    """Names one object of the cluster; ``str()`` is what people read: ``Service shop/web``."""
+
+    kind: Kind
+    namespace: str
+    """Empty for kinds without a namespace."""
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+class ServicePort(Struct, frozen=True):
+    """One port of a Service."""
+
+    name: str
+    """Empty for the unnamed port."""
+    protocol: str
+    """As the API writes it: TCP, UDP or SCTP."""
+    port: int
+
+
+class Service(Struct, frozen=True):
+    """A Service as DNS sees it."""
+
+    key: ObjectKey
+    cluster_ips: tuple[bytes, ...] = ()
+    """Packed addresses, 4 or 16 octets, in the order of the object; empty when headless or ExternalName."""
+    headless: bool = False
+    """clusterIP is None."""
+    external_name: str | None = None
+    """The target text of type ExternalName, None for every other type."""
+    ports: tuple[ServicePort, ...] = ()
+
+
+class EndpointPort(Struct, frozen=True):
+    """One port of an EndpointSlice; its number is where the endpoints listen."""
+
+    name: str
+    protocol: str
+    port: int
+
+
+class EndpointSlice(Struct, frozen=True):
+    """The ready endpoints of one EndpointSlice, packed: row i is the i-th address.
+
+    Columns beside ``addresses`` are empty when no row has anything to say, else as long as there are rows.
+    """
+
+    key: ObjectKey
+    service: str
+    """The value of the label kubernetes.io/service-name; empty when the slice belongs to no Service."""
+    width: int
+    """Octets of each address: 4 or 16."""
+    addresses: bytes = b""
+    ports: tuple[EndpointPort, ...] = ()
+    """Empty when the slice lists no ports: its addresses still have names, but no SRV."""
+    hostnames: tuple[str, ...] = ()
+    """spec.hostname of the Pod behind the row, empty text for none."""
+    pods: tuple[str, ...] = ()
+    """targetRef.name when it is a Pod; kept only when a setting names endpoints after Pods."""
+    texts: tuple[str, ...] = ()
+    """The address as the object spells it; kept only when a spelling is not the canonical one."""
+
+    @property
+    def rows(self) -> int:
+        """How many addresses there are."""
+        return len(self.addresses) // self.width
+
+    def address(self, row: int) -> bytes:
+        """The packed address of one row."""
+        return self.addresses[row * self.width : (row + 1) * self.width]
+
+
+class Namespace(Struct, frozen=True):
+    """A Namespace that exists, and passes the label selector if one is set."""
+
+    key: ObjectKey
+
+
+class Pod(Struct, frozen=True):
+    """A Pod, kept only for ``pods verified``."""
+
+    key: ObjectKey
+    address: str
+    """status.podIP as the object spells it; empty before there is one."""
+
+
+Object = Service | EndpointSlice | Namespace | Pod
+
+
+class ServiceView(Struct, frozen=True):
+    """One Service joined with its EndpointSlices.
+
+    ``service`` is None when only slices are left: reverse names of their endpoints live on without it.
+    """
+
+    service: Service | None
+    slices: tuple[EndpointSlice, ...] = ()
+    """In the order of their names."""
+
+
+class ServiceChange(NamedTuple):
+    """What one event made of a Service. The key is the Service's, whether it exists or not."""
+
+    key: ObjectKey
+    before: ServiceView | None
+    after: ServiceView | None
+    triggered: float | None = None
+    """Unix seconds at which the cluster started this change (annotation endpoints.kubernetes.io/
+    last-change-trigger-time); None if unknown, and for all that was there when the watch began."""
+
+
+class NamespaceChange(NamedTuple):
+    """A Namespace came or went."""
+
+    key: ObjectKey
+    before: Namespace | None
+    after: Namespace | None
+
+
+class PodChange(NamedTuple):
+    """A Pod came, went, or got another address."""
+
+    key: ObjectKey
+    before: Pod | None
+    after: Pod | None
+
+
+Change = ServiceChange | NamespaceChange | PodChange
+Changes = Sequence[Change]

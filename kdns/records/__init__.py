@@ -1,0 +1,16 @@
+"""Objects become RRsets, RRsets become answers that are ready to send.
+
+::
+
+    Change ──> zone.apply ──> services, addresses ──> lookup(name, rtype) ──> Result (RRsets, rcode)
+                  │                                                              │
+                  └── which service, which addresses changed ──> answers ────────┴──> Answer (octets)
+
+- `schema`   the options that shape names: zones, ttl, Pod mode
+- `rrset`    RRset and Result, with the object each came from
+- `service`, `pod`, `reverse`, `apex`   one family of names each: what it puts under a name
+- `zone`     the cluster as a tree of names: `apply` a Change, `lookup` a name, walk all `records`
+- `answers`  Results compiled into octets when first asked for, dropped when a Change touches them
+
+Pure: no socket, no clock (times are arguments), no randomness, and nothing about transports.
+"""

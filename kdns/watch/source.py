@@ -1,0 +1,87 @@
+"""What every source of objects says, whatever it is: a stream of events per kind.
+
+A source is an API server (`reflector`) or files (`files`). Both put a full list between `Listing` and `Listed`, object
+by object, so that nobody ever holds two copies of it, and single events afterwards.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+from kdns.objects import Kind, Object, ObjectKey
+
+
+class Want(NamedTuple):
+    """One kind to follow, and which of its objects and fields."""
+
+    kind: Kind
+    label_selector: str = ""
+    field_selector: str = ""
+    optional: bool = False
+    """Being forbidden to list it is a warning and a lesser feature, not a reason to be unready."""
+    pod_names: bool = False
+    """EndpointSlices only: keep the Pod name of each endpoint."""
+
+
+class Listing(NamedTuple):
+    """A full list of one kind begins; `Put` events for it follow."""
+
+    kind: Kind
+
+
+class Listed(NamedTuple):
+    """The full list is complete: what was not put since `Listing` is gone."""
+
+    kind: Kind
+    version: str = ""
+
+
+class Put(NamedTuple):
+    """An object is there, new or changed."""
+
+    object: Object
+    triggered: float | None = None
+    """See `kdns.objects.ServiceChange.triggered`."""
+
+
+class Gone(NamedTuple):
+    """An object is deleted."""
+
+    key: ObjectKey
+
+
+class Lost(NamedTuple):
+    """The source cannot be followed just now; what is known stays in force.
+
+    ``reason`` is one line that says what is wrong and on what: ``403: may not list namespaces``.
+    """
+
+    kind: Kind
+    reason: str
+
+
+class Resumed(NamedTuple):
+    """After `Lost`: the stream goes on where it was, without a new list."""
+
+    kind: Kind
+
+
+class Waived(NamedTuple):
+    """An optional kind will not be followed (said once): live without it."""
+
+    kind: Kind
+    reason: str
+
+
+Event = Listing | Listed | Put | Gone | Lost | Resumed | Waived
+
+
+class Source(Protocol):
+    """Where objects come from."""
+
+    def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
+        """Endless streams, to be read side by side; together they cover every kind wanted."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and file watches."""
+        ...

@@ -1,0 +1,107 @@
+"""Domain names in folded wire form (RFC 1035 section 3.1, RFC 4343)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+ROOT: Final = b"\0"
+MAX_NAME: Final = 255
+MAX_LABEL: Final = 63
+
+
+def parse_name(text: str) -> bytes:
+    """Folded wire form of a name in text; a missing last dot makes no difference.
+
+    ``\\.`` and ``\\DDD`` are understood (RFC 1035 section 5.1). Raises ValueError for an empty label, a label over
+    63 octets, a name over 255 octets, or what is not ASCII.
+    """
+    if text in {"", "."}:
+        return ROOT
+    wire = bytearray()
+    label = bytearray()
+    octets = text.encode("ascii").lower()
+    at = 0
+    while at < len(octets):
+        octet = octets[at]
+        if octet == 0x5C:  # backslash
+            digits = octets[at + 1 : at + 4]
+            if len(digits) == 3 and digits.isdigit():
+                if int(digits) > 255:
+                    raise ValueError(f"no octet: \\{digits.decode()} in {text!r}")
+                label += bytes((int(digits),)).lower()
+                at += 4
+            elif at + 1 < len(octets):
+                label.append(octets[at + 1])
+                at += 2
+            else:
+                raise ValueError(f"backslash at the end of {text!r}")
+        elif octet == 0x2E:  # dot
+            _close(wire, label, text)
+            at += 1
+        else:
+            label.append(octet)
+            at += 1
+    if octets[-1:] != b"." or octets[-2:] == b"\\.":
+        _close(wire, label, text)
+    wire.append(0)
+    if len(wire) > MAX_NAME:
+        raise ValueError(f"name of {len(wire)} octets, at most {MAX_NAME}: {text[:80]!r}")
+    return bytes(wire)
+
+
+def _close(wire: bytearray, label: bytearray, text: str) -> None:
+    if not label:
+        raise ValueError(f"empty label in {text!r}")
+    if len(label) > MAX_LABEL:
+        raise ValueError(f"label of {len(label)} octets, at most {MAX_LABEL}: {text[:80]!r}")
+    wire.append(len(label))
+    wire += label
+    label.clear()
+
+
+def name_text(name: bytes) -> str:
+    """A name in presentation form with its last dot; octets that need it are escaped (RFC 1035 section 5.1)."""
+    if name == ROOT:
+        return "."
+    return "".join(
+        "".join(
+            "\\" + chr(octet) if octet in b'.\\"();@$' else chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}"
+            for octet in label
+        )
+        + "."
+        for label in labels(name)
+    )
+
+
+def labels(name: bytes) -> Iterator[bytes]:
+    """The labels of a name from left to right, without the root."""
+    at = 0
+    while length := name[at]:
+        yield name[at + 1 : at + 1 + length]
+        at += 1 + length
+
+
+def label(text: str) -> bytes:
+    """One label with its length octet, folded. Raises ValueError when it is empty, over 63 octets, or not ASCII."""
+    octets = text.encode("ascii").lower()
+    if not 0 < len(octets) <= MAX_LABEL:
+        raise ValueError(f"label of {len(octets)} octets, 1 to {MAX_LABEL}: {text[:80]!r}")
+    return bytes((len(octets),)) + octets
+
+
+def child(owner: bytes, *left: str) -> bytes:
+    """The name made of labels in text, then an owner. Raises ValueError as `label` does, and for over 255 octets."""
+    name = b"".join(map(label, left)) + owner
+    if len(name) > MAX_NAME:
+        raise ValueError(f"name of {len(name)} octets, at most {MAX_NAME}")
+    return name
+
+
+def under(name: bytes, ancestor: bytes) -> bool:
+    """True if a name is an ancestor's own or below it, by whole labels."""
+    at = len(name) - len(ancestor)
+    if at < 0 or name[at:] != ancestor:
+        return False
+    here = 0
+    while here < at:
+        here += 1 + name[here]
+    return here == at
