@@ -1,0 +1,390 @@
+"""What the API server writes, and how it is packed into `kdns.objects`. Pure.
+
+The wire structs name only the fields in use: the decoder skips all others (managedFields are most of an object)
+without making Python objects of them. JSON lines come in through `watch_decoder`, YAML dictionaries through
+``msgspec.convert``. Every field may be null or missing on the wire; the ``keep_*`` functions decide what that means,
+and raise ValueError, in one line that does not repeat the object's name, for an object nobody can serve.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, field
+from msgspec.json import Decoder
+
+from kdns.objects import EndpointPort, EndpointSlice, Kind, Namespace, Object, ObjectKey, Pod, Service, ServicePort
+
+T = TypeVar("T")
+Warn = Callable[[str], None]
+"""Told in one line what was left out of an object, without the object's name."""
+
+SharedPorts = dict[tuple[EndpointPort, ...], tuple[EndpointPort, ...]]
+"""Equal port lists of many slices become one tuple; the same dictionary is handed to each `keep_slice`."""
+SHARED_PORTS_LIMIT = 4096
+
+
+class Wire(Struct, rename="camel", gc=False):
+    """Only the fields kdns reads; all others are skipped while decoding. Lives from the line to the packed object."""
+
+
+class Labels(Wire):
+    """The labels in use."""
+
+    service_name: str | None = field(name="kubernetes.io/service-name", default=None)
+
+
+class Annotations(Wire):
+    """The annotations in use."""
+
+    trigger_time: str | None = field(name="endpoints.kubernetes.io/last-change-trigger-time", default=None)
+    initial_events_end: str | None = field(name="k8s.io/initial-events-end", default=None)
+    """``"true"`` on the bookmark that ends a streaming list (KEP-3157)."""
+
+
+class Metadata(Wire):
+    """ObjectMeta of an object, or ListMeta of a list."""
+
+    name: str | None = None
+    namespace: str | None = None
+    resource_version: str | None = None
+    labels: Labels | None = None
+    annotations: Annotations | None = None
+    continue_token: str | None = field(name="continue", default=None)
+    """Lists only: asks for the next page."""
+
+
+class ApiServicePort(Wire):
+    """An entry of Service.spec.ports."""
+
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+
+
+class ApiServiceSpec(Wire):
+    """Service.spec."""
+
+    type: str | None = None
+    cluster_ip: str | None = field(name="clusterIP", default=None)
+    cluster_ips: list[str | None] | None = field(name="clusterIPs", default=None)
+    external_name: str | None = None
+    ports: list[ApiServicePort | None] | None = None
+
+
+class ApiService(Wire):
+    """A core/v1 Service."""
+
+    metadata: Metadata | None = None
+    spec: ApiServiceSpec | None = None
+
+
+class ApiConditions(Wire):
+    """EndpointConditions: null means unknown, which counts as ready."""
+
+    ready: bool | None = None
+
+
+class ApiTargetRef(Wire):
+    """What stands behind an endpoint."""
+
+    kind: str | None = None
+    name: str | None = None
+
+
+class ApiEndpoint(Wire):
+    """An entry of EndpointSlice.endpoints."""
+
+    addresses: list[str | None] | None = None
+    conditions: ApiConditions | None = None
+    hostname: str | None = None
+    target_ref: ApiTargetRef | None = None
+
+
+class ApiEndpointPort(Wire):
+    """An entry of EndpointSlice.ports."""
+
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+
+
+class ApiEndpointSlice(Wire):
+    """A discovery.k8s.io/v1 EndpointSlice."""
+
+    metadata: Metadata | None = None
+    address_type: str | None = None
+    endpoints: list[ApiEndpoint | None] | None = None
+    ports: list[ApiEndpointPort | None] | None = None
+
+
+class ApiNamespace(Wire):
+    """A core/v1 Namespace."""
+
+    metadata: Metadata | None = None
+
+
+class ApiPodStatus(Wire):
+    """Pod.status."""
+
+    pod_ip: str | None = field(name="podIP", default=None)
+
+
+class ApiPod(Wire):
+    """A core/v1 Pod."""
+
+    metadata: Metadata | None = None
+    status: ApiPodStatus | None = None
+
+
+ApiObject = ApiService | ApiEndpointSlice | ApiNamespace | ApiPod
+
+WIRE_TYPES: dict[Kind, type[Any]] = {
+    "Service": ApiService,
+    "EndpointSlice": ApiEndpointSlice,
+    "Namespace": ApiNamespace,
+    "Pod": ApiPod,
+}
+
+
+class Cause(Wire):
+    """One entry of Status.details.causes."""
+
+    reason: str | None = None
+
+
+class StatusDetails(Wire):
+    """Status.details."""
+
+    retry_after_seconds: int | None = None
+    causes: list[Cause | None] | None = None
+
+
+class Status(Wire):
+    """What the server says instead of an answer."""
+
+    code: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    details: StatusDetails | None = None
+
+    @property
+    def too_large_version(self) -> bool:
+        """Our resource version is from the server's future: it was restored, or is another server.
+
+        Told by the cause ResourceVersionTooLarge; servers before 1.20 say it in the message only.
+        """
+        causes = (self.details.causes if self.details else None) or ()
+        return any(cause is not None and cause.reason == "ResourceVersionTooLarge" for cause in causes) or (
+            "Too large resource version" in (self.message or "")
+        )
+
+
+class Versioned(Wire):
+    """The metadata of any object, and nothing else."""
+
+    metadata: Metadata | None = None
+
+
+class Added(Struct, Generic[T], tag="ADDED", gc=False):
+    """A watch event: the object is new to this watch."""
+
+    object: T
+
+
+class Modified(Struct, Generic[T], tag="MODIFIED", gc=False):
+    """A watch event: the object changed."""
+
+    object: T
+
+
+class Deleted(Struct, Generic[T], tag="DELETED", gc=False):
+    """A watch event: the object is gone, or no longer passes the selectors."""
+
+    object: T
+
+
+class Bookmark(Struct, tag="BOOKMARK", gc=False):
+    """A watch event: only a newer resource version to resume from."""
+
+    object: Versioned
+
+
+class Failed(Struct, tag="ERROR", gc=False):
+    """A watch event: the watch is over, and why."""
+
+    object: Status
+
+
+WatchEvent = Added[Any] | Modified[Any] | Deleted[Any] | Bookmark | Failed
+
+
+def watch_decoder(kind: Kind) -> Decoder[WatchEvent]:
+    """One line of a watch to an event; made once per kind and used for each line."""
+    wire: Any = WIRE_TYPES[kind]
+    return Decoder(Added[wire] | Modified[wire] | Deleted[wire] | Bookmark | Failed)
+
+
+def named_decoder() -> Decoder[WatchEvent]:
+    """As `watch_decoder`, but reads no more than metadata: it names the object that `watch_decoder` cannot read."""
+    return Decoder(Added[Versioned] | Modified[Versioned] | Deleted[Versioned] | Bookmark | Failed)
+
+
+def key_of(kind: Kind, metadata: Metadata | None) -> ObjectKey:
+    """The key of an object; ValueError if it has no name, or no namespace where its kind needs one."""
+    if metadata is None or not metadata.name:
+        raise ValueError("it has no name")
+    if kind == "Namespace":
+        return ObjectKey(kind, "", sys.intern(metadata.name))
+    if not metadata.namespace:
+        raise ValueError("it has no namespace")
+    return ObjectKey(kind, sys.intern(metadata.namespace), metadata.name)
+
+
+def keep_service(wire: ApiService) -> Service:
+    """Pack a Service; ValueError for one without spec, with a port that is none, or an address that is none."""
+    key = key_of("Service", wire.metadata)
+    spec = wire.spec
+    if spec is None:
+        raise ValueError("it has no spec")
+    ports = tuple(_service_port(port) for port in spec.ports or () if port is not None)
+    if spec.type == "ExternalName":
+        return Service(key, external_name=spec.external_name or "", ports=ports)
+    texts = [text for text in spec.cluster_ips or (spec.cluster_ip,) if text]
+    if "None" in texts:
+        return Service(key, headless=True, ports=ports)
+    return Service(key, cluster_ips=tuple(_packed_any(text) for text in texts), ports=ports)
+
+
+def keep_slice(
+    wire: ApiEndpointSlice, *, pod_names: bool, warn: Warn | None = None, shared: SharedPorts | None = None
+) -> EndpointSlice | None:
+    """Pack the ready endpoints of a slice; None for a slice of names (FQDN), which DNS does not use.
+
+    An endpoint is ready if its condition says so or says nothing (EndpointConditions.ready: null is "unknown, to be
+    taken as ready"). Each of its addresses is a row. An address that is none is left out and told to `warn`, once a
+    slice. ValueError: no name, or an address type nobody knows.
+    """
+    key = key_of("EndpointSlice", wire.metadata)
+    if wire.address_type == "FQDN":
+        return None
+    family = {"IPv4": AF_INET, "IPv6": AF_INET6}.get(wire.address_type or "")
+    if family is None:
+        raise ValueError(f"its addressType is {_quoted(wire.address_type)}, not IPv4, IPv6 or FQDN")
+    addresses, hostnames, pods, texts = bytearray(), [], [], []
+    bad: list[str | None] = []
+    odd = False
+    for endpoint in wire.endpoints or ():
+        if endpoint is None or (endpoint.conditions is not None and endpoint.conditions.ready is False):
+            continue
+        for text in endpoint.addresses or ():
+            try:
+                packed = inet_pton(family, text or "")
+            except (OSError, ValueError):  # ValueError: octet 0 within the text
+                bad.append(text)
+                continue
+            odd = odd or (family is AF_INET6 and not _canonical(packed, text or ""))
+            addresses += packed
+            texts.append(text or "")
+            hostnames.append(endpoint.hostname or "")
+            pods.append(_pod_name(endpoint.target_ref) if pod_names else "")
+    if bad and warn is not None:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        warn(f"address {_quoted(bad[0])}{more} left out: not {wire.address_type}")
+    labels = wire.metadata.labels if wire.metadata else None
+    return EndpointSlice(
+        key,
+        sys.intern(labels.service_name or "") if labels else "",
+        4 if family is AF_INET else 16,
+        bytes(addresses),
+        _endpoint_ports(wire.ports or (), warn, shared),
+        tuple(hostnames) if any(hostnames) else (),
+        tuple(pods) if any(pods) else (),
+        tuple(texts) if odd else (),
+    )
+
+
+def keep_namespace(wire: ApiNamespace) -> Namespace:
+    """Pack a Namespace; ValueError for one without a name."""
+    return Namespace(key_of("Namespace", wire.metadata))
+
+
+def keep_pod(wire: ApiPod) -> Pod:
+    """Pack a Pod; ValueError for one without a name."""
+    return Pod(key_of("Pod", wire.metadata), (wire.status.pod_ip if wire.status else None) or "")
+
+
+def keeper(kind: Kind, *, pod_names: bool = False) -> Callable[[Any, Warn], Object | None]:
+    """The function that packs objects of one kind, with what they share; None from it: nothing of it is used."""
+    shared: SharedPorts = {}
+    match kind:
+        case "Service":
+            return lambda wire, warn: keep_service(wire)
+        case "EndpointSlice":
+            return lambda wire, warn: keep_slice(wire, pod_names=pod_names, warn=warn, shared=shared)
+        case "Namespace":
+            return lambda wire, warn: keep_namespace(wire)
+        case "Pod":
+            return lambda wire, warn: keep_pod(wire)
+
+
+def trigger_time(metadata: Metadata | None) -> float | None:
+    """When the cluster began the change that this EndpointSlice shows, in Unix seconds; None if it does not say."""
+    text = metadata.annotations.trigger_time if metadata and metadata.annotations else None
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.tzinfo is not None else None
+
+
+def _service_port(port: ApiServicePort) -> ServicePort:
+    if port.port is None or not 0 < port.port < 65536:
+        raise ValueError(f"its port {_quoted(port.port)} is not 1 to 65535")
+    return ServicePort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port)
+
+
+def _endpoint_ports(
+    ports: Sequence[ApiEndpointPort | None], warn: Warn | None, shared: SharedPorts | None
+) -> tuple[EndpointPort, ...]:
+    """A port without a number means "any port": there is no SRV to make of it. Servers do not check the range."""
+    kept = []
+    for port in ports:
+        if port is None or port.port is None:
+            continue
+        if 0 < port.port < 65536:
+            kept.append(EndpointPort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port))
+        elif warn is not None:
+            warn(f"port {_quoted(port.port)} left out: not 1 to 65535")
+    found = tuple(kept)
+    if shared is None:
+        return found
+    if len(shared) >= SHARED_PORTS_LIMIT:
+        shared.clear()  # only sharing is lost
+    return shared.setdefault(found, found)
+
+
+def _packed_any(text: str) -> bytes:
+    try:
+        return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except (OSError, ValueError):
+        raise ValueError(f"its cluster IP {_quoted(text)} is not an address") from None
+
+
+def _canonical(packed: bytes, text: str) -> bool:
+    """RFC 5952 text. Below ::/80 libraries disagree (dotted quads or not), so the object's own spelling is kept."""
+    return any(packed[:10]) and inet_ntop(AF_INET6, packed) == text
+
+
+def _pod_name(target: ApiTargetRef | None) -> str:
+    return (target.name or "") if target is not None and target.kind == "Pod" else ""
+
+
+def _quoted(value: object) -> str:
+    """Whatever the object holds, short and on one line."""
+    text = ascii(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 64 else text[:60] + "..."
