@@ -1,0 +1,1 @@
+"""Objects in, zone lines out."""

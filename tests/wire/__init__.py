@@ -1,0 +1,1 @@
+"""Octets in, values out, and back."""
