@@ -1,15 +1,40 @@
 """What is counted, declared once, with the names and labels of CoreDNS.
 
 A precompiled answer cannot afford a ``labels()`` call: lanes count in plain dictionaries whose keys were made when
-the answer was compiled, and a collector turns them into metric families when somebody scrapes.
+the answer was compiled, and `Metrics` turns them into metric families when somebody scrapes.
+
+Names, labels and buckets are those of CoreDNS, so that its dashboards and alerts go on working; what only kdns can
+say starts with ``kdns_``.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
-from typing import Final, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+
+from prometheus_client import CollectorRegistry, Metric, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 DURATION_BUCKETS: Final = tuple(0.00025 * 2**k for k in range(16))
 """Seconds: 0.25 ms doubling up to 8.192 s."""
+SIZE_BUCKETS: Final = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000, 32000, 48000, 64000)
+"""Octets of a message (8291 is CoreDNS's number)."""
+HEALTH_BUCKETS: Final = tuple(0.00025 * 10**k for k in range(5))
+"""Seconds: 0.25 ms to 2.5 s."""
+PROGRAMMING_BUCKETS: Final = tuple(0.001 * 2**k for k in range(20))
+"""Seconds: 1 ms doubling up to 524 s."""
+TYPE_LABELS: Final = {
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 43: "DS",
+    46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY",
+}  # fmt: skip
+"""Types that are counted by name; all others are ``other``, so that clients cannot make series at will."""
+RCODE_LABELS: Final = (
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
+    "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15", "BADVERS",
+)  # fmt: skip
+"""Indexed by the (extended) rcode."""
+
+ServiceKind = Literal["cluster_ip", "headless_with_selector"]
 
 
 class Counted(NamedTuple):
@@ -44,3 +69,217 @@ class LaneCounts:
         """Note that so many replies took this long each."""
         self.durations[bisect_left(DURATION_BUCKETS, seconds)] += count
         self.duration_sum += count * seconds
+
+
+class Durations:
+    """A histogram of seconds, filled by `observe`."""
+
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self.buckets = buckets
+        self.counts = [0] * (len(buckets) + 1)
+        """How many took at most as long as each bucket and longer than the one before; the last is for the rest."""
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Note one duration."""
+        self.counts[bisect_left(self.buckets, seconds)] += 1
+        self.sum += seconds
+
+
+class WatchCounts:
+    """What following one kind of objects has met."""
+
+    def __init__(self) -> None:
+        self.last_event = 0.0
+        """Unix seconds; 0 before the first event."""
+        self.relists = 0
+        """Full lists after the first one."""
+        self.losses = 0
+        """How often the source could not be followed."""
+        self.objects = 0
+        """How many are kept."""
+
+
+class Enabled(NamedTuple):
+    """A plugin that is on in a server block."""
+
+    server: str
+    zone: str
+    name: str
+
+
+class Metrics:
+    """All counters of one process; prometheus_client calls `collect` at each scrape.
+
+    The parts write plain attributes from the event loop, where scrapes run as well: no locks.
+    """
+
+    def __init__(self, version: str = "", runtime: str = "") -> None:
+        self.version, self.runtime = version, runtime
+        self.lanes: list[LaneCounts] = []
+        self.enabled: tuple[Enabled, ...] = ()
+        self.panics = 0
+        """Bugs met outside of lanes."""
+        self.health = Durations(HEALTH_BUCKETS)
+        self.health_failures = 0
+        self.programming: dict[ServiceKind, Durations] = {
+            "cluster_ip": Durations(PROGRAMMING_BUCKETS),
+            "headless_with_selector": Durations(PROGRAMMING_BUCKETS),
+        }
+        """From a change in the cluster (as the slice controller stamps it) until the zone has it."""
+        self.watches: defaultdict[str, WatchCounts] = defaultdict(WatchCounts)
+        """By kind."""
+
+    def registry(self) -> CollectorRegistry:
+        """A registry with these metrics and those of the process and the platform."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        return registry
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric family with what it counts now."""
+        panics = self.panics + sum(lane.panics for lane in self.lanes)
+        yield _counter("coredns_panics", "Bugs met and survived; each is logged with its cause.", (), {(): panics})
+        build = GaugeMetricFamily(
+            "coredns_build_info",
+            "Always 1: which version of kdns this is, and the Python that runs it.",
+            labels=("version", "revision", "goversion"),
+        )
+        build.add_metric((self.version, "", self.runtime), 1)
+        yield build
+        enabled = GaugeMetricFamily(
+            "coredns_plugin_enabled",
+            "Always 1: the plugins that are on.",
+            labels=("server", "zone", "view", "name"),
+        )
+        for plugin in self.enabled:
+            enabled.add_metric((plugin.server, plugin.zone, "", plugin.name), 1)
+        yield enabled
+        yield from collect_lanes(self.lanes)
+        yield from self._collect_health()
+        yield from self._collect_watches()
+
+    def _collect_health(self) -> Iterator[Metric]:
+        health = HistogramMetricFamily(
+            "coredns_health_request_duration_seconds", "Seconds each self-probe of /health took.", labels=()
+        )
+        health.add_metric((), _cumulated(self.health.buckets, self.health.counts), self.health.sum)
+        yield health
+        yield _counter("coredns_health_request_failures", "How many self-probes of /health failed.", (),
+                       {(): self.health_failures})  # fmt: skip
+
+    def _collect_watches(self) -> Iterator[Metric]:
+        programming = HistogramMetricFamily(
+            "coredns_kubernetes_dns_programming_duration_seconds",
+            "Seconds from a change of a Service's endpoints until its names show it.",
+            labels=("service_kind",),
+        )
+        for kind, durations in self.programming.items():
+            programming.add_metric((kind,), _cumulated(durations.buckets, durations.counts), durations.sum)
+        yield programming
+        yield _gauge("kdns_watch_last_event_timestamp_seconds", "Unix time of the last event of each kind.", ("kind",),
+                     {(kind,): watch.last_event for kind, watch in self.watches.items()})  # fmt: skip
+        yield _counter("kdns_watch_relists", "Full lists after the first one.", ("kind",),
+                       {(kind,): watch.relists for kind, watch in self.watches.items()})  # fmt: skip
+        yield _counter("kdns_watch_losses", "How often a kind could not be followed.", ("kind",),
+                       {(kind,): watch.losses for kind, watch in self.watches.items()})  # fmt: skip
+        yield _gauge("kdns_objects", "Objects kept of each kind.", ("kind",),
+                     {(kind,): watch.objects for kind, watch in self.watches.items()})  # fmt: skip
+
+
+def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
+    """The DNS metrics of CoreDNS from the plain counters of all lanes.
+
+    Replies are timed by the batch, which may hold several zones, so durations are told of the server as a whole:
+    their zone is ``.``.
+    """
+    requests: Counter[tuple[str, ...]] = Counter()
+    responses: Counter[tuple[str, ...]] = Counter()
+    with_do: Counter[tuple[str, ...]] = Counter()
+    request_sizes: defaultdict[tuple[str, ...], _Sizes] = defaultdict(_Sizes)
+    response_sizes: defaultdict[tuple[str, ...], _Sizes] = defaultdict(_Sizes)
+    durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
+    for lane in lanes:
+        server, proto, family = lane.server, lane.proto, str(lane.family)
+        sofar, seconds = durations.get((server, ".", ""), ([0] * len(lane.durations), 0.0))
+        durations[server, ".", ""] = (
+            [a + b for a, b in zip(sofar, lane.durations, strict=True)],
+            seconds + lane.duration_sum,
+        )
+        for counted, lengths in lane.tallies.items():
+            zone, count = counted.zone, sum(lengths.values())
+            requests[server, zone, "", proto, family, TYPE_LABELS.get(counted.rtype, "other")] += count
+            responses[server, zone, "", _rcode_label(counted.rcode), counted.plugin] += count
+            with_do[server, zone, ""] += count if counted.do else 0
+            of_requests = request_sizes[server, zone, "", proto]
+            of_responses = response_sizes[server, zone, "", proto]
+            for length, times in lengths.items():
+                of_requests.add(length, times)
+                of_responses.add(length + counted.grow, times)
+
+    block = ("server", "zone", "view")
+    yield _counter("coredns_dns_requests", "Questions asked.",
+                   (*block, "proto", "family", "type"), requests)  # fmt: skip
+    seconds_family = HistogramMetricFamily(
+        "coredns_dns_request_duration_seconds",
+        "Seconds from a question's arrival until its reply was handed to the kernel.",
+        labels=block,
+    )
+    for labels, (counts, total) in durations.items():
+        seconds_family.add_metric(labels, _cumulated(DURATION_BUCKETS, counts), total)
+    yield seconds_family
+    yield _sizes("coredns_dns_request_size_bytes", "Octets of each question's message.", request_sizes)
+    yield _counter("coredns_dns_do_requests", "Questions that asked for DNSSEC records (EDNS flag DO).", block, with_do)
+    yield _sizes("coredns_dns_response_size_bytes", "Octets of each reply.", response_sizes)
+    yield _counter("coredns_dns_responses", "Replies by rcode and by the plugin that wrote them.",
+                   (*block, "rcode", "plugin"), responses)  # fmt: skip
+
+
+class _Sizes:
+    """A histogram of octets."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SIZE_BUCKETS) + 1)
+        self.sum = 0
+
+    def add(self, octets: int, times: int) -> None:
+        self.counts[bisect_left(SIZE_BUCKETS, octets)] += times
+        self.sum += octets * times
+
+
+def _sizes(name: str, text: str, sizes: dict[tuple[str, ...], _Sizes]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=("server", "zone", "view", "proto"))
+    for labels, size in sizes.items():
+        family.add_metric(labels, _cumulated(SIZE_BUCKETS, size.counts), size.sum)
+    return family
+
+
+def _counter(name: str, text: str, labels: Sequence[str], values: dict[tuple[str, ...], int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], values: dict[tuple[str, ...], float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _cumulated(buckets: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Counts per bucket as Prometheus wants them: at most this long, with the bounds as Go clients spell them."""
+    result: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip(buckets, counts[:-1], strict=True):
+        total += count
+        result.append((f"{bound:.10g}", total))
+    result.append(("+Inf", total + counts[-1]))
+    return result
+
+
+def _rcode_label(rcode: int) -> str:
+    return RCODE_LABELS[rcode] if rcode < len(RCODE_LABELS) else f"RCODE{rcode}"

@@ -1,0 +1,29 @@
+"""kdns: a Kubernetes cluster's DNS server.
+
+One straight pipe: `watch` turns the cluster into objects and says which Service changed; `records` turns those into
+RRsets and ready answers; `dns` sends them. Between the first and the last word of that sentence all is pure; only
+`watch`, `dns`, `config.load`, `ops`, `demo` and `app` may wait, read a clock or open anything.
+
+::
+
+    cli           the commands: serve, demo, records, version
+    app           composition root: settings -> parts -> one TaskGroup; the only file that knows all parts
+    demo/         an example cluster that ships with the package, and a server that shows itself
+    ops/          logs, readiness, and HTTP: /health, /ready, /metrics
+    dns/          questions in, answers out: responder, UDP, TCP, plugins
+    watch/        the cluster, kept: the API client, the files, the store
+    records/      objects -> RRsets -> answers, pure
+    config/       what an operator can decide, as typed values
+    wire/         a DNS message as the hot path sees it, pure
+    objects       Kubernetes objects as small frozen structs, and what changed about them
+    metrics       everything that is counted, under the names CoreDNS gave it
+    aio           clock and back-off
+    errors        one class for each way to react
+
+A line imports only lines below it (`records` and `config` are strangers, so are `dns` and `watch`, and the last
+but one group); import-linter contracts in pyproject.toml see to that when the tests run.
+"""
+
+from typing import Final
+
+__version__: Final = "0.1.0"

@@ -1,0 +1,100 @@
+"""Log lines on stdout: CoreDNS's form for people, one JSON object a line for machines.
+
+::
+
+    [INFO] plugin/kubernetes: synced in 1.2 s: 10,012 services, 10,015 endpoint slices, 61 namespaces
+    {"time": "2026-01-01T00:00:00.123456+00:00", "level": "INFO", "plugin": "kubernetes", "message": "synced in ..."}
+
+No timestamps in the first form: whoever collects the lines of a container stamps them. One line a state change.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Final, Literal, TextIO
+
+PLUGINS: Final = (
+    ("kdns.watch", "kubernetes"),
+    ("kdns.records", "kubernetes"),
+    ("kdns.app", "kubernetes"),
+    ("kdns.dns.plugins.kubernetes", "kubernetes"),
+    ("kdns.ops.http.health", "health"),
+    ("kdns.ops.http.ready", "ready"),
+    ("kdns.ops.http.metrics", "prometheus"),
+)
+"""Which part of the program speaks as which plugin; the first prefix that fits decides."""
+LEVELS: Final = {logging.CRITICAL: "FATAL"}
+"""CoreDNS's words where they are not Python's."""
+
+
+def plugin_of(logger: str) -> str:
+    """The plugin a logger speaks for; empty for the server itself."""
+    for prefix, plugin in PLUGINS:
+        if logger == prefix or logger.startswith(f"{prefix}."):
+            return plugin
+    return ""
+
+
+def _foreign(logger: str) -> str:
+    """The logger's name if it is a library's, which has no place among the plugins."""
+    return "" if logger in {"kdns", "root"} or logger.startswith("kdns.") else logger
+
+
+class TextFormat(logging.Formatter):
+    """``[LEVEL] plugin/NAME: message``, a traceback on the lines below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or lines when there is a traceback."""
+        level = LEVELS.get(record.levelno, record.levelname)
+        who = f"plugin/{plugin}: " if (plugin := plugin_of(record.name)) else ""
+        if not who and (name := _foreign(record.name)):
+            who = f"{name}: "
+        text = f"[{level}] {who}{record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class JsonFormat(logging.Formatter):
+    """One JSON object a line: time (RFC 3339, UTC), level, plugin or logger, message, traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object as one line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": LEVELS.get(record.levelno, record.levelname),
+        }
+        if plugin := plugin_of(record.name):
+            line["plugin"] = plugin
+        else:
+            line["logger"] = record.name
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class PlainFormat(logging.Formatter):
+    """The bare message: for the lines that CoreDNS prints at start without a level."""
+
+    def __init__(self, leveled: logging.Formatter) -> None:
+        super().__init__()
+        self._leveled = leveled
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message alone if it comes from the banner, else as the other format has it."""
+        return record.getMessage() if record.name == BANNER.name else self._leveled.format(record)
+
+
+BANNER: Final = logging.getLogger("kdns.banner")
+"""For the start-up lines: one per served zone, version, runtime."""
+
+
+def set_up(form: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:
+    """Send everything from INFO on to stdout (or a given stream), and nothing anywhere else."""
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(JsonFormat() if form == "json" else PlainFormat(TextFormat()))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("kdns").setLevel(logging.INFO)
+    logging.captureWarnings(True)
