@@ -1,0 +1,25 @@
+"""Questions in, answers out.
+
+::
+
+    client ──> socket ──> udp / tcp ────────── lane.fast(message) ──────────> reply   (a table look-up)
+                             │                        │
+                             │                       None
+                             │                        v
+                             └── Client ──> lane.slow(message, client, reply)
+                                              │  at once or later, in any order
+                                              └──> handler ──> plugins ──> reply(octets) ──> from the address asked
+
+- `lane`         the seam between the two halves: what a socket asks of the deciding side, and replies that are owed
+- `server`       addresses and ports to sockets; start, drain, close
+- `udp`          the drained datagram socket, and its two plain ways of moving datagrams
+- `mmsg`         the fast way: whole batches by recvmmsg and sendmmsg
+- `packet_info`  which of our addresses was asked, and how to reply from it
+- `tcp`          frames on connections, with all their limits
+- `interfaces`   the addresses of this machine
+- `responder`    the Lanes: one for each socket and transport
+- `handler`, `plugins`  what answers when the fast way cannot
+
+The socket edge moves octets and decides nothing: no name, no rcode is known to it. Deciding never sees a socket.
+Nothing here knows Kubernetes objects but the plugin that is named after it, and nothing here watches them.
+"""

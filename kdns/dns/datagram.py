@@ -1,0 +1,63 @@
+"""What the ways of moving datagrams share: one interface, one buffer size, one count of losses."""
+
+import errno
+import logging
+import os
+from collections.abc import Callable
+from typing import Final, Protocol
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""A peer as the socket module has it: address, port, and for IPv6 flow label and scope."""
+Hand = Callable[[bytes, Address, bytes | None], None]
+"""Takes what needs the slow way: the message, who sent it, and the packet info that came with it."""
+
+SLOT: Final = 4096
+"""Octets of a datagram that are read. A query is never longer: 4096 is what EDNS implementations offer at most in
+practice (RFC 6891 section 6.2.5), and padding (RFC 8467) goes to 468."""
+HEADER: Final = 12
+"""Octets of a DNS header (RFC 1035 section 4.1.1)."""
+BATCH: Final = 64
+"""Datagrams an exchange takes at most: 64 in one call cost a few percent less than 32."""
+
+_PASSING: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EINTR, errno.EAGAIN}
+"""What other hosts can bring about, and a full send buffer: counted, not worth a warning."""
+
+_log = logging.getLogger("kdns.dns")
+
+
+class Exchange(Protocol):
+    """One way of moving datagrams between a non-blocking socket and its Lane."""
+
+    def exchange(self) -> tuple[int, int]:
+        """Take what has arrived, at most `BATCH`, and send what can be answered at once.
+
+        Returns how many datagrams were taken, fewer than `BATCH` when the socket is empty, and how many of them
+        were answered. What needs longer is handed on. Of a datagram over `SLOT` octets the Lane gets the header
+        alone, which is enough to answer FORMERR and cannot be mistaken for a whole query. Never blocks, and
+        survives errors that the network reports and bugs that a message meets in the Lane.
+        """
+        ...
+
+
+class Losses:
+    """Replies that could not be sent, and errors met on receiving: counted, and each new kind logged once."""
+
+    def __init__(self, label: str) -> None:
+        self.unsent = 0
+        """Replies dropped: the send buffer was full, or the kernel refused this one."""
+        self._label = label
+        self._seen: set[int] = set(_PASSING)
+
+    def sending(self, code: int, count: int = 1) -> None:
+        """So many replies were dropped because of an error number."""
+        self.unsent += count
+        self._say("could not send a reply", code)
+
+    def receiving(self, code: int) -> None:
+        """Receiving met an error number; the next call goes on."""
+        self._say("could not receive", code)
+
+    def _say(self, what: str, code: int) -> None:
+        if code not in self._seen:
+            self._seen.add(code)
+            _log.warning("%s: %s: %s (said once)", self._label, what, os.strerror(code))

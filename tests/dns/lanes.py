@@ -1,0 +1,113 @@
+"""A Lane with behaviour, and sockets to talk to it: what the socket edge is tested with."""
+
+import socket
+from typing import Final
+
+from kdns.dns.handler import Client
+from kdns.dns.lane import Family, Proto, Send
+from kdns.metrics import LaneCounts
+
+HEAD: Final = b"\0\1" + bytes(10)
+"""Twelve octets, so that a message is long enough to be one."""
+
+
+def fast(text: str) -> bytes:
+    """A message that is answered at once."""
+    return HEAD + b"F" + text.encode()
+
+
+def slow(text: str) -> bytes:
+    """A message that is answered when the test says so."""
+    return HEAD + b"S" + text.encode()
+
+
+def at_once(text: str) -> bytes:
+    """A message that takes the slow way, and is answered there without waiting."""
+    return HEAD + b"O" + text.encode()
+
+
+def drop(text: str) -> bytes:
+    """A message that gets no answer."""
+    return HEAD + b"D" + text.encode()
+
+
+def bug(text: str, where: str = "B") -> bytes:
+    """A message that raises: ``B`` on the fast way, ``b`` on the slow one."""
+    return HEAD + where.encode() + text.encode()
+
+
+def big(size: int) -> bytes:
+    """A message whose reply has so many octets."""
+    return HEAD + b"G" + str(size).encode()
+
+
+def answer(message: bytes) -> bytes:
+    """What `FakeLane` answers."""
+    if message[12:13] == b"G":
+        return message[:12].ljust(int(message[13:]), b"g")
+    return message[:12] + b"=" + message[12:]
+
+
+class FakeLane:
+    """Decides by the first octet after the header; keeps what the slow way was given."""
+
+    def __init__(self, proto: Proto = "udp", family: Family = 1, server: str = "dns://test:53") -> None:
+        self.counts = LaneCounts(server, proto, family)
+        self.seen: list[bytes] = []
+        """All messages, in the order they came."""
+        self.waiting: dict[bytes, tuple[Client, Send]] = {}
+        self.clients: list[Client] = []
+        self.times: list[tuple[int, float]] = []
+
+    def fast(self, message: bytes) -> bytes | None:
+        self.seen.append(message)
+        match message[12:13]:
+            case b"F" | b"G":
+                return answer(message)
+            case b"B":
+                raise RuntimeError("a bug on the fast way")
+            case _:
+                return None
+
+    def slow(self, message: bytes, client: Client, reply: Send) -> None:
+        self.clients.append(client)
+        match message[12:13]:
+            case b"S":
+                self.waiting[message] = (client, reply)
+            case b"O" | b"":
+                reply(answer(message))
+            case b"b":
+                raise RuntimeError("a bug on the slow way")
+
+    def timed(self, count: int, seconds: float) -> None:
+        self.times.append((count, seconds))
+
+    def finish(self, message: bytes) -> None:
+        """Answer a slow message now."""
+        self.waiting.pop(message)[1](answer(message))
+
+
+class FakeLanes:
+    """Makes a `FakeLane` for each socket and keeps them."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeLane] = []
+
+    def lane(self, proto: Proto, family: Family, server: str) -> FakeLane:
+        self.made.append(FakeLane(proto, family, server))
+        return self.made[-1]
+
+    def of(self, proto: Proto, family: Family = 1) -> FakeLane:
+        """The one Lane of a transport and family."""
+        (found,) = (made for made in self.made if (made.counts.proto, made.counts.family) == (proto, family))
+        return found
+
+
+def has_ipv6() -> bool:
+    """True if this machine has ``::1``."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
