@@ -42,7 +42,7 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
 
     source: str = ""
     """``cluster``, ``kubeconfig[:PATH[@CONTEXT]]``, a path, or ``-``."""
-    listen: tuple[str, ...] = ("", )
+    listen: tuple[str, ...] = ("",)
     """Addresses to bind; the empty text is every address of both families."""
     port: int = 53
     kubernetes: KubernetesOptions = KubernetesOptions()

@@ -40,7 +40,7 @@ def parse_name(text: str) -> bytes:
         else:
             label.append(octet)
             at += 1
-    if octets[-1:] != b"." or octets[-2:] == b"\\.":
+    if label:  # no closing dot
         _close(wire, label, text)
     wire.append(0)
     if len(wire) > MAX_NAME:
@@ -78,6 +78,17 @@ def labels(name: bytes) -> Iterator[bytes]:
     while length := name[at]:
         yield name[at + 1 : at + 1 + length]
         at += 1 + length
+
+
+def leading_labels(name: bytes, end: int) -> list[bytes]:
+    """The labels of a name that begin before an offset, from left to right, without their length octets."""
+    found = []
+    at = 0
+    while at < end:
+        length = name[at]
+        found.append(name[at + 1 : at + 1 + length])
+        at += 1 + length
+    return found
 
 
 def label(text: str) -> bytes:

@@ -1,0 +1,207 @@
+"""Lookups compiled into octets, kept until the Change that touches them.
+
+::
+
+    name, type ──> kept? ──> yes: Answer (octets, rotation)
+                     │
+                     └─ no: zone.lookup ──> Result ──> compiled, and kept under its tags
+
+There is no time in here: an answer is dropped by the event that changes it, before the next question is read.
+Dropping sets ``Answer.live`` to False, so whoever holds on to octets made from it (the lanes of `kdns.dns`) sees it
+with one look. "No" answers to question names of one length are the same octets (see `kdns.wire.compose`), so misses
+share a few hundred Answers however many random names are asked, and all of them are dropped at each change: a name
+that did not exist may exist now, and their SOA carries the serial.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from kdns.objects import Change, NamespaceChange
+from kdns.records.rrset import Result, RRset
+from kdns.records.schema import Schema
+from kdns.records.zone import Zone
+from kdns.wire.compose import Sections, compose_sections
+from kdns.wire.numbers import AAAA, CNAME, A
+from kdns.wire.rr import RR
+
+MAX_ANSWERS: Final = 32768
+"""Compiled answers kept at most; Pods' names alone are as many as there are addresses."""
+
+MAX_NEGATIVE: Final = 4096
+"""Compiled "no" answers kept at most: a handful of types by the lengths of names, unless somebody tries all types."""
+
+
+class Answer:
+    """A response with what differs per query left out: id, RD, the spelling of the question, and EDNS.
+
+    The octets behind the question are ``before``, then the address records in rotation, then ``after``.
+    """
+
+    __slots__ = ("after", "before", "live", "rcode", "ring", "ring_size", "rtype", "sections", "turn", "unit", "zone")
+
+    def __init__(self, zone: bytes, rtype: int, rcode: int, sections: Sections, rotated: tuple[int, int]) -> None:
+        self.live = True
+        self.zone, self.rtype, self.rcode, self.sections = zone, rtype, rcode, sections
+        start, end = rotated
+        octets = sections.octets
+        self.before = octets[:start]
+        self.ring = octets[start:end] * 2
+        """The address records twice over, so that every rotation is one slice."""
+        self.ring_size = end - start
+        self.after = octets[end:]
+        self.unit = 0
+        """Octets of each record in the ring."""
+        self.turn = 0
+        """Where in the ring the next reply begins."""
+
+    def next_turn(self) -> int:
+        """Where in the ring this reply begins; the next one begins one record further."""
+        turn = self.turn
+        following = turn + self.unit
+        self.turn = following if following < self.ring_size else 0
+        return turn
+
+
+class Answers:
+    """One zone, and the answers compiled from it."""
+
+    def __init__(self, schema: Schema, warn: Callable[[str], None] = lambda _: None) -> None:
+        self.zone = Zone(schema, warn)
+        self.chased_elsewhere = False
+        """True if somebody can look up CNAME targets outside our zones: such answers are not ours alone then."""
+        self._kept: dict[int, dict[bytes, Answer]] = {}  # by type, then name
+        self._count = 0
+        self._by_tag: dict[object, list[Answer]] = {}
+        self._passing: list[Answer] = []  # may be changed by any change
+        self._negative: dict[tuple[bytes, int, int, int], Answer] = {}  # by apex, type, rcode, length of the name
+        self._compiled = 0
+
+    @property
+    def schema(self) -> Schema:
+        """The options the zone was made with."""
+        return self.zone.schema
+
+    @property
+    def synced(self) -> bool:
+        """False: not everything is known yet, so a name that is not found is SERVFAIL instead of NXDOMAIN."""
+        return self.zone.synced
+
+    @synced.setter
+    def synced(self, synced: bool) -> None:
+        if synced != self.zone.synced:
+            self.zone.synced = synced
+            self._drop_all()
+
+    def set_own_addresses(self, addresses: Sequence[bytes]) -> None:
+        """Packed addresses at which this server is reached, for its NS records."""
+        self.zone.own_addresses = tuple(addresses)
+        self._drop_all()
+
+    def apply(self, change: Change, now: int) -> None:
+        """Take in a change: what it touches is answered anew from the next question on. ``now`` is Unix seconds."""
+        touched = self.zone.apply(change, now)
+        if not touched:
+            return
+        if isinstance(change, NamespaceChange):
+            self._drop_all()
+            return
+        for tag in touched:
+            for answer in self._by_tag.pop(tag, ()):
+                answer.live = False
+        self._drop_passing()
+
+    def lookup(self, name: bytes, rtype: int) -> Result | None:
+        """See `Zone.lookup`."""
+        return self.zone.lookup(name, rtype)
+
+    def records(self) -> Iterator[RRset]:
+        """See `Zone.records`."""
+        return self.zone.records()
+
+    def find(self, name: bytes, rtype: int) -> Answer | None:
+        """The Answer for a folded name; None when somebody else has to answer, see `ours`."""
+        by_name = self._kept.get(rtype)
+        if by_name is not None:
+            answer = by_name.get(name)
+            if answer is not None and answer.live:
+                return answer
+        result = self.zone.lookup(name, rtype)
+        if result is None or not self.ours(result):
+            return None
+        return self._keep(name, rtype, result)
+
+    def ours(self, result: Result) -> bool:
+        """True if a result is the whole answer, and no other plugin has a say in it."""
+        return not result.fallthrough and (result.chase is None or not self.chased_elsewhere)
+
+    def _keep(self, name: bytes, rtype: int, result: Result) -> Answer:
+        if not result.answer:
+            key = (result.zone, rtype, result.rcode, len(name))
+            answer = self._negative.get(key)
+            if answer is None:
+                if len(self._negative) >= MAX_NEGATIVE:
+                    self._drop_passing()
+                answer = self._negative[key] = self._compile(name, rtype, result)
+            return answer
+        if self._count >= MAX_ANSWERS:
+            self._drop_all()
+        answer = self._compile(name, rtype, result)
+        self._kept.setdefault(rtype, {})[name] = answer
+        self._count += 1
+        if result.lasting:
+            for tag in result.tags:
+                self._by_tag.setdefault(tag, []).append(answer)
+        else:
+            self._passing.append(answer)
+        return answer
+
+    def _compile(self, name: bytes, rtype: int, result: Result) -> Answer:
+        answer, authority, additional = (
+            list(to_rrs(each)) for each in (result.answer, result.authority, result.additional)
+        )
+        sections = compose_sections(name, answer, authority, additional)
+        first, last = rotated_run(answer)
+        ends = (0, *sections.ends)
+        compiled = Answer(result.zone, rtype, result.rcode, sections, (ends[first], ends[last]))
+        if last > first:
+            compiled.unit = ends[first + 1] - ends[first]
+            # Answers that change often begin at ever another record, or the first would get all the traffic.
+            self._compiled += 1
+            compiled.turn = compiled.unit * (self._compiled % (last - first))
+        return compiled
+
+    def _drop_passing(self) -> None:
+        for answer in self._passing:
+            answer.live = False
+        self._passing.clear()
+        for answer in self._negative.values():
+            answer.live = False
+        self._negative.clear()
+
+    def _drop_all(self) -> None:
+        for by_name in self._kept.values():
+            for answer in by_name.values():
+                answer.live = False
+        self._kept.clear()
+        self._by_tag.clear()
+        self._count = 0
+        self._drop_passing()
+
+
+def to_rrs(rrsets: Sequence[RRset]) -> Iterator[RR]:
+    """RRsets as single records."""
+    for rrset in rrsets:
+        for rdata in rrset.rdatas:
+            yield RR(rrset.owner, rrset.rtype, rrset.ttl, rdata)
+
+
+def rotated_run(answer: Sequence[RR]) -> tuple[int, int]:
+    """First and one past the last of the address records that take turns; equal if there are fewer than two.
+
+    They are the end of the answer section: behind the CNAMEs, if any, all records are of one type.
+    """
+    first = next((at for at, rr in enumerate(answer) if rr.rtype != CNAME), len(answer))
+    run = answer[first:]
+    if len(run) < 2 or run[0].rtype not in {A, AAAA} or any(rr.rtype != run[0].rtype for rr in run):
+        return first, first
+    return first, len(answer)

@@ -1,0 +1,26 @@
+"""Names of Pods: ``1-2-3-4.NAMESPACE.pod.ZONE`` (Kubernetes DNS specification 1.1.0, and CoreDNS for IPv6)."""
+
+import ipaddress
+
+from kdns.objects import ObjectKey
+from kdns.records.rrset import Node, address_rrsets
+
+
+def pod_text(label: bytes) -> str | None:
+    """The address text a Pod label spells, None if it spells no address.
+
+    Three single dashes make IPv4; any other label has its dashes read as colons.
+    """
+    text = label.decode("latin-1")
+    separator = "." if text.count("-") == 3 and "--" not in text else ":"
+    text = text.replace("-", separator)
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return text
+
+
+def pod_node(text: str, owner: bytes, ttl: int, source: ObjectKey | None) -> Node:
+    """The node of a Pod name whose address text is valid."""
+    return Node(address_rrsets(owner, (ipaddress.ip_address(text).packed,), ttl, source))

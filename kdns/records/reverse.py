@@ -1,0 +1,126 @@
+"""Reverse names: from an address to the Service or the endpoints that have it.
+
+RFC 1035 section 3.5 and RFC 3596 section 2.5; Kubernetes DNS specification 1.1.0 sections 2.3.3 and 2.4.3. The index
+is in two levels, so that an empty non-terminal (RFC 8020) is found without walking every address, and so that the
+inner keys of IPv4 are single octets, which Python shares.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from kdns.objects import EndpointSlice, Service
+from kdns.records.endpoint import endpoint_name
+from kdns.records.rrset import Node, RRset
+from kdns.records.schema import IN_ADDR, IP6, Schema
+from kdns.wire.name import child, leading_labels, under
+from kdns.wire.numbers import PTR
+
+Owner = Service | EndpointSlice
+
+_NETWORK: Final = {4: 3, 16: 8}
+"""Octets of an address that make the outer key: a /24 or a /64, about a node's worth of Pods."""
+
+
+class AddressIndex:
+    """Who has an address: Services by cluster IP, EndpointSlices by ready endpoint."""
+
+    def __init__(self) -> None:
+        self._networks: dict[int, dict[bytes, dict[bytes, Owner | tuple[Owner, ...]]]] = {4: {}, 16: {}}
+
+    def add(self, address: bytes, owner: Owner) -> None:
+        """Note that an owner has an address; the same again makes no difference."""
+        at = _NETWORK[len(address)]
+        network = self._networks[len(address)].setdefault(address[:at], {})
+        rest = address[at:]
+        present = network.get(rest)
+        if present is None:
+            network[rest] = owner
+        elif isinstance(present, tuple):
+            if owner not in present:
+                network[rest] = (*present, owner)
+        elif present != owner:
+            network[rest] = (present, owner)
+
+    def remove(self, address: bytes, owner: Owner) -> None:
+        """Forget that an owner has an address; no matter if it had it."""
+        at = _NETWORK[len(address)]
+        networks = self._networks[len(address)]
+        network = networks.get(address[:at], {})
+        present = network.get(address[at:])
+        if isinstance(present, tuple):
+            left = tuple(each for each in present if each != owner)
+            network[address[at:]] = left if len(left) > 1 else left[0]
+        elif present == owner:
+            del network[address[at:]]
+            if not network:
+                del networks[address[:at]]
+
+    def find(self, address: bytes) -> tuple[Owner, ...]:
+        """All owners of an address, in a fixed order."""
+        at = _NETWORK[len(address)]
+        present = self._networks[len(address)].get(address[:at], {}).get(address[at:])
+        if present is None:
+            return ()
+        owners = present if isinstance(present, tuple) else (present,)
+        return tuple(sorted(owners, key=lambda owner: owner.key))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """All addresses, IPv4 first, each family in order."""
+        for networks in self._networks.values():
+            for network in sorted(networks):
+                for rest in sorted(networks[network]):
+                    yield network + rest
+
+    def any_under(self, width: int, digits: str) -> bool:
+        """True if some address of a width (octets) begins with these hexadecimal digits."""
+        networks = self._networks[width]
+        outer = 2 * _NETWORK[width]
+        if len(digits) <= outer:
+            return any(network.hex().startswith(digits) for network in networks)
+        network = networks.get(bytes.fromhex(digits[:outer]), {})
+        return any(rest.hex().startswith(digits[outer:]) for rest in network)
+
+
+def spelled_address(name: bytes) -> tuple[int, str] | None:
+    """Width in octets and leading hexadecimal digits of the address that a reverse name spells.
+
+    None when the labels left of in-addr.arpa or ip6.arpa spell neither an address nor the beginning of one.
+    """
+    if under(name, IP6):
+        nibbles = leading_labels(name, len(name) - len(IP6))[::-1]
+        if len(nibbles) > 32 or any(len(each) != 1 or each not in b"0123456789abcdef" for each in nibbles):
+            return None
+        return 16, b"".join(nibbles).decode("ascii")
+    octets = leading_labels(name, len(name) - len(IN_ADDR))[::-1]
+    if len(octets) > 4 or any(each not in _OCTETS for each in octets):
+        return None
+    return 4, "".join(f"{_OCTETS[each]:02x}" for each in octets)
+
+
+_OCTETS: Final = {str(octet).encode(): octet for octet in range(256)}
+
+
+def reverse_node(index: AddressIndex, address: bytes, owner: bytes, schema: Schema) -> Node | None:
+    """The PTR records of a packed address; None if nothing has it.
+
+    A cluster IP has one name. An endpoint has one in each Service it belongs to, whatever the kind of Service and
+    whether or not the Service object is still there.
+    """
+    owners = index.find(address)
+    for found in owners:
+        if isinstance(found, Service):
+            target = child(schema.zones[0], found.key.name, found.key.namespace, "svc")
+            return Node((RRset(owner, PTR, schema.ttl, (target,), found.key),), tags=(address,))
+    targets: dict[bytes, None] = {}
+    for part in owners:
+        if isinstance(part, EndpointSlice) and part.service:
+            for row in range(part.rows):
+                if part.address(row) == address:
+                    targets[_endpoint_target(part, row, schema)] = None
+    if not targets:
+        return None
+    return Node((RRset(owner, PTR, schema.ttl, tuple(targets), owners[0].key),), tags=(address,))
+
+
+def _endpoint_target(part: EndpointSlice, row: int, schema: Schema) -> bytes:
+    return child(schema.zones[0], endpoint_name(part, row, schema), part.service, part.key.namespace, "svc")

@@ -1,0 +1,214 @@
+"""The names of one Service: its own, its ports', its endpoints'.
+
+Kubernetes DNS specification 1.1.0: cluster IP (2.3), headless (2.4), ExternalName (2.5). Labels left of the Service's
+name are an endpoint (one label), or a port and a protocol (two), read as CoreDNS reads them: underscores optional,
+a lone underscore matches anything.
+
+RRsets are made for the type that is asked for only: a headless Service of five thousand endpoints must not pay for
+five thousand SRV records to answer an A question.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from kdns.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
+from kdns.records.endpoint import endpoint_name, row_addresses, rows, rows_named
+from kdns.records.rrset import Node, RRset, address_rrsets, srv_rdata
+from kdns.records.schema import Schema
+from kdns.wire.name import MAX_NAME, label, parse_name
+from kdns.wire.numbers import AAAA, CNAME, SRV, A
+
+ALL: Final = None
+"""Instead of a type: every RRset of the name."""
+
+
+def service_node(
+    view: ServiceView, owner: bytes, left: Sequence[bytes], schema: Schema, rtype: int | None = ALL
+) -> Node | None:
+    """What is at the name made of ``left`` (labels, without length) and the Service's name ``owner``; None: nothing.
+
+    With a type, RRsets of other types may be left out; that the name exists holds for all types.
+    """
+    service = view.service
+    if service is None:
+        return None
+    if service.external_name is not None:
+        return _external_node(service, owner, schema) if not left else None
+    if service.headless:
+        if not any(part.addresses for part in view.slices):
+            return None  # 2.4.1: no ready endpoint, no name
+    elif not service.cluster_ips or (schema.ignore_empty_service and not any(part.addresses for part in view.slices)):
+        return None
+    match left:
+        case []:
+            return _own_node(view, service, owner, schema, rtype)
+        case [endpoint]:
+            return _endpoint_node(view, service, owner, endpoint, schema, rtype)
+        case [port, protocol]:
+            return _port_node(view, service, owner, (port, protocol), schema, rtype)
+    return None
+
+
+def _external_node(service: Service, owner: bytes, schema: Schema) -> Node:
+    target = external_target(service)
+    if target is None:
+        return Node(tags=(service.key,))
+    return Node((RRset(owner, CNAME, schema.ttl, (target,), service.key),), tags=(service.key,))
+
+
+def external_target(service: Service) -> bytes | None:
+    """The name an ExternalName Service points at; None if its text is an address, or no name."""
+    text = service.external_name or ""
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        pass
+    else:
+        return None
+    try:
+        target = parse_name(text)
+    except ValueError:
+        return None
+    return target if len(target) > 1 else None
+
+
+def _own_node(view: ServiceView, service: Service, owner: bytes, schema: Schema, rtype: int | None) -> Node:
+    tags = (service.key,)
+    if service.headless:
+        if rtype not in {A, AAAA, SRV, ALL}:
+            return Node(tags=tags)
+        addresses = row_addresses(rows(view.slices)) if rtype != SRV else ()
+        rrsets = address_rrsets(owner, addresses, schema.ttl, service.key)
+        if rtype in {SRV, ALL}:
+            srv, additional = _endpoint_srv(owner, owner, _row_ports(view.slices, b"", b""), service, schema)
+            return Node((*rrsets, *srv), additional, tags)
+        return Node(rrsets, tags=tags)
+    return _cluster_ip_node(service, owner, owner, service.ports, schema)
+
+
+def _cluster_ip_node(
+    service: Service, owner: bytes, service_name: bytes, ports: Iterable[ServicePort], schema: Schema
+) -> Node:
+    """The node of a cluster IP Service at its own name, or at one of its ports'."""
+    addresses = address_rrsets(owner, service.cluster_ips, schema.ttl, service.key)
+    named = [port for port in ports if port.name]
+    if not named:
+        return Node(addresses, tags=(service.key,))
+    weight = max(1, 100 // (len(named) * len(service.cluster_ips)))
+    rdatas = dict.fromkeys(srv_rdata(weight, port.port, service_name) for port in named)
+    srv = RRset(owner, SRV, schema.ttl, tuple(rdatas), service.key)
+    additional = address_rrsets(service_name, service.cluster_ips, schema.ttl, service.key)
+    return Node((*addresses, srv), additional, (service.key,))
+
+
+def _endpoint_node(
+    view: ServiceView, service: Service, owner: bytes, endpoint: bytes, schema: Schema, rtype: int | None
+) -> Node | None:
+    tags = (service.key,)
+    found = list(rows_named(view.slices, endpoint, schema))
+    if found:
+        name = bytes((len(endpoint),)) + endpoint + owner
+        addresses = address_rrsets(name, row_addresses(found), schema.ttl, service.key)
+        if rtype not in {SRV, ALL}:
+            return Node(addresses, tags=tags)
+        ports = [(part, row, port) for part, row in found for port in part.ports if port.name]
+        srv, additional = _endpoint_srv(name, owner, ports, service, schema)
+        return Node((*addresses, *srv), additional, tags)
+    protocol = endpoint.removeprefix(b"_")
+    if any(True for _ in _matching_ports(view, service, b"", protocol)):
+        return Node(tags=tags)  # `_tcp` above `_http._tcp`: an empty non-terminal (RFC 8020)
+    return None
+
+
+def _matching_ports(
+    view: ServiceView, service: Service, port: bytes, protocol: bytes
+) -> Iterator[ServicePort | EndpointPort]:
+    if service.headless:
+        for part in view.slices:
+            if part.addresses:
+                yield from (found for found in part.ports if _matches(found, port, protocol))
+    else:
+        yield from (found for found in service.ports if _matches(found, port, protocol))
+
+
+def _matches(found: ServicePort | EndpointPort, port: bytes, protocol: bytes) -> bool:
+    """True if a port has this name and protocol; empty octets match anything."""
+    return (not port or found.name.lower().encode() == port) and (
+        not protocol or found.protocol.lower().encode() == protocol
+    )
+
+
+def _port_node(
+    view: ServiceView, service: Service, owner: bytes, left: tuple[bytes, bytes], schema: Schema, rtype: int | None
+) -> Node | None:
+    port, protocol = left[0].removeprefix(b"_"), left[1].removeprefix(b"_")
+    name = b"".join(bytes((len(part),)) + part for part in left) + owner
+    if not service.headless:
+        ports = [found for found in service.ports if _matches(found, port, protocol)]
+        return _cluster_ip_node(service, name, owner, ports, schema) if ports else None
+    found = list(_row_ports(view.slices, port, protocol, unnamed=True))
+    if not found:
+        return None
+    rrsets = address_rrsets(name, row_addresses((part, row) for part, row, _ in found), schema.ttl, service.key)
+    if rtype not in {SRV, ALL}:
+        return Node(rrsets, tags=(service.key,))
+    srv, additional = _endpoint_srv(name, owner, (each for each in found if each[2].name), service, schema)
+    return Node((*rrsets, *srv), additional, (service.key,))
+
+
+def _endpoint_srv(
+    owner: bytes,
+    service_name: bytes,
+    ports: Iterable[tuple[EndpointSlice, int, EndpointPort]],
+    service: Service,
+    schema: Schema,
+) -> tuple[tuple[RRset, ...], tuple[RRset, ...]]:
+    """The SRV RRset for rows and their ports, and the addresses of its targets."""
+    found = list(ports)
+    if not found:
+        return (), ()
+    weight = max(1, 100 // len(found))
+    rdatas: dict[bytes, None] = {}
+    targets: dict[bytes, dict[bytes, None]] = {}
+    for part, row, port in found:
+        target = label(endpoint_name(part, row, schema)) + service_name
+        rdatas[srv_rdata(weight, port.port, target)] = None
+        targets.setdefault(target, {})[part.address(row)] = None
+    additional = tuple(
+        rrset
+        for target, addresses in targets.items()
+        for rrset in address_rrsets(target, addresses, schema.ttl, service.key)
+    )
+    return (RRset(owner, SRV, schema.ttl, tuple(rdatas), service.key),), additional
+
+
+def _row_ports(
+    slices: Iterable[EndpointSlice], port: bytes, protocol: bytes, *, unnamed: bool = False
+) -> Iterator[tuple[EndpointSlice, int, EndpointPort]]:
+    for part in slices:
+        ports = [found for found in part.ports if (found.name or unnamed) and _matches(found, port, protocol)]
+        for row in range(part.rows) if ports else ():
+            for found in ports:
+                yield part, row, found
+
+
+def service_names(view: ServiceView, owner: bytes, schema: Schema) -> Iterator[tuple[bytes, ...]]:
+    """The labels left of a Service's name under which it has records, for walking the whole zone.
+
+    Only the spellings of the specification: ``_port._protocol``, not those that lookups accept besides.
+    """
+    service = view.service
+    if service is None:
+        return
+    yield ()
+    if service.external_name is not None:
+        return
+    ports = dict.fromkeys(
+        (f"_{port.name}".lower().encode(), f"_{port.protocol}".lower().encode())
+        for port in _matching_ports(view, service, b"", b"")
+        if port.name
+    )
+    yield from ports
+    names = dict.fromkeys(endpoint_name(part, row, schema).lower().encode() for part, row in rows(view.slices))
+    yield from ((name,) for name in names if len(name) + 1 + len(owner) <= MAX_NAME)

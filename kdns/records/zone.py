@@ -1,0 +1,312 @@
+"""The cluster as a tree of names: apply a Change, look up a name, walk all records.
+
+Nothing here is compiled or cached: a lookup reads the objects as they are after the last `Zone.apply`, so it cannot
+be older than them. `answers` keeps what lookups found, for as long as the tags of a Result allow.
+
+Where CoreDNS contradicts an RFC the RFC is followed: a name that exists has NODATA for types it lacks, never
+NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rcode of the end of its chain (RFC 6604).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from kdns.objects import (
+    Change,
+    EndpointSlice,
+    NamespaceChange,
+    ObjectKey,
+    PodChange,
+    Service,
+    ServiceChange,
+    ServiceView,
+)
+from kdns.records.apex import apex_node, name_servers, soa_rrset, version_node
+from kdns.records.pod import pod_node, pod_text
+from kdns.records.reverse import AddressIndex, reverse_node, spelled_address
+from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick
+from kdns.records.schema import Schema, reverse_name
+from kdns.records.service import external_target, service_names, service_node
+from kdns.wire.name import child, label, leading_labels, under
+from kdns.wire.numbers import CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
+
+MAX_CHAIN: Final = 11
+"""CNAMEs that are followed within our zones, as many as CoreDNS follows."""
+
+
+class Zone:
+    """All names that one set of options gives to one cluster.
+
+    ``warn`` is told, in one line that names the object, what was left out and why.
+    """
+
+    def __init__(self, schema: Schema, warn: Callable[[str], None] = lambda _: None) -> None:
+        self.schema = schema
+        self.synced = False
+        """False: not everything is known yet, so a name that is not found is SERVFAIL instead of NXDOMAIN."""
+        self.serial = 0
+        """Unix seconds of the last change that mattered."""
+        self.own_addresses: tuple[bytes, ...] = ()
+        """Packed addresses at which this server is reached."""
+        self._warn = warn
+        self._apexes = sorted((*schema.zones, *schema.reverse_zones), key=len, reverse=True)
+        self._views: dict[bytes, ServiceView] = {}  # by the labels of name and namespace
+        self._namespaces: set[bytes] = set()
+        self._service_counts: dict[bytes, int] = {}  # by namespace label
+        self._pods: dict[tuple[str, str], tuple[ObjectKey, ...]] = {}  # by namespace and address text
+        self._index = AddressIndex()
+
+    # --- changes ---
+
+    def apply(self, change: Change, now: int) -> Sequence[object]:
+        """Take in a change and say which tags it touches; ``now`` (unix seconds) becomes the serial."""
+        match change:
+            case ServiceChange():
+                touched = self._apply_service(change)
+            case NamespaceChange():
+                touched = self._apply_namespace(change)
+            case PodChange():
+                touched = self._apply_pod(change)
+        if touched:
+            self.serial = max(self.serial, now)
+        return touched
+
+    def _apply_service(self, change: ServiceChange) -> Sequence[object]:
+        key = change.key
+        if not self.schema.exposed(key.namespace):
+            return ()
+        try:
+            namespace = label(key.namespace)
+            owner = label(key.name) + namespace if key.name else b""
+            child(max(self.schema.zones, key=len), key.name or "x", key.namespace, "svc")
+        except ValueError as error:
+            if change.before is None:
+                self._warn(f"{key}: left out: {error}")
+            return ()
+        touched: list[object] = [key]
+        before = change.before or ServiceView(None)
+        after = change.after or ServiceView(None)
+        kept = {id(part) for part in before.slices} & {id(part) for part in after.slices}
+        for add, view in ((False, before), (True, after)):
+            for address, holder in _holders(view, kept, same_service=before.service is after.service):
+                (self._index.add if add else self._index.remove)(address, holder)
+                touched.append(address)
+        if owner:
+            self._put(owner, namespace, change)
+        if after.service is not None and after.service.external_name is not None and before.service != after.service:
+            self._check_external(after.service)
+        return touched
+
+    def _put(self, owner: bytes, namespace: bytes, change: ServiceChange) -> None:
+        present = self._views.get(owner)
+        had = present is not None and present.service is not None
+        has = change.after is not None and change.after.service is not None
+        if change.after is None:
+            self._views.pop(owner, None)
+        else:
+            self._views[owner] = change.after
+        if had != has:
+            count = self._service_counts.get(namespace, 0) + (1 if has else -1)
+            if count:
+                self._service_counts[namespace] = count
+            else:
+                self._service_counts.pop(namespace, None)
+
+    def _check_external(self, service: Service) -> None:
+        if external_target(service) is None:
+            self._warn(f"{service.key}: externalName {service.external_name!r} is no domain name: it gets no records")
+
+    def _apply_namespace(self, change: NamespaceChange) -> Sequence[object]:
+        name = change.key.name
+        if not self.schema.exposed(name):
+            return ()
+        try:
+            namespace = label(name)
+        except ValueError as error:
+            self._warn(f"{change.key}: left out: {error}")
+            return ()
+        if change.after is None:
+            self._namespaces.discard(namespace)
+        else:
+            self._namespaces.add(namespace)
+        return (change.key,)
+
+    def _apply_pod(self, change: PodChange) -> Sequence[object]:
+        if not self.schema.exposed(change.key.namespace):
+            return ()
+        for pod, add in ((change.before, False), (change.after, True)):
+            if pod is None or not pod.address:
+                continue
+            at = (pod.key.namespace.lower(), pod.address.lower())
+            keys = tuple(key for key in self._pods.get(at, ()) if key != pod.key) + ((pod.key,) if add else ())
+            if keys:
+                self._pods[at] = keys
+            else:
+                self._pods.pop(at, None)
+        return (change.key,)
+
+    # --- lookups ---
+
+    def view(self, key: ObjectKey) -> ServiceView | None:
+        """The Service of a key, as the zone has it."""
+        try:
+            return self._views.get(label(key.name) + label(key.namespace))
+        except ValueError:
+            return None
+
+    def apex_of(self, name: bytes) -> bytes | None:
+        """The longest of our zones that a folded name is in."""
+        for apex in self._apexes:
+            if name.endswith(apex) and under(name, apex):
+                return apex
+        return None
+
+    def lookup(self, name: bytes, rtype: int) -> Result | None:
+        """What a folded name has of a type, CNAMEs followed within our zones; None when it is in none of them."""
+        apex = self.apex_of(name)
+        if apex is None:
+            return None
+        answer: list[RRset] = []
+        tags: list[object] = []
+        seen: set[bytes] = set()
+        while True:
+            node = self._node(apex, name, rtype)
+            if node is None:
+                return self._negative(apex, name, answer, exists=False)
+            tags += node.tags
+            found = pick(node.rrsets, rtype)
+            alias = pick(node.rrsets, CNAME)
+            if found or not alias:
+                answer += found
+                if not found:
+                    return self._negative(apex, name, answer, exists=True)
+                additional = node.additional if rtype in {SRV, NS} else ()
+                return Result(apex, NOERROR, tuple(answer), (), additional, tags=tuple(tags), lasting=bool(node.tags))
+            answer += alias
+            seen.add(name)
+            name = alias[0].rdatas[0]
+            if name in seen or len(seen) > MAX_CHAIN:
+                return Result(apex, SERVFAIL, tuple(answer), tags=tuple(tags))
+            target_apex = self.apex_of(name)
+            if target_apex is None:
+                return Result(apex, NOERROR, tuple(answer), chase=name, tags=tuple(tags), lasting=True)
+            apex = target_apex
+
+    def _negative(self, apex: bytes, name: bytes, answer: Sequence[RRset], *, exists: bool) -> Result:
+        soa = soa_rrset(apex, self.serial, self.schema)
+        if exists:
+            return Result(apex, NOERROR, tuple(answer), (soa,))
+        fallthrough = not answer and any(under(name, zone) for zone in self.schema.fallthrough)
+        rcode = NXDOMAIN if self.synced else SERVFAIL
+        return Result(apex, rcode, tuple(answer), (soa,), fallthrough=fallthrough)
+
+    def _node(self, apex: bytes, name: bytes, rtype: int | None) -> Node | None:
+        left = leading_labels(name, len(name) - len(apex))
+        if apex in self.schema.reverse_zones:
+            return self._reverse_node(apex, name, left)
+        match left:
+            case []:
+                return apex_node(apex, self.serial, self.schema, self._name_servers(apex))
+            case [b"svc" | b"pod" | b"dns"]:
+                return EMPTY_NODE
+            case [b"dns-version"]:
+                return version_node(name)
+            case [b"ns", b"dns"]:
+                return Node(address_rrsets(name, self._server_addresses(apex), self.schema.ttl))
+            case [*_, namespace, b"svc"] if not self._namespace_exists(namespace):
+                return None
+            case [_, b"svc"]:
+                return EMPTY_NODE
+            case [*rest, service, namespace, b"svc"]:
+                owner = bytes((len(service),)) + service + bytes((len(namespace),)) + namespace
+                view = self._views.get(owner)
+                if view is None:
+                    return None
+                at = sum(map(len, rest)) + len(rest)
+                return service_node(view, name[at:], rest, self.schema, rtype)
+            case [*rest, namespace, b"pod"]:
+                return self._pod_node(name, rest, namespace)
+        return None
+
+    def _pod_node(self, name: bytes, rest: Sequence[bytes], namespace: bytes) -> Node | None:
+        if self.schema.pods == "disabled" or len(rest) > 1 or not self._namespace_exists(namespace):
+            return None
+        if not rest:
+            return EMPTY_NODE
+        text = pod_text(rest[0])
+        if text is None:
+            return None
+        if self.schema.pods == "insecure":
+            return pod_node(text, name, self.schema.ttl, None)
+        pods = self._pods.get((namespace.decode("latin-1"), text))
+        return pod_node(text, name, self.schema.ttl, pods[0]) if pods else None
+
+    def _reverse_node(self, apex: bytes, name: bytes, left: Sequence[bytes]) -> Node | None:
+        if not left:
+            return apex_node(apex, self.serial, self.schema, self._name_servers(self.schema.zones[0]))
+        spelled = spelled_address(name)
+        if spelled is None:
+            return None
+        width, digits = spelled
+        if len(digits) < 2 * width:
+            return EMPTY_NODE if self._index.any_under(width, digits) else None
+        return reverse_node(self._index, bytes.fromhex(digits), name, self.schema)
+
+    def _namespace_exists(self, namespace: bytes) -> bool:
+        name = bytes((len(namespace),)) + namespace
+        if name in self._namespaces:
+            return True
+        return not self.schema.namespaces_selected and name in self._service_counts
+
+    def _name_servers(self, apex: bytes) -> list[tuple[bytes, tuple[bytes, ...]]]:
+        return name_servers(apex, self.own_addresses, self._index, self.view, self.schema)
+
+    def _server_addresses(self, apex: bytes) -> tuple[bytes, ...]:
+        return tuple(address for _, addresses in self._name_servers(apex) for address in addresses)
+
+    # --- the whole zone ---
+
+    def records(self) -> Iterator[RRset]:
+        """Every RRset of every zone, in a fixed order; names of Pods only where they are verified."""
+        for apex in (*self.schema.zones, *self.schema.reverse_zones):
+            node = self._node(apex, apex, None)
+            yield from (*node.rrsets, *node.additional) if node else ()
+        for apex in self.schema.zones:
+            yield from version_node(child(apex, "dns-version")).rrsets
+            for owner, view in sorted(self._views.items()):
+                if self._namespace_exists(leading_labels(owner, len(owner))[1]):
+                    yield from self._service_records(owner + child(apex, "svc"), view)
+            yield from self._pod_records(apex)
+        yield from self._reverse_records()
+
+    def _service_records(self, owner: bytes, view: ServiceView) -> Iterator[RRset]:
+        for left in service_names(view, owner, self.schema):
+            node = service_node(view, owner, left, self.schema)
+            yield from node.rrsets if node else ()
+
+    def _pod_records(self, apex: bytes) -> Iterator[RRset]:
+        if self.schema.pods != "verified":
+            return
+        for (namespace, text), keys in sorted(self._pods.items()):
+            if self._namespace_exists(namespace.encode()):
+                owner = child(apex, text.replace(".", "-").replace(":", "-"), namespace, "pod")
+                yield from pod_node(text, owner, self.schema.ttl, keys[0]).rrsets
+
+    def _reverse_records(self) -> Iterator[RRset]:
+        for address in self._index:
+            owner = reverse_name(address)
+            if self.apex_of(owner) in self.schema.reverse_zones:
+                node = reverse_node(self._index, address, owner, self.schema)
+                yield from node.rrsets if node else ()
+
+
+def _holders(
+    view: ServiceView, kept: set[int], *, same_service: bool
+) -> Iterable[tuple[bytes, Service | EndpointSlice]]:
+    """The addresses of a view and who has each, but for what a change left as it was."""
+    if view.service is not None and not same_service:
+        for address in view.service.cluster_ips:
+            yield address, view.service
+    for part in view.slices:
+        if id(part) not in kept:
+            for row in range(part.rows):
+                yield part.address(row), part

@@ -1,0 +1,152 @@
+"""A datagram or TCP message becomes a Query: header, question and EDNS (RFC 1035 section 4.1, RFC 6891)."""
+
+import struct
+from typing import Final, NamedTuple
+
+from kdns.errors import FormError
+from kdns.wire.name import MAX_NAME
+from kdns.wire.numbers import OPCODE, OPT, QR
+
+HEADER: Final = 12
+UDP_LIMIT: Final = 1232
+"""Octets of a UDP reply at most, whatever the client can take: what passes every path without fragments
+(DNS flag day 2020)."""
+PLAIN_LIMIT: Final = 512
+"""Octets of a UDP reply to a client without EDNS (RFC 1035 section 4.2.1)."""
+TCP_LIMIT: Final = 65535
+
+
+class Edns(NamedTuple):
+    """What an OPT record of a query says (RFC 6891 section 6.1.2); its options are not ours and are dropped."""
+
+    payload: int
+    """Octets the client can take over UDP."""
+    version: int
+    do: bool
+
+
+class Header(NamedTuple):
+    """RFC 1035 section 4.1.1."""
+
+    id: int
+    flags: int
+    questions: int
+    answers: int
+    authorities: int
+    additionals: int
+
+    @property
+    def is_response(self) -> bool:
+        """Somebody's answer: never to be answered."""
+        return bool(self.flags & QR)
+
+    @property
+    def opcode(self) -> int:
+        """0 is a query."""
+        return (self.flags & OPCODE) >> 11
+
+
+class Query(NamedTuple):
+    """A query with one question."""
+
+    id: int
+    flags: int
+    question: bytes
+    """As it came: the client's spelling, type and class."""
+    name: bytes
+    """Folded."""
+    rtype: int
+    rclass: int
+    edns: Edns | None = None
+
+    def limit(self, proto: str) -> int:
+        """Octets of the reply at most."""
+        if proto != "udp":
+            return TCP_LIMIT
+        if self.edns is None:
+            return PLAIN_LIMIT
+        return min(max(self.edns.payload, PLAIN_LIMIT), UDP_LIMIT)
+
+
+def parse_header(message: bytes) -> Header:
+    """The first twelve octets. Raises FormError, with the id if there are two octets."""
+    if len(message) < HEADER:
+        known = int.from_bytes(message[:2], "big") if len(message) >= 2 else None
+        raise FormError(f"message of {len(message)} octets, a header has {HEADER}", known)
+    return Header(*struct.unpack_from("!6H", message))
+
+
+def question_end(message: bytes, at: int = HEADER) -> int:
+    """Where the uncompressed name at an offset ends; -1 if it does not, or has over 255 octets."""
+    start = at
+    size = len(message)
+    while at < size:
+        length = message[at]
+        if not length:
+            return at + 1 if at + 1 - start <= MAX_NAME else -1
+        if length > 63:
+            return -1
+        at += 1 + length
+    return -1
+
+
+def parse_query(message: bytes) -> Query:
+    """A standard query. Raises FormError for what is none: not one question, a cut or compressed name, two OPTs.
+
+    What is behind the last record is ignored. Records in answer and authority are skipped: some clients send an SOA
+    with an IXFR question.
+    """
+    header = parse_header(message)
+    if header.questions != 1:
+        raise FormError(f"{header.questions} questions, one is allowed", header.id)
+    end = question_end(message)
+    if end < 0 or end + 4 > len(message):
+        raise FormError("the question is cut, compressed or too long", header.id)
+    rtype, rclass = struct.unpack_from("!HH", message, end)
+    edns = _parse_edns(message, end + 4, header)
+    return Query(header.id, header.flags, message[HEADER : end + 4], message[HEADER:end].lower(), rtype, rclass, edns)
+
+
+def _parse_edns(message: bytes, at: int, header: Header) -> Edns | None:
+    found: Edns | None = None
+    skipped = header.answers + header.authorities
+    for number in range(skipped + header.additionals):
+        root = message[at : at + 1] == b"\0"
+        at = _name_end(message, at, header.id)
+        if at + 10 > len(message):
+            raise FormError(f"record {number + 1} is cut", header.id)
+        rtype, payload, extended, length = struct.unpack_from("!HHIH", message, at)
+        at += 10 + length
+        if at > len(message):
+            raise FormError(f"record {number + 1} is cut", header.id)
+        if rtype == OPT:
+            # RFC 6891 section 6.1.1: "If a query message with more than one OPT RR is received, a FORMERR MUST be
+            # returned", and its owner is the root.
+            if found is not None or number < skipped or not root:
+                raise FormError("more than one OPT record, or one that is misplaced", header.id)
+            found = Edns(payload, (extended >> 16) & 0xFF, bool(extended & 0x8000))
+    return found
+
+
+def _name_end(message: bytes, at: int, known: int) -> int:
+    """Where a name, compressed or not, ends."""
+    while at < len(message):
+        length = message[at]
+        if not length:
+            return at + 1
+        if length >= 0xC0:
+            return at + 2
+        if length > 63:
+            break
+        at += 1 + length
+    raise FormError("a record's owner is cut", known)
+
+
+def opt_record(payload: int, do: bool, extended_rcode: int = 0) -> bytes:
+    """Our OPT record (RFC 6891 section 6.1.2): version 0, no options; DO is copied (RFC 3225 section 3)."""
+    return struct.pack("!BHHBBHH", 0, OPT, payload, extended_rcode, 0, 0x8000 if do else 0, 0)
+
+
+def reply_payload(edns: Edns) -> int:
+    """The payload size in our OPT record: what we take, and no more than the client offers."""
+    return min(max(edns.payload, PLAIN_LIMIT), UDP_LIMIT)
