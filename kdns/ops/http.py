@@ -51,6 +51,7 @@ class HttpPorts:
         self._runners: list[web.AppRunner] = []
         self.urls: dict[str, str] = {}
         """Path -> URL on this machine, once open; ports chosen by the system are filled in."""
+        self.probe_interval = PROBE_INTERVAL
 
     async def open(self) -> None:
         """Start to listen. Raises ConfigError when an address is taken or not ours to bind."""
@@ -79,7 +80,7 @@ class HttpPorts:
             return
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_TIMEOUT)) as session:
             while True:
-                await asyncio.sleep(PROBE_INTERVAL)
+                await asyncio.sleep(self.probe_interval)
                 started = time.monotonic()
                 try:
                     async with session.get(self.urls["/health"]) as response:

@@ -1,0 +1,278 @@
+"""The commands: ``kdns serve``, ``demo``, ``records`` and ``version``.
+
+What an operator got wrong is told in one line on stderr, with a hint, and exit status 1; there is no traceback.
+Parts are imported by the command that needs them, so that ``kdns --help`` is quick.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+from msgspec.structs import replace
+
+from kdns import __version__
+from kdns.config.arguments import (
+    near,
+    parse_duration,
+    parse_listen,
+    parse_namespace,
+    parse_port,
+    parse_ttl,
+    parse_word,
+)
+from kdns.config.settings import KubernetesOptions, ServeSettings
+from kdns.errors import ConfigError
+from kdns.records.schema import schema, zone_names
+from kdns.watch.selectors import parse_selector
+
+SOURCES: Final = "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH (manifests; - is stdin)"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises ConfigError instead of leaving, and knows its flags for suggestions."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.flags: list[str] = []
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
+        """As argparse has it; long flags are remembered."""
+        action = super().add_argument(*args, **kwargs)
+        self.flags += action.option_strings
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse found wrong, as a ConfigError."""
+        problem, _, hint = message.removeprefix("argument ").partition("\n")
+        raise ConfigError(problem, hint=hint)
+
+
+def value(parse: Callable[..., Any], *known: Any) -> Callable[[str], Any]:
+    """A reader of values for argparse: what ValueError says reaches the operator as it is."""
+
+    def read(text: str) -> Any:
+        try:
+            return parse(text, *known)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def parser() -> tuple[Parser, dict[str, Parser]]:
+    """The whole command line, and each command's own part of it."""
+    top = Parser(prog="kdns", description="A Kubernetes cluster's DNS server.")
+    top.add_argument("--version", action="store_true", help="print the version and leave")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    parts = {
+        "serve": commands.add_parser("serve", help="answer for a cluster, or for a folder of manifests"),
+        "demo": commands.add_parser("demo", help="serve an example cluster on this machine, and show it"),
+        "records": commands.add_parser("records", help="print every record, and the object it came from"),
+        "version": commands.add_parser("version", help="print the version"),
+    }
+    for name in ("serve", "records"):
+        _add_kubernetes(parts[name])
+    _add_serve(parts["serve"])
+    _add_demo(parts["demo"])
+    records = parts["records"]
+    records.add_argument("-o", "--output", type=value(parse_word, ("zone", "json")), default="zone", metavar="FORM",
+                         help="zone (a master file, the default) or json")  # fmt: skip
+    records.add_argument("name", nargs="?", default="", metavar="NAME", help="only this name and those below it")
+    return top, parts
+
+
+def _add_kubernetes(part: Parser) -> None:
+    """What decides which objects become which names."""
+    defaults = KubernetesOptions()
+    modes = ("disabled", "insecure", "verified")
+    add = part.add_argument_group("names").add_argument
+    part.add_argument("--source", default="", metavar="S",
+                      help="cluster, kubeconfig[:PATH[@CONTEXT]], a file or folder of manifests, or - for stdin; "
+                           "the default is cluster when kdns runs in one")  # fmt: skip
+    for flag, kwargs in {
+        "--zone": {"action": "append", "type": value(_zone), "metavar": "ZONE",
+                   "help": f"a zone or CIDR to answer for; again for more ({' '.join(defaults.zones)})"},
+        "--ttl": {"type": value(parse_ttl), "default": defaults.ttl, "metavar": "N", "help": "seconds, 0 to 3600 (5)"},
+        "--pods": {"type": value(parse_word, modes), "default": defaults.pods, "metavar": "MODE",
+                   "help": "names of Pods: disabled (default), insecure or verified"},
+        "--namespace": {"action": "append", "type": value(parse_namespace), "metavar": "NS",
+                        "help": "expose only this Namespace; again for more"},
+        "--namespace-labels": {"type": value(_selector), "default": "", "metavar": "EXPR",
+                               "help": "expose only Namespaces that this label selector picks"},
+        "--labels": {"type": value(_selector), "default": "", "metavar": "EXPR",
+                     "help": "see only Services, EndpointSlices and Pods that this label selector picks"},
+        "--endpoint-pod-names": {"action": "store_true", "help": "name endpoints after their Pods"},
+        "--no-endpoints": {"action": "store_true", "help": "do not follow EndpointSlices"},
+        "--ignore-empty-service": {"action": "store_true", "help": "a Service without ready endpoints has no name"},
+    }.items():  # fmt: skip
+        part.flags += add(flag, **kwargs).option_strings  # type: ignore[arg-type] # one table for all of them
+
+
+def _add_serve(part: Parser) -> None:
+    defaults = ServeSettings()
+    seconds = value(parse_duration)
+    for flag, kwargs in {
+        "--listen": {"action": "append", "type": value(parse_listen), "metavar": "ADDR",
+                     "help": "an IP address to bind; again for more (every address)"},
+        "--port": {"type": value(parse_port), "default": defaults.port, "metavar": "N", "help": "UDP and TCP (53)"},
+        "--fallthrough": {"nargs": "*", "type": value(_zone), "metavar": "ZONE",
+                          "help": "pass on names that do not exist, in these zones (all)"},
+        "--startup-timeout": {"type": seconds, "default": defaults.kubernetes.startup_timeout, "metavar": "S",
+                              "help": "wait so long for the cluster before serving what there is (5s)"},
+        "--health": {"default": defaults.health, "metavar": "ADDR", "help": "/health; '' for off (:8080)"},
+        "--ready": {"default": defaults.ready, "metavar": "ADDR", "help": "/ready; '' for off (:8181)"},
+        "--metrics": {"default": defaults.metrics, "metavar": "ADDR", "help": "/metrics; '' for off (:9153)"},
+        "--lameduck": {"type": seconds, "default": defaults.lameduck, "metavar": "S",
+                       "help": "after SIGTERM answer so long while not ready (0s)"},
+        "--watch-timeout": {"type": seconds, "default": defaults.watch_timeout, "metavar": "S",
+                            "help": "a watch that is silent so long is broken (90s)"},
+        "--log-format": {"type": value(parse_word, ("text", "json")), "default": defaults.log_format,
+                         "metavar": "FORM", "help": "text (default) or json"},
+    }.items():  # fmt: skip
+        part.add_argument(flag, **kwargs)
+
+
+def _add_demo(part: Parser) -> None:
+    part.add_argument("--port", type=value(parse_port), default=1053, metavar="N", help="UDP and TCP (1053)")
+    part.add_argument("--folder", default="", metavar="PATH", help="put the example here and keep it (a temporary one)")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line as a namespace; ``command`` is always set. Raises ConfigError for what cannot be read."""
+    top, parts = parser()
+    first = next((word for word in argv if not word.startswith("-")), "")
+    if first and first not in parts:
+        raise ConfigError(f"{first!r} is no command", hint=near(first, parts) or f"there are {', '.join(parts)}")
+    arguments, unknown = top.parse_known_args(argv)
+    if arguments.version:
+        arguments.command = "version"
+    if not arguments.command:
+        raise ConfigError("say what to do: serve, demo, records or version", hint="kdns --help says more")
+    if unknown:
+        flag, part = unknown[0].partition("=")[0], parts[arguments.command]
+        problem = f"{flag!r} is no flag of kdns {arguments.command}" if flag[:1] == "-" else f"what is {flag!r}?"
+        raise ConfigError(problem, hint=near(flag, part.flags) or f"kdns {arguments.command} --help lists them")
+    return arguments
+
+
+def pick_source(text: str, environ: Mapping[str, str]) -> str:
+    """The source in words, or the cluster we run in. Raises ConfigError naming the three when there is none."""
+    if text:
+        if (
+            text not in {"cluster", "kubeconfig", "-"}
+            and not text.startswith("kubeconfig:")
+            and not Path(text).exists()
+        ):
+            hint = near(text.partition(":")[0], ("cluster", "kubeconfig"))
+            raise ConfigError(f"--source: no file or folder {text!r}", hint=hint or f"there are {SOURCES}")
+        return text
+    if environ.get("KUBERNETES_SERVICE_HOST"):
+        return "cluster"
+    raise ConfigError("no source: kdns does not run in a cluster, so say where objects come from", hint=SOURCES)
+
+
+def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
+    """The kubernetes plugin's options. Raises ConfigError for those that exclude each other."""
+    if arguments.namespace and arguments.namespace_labels:
+        raise ConfigError("--namespace and --namespace-labels exclude each other", hint="keep one of them")
+    options = KubernetesOptions(
+        ttl=arguments.ttl,
+        pods=arguments.pods,
+        endpoint_pod_names=arguments.endpoint_pod_names,
+        namespaces=tuple(arguments.namespace or ()),
+        namespace_labels=arguments.namespace_labels,
+        labels=arguments.labels,
+        endpoints=not arguments.no_endpoints,
+        ignore_empty_service=arguments.ignore_empty_service,
+        **({"zones": tuple(arguments.zone)} if arguments.zone else {}),
+    )
+    try:
+        schema(options.zones)
+    except ValueError as error:
+        raise ConfigError(f"--zone: {error}") from error
+    return options
+
+
+def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
+    """The settings of ``kdns serve``. Raises ConfigError for what does not go together."""
+    fallthrough = None if arguments.fallthrough is None else tuple(arguments.fallthrough) or (".",)
+    return ServeSettings(
+        source=pick_source(arguments.source, environ),
+        listen=tuple(dict.fromkeys(arguments.listen or ("",))),
+        port=arguments.port,
+        kubernetes=replace(
+            kubernetes_options(arguments), fallthrough=fallthrough, startup_timeout=arguments.startup_timeout
+        ),
+        health=arguments.health,
+        ready=arguments.ready,
+        metrics=arguments.metrics,
+        lameduck=arguments.lameduck,
+        watch_timeout=arguments.watch_timeout,
+        log_format=arguments.log_format,
+    )
+
+
+def _zone(text: str) -> str:
+    if not text.isascii():
+        raise ValueError(f"{text!r} is no zone\nwrite it in ASCII (xn--...)")
+    if text == "":
+        raise ValueError("an empty text is no zone\nthe root is a dot")
+    list(zone_names(text))
+    return text if text.endswith(".") or "/" in text else f"{text}."
+
+
+def _selector(text: str) -> str:
+    parse_selector(text)
+    return text
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from kdns.app import serve  # noqa: PLC0415 - see above
+    from kdns.ops import logs  # noqa: PLC0415 - see above
+
+    settings = serve_settings(arguments, os.environ)
+    logs.set_up(settings.log_format)
+    return asyncio.run(serve(settings))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from kdns.demo import demo  # noqa: PLC0415 - see above
+
+    return asyncio.run(demo(arguments.port, arguments.folder))
+
+
+def _records(arguments: argparse.Namespace) -> int:
+    from kdns.app import print_records  # noqa: PLC0415 - see above
+
+    options = kubernetes_options(arguments)
+    source = pick_source(arguments.source, os.environ)
+    return asyncio.run(print_records(source, options, form=arguments.output, name_text=arguments.name))
+
+
+def _version(_arguments: argparse.Namespace) -> int:
+    print(f"kdns-{__version__}")
+    print(f"{platform.system().lower()}/{platform.machine()}, python{platform.python_version()}")
+    return 0
+
+
+COMMANDS: Final = {"serve": _serve, "demo": _demo, "records": _records, "version": _version}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        return COMMANDS[cast(str, arguments.command)](arguments)
+    except ConfigError as error:
+        print(f"kdns: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # kdns records | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,1 @@
+"""Logs, readiness, HTTP pages and metrics."""

@@ -1,0 +1,125 @@
+"""/health, /ready and /metrics over real sockets."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from kdns.errors import ConfigError
+from kdns.metrics import Metrics
+from kdns.ops.http import HttpPorts
+from kdns.ops.listen import Address, listen, parse_address
+
+ANY = "127.0.0.1:0"
+
+
+@asynccontextmanager
+async def opened(
+    reasons: list[str], metrics: Metrics | None = None, health: str = ANY, ready: str = ANY, metrics_at: str = ANY
+) -> AsyncIterator[HttpPorts]:
+    """HTTP ports that listen while the block runs."""
+    ports = HttpPorts(metrics or Metrics(), lambda: reasons, health=health, ready=ready, metrics_at=metrics_at)
+    await ports.open()
+    try:
+        yield ports
+    finally:
+        await ports.close()
+
+
+async def get(url: str) -> tuple[int, str]:
+    """Status and text of a page."""
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds, 20 seconds at most."""
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it did not happen within 20 s")
+
+
+async def test_ready_says_why_not() -> None:
+    """503 with the reasons, a line each, until there are none; health is 200 all the time."""
+    reasons = ["kubernetes: services: timeout", "kubernetes: pods: 403: may not list pods"]
+    async with opened(reasons) as ports:
+        assert await get(ports.urls["/ready"]) == (503, "\n".join(reasons))
+        assert await get(ports.urls["/health"]) == (200, "OK")
+        reasons.clear()
+        assert await get(ports.urls["/ready"]) == (200, "OK")
+
+
+async def test_metrics_are_readable() -> None:
+    """The page parses as Prometheus's text format."""
+    async with opened([]) as ports:
+        status, text = await get(ports.urls["/metrics"])
+    assert status == 200
+    assert "coredns_build_info" in {family.name for family in text_string_to_metric_families(text)}
+
+
+async def test_pages_share_a_port_or_are_off() -> None:
+    """One address given twice is one port with both pages; an empty address is no page at all."""
+    async with opened([], health=ANY, ready=ANY, metrics_at="") as ports:
+        assert ports.urls["/health"].removesuffix("/health") == ports.urls["/ready"].removesuffix("/ready")
+        assert "/metrics" not in ports.urls
+        assert (await get(ports.urls["/health"].replace("/health", "/metrics")))[0] == 404
+
+
+async def test_every_address_means_both_families() -> None:
+    """An address of only a port answers on 127.0.0.1, and on ::1 where the machine has it."""
+    async with opened([], health=":0", ready="", metrics_at="") as ports:
+        assert await get(ports.urls["/health"]) == (200, "OK")
+        if socket.has_dualstack_ipv6():
+            assert await get(ports.urls["/health"].replace("127.0.0.1", "[::1]")) == (200, "OK")
+
+
+async def test_a_taken_port_is_one_line() -> None:
+    """A port that is taken is the operator's business, not a traceback."""
+    with listen(Address("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = HttpPorts(Metrics(), list, health=f"127.0.0.1:{port}", ready="", metrics_at="")
+        with pytest.raises(ConfigError) as error:
+            await ports.open()
+        await ports.close()
+    assert error.value.problem == f"cannot listen on 127.0.0.1:{port}/tcp: the port is taken"
+    assert "choose another port" in error.value.hint
+
+
+async def test_the_self_probe_is_counted() -> None:
+    """Probing our own /health fills its histogram, and counts a failure when it does not answer."""
+    metrics = Metrics()
+    async with opened([], metrics) as ports:
+        ports.probe_interval = 0.01
+        probe = asyncio.create_task(ports.probe())
+        await until(lambda: sum(metrics.health.counts) > 0)
+        assert metrics.health_failures == 0
+        await ports.close()
+        await until(lambda: metrics.health_failures > 0)
+        probe.cancel()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (":8080", Address("", 8080)),
+        ("127.0.0.1:0", Address("127.0.0.1", 0)),
+        ("[::1]:9153", Address("::1", 9153)),
+        ("[0:0::1]:9153", Address("::1", 9153)),
+    ],
+)
+def test_addresses(text: str, expected: Address) -> None:
+    """ADDRESS:PORT as CoreDNS writes it."""
+    assert parse_address(text, "--health") == expected
+
+
+@pytest.mark.parametrize("text", ["8080", "::1:8080", "localhost:8080", ":", ":x", ":70000", "1.2.3:80", ":٣"])
+def test_bad_addresses(text: str) -> None:
+    """What is no address names the flag it was given to."""
+    with pytest.raises(ConfigError, match=r"^--health: "):
+        parse_address(text, "--health")
