@@ -1,0 +1,83 @@
+"""RRsets for people and programs: the lines of a master file (RFC 1035 section 5), or values for JSON.
+
+dnslib would do for the data, but for names with dots or octets beyond ASCII inside a label.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
+from typing import Any, Final
+
+from kdns.records.rrset import RRset
+from kdns.wire.name import name_text, under
+from kdns.wire.numbers import AAAA, CNAME, NS, PTR, SOA, SRV, TXT, A, rtype_text
+
+COLUMN: Final = 48
+"""Where the TTL begins, unless the owner is longer."""
+
+
+def rdata_text(rtype: int, rdata: bytes) -> str:
+    """One record's data in presentation form; that of a type which has none here as RFC 3597 section 5 says."""
+    if rtype in {A, AAAA}:
+        return str(ip_address(rdata))
+    if rtype in {NS, CNAME, PTR}:
+        return name_text(rdata)
+    if rtype == SRV:
+        priority, weight, port = struct.unpack("!HHH", rdata[:6])
+        return f"{priority} {weight} {port} {name_text(rdata[6:])}"
+    if rtype == SOA:
+        mname = rdata[: len(rdata) - 20]
+        end = _name_end(mname)
+        numbers = struct.unpack("!5I", rdata[-20:])
+        return " ".join((name_text(mname[:end]), name_text(mname[end:]), *map(str, numbers)))
+    if rtype == TXT:
+        return " ".join(_character_strings(rdata))
+    return f"\\# {len(rdata)} {rdata.hex()}"
+
+
+def _name_end(octets: bytes) -> int:
+    """Where the first name ends."""
+    at = 0
+    while octets[at]:
+        at += 1 + octets[at]
+    return at + 1
+
+
+def _character_strings(rdata: bytes) -> Iterator[str]:
+    """RFC 1035 section 5.1: quoted, with what would end the quotes escaped."""
+    at = 0
+    while at < len(rdata):
+        text = rdata[at + 1 : at + 1 + rdata[at]]
+        escaped = (
+            "\\" + chr(octet) if octet in b'"\\' else chr(octet) if 0x20 <= octet <= 0x7E else f"\\{octet:03d}"
+            for octet in text
+        )
+        yield '"' + "".join(escaped) + '"'
+        at += 1 + rdata[at]
+
+
+def master_file(rrsets: Iterable[RRset]) -> Iterator[str]:
+    """A line per record, with the object it came from as comment: any DNS tool reads it."""
+    for rrset in rrsets:
+        owner, source = name_text(rrset.owner), f" ; {rrset.source}" if rrset.source else ""
+        for rdata in rrset.rdatas:
+            data = rdata_text(rrset.rtype, rdata)
+            yield f"{owner:<{COLUMN}} {rrset.ttl:>5} IN {rtype_text(rrset.rtype):<5} {data}{source}"
+
+
+def values(rrsets: Iterable[RRset]) -> Iterator[dict[str, Any]]:
+    """An object per record: name, ttl, type, data, and source (kind, namespace, name) or null."""
+    for rrset in rrsets:
+        for rdata in rrset.rdatas:
+            yield {
+                "name": name_text(rrset.owner),
+                "ttl": rrset.ttl,
+                "type": rtype_text(rrset.rtype),
+                "data": rdata_text(rrset.rtype, rdata),
+                "source": rrset.source._asdict() if rrset.source else None,
+            }
+
+
+def below(rrsets: Iterable[RRset], name: bytes) -> Iterator[RRset]:
+    """The RRsets of a folded name and of those below it."""
+    return (rrset for rrset in rrsets if under(rrset.owner, name))
