@@ -118,13 +118,19 @@ class Answers:
         """See `Zone.records`."""
         return self.zone.records()
 
+    def kept(self, name: bytes, rtype: int) -> Answer | None:
+        """The Answer for a folded name if it is compiled already; octets that are no name have none."""
+        by_name = self._kept.get(rtype)
+        if by_name is None:
+            return None
+        answer = by_name.get(name)
+        return answer if answer is not None and answer.live else None
+
     def find(self, name: bytes, rtype: int) -> Answer | None:
         """The Answer for a folded name; None when somebody else has to answer, see `ours`."""
-        by_name = self._kept.get(rtype)
-        if by_name is not None:
-            answer = by_name.get(name)
-            if answer is not None and answer.live:
-                return answer
+        answer = self.kept(name, rtype)
+        if answer is not None:
+            return answer
         result = self.zone.lookup(name, rtype)
         if result is None or not self.ours(result):
             return None

@@ -1,0 +1,1 @@
+"""One file for each plugin; they are strangers to each other."""

@@ -1,0 +1,291 @@
+"""From the octets of a query to the octets of its reply.
+
+::
+
+    message ──> lane.fast ──> seen before? ──> the octets made then, with this id          (most)
+                   │              └─ no: header, question and EDNS of a plain form
+                   │                     ──> answers.find ──> octets, remembered if spelled in lower case
+                   └─ None: lane.slow ──> triage, parse ──> chain of plugins ──> compose    (the rest)
+
+The fast way serves only what the ``kubernetes`` plugin answers alone, and is no more than an optimisation: both ways
+give the same octets, which a test checks for every kind of question.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from kdns.dns.handler import Client, Handler, Request, Response
+from kdns.errors import FormError
+from kdns.metrics import Counted, LaneCounts
+from kdns.records.answers import Answer, Answers
+from kdns.wire.compose import compose_sections, head
+from kdns.wire.numbers import (
+    AA,
+    AD,
+    AXFR,
+    BADVERS,
+    CD,
+    FORMERR,
+    IN,
+    IXFR,
+    NOTIMP,
+    OPCODE,
+    QR,
+    RD,
+    REFUSED,
+    RTYPE_TEXT,
+    SERVFAIL,
+    TC,
+)
+from kdns.wire.query import (
+    HEADER,
+    Edns,
+    Header,
+    Query,
+    opt_record,
+    parse_header,
+    parse_query,
+    question_end,
+    reply_payload,
+)
+
+log = logging.getLogger("kdns.dns")
+
+MAX_ENTRIES: Final = 16384
+"""Whole messages remembered by a lane at most; when full it starts anew."""
+MAX_SLOW: Final = 4096
+"""Queries under way in the chain at most; above that the answer is SERVFAIL at once."""
+
+_OPT_SIZE: Final = 11
+_COPIED: Final = RD | CD  # RFC 1035 section 4.1.1: "RD may be set in a query and is copied"; RFC 4035 3.2.2 for CD
+_SHAPES: Final = {
+    head(flags, (0, 0, 0), opt): (flags & _COPIED, opt)
+    for flags in (rd | ad | cd for rd in (0, RD) for ad in (0, AD) for cd in (0, CD))
+    for opt in (False, True)
+}
+"""Octets 2 to 12 of plain queries: which flags go into the reply, and whether an OPT record follows the question."""
+_DO: Final = {b"\0\0\0\0": False, b"\x80\0\0\0": True}
+"""The last four octets of an OPT record without options: flags and length."""
+_TRANSFERS: Final = frozenset({AXFR, IXFR})
+
+Entry = tuple[Answer, dict[int, int], bytes, int, bytes]
+"""An answer for one exact message: its tally by length of the query, octets behind the id, how many octets of the
+rotation follow, and what comes behind those."""
+
+
+class Responder:
+    """Answers for one server block: its chain of plugins and, if the chain allows it, the precompiled answers."""
+
+    def __init__(self, handler: Handler, answers: Answers | None, zone: str = ".", plugin: str = "kubernetes") -> None:
+        self.handler = handler
+        self.answers = answers
+        """What the fast way may serve; None when some plugin must see each query."""
+        self.zone, self.plugin = zone, plugin
+        self.lanes: list[Lane] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def lane(self, proto: str, family: int, server: str) -> "Lane":
+        """The way in for one socket: ``udp`` or ``tcp``, 1 for IPv4 or 2 for IPv6, and its label in metrics."""
+        lane = Lane(self, LaneCounts(server, proto, family))
+        self.lanes.append(lane)
+        return lane
+
+    @property
+    def pending(self) -> int:
+        """Queries under way in the chain."""
+        return len(self._tasks)
+
+    def start(self, work: asyncio.Task[None]) -> None:
+        """Keep hold of a query under way."""
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the queries under way, but not longer than this; then give them up."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+
+class Lane:
+    """The way in for one socket; it owns the socket's counters and the messages remembered for it."""
+
+    def __init__(
+        self, responder: Responder, counts: LaneCounts, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.counts = counts
+        self.timed = counts.timed
+        self._responder = responder
+        self._clock = clock
+        self._entries: dict[bytes, Entry] = {}
+        self._udp = counts.proto == "udp"
+
+    # --- the fast way ---
+
+    def fast(self, message: bytes) -> bytes | None:
+        """The whole reply, counted; None: take the slow way."""
+        key = message[2:]
+        entry = self._entries.get(key)
+        if entry is None or not entry[0].live:
+            entry = self._admit(message, key)
+            if entry is None:
+                return None
+        answer, tally, octets, rotated, rest = entry
+        tally[len(message)] += 1
+        if not rotated:
+            return message[:2] + octets
+        turn = answer.turn  # Answer.next_turn, written out: this is the hottest line of all
+        following = turn + answer.unit
+        answer.turn = following if following < answer.ring_size else 0
+        return message[:2] + octets + answer.ring[turn : turn + rotated] + rest
+
+    def _admit(self, message: bytes, key: bytes) -> Entry | None:
+        """Make the entry of a message from its answer; None if it is of no plain form, or not ours to answer."""
+        answers = self._responder.answers
+        shape = _SHAPES.get(message[2:HEADER])
+        if shape is None or answers is None:
+            return None
+        edns = None
+        end = len(message)
+        if shape[1]:
+            do = _DO.get(message[-4:])
+            end -= _OPT_SIZE
+            if do is None or message[end : end + 3] != b"\0\0\x29" or message[-6:-4] != b"\0\0":
+                return None
+            edns = Edns(int.from_bytes(message[end + 3 : end + 5], "big"), 0, do)
+        question = message[HEADER:end]
+        name = question[:-4].lower()
+        rtype = int.from_bytes(question[-4:-2], "big")
+        # An exact match proves the parse; only a miss must walk the labels before it is looked up.
+        answer = answers.kept(name, rtype)
+        if answer is None or question[-2:] != b"\0\1":
+            if question[-2:] != b"\0\1" or rtype in _TRANSFERS or question_end(message) != end - 4:
+                return None
+            answer = answers.find(name, rtype)
+            if answer is None:
+                return None
+        query = Query(0, shape[0], question, name, rtype, IN, edns)
+        entry = self._entry(query, answer, len(message))
+        if name == question[:-4]:  # another spelling of each query must not push out what is asked again and again
+            if len(self._entries) >= MAX_ENTRIES:
+                self._entries.clear()
+            self._entries[key] = entry
+        return entry
+
+    def _entry(self, query: Query, answer: Answer, size: int) -> Entry:
+        edns = query.edns
+        opt = opt_record(reply_payload(edns), edns.do) if edns is not None else b""
+        room = query.limit(self.counts.proto) - HEADER - len(query.question) - len(opt)
+        kept, counts = answer.sections.cut(room)
+        flags = QR | AA | query.flags | answer.rcode
+        if kept < len(answer.sections.octets):
+            flags |= TC
+        before = answer.before[:kept]
+        rotated = min(answer.ring_size, kept - len(before))
+        after = answer.after[: kept - len(before) - rotated]
+        octets = head(flags, counts, edns is not None) + query.question + before
+        if rotated:
+            rest = after + opt
+        else:
+            octets, rest = octets + after + opt, b""
+        grow = 2 + len(octets) + rotated + len(rest) - size
+        tally = self._tally(query, answer.rcode, grow, self._responder.zone, self._responder.plugin)
+        return answer, tally, octets, rotated, rest
+
+    def _tally(self, query: Query, rcode: int, grow: int, zone: str, plugin: str) -> dict[int, int]:
+        rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
+        do = query.edns is not None and query.edns.do
+        return self.counts.tallies[Counted(zone, rtype, rcode, do, grow, plugin)]
+
+    # --- the slow way ---
+
+    def slow(self, message: bytes, client: Client, reply: Callable[[bytes], None]) -> None:
+        """Answer through the chain: ``reply`` is called at once, later, or never (the message is to be dropped).
+
+        Never raises: what goes wrong is logged with the query, counted, and answered with SERVFAIL.
+        """
+        started = self._clock()
+        try:
+            header = parse_header(message)
+        except FormError:
+            return  # too short to be anything; an answer would be longer than it
+        if header.is_response:
+            return
+        if header.opcode:
+            self._refuse(header, NOTIMP, message, reply, started)
+            return
+        try:
+            query = parse_query(message)
+        except FormError:
+            self._refuse(header, FORMERR, message, reply, started)
+            return
+        early = self._early(query)
+        if early is not None:
+            self._send(query, early, "dropped", len(message), reply, started)
+        elif self._responder.pending >= MAX_SLOW:
+            self._send(query, Response(SERVFAIL), self._responder.zone, len(message), reply, started)
+        else:
+            work = self._answer(query, client, len(message), reply, started)
+            self._responder.start(asyncio.get_running_loop().create_task(work))
+
+    def _early(self, query: Query) -> Response | None:
+        """What is answered before any plugin sees it."""
+        if query.edns is not None and query.edns.version != 0:
+            return Response(BADVERS)
+        if query.rclass != IN or query.rtype in _TRANSFERS:
+            return Response(REFUSED)
+        return None
+
+    async def _answer(
+        self, query: Query, client: Client, size: int, reply: Callable[[bytes], None], started: float
+    ) -> None:
+        try:
+            response = await self._responder.handler(Request(query, client))
+            octets = compose_reply(query, response, self.counts.proto)
+        except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
+            log.exception("bug while answering %s", query.question.hex())
+            self.counts.panics += 1
+            response = Response(SERVFAIL)
+            octets = compose_reply(query, response, self.counts.proto)
+        self._count(query, response, self._responder.zone, size, len(octets), started)
+        reply(octets)
+
+    def _send(
+        self, query: Query, response: Response, zone: str, size: int, reply: Callable[[bytes], None], started: float
+    ) -> None:
+        octets = compose_reply(query, response, self.counts.proto)
+        self._count(query, response, zone, size, len(octets), started)
+        reply(octets)
+
+    def _refuse(
+        self, header: Header, rcode: int, message: bytes, reply: Callable[[bytes], None], started: float
+    ) -> None:
+        """A bare header: the question could not be read, and no error is longer than what it answers."""
+        flags = QR | header.flags & (OPCODE | RD) | rcode
+        octets = header.id.to_bytes(2, "big") + flags.to_bytes(2, "big") + bytes(8)
+        nothing = Query(header.id, header.flags, b"", b"", 0, IN)
+        self._count(nothing, Response(rcode), "dropped", len(message), len(octets), started)
+        reply(octets)
+
+    def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
+        self._tally(query, response.rcode, length - size, zone, response.plugin)[size] += 1
+        self.counts.timed(1, self._clock() - started)
+
+
+def compose_reply(query: Query, response: Response, proto: str) -> bytes:
+    """The reply to a query: cut to what the client can take, whole records at a time, additional first."""
+    edns = query.edns
+    opt = opt_record(reply_payload(edns), edns.do, response.rcode >> 4) if edns is not None else b""
+    sections = compose_sections(query.name, response.answer, response.authority, response.additional)
+    kept, counts = sections.cut(query.limit(proto) - HEADER - len(query.question) - len(opt))
+    flags = QR | query.flags & _COPIED | response.rcode & 0xF
+    if response.authoritative:
+        flags |= AA
+    if kept < len(sections.octets):
+        flags |= TC
+    octets = head(flags, counts, edns is not None)
+    return query.id.to_bytes(2, "big") + octets + query.question + sections.octets[:kept] + opt
