@@ -1,0 +1,186 @@
+"""The cluster as far as it is known: events in, changes out. Pure.
+
+Objects may come in any order: a slice before its Service, a Service after its Namespace is gone. What counts is that
+the same objects in the end make the same store, and that a change is told only when something kept has changed.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from kdns.objects import (
+    Change,
+    EndpointSlice,
+    Kind,
+    Namespace,
+    NamespaceChange,
+    Object,
+    ObjectKey,
+    Pod,
+    PodChange,
+    Service,
+    ServiceChange,
+    ServiceView,
+)
+from kdns.watch.source import Event, Gone, Listed, Listing, Put, Waived
+
+
+class Relisted(NamedTuple):
+    """What a complete list made of what was known before it."""
+
+    added: int
+    changed: int
+    removed: int
+
+
+class Store:
+    """Every object that is known, and the Services joined with their slices."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Kind, dict[ObjectKey, Any]] = {
+            "Service": {},
+            "EndpointSlice": {},
+            "Namespace": {},
+            "Pod": {},
+        }
+        self._slices_of: dict[ObjectKey, tuple[EndpointSlice, ...]] = {}
+        """By the key of the Service, which need not exist; in the order of their names."""
+        self._unseen: dict[Kind, dict[ObjectKey, None]] = {}
+        """While a list is under way: what was known before it and has not been put since."""
+        self._tallies: dict[Kind, list[int]] = {}
+        """While a list is under way: added, changed and removed so far."""
+        self._relisted: dict[Kind, Relisted] = {}
+        self._waived: set[Kind] = set()
+
+    def apply(self, event: Event) -> Sequence[Change]:
+        """Take one event; the changes it makes, none if nothing that is kept is different now."""
+        match event:
+            case Put(object=kept, triggered=triggered):
+                return self._put(kept, triggered)
+            case Gone(key=key):
+                return self._remove(key)
+            case Listing(kind=kind):
+                self._unseen[kind] = dict.fromkeys(self._objects[kind])
+                self._tallies[kind] = [0, 0, 0]
+            case Listed(kind=kind):
+                return self._sweep(kind)
+            case Waived(kind=kind):
+                self._waived.add(kind)
+        return ()
+
+    def synced(self, kind: Kind) -> bool:
+        """The kind was listed completely once, or is lived without."""
+        return kind in self._relisted or kind in self._waived
+
+    def count(self, kind: Kind) -> int:
+        """How many objects of the kind are known."""
+        return len(self._objects[kind])
+
+    def relisted(self, kind: Kind) -> Relisted | None:
+        """What the last complete list of the kind changed; None before the first."""
+        return self._relisted.get(kind)
+
+    def view(self, key: ObjectKey) -> ServiceView | None:
+        """A Service by its key, with its slices; None if there is neither."""
+        service: Service | None = self._objects["Service"].get(key)
+        slices = self._slices_of.get(key, ())
+        return ServiceView(service, slices) if service is not None or slices else None
+
+    def views(self) -> Iterator[tuple[ObjectKey, ServiceView]]:
+        """Every Service that exists or has slices."""
+        for key in dict.fromkeys((*self._objects["Service"], *self._slices_of)):
+            if (view := self.view(key)) is not None:
+                yield key, view
+
+    def namespaces(self) -> Iterator[Namespace]:
+        """Every Namespace."""
+        return iter(self._objects["Namespace"].values())
+
+    def pods(self) -> Iterator[Pod]:
+        """Every Pod."""
+        return iter(self._objects["Pod"].values())
+
+    def _put(self, kept: Object, triggered: float | None) -> Sequence[Change]:
+        kind, known = kept.key.kind, self._objects[kept.key.kind]
+        if (unseen := self._unseen.get(kind)) is not None:
+            unseen.pop(kept.key, None)
+        before = known.get(kept.key)
+        if before == kept:
+            return ()  # the object that is known stays, so that a relist leaves no second copy behind
+        if (tally := self._tallies.get(kind)) is not None:
+            tally[0 if before is None else 1] += 1
+        return self._replace(kept.key, before, kept, triggered)
+
+    def _remove(self, key: ObjectKey) -> Sequence[Change]:
+        if (unseen := self._unseen.get(key.kind)) is not None:
+            unseen.pop(key, None)
+        before = self._objects[key.kind].get(key)
+        if before is None:
+            return ()
+        if (tally := self._tallies.get(key.kind)) is not None:
+            tally[2] += 1
+        return self._replace(key, before, None, None)
+
+    def _sweep(self, kind: Kind) -> Sequence[Change]:
+        """What a full list did not mention is gone."""
+        changes = [change for key in self._unseen.pop(kind, ()) for change in self._remove(key)]
+        self._relisted[kind] = Relisted(*self._tallies.pop(kind, (0, 0, 0)))
+        self._waived.discard(kind)
+        return changes
+
+    def _replace(
+        self, key: ObjectKey, before: Object | None, after: Object | None, triggered: float | None
+    ) -> Sequence[Change]:
+        """Put `after` where `before` was, which is known to differ; None is absence."""
+        match before or after:
+            case Service():
+                view = self.view(key)
+                self._set(key, after)
+                return (ServiceChange(key, view, self.view(key), triggered),)
+            case EndpointSlice():
+                assert isinstance(before, EndpointSlice | None)
+                assert isinstance(after, EndpointSlice | None)
+                return self._replace_slice(key, before, after, triggered)
+            case Namespace():
+                assert isinstance(before, Namespace | None)
+                assert isinstance(after, Namespace | None)
+                self._set(key, after)
+                return (NamespaceChange(key, before, after),)
+            case _:
+                assert isinstance(before, Pod | None)
+                assert isinstance(after, Pod | None)
+                self._set(key, after)
+                return (PodChange(key, before, after),)
+
+    def _replace_slice(
+        self, key: ObjectKey, before: EndpointSlice | None, after: EndpointSlice | None, triggered: float | None
+    ) -> Sequence[Change]:
+        """One change for the Service it belongs to; two if it went from one Service to another."""
+        owners = dict.fromkeys(_owner(slice_) for slice_ in (before, after) if slice_ is not None and slice_.service)
+        views = [self.view(owner) for owner in owners]
+        self._set(key, after)
+        for owner in owners:
+            others = [slice_ for slice_ in self._slices_of.get(owner, ()) if slice_.key != key]
+            if after is not None and after.service == owner.name:
+                others.append(after)
+                others.sort(key=_name)
+            if others:
+                self._slices_of[owner] = tuple(others)
+            else:
+                self._slices_of.pop(owner, None)
+        return [
+            ServiceChange(owner, view, self.view(owner), triggered) for owner, view in zip(owners, views, strict=True)
+        ]
+
+    def _set(self, key: ObjectKey, after: Object | None) -> None:
+        if after is None:
+            del self._objects[key.kind][key]
+        else:
+            self._objects[key.kind][key] = after
+
+
+def _owner(slice_: EndpointSlice) -> ObjectKey:
+    return ObjectKey("Service", slice_.key.namespace, slice_.service)
+
+
+def _name(slice_: EndpointSlice) -> str:
+    return slice_.key.name
