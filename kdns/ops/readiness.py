@@ -47,9 +47,9 @@ class Readiness:
             case Lost(kind, reason):
                 self.lost[kind] = reason
             case Listing(kind):
+                # What was lost stays so until a list is complete: one that fails again is no news.
                 if kind in self._missing:
                     self._missing[kind] = "its first list is not complete yet"
-                self.lost.pop(kind, None)
             case Resumed(kind):
                 self.lost.pop(kind, None)
 

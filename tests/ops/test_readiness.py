@@ -43,8 +43,13 @@ CASES = (
     ),
     Case(
         "a list under way is not enough",
-        (*OTHERS, Lost("Service", "timeout"), Listing("Service")),
+        (*OTHERS, Listing("Service")),
         ["kubernetes: services: its first list is not complete yet"],
+    ),
+    Case(
+        "a list that is tried again does not hide what was wrong",
+        (*OTHERS, Lost("Service", "timeout"), Listing("Service")),
+        ["kubernetes: services: timeout"],
     ),
     Case("what was listed once stays listed while it is lost", (Listed("Service"), *OTHERS, Lost("Service", "x")), []),
 )

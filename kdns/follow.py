@@ -1,0 +1,167 @@
+"""Following the cluster: events of a source into the store, changes into the answers, and what to say about it.
+
+::
+
+    source.streams ──event──> store ──change──> answers
+                       │
+                       └──> readiness, counters, one log line per change of state
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from kdns.aio import Backoff, Turn
+from kdns.config.settings import KubernetesOptions
+from kdns.errors import ConfigError
+from kdns.metrics import Metrics, WatchCounts
+from kdns.objects import Kind, ServiceChange
+from kdns.ops.readiness import RESOURCES, Readiness
+from kdns.records.answers import Answers
+from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
+from kdns.watch.store import Store
+
+LOG: Final = logging.getLogger("kdns.watch")
+TURN: Final = 0.002
+"""Seconds of events in one go; then it is the sockets' turn, so that a list of thousands delays no query for long."""
+WORDS: Final[dict[Kind, str]] = {
+    "Service": "service",
+    "EndpointSlice": "endpoint slice",
+    "Namespace": "namespace",
+    "Pod": "pod",
+}
+LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
+"""Pods that ended have given their address back."""
+
+
+def wants(options: KubernetesOptions) -> list[Want]:
+    """What must be followed for these options, and no more.
+
+    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects.
+    """
+    found = [Want("Service", label_selector=options.labels)]
+    if options.endpoints:
+        found.append(Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names))
+    found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
+    if options.pods == "verified":
+        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES))
+    return found
+
+
+class Follower:
+    """Keeps store and answers as the source says the cluster is."""
+
+    def __init__(self, source: Source, wanted: Sequence[Want], answers: Answers, metrics: Metrics) -> None:
+        self.readiness = Readiness(wanted)
+        self.synced = asyncio.Event()
+        """Every kind wanted was listed once, or waived."""
+        self._source, self._wanted = source, wanted
+        self._store = Store()
+        self._answers, self._metrics = answers, metrics
+        self._began = time.monotonic()
+        self._listed_once: set[Kind] = set()
+
+    def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """One endless task per stream; a ConfigError ends it."""
+        return [
+            tasks.create_task(self._follow(index, stream), name=f"stream {index}")
+            for index, stream in enumerate(self._source.streams(self._wanted))
+        ]
+
+    async def _follow(self, index: int, stream: AsyncIterator[Event]) -> None:
+        """Read one stream for ever. A bug ends the stream, not the process: it is logged, counted and begun anew."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._read(stream, backoff)
+                LOG.error("a stream of the source has ended, which it never should; it begins anew")
+            except ConfigError:
+                raise
+            except Exception:
+                LOG.exception("a bug met while following the cluster; what is known stays in force")
+            self._metrics.panics += 1
+            await backoff.pause()
+            stream = self._source.streams(self._wanted)[index]
+
+    async def _read(self, stream: AsyncIterator[Event], backoff: Backoff) -> None:
+        turn = Turn(TURN)
+        async for event in stream:
+            self.take(event, time.time())
+            if isinstance(event, Listed):
+                backoff.begin()
+            if turn.over():
+                await turn.rest()
+
+    def take(self, event: Event, now: float) -> None:
+        """Apply one event, completely: the next datagram is answered with what it made of the cluster.
+
+        ``now`` is Unix seconds.
+        """
+        for change in self._store.apply(event):
+            self._answers.apply(change, int(now))
+            if isinstance(change, ServiceChange) and change.triggered is not None:
+                self._measure(change, now - change.triggered)
+        if isinstance(event, Put | Gone):
+            kind = (event.object.key if isinstance(event, Put) else event.key).kind
+            self._metrics.watches[kind].last_event = now
+        else:
+            kind = event.kind
+            self._state(event, now)
+        self._metrics.watches[kind].objects = self._store.count(kind)
+
+    def _measure(self, change: ServiceChange, seconds: float) -> None:
+        if change.after is not None and (service := change.after.service) is not None:
+            kind = self._metrics.programming["headless_with_selector" if service.headless else "cluster_ip"]
+            kind.observe(max(0.0, seconds))
+
+    def _state(self, event: Listing | Listed | Lost | Resumed | Waived, now: float) -> None:
+        """Note an event that is about a kind as a whole, and say what is new."""
+        kind, resource = event.kind, RESOURCES[event.kind]
+        watch = self._metrics.watches[kind]
+        lost_before = self.readiness.lost.get(kind)
+        self.readiness.note(event)
+        match event:
+            case Lost(reason=reason):
+                if reason != lost_before:
+                    LOG.warning("watch of %s lost: %s", resource, reason)
+                watch.losses += lost_before is None
+                return
+            case Waived(reason=reason):
+                LOG.warning("not following %s: %s", resource, reason)
+            case Resumed():
+                LOG.info("watch of %s resumed", resource)
+            case Listed():
+                self._listed(kind, watch)
+        watch.last_event = now
+        if isinstance(event, Listed | Waived) and self.readiness.synced:
+            self._settle()
+
+    def _listed(self, kind: Kind, watch: WatchCounts) -> None:
+        """Say what a list has changed, unless it is a first one."""
+        known = self._store.relisted(kind)
+        if kind in self._listed_once and known is not None:
+            watch.relists += 1
+            changed = f" ~{known.changed:,}" if known.changed else ""
+            LOG.info("%s relisted: +%s -%s%s", RESOURCES[kind], f"{known.added:,}", f"{known.removed:,}", changed)
+        self._listed_once.add(kind)
+
+    def _settle(self) -> None:
+        """Everything is listed: say so the first time, and take what is known out of the collector's rounds."""
+        if not self.synced.is_set():
+            self._answers.synced = True
+            self.synced.set()
+            LOG.info("synced in %.1f s: %s", time.monotonic() - self._began, self.inventory())
+        # A full collection walks every object that is known and stops the loop for it; these stay for long.
+        gc.collect()
+        gc.freeze()
+
+    def inventory(self) -> str:
+        """``10,012 services, 10,015 endpoint slices, 61 namespaces``."""
+        return ", ".join(
+            f"{(count := self._store.count(want.kind)):,} {WORDS[want.kind]}{'' if count == 1 else 's'}"
+            for want in self._wanted
+            if want.kind not in self.readiness.waived
+        )
