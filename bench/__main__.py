@@ -1,0 +1,85 @@
+"""`make bench`, or ``python -m bench``: measure, print, and with ``--write`` keep the tables in docs/benchmarks.md."""
+
+import argparse
+import datetime
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import cluster, machine, peers, plan, queries, report, rounds
+from bench.report import Target
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
+CLUSTER = "cluster"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run what was asked for."""
+    arguments = _arguments(argv)
+    only = arguments.only or [*(workload.key for workload in queries.WORKLOADS), CLUSTER]
+    where = machine.apart()
+    machine.pin(machine.CLIENT_CPU)
+    page = [
+        f"Run of {datetime.date.today():%d %B %Y} on {machine.description()}.",
+        f"{where[0].upper()}{where[1:]}; servers on CPU 0, clients on CPU 1; rounds of {arguments.seconds} s.",
+    ]
+    targets: list[Target] = []
+    say(" ".join(page))
+    workloads = [workload for workload in queries.WORKLOADS if workload.key in only]
+    with tempfile.TemporaryDirectory(prefix="kdns-bench-") as name:
+        if workloads:
+            text, met = _queries(Path(name), workloads, arguments)
+            page.append(text)
+            targets += met
+        if CLUSTER in only:
+            text, met = cluster.measure(Path(name), arguments.seconds)
+            page.append(text)
+            targets += met
+    verdicts = "\n".join(target.line() for target in targets)
+    say("\n" + verdicts)
+    if arguments.write:
+        page.append("```text\n" + verdicts + "\n```")
+        head = PAGE.read_text().split(MARK, 1)[0]
+        PAGE.write_text(head + MARK + "\n\n" + "\n\n".join(page) + "\n")
+        say(f"\nwritten to {PAGE.name}")
+
+
+def say(text: str) -> None:
+    """Print at once: people watch."""
+    print(text, flush=True)
+
+
+def _queries(
+    folder: Path, workloads: Sequence[queries.Workload], arguments: argparse.Namespace
+) -> tuple[str, list[Target]]:
+    results = []
+    with peers.running(folder, arguments.servers) as running:
+        for workload in workloads:
+            results.append(rounds.measure(workload, running, arguments.rounds, arguments.seconds, folder))
+            rows = report.query_rows(results[-1])
+            say("\n" + report.table(report.QUERY_HEAD, rows))
+        memory = ", ".join(f"{peer.name} {machine.resident_mb(peer.pid):.0f} MB" for peer in running)
+    memory = f"Resident after all this, with {plan.SERVICES:,} Services: {memory}."
+    say("\n" + memory)
+    rows = [row for result in results for row in report.query_rows(result)]
+    return report.table(report.QUERY_HEAD, rows) + "\n\n" + memory, report.query_targets(results)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    keys = [*(workload.key for workload in queries.WORKLOADS), CLUSTER]
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=keys, metavar="KEY", help=f"some of: {' '.join(keys)}")
+    parser.add_argument("--servers", nargs="+", choices=list(peers.COMMANDS), default=list(peers.COMMANDS))
+    parser.add_argument("--rounds", type=int, help="how often everything is repeated (2; with --full 7)")
+    parser.add_argument("--seconds", type=float, help="how long each load lasts (0.5; with --full 2)")
+    parser.add_argument("--full", action="store_true", help="about half an hour instead of a few minutes")
+    parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
+    arguments = parser.parse_args(argv)
+    arguments.rounds = arguments.rounds or (7 if arguments.full else 2)
+    arguments.seconds = arguments.seconds or (2.0 if arguments.full else 0.5)
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

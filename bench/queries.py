@@ -1,0 +1,135 @@
+"""Sets of questions, each with what every server must answer."""
+
+import random
+import struct
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from bench import plan
+
+A, AAAA, SRV = 1, 28, 33
+TYPE_TEXT = {A: "A", AAAA: "AAAA", SRV: "SRV"}
+NOERROR, NXDOMAIN = 0, 3
+OPT = bytes.fromhex("00 0029 04d0 00000000 0000")
+"""An OPT record that offers 1232 octets (RFC 6891 section 6.1.2)."""
+LARGEST = 65_536
+"""A set has no more messages than there are message ids: the id says which question a reply belongs to."""
+
+
+class Query(NamedTuple):
+    """A question and the answer that counts as right."""
+
+    name: str
+    rtype: int = A
+    edns: bool = False
+    rcode: int = NOERROR
+    answers: int = 1
+    """Records in the answer section; -1: more than a datagram holds, so as many as the server likes, and TC."""
+
+    def message(self, number: int) -> bytes:
+        """The query as octets, RD set, with this message id (RFC 1035 section 4.1)."""
+        header = struct.pack("!6H", number, 0x0100, 1, 0, 0, 1 if self.edns else 0)
+        labels = b"".join(bytes((len(label),)) + label.encode() for label in self.name.rstrip(".").split("."))
+        return header + labels + b"\0" + struct.pack("!2H", self.rtype, 1) + (OPT if self.edns else b"")
+
+    def line(self) -> str:
+        """The question as dnsperf reads it."""
+        return f"{self.name} {TYPE_TEXT[self.rtype]}"
+
+
+class Workload(NamedTuple):
+    """One row of the table."""
+
+    key: str
+    title: str
+    queries: Callable[[random.Random], Iterable[Query]]
+    transport: str = "udp"
+    edns: bool = False
+    """What dnsperf is told; our own client goes by each query."""
+
+    def make(self, seed: int) -> list[Query]:
+        """The questions of one round: other random names each round, the same ones for every server."""
+        return list(self.queries(random.Random(seed)))[:LARGEST]
+
+
+def _numbers(rng: random.Random) -> list[int]:
+    numbers = list(range(plan.SERVICES))
+    rng.shuffle(numbers)
+    return numbers
+
+
+def _hits(rng: random.Random) -> Iterable[Query]:
+    return (Query(plan.service_owner(number)) for number in _numbers(rng))
+
+
+def _hits_edns(rng: random.Random) -> Iterable[Query]:
+    return (query._replace(edns=True) for query in _hits(rng))
+
+
+def _mixed_case(rng: random.Random) -> Iterable[Query]:
+    for query in _hits(rng):
+        name = "".join(rng.choice((letter.lower(), letter.upper())) for letter in query.name)
+        yield query._replace(name=name)
+
+
+def _nodata(rng: random.Random) -> Iterable[Query]:
+    return (query._replace(rtype=AAAA, answers=0) for query in _hits(rng))
+
+
+def _srv(rng: random.Random) -> Iterable[Query]:
+    return (query._replace(name=f"_http._tcp.{query.name}", rtype=SRV) for query in _hits(rng))
+
+
+def _search_misses(rng: random.Random) -> Iterable[Query]:
+    """What a resolver with ndots:5 asks before it asks for the name itself."""
+    hosts = [f"www.host-{rng.randrange(10**6)}.com" for _ in range(500)]
+    searches = [f"{plan.namespace_name(number)}.svc.{plan.ZONE}" for number in range(4)]
+    searches += [f"svc.{plan.ZONE}", plan.ZONE]
+    misses = [Query(f"{host}.{search}", rcode=NXDOMAIN, answers=0) for host in hosts for search in searches]
+    rng.shuffle(misses)
+    return misses
+
+
+def _random_misses(rng: random.Random) -> Iterable[Query]:
+    for _ in range(40_000):
+        yield Query(f"{rng.getrandbits(60):x}.com.default.svc.{plan.ZONE}", rcode=NXDOMAIN, answers=0)
+
+
+def _headless(name: str, answers: int) -> Callable[[random.Random], Iterable[Query]]:
+    def queries(_: random.Random) -> Iterable[Query]:
+        return [Query(f"{name}.many.svc.{plan.ZONE}", edns=True, answers=answers)] * 1000
+
+    return queries
+
+
+def _mix(rng: random.Random) -> Iterable[Query]:
+    """Half of the names asked for are elsewhere, and each is asked for as A and AAAA along the search path."""
+    hits, misses, services = list(_hits(rng)), list(_search_misses(rng)), list(_srv(rng))
+    for _ in range(20_000):
+        edns = rng.random() < 0.5
+        draw = rng.random()
+        if draw < 0.25:
+            yield rng.choice(hits)._replace(edns=edns)
+        elif draw < 0.45:
+            yield rng.choice(hits)._replace(edns=edns, rtype=AAAA, answers=0)
+        elif draw < 0.90:
+            yield rng.choice(misses)._replace(edns=edns, rtype=rng.choice((A, AAAA)))
+        elif draw < 0.95:
+            yield rng.choice(services)._replace(edns=edns)
+        else:
+            yield Query(f"sixty.many.svc.{plan.ZONE}", edns=True, answers=60)
+
+
+WORKLOADS = (
+    Workload("hits", "A of 10k Services", _hits),
+    Workload("edns", "A of 10k Services, EDNS", _hits_edns, edns=True),
+    Workload("mixedcase", "A, mixed case (0x20)", _mixed_case),
+    Workload("nodata", "AAAA, NODATA", _nodata),
+    Workload("nxdomain", "NXDOMAIN, search path", _search_misses),
+    Workload("nxrandom", "NXDOMAIN, random names", _random_misses),
+    Workload("srv", "SRV", _srv),
+    Workload("headless", "headless of 60, rotated, EDNS", _headless("sixty", 60), edns=True),
+    Workload("headless100", "headless of 100, cut, EDNS", _headless("hundred", -1), edns=True),
+    Workload("mix", "realistic mix", _mix),
+    Workload("tcp", "A over TCP, 20 connections", _hits, transport="tcp"),
+)

@@ -1,0 +1,92 @@
+"""Tables for people, the same on a terminal and in docs/benchmarks.md."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bench.rounds import Result, Spread, ratio, spread
+
+BASE = "knotd"
+"""The server that the others are compared with."""
+
+
+class Target(NamedTuple):
+    """Something that was promised, and what was measured."""
+
+    text: str
+    measured: str
+    met: bool | None
+    """None: not measured on this machine."""
+
+    def line(self) -> str:
+        """One line with the verdict at its head."""
+        verdict = {True: "met", False: "missed", None: "not run"}[self.met]
+        return f"{verdict:<8} {self.text}: {self.measured}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns, so that it reads well as it is."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = (
+            cell.ljust(width) if n < 2 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return "| " + " | ".join((first, *rest)) + " |"
+
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if n < 2 else ":") for n, width in enumerate(widths)) + "|"
+    return "\n".join((line(head), rule, *map(line, rows)))
+
+
+QUERY_HEAD = (
+    "workload", "server", "flood us/query", "ratio", "flood qps", "dnsperf us/query", "ratio", "dnsperf qps",
+    "p50 ms", "p99 ms", "trouble",
+)  # fmt: skip
+
+
+def query_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
+    """One row a server for one workload."""
+    base = next((result for result in results if result.peer == BASE), None)
+    rows = []
+    for result in results:
+        cells = [result.workload.title, result.peer]
+        for samples, theirs in ((result.flood, base and base.flood), (result.perf, base and base.perf)):
+            cells += [
+                _spread(spread(samples, lambda sample: sample.cpu), "{:.2f}"),
+                _spread(ratio(samples, theirs) if theirs else None, "{:.2f}"),
+                _middle(spread(samples, lambda sample: sample.qps / 1000), "{:.0f}k"),
+            ]
+        trouble = sorted({sample.trouble for sample in (*result.flood, *result.perf) if sample.trouble})
+        rows.append((*cells, f"{result.p50:.2f}", f"{result.p99:.2f}", "; ".join(trouble)))
+    return rows
+
+
+def _spread(values: Spread | None, form: str) -> str:
+    """``4.12 (3.77-4.28)``, with ``~`` ahead when every round was noisy."""
+    if values is None:
+        return ""
+    middle, low, high = (form.format(value) for value in values[:3])
+    return f"{'~' * values.noisy}{middle} ({low}-{high})"
+
+
+def _middle(values: Spread | None, form: str) -> str:
+    return form.format(values.middle) if values else ""
+
+
+def query_targets(results: Sequence[Sequence[Result]]) -> list[Target]:
+    """What the rows say of the promises about queries."""
+    kdns = {result.workload.key: result for rows in results for result in rows if result.peer == "kdns"}
+    base = {result.workload.key: result for rows in results for result in rows if result.peer == BASE}
+    targets = []
+    for key in ("hits", "edns", "headless"):
+        if key in kdns and key in base:
+            found = ratio(kdns[key].flood, base[key].flood)
+            text = f"{kdns[key].workload.title}: at most 1.2 x knotd's CPU a query, saturated"
+            targets.append(Target(text, _spread(found, "{:.2f}"), found.middle <= 1.2 if found else None))
+    for key in ("nodata", "nxdomain", "nxrandom"):
+        if key in kdns and "hits" in kdns:
+            # "As cheap as": within the scatter that the same server shows between rounds, a tenth.
+            found = ratio(kdns[key].flood, kdns["hits"].flood)
+            text = f"{kdns[key].workload.title}: as cheap as hits (at most 1.1 x)"
+            targets.append(Target(text, _spread(found, "{:.2f}"), found.middle <= 1.1 if found else None))
+    return targets

@@ -1,0 +1,138 @@
+"""Interleaved rounds: every server gets the same questions, one after the other, again and again.
+
+A ratio is taken within a round, so that what slows the machine down for a while slows both sides; the median over the
+rounds is reported. A round in which others used more than a fifth of a core is marked noisy, and only counts when
+there is no clean one.
+"""
+
+import resource
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import dnsperf, machine
+from bench.flood import flood
+from bench.peers import Peer
+from bench.queries import Query, Workload
+
+NOISE = 0.2
+"""Share of one core that others may use before a measurement counts as noisy."""
+
+
+class Sample(NamedTuple):
+    """One server, one load, one round."""
+
+    cpu: float
+    """Microseconds of server CPU a query."""
+    qps: float
+    noisy: bool
+    trouble: str
+    """What went wrong with answers, empty if nothing."""
+
+
+class Result(NamedTuple):
+    """One server, one workload, over all rounds."""
+
+    workload: Workload
+    peer: str
+    flood: tuple[Sample, ...]
+    perf: tuple[Sample, ...]
+    p50: float
+    """Milliseconds, dnsperf at a modest rate; NaN when not measured."""
+    p99: float
+
+
+class Spread(NamedTuple):
+    """The middle of some rounds, and whether all of them were noisy."""
+
+    middle: float
+    low: float
+    high: float
+    noisy: bool
+
+
+def measure(workload: Workload, peers: Sequence[Peer], rounds: int, seconds: float, folder: Path) -> list[Result]:
+    """All rounds of one workload, for all servers."""
+    floods: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
+    perfs: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
+    waits: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    for number in range(rounds):
+        queries = workload.make(seed=number)
+        # Each round begins with another server, so that none is always the first.
+        for peer in (*peers[number % len(peers) :], *peers[: number % len(peers)]):
+            if workload.transport == "udp":
+                floods[peer.name].append(_flooded(peer, queries, seconds))
+            perfs[peer.name].append(_perf(peer, queries, workload, seconds, folder))
+            waits[peer.name] += dnsperf.latencies(peer.port, queries, workload, seconds / 2, folder)
+    return [
+        Result(
+            workload,
+            peer.name,
+            tuple(floods[peer.name]),
+            tuple(perfs[peer.name]),
+            *(percentile(sorted(waits[peer.name]), share) * 1000 for share in (0.50, 0.99)),
+        )
+        for peer in peers
+    ]
+
+
+def spread(samples: Sequence[Sample], value: Callable[[Sample], float]) -> Spread | None:
+    """Median, least and most of the clean rounds, or of all when none was clean; None without rounds."""
+    chosen = [sample for sample in samples if not sample.noisy] or list(samples)
+    if not chosen:
+        return None
+    values = [value(sample) for sample in chosen]
+    return Spread(statistics.median(values), min(values), max(values), chosen[0].noisy)
+
+
+def ratio(samples: Sequence[Sample], base: Sequence[Sample]) -> Spread | None:
+    """CPU a query as a share of another server's, round by round."""
+    pairs = [
+        Sample(mine.cpu / theirs.cpu, 0, mine.noisy or theirs.noisy, "")
+        for mine, theirs in zip(samples, base, strict=False)
+        if theirs.cpu
+    ]
+    return spread(pairs, lambda pair: pair.cpu)
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value below which this share of a sorted list lies; NaN of an empty one."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
+
+
+def _flooded(peer: Peer, queries: Sequence[Query], seconds: float) -> Sample:
+    flood(peer.port, queries, seconds / 5)  # caches warm, batches full
+    meter = _Meter(peer.pid)
+    done = flood(peer.port, queries, seconds)
+    trouble = [f"{done.wrong} wrong"] * (done.wrong > 0) + [f"{done.lost} lost"] * (done.lost > 0)
+    return Sample(meter.read(done.received), done.received / done.seconds, meter.noisy, ", ".join(trouble))
+
+
+def _perf(peer: Peer, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> Sample:
+    meter = _Meter(peer.pid)
+    done = dnsperf.saturate(peer.port, queries, workload, seconds, folder)
+    trouble = f"{done.lost} lost" if done.lost else ""
+    return Sample(meter.read(done.completed), done.qps, meter.noisy, trouble)
+
+
+class _Meter:
+    """Server CPU between two moments, and what others used meanwhile."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.noisy = False
+        self._before = self._now()
+
+    def _now(self) -> tuple[float, float, float, float]:
+        ours = sum(
+            usage.ru_utime + usage.ru_stime
+            for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        )
+        return machine.cpu_seconds(self._pid), ours, machine.busy_seconds(), machine.now()
+
+    def read(self, answers: int) -> float:
+        """Microseconds a query since the meter was made."""
+        server, ours, busy, seconds = (after - before for after, before in zip(self._now(), self._before, strict=True))
+        self.noisy = busy - server - ours > NOISE * seconds
+        return server / answers * 1e6 if answers else float("nan")
