@@ -27,8 +27,8 @@ from kdns.config.arguments import (
 )
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
-from kdns.records.schema import schema, zone_names
-from kdns.watch.selectors import parse_selector
+from kdns.records.schema import build_schema, zone_names
+from kdns.watch.selectors import label_selector
 
 SOURCES: Final = "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH (manifests; - is stdin)"
 
@@ -38,7 +38,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.flags: list[str] = []
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
         """As argparse has it; long flags are remembered."""
@@ -94,7 +95,7 @@ def _add_kubernetes(part: Parser) -> None:
     part.add_argument("--source", default="", metavar="S",
                       help="cluster, kubeconfig[:PATH[@CONTEXT]], a file or folder of manifests, or - for stdin; "
                            "the default is cluster when kdns runs in one")  # fmt: skip
-    for flag, kwargs in {
+    flags: dict[str, dict[str, Any]] = {
         "--zone": {"action": "append", "type": value(_zone), "metavar": "ZONE",
                    "help": f"a zone or CIDR to answer for; again for more ({' '.join(defaults.zones)})"},
         "--ttl": {"type": value(parse_ttl), "default": defaults.ttl, "metavar": "N", "help": "seconds, 0 to 3600 (5)"},
@@ -109,14 +110,15 @@ def _add_kubernetes(part: Parser) -> None:
         "--endpoint-pod-names": {"action": "store_true", "help": "name endpoints after their Pods"},
         "--no-endpoints": {"action": "store_true", "help": "do not follow EndpointSlices"},
         "--ignore-empty-service": {"action": "store_true", "help": "a Service without ready endpoints has no name"},
-    }.items():  # fmt: skip
-        part.flags += add(flag, **kwargs).option_strings  # type: ignore[arg-type] # one table for all of them
+    }  # fmt: skip
+    for flag, kwargs in flags.items():
+        part.flags += add(flag, **kwargs).option_strings
 
 
 def _add_serve(part: Parser) -> None:
     defaults = ServeSettings()
     seconds = value(parse_duration)
-    for flag, kwargs in {
+    flags: dict[str, dict[str, Any]] = {
         "--listen": {"action": "append", "type": value(parse_listen), "metavar": "ADDR",
                      "help": "an IP address to bind; again for more (every address)"},
         "--port": {"type": value(parse_port), "default": defaults.port, "metavar": "N", "help": "UDP and TCP (53)"},
@@ -133,7 +135,8 @@ def _add_serve(part: Parser) -> None:
                             "help": "a watch that is silent so long is broken (90s)"},
         "--log-format": {"type": value(parse_word, ("text", "json")), "default": defaults.log_format,
                          "metavar": "FORM", "help": "text (default) or json"},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for flag, kwargs in flags.items():
         part.add_argument(flag, **kwargs)
 
 
@@ -189,10 +192,10 @@ def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
         labels=arguments.labels,
         endpoints=not arguments.no_endpoints,
         ignore_empty_service=arguments.ignore_empty_service,
-        **({"zones": tuple(arguments.zone)} if arguments.zone else {}),
+        zones=tuple(arguments.zone or KubernetesOptions().zones),
     )
     try:
-        schema(options.zones)
+        build_schema(options.zones)
     except ValueError as error:
         raise ConfigError(f"--zone: {error}") from error
     return options
@@ -227,7 +230,10 @@ def _zone(text: str) -> str:
 
 
 def _selector(text: str) -> str:
-    parse_selector(text)
+    try:
+        label_selector(text)
+    except ConfigError as error:
+        raise ValueError(f"{error.problem}\n{error.hint}") from error
     return text
 
 

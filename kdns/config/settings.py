@@ -55,4 +55,3 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     watch_timeout: float = 90.0
     """A watch that is silent this long is broken: bookmarks come about once a minute."""
     log_format: Literal["text", "json"] = "text"
-    log_queries: bool = False

@@ -51,6 +51,8 @@ class HttpPorts:
         self._runners: list[web.AppRunner] = []
         self.urls: dict[str, str] = {}
         """Path -> URL on this machine, once open; ports chosen by the system are filled in."""
+        self.listening: dict[str, str] = {}
+        """Path -> ADDRESS:PORT as it is listened on, once open."""
         self.probe_interval = PROBE_INTERVAL
 
     async def open(self) -> None:
@@ -66,6 +68,7 @@ class HttpPorts:
             sock = listen(address)
             port = sock.getsockname()[1]
             await web.SockSite(runner, sock).start()
+            self.listening |= {path: f"{spelled(address.host)}:{port}" for path in pages}
             self.urls |= {path: f"http://{spelled(address.host or '127.0.0.1')}:{port}{path}" for path in pages}
 
     async def close(self) -> None:
