@@ -48,7 +48,6 @@ from kdns.wire.query import (
     opt_record,
     parse_header,
     parse_query,
-    question_end,
     reply_payload,
 )
 
@@ -60,6 +59,7 @@ MAX_SLOW: Final = 4096
 """Queries under way in the chain at most; above that the answer is SERVFAIL at once."""
 
 _OPT_SIZE: Final = 11
+_HEAD_SIZE: Final = 10
 _COPIED: Final = RD | CD  # RFC 1035 section 4.1.1: "RD may be set in a query and is copied"; RFC 4035 3.2.2 for CD
 _SHAPES: Final = {
     head(flags, (0, 0, 0), opt): (flags & _COPIED, opt)
@@ -122,7 +122,8 @@ class Lane:
         self._responder = responder
         self._clock = clock
         self._entries: dict[bytes, Entry] = {}
-        self._udp = counts.proto == "udp"
+        self._shared: dict[tuple[Answer, bytes, bytes], tuple[dict[int, int], bytes, bytes]] = {}
+        # by answer, head and what follows the name of the query: tally, head of the reply, what follows the question
 
     # --- the fast way ---
 
@@ -144,36 +145,64 @@ class Lane:
         return message[:2] + octets + answer.ring[turn : turn + rotated] + rest
 
     def _admit(self, message: bytes, key: bytes) -> Entry | None:
-        """Make the entry of a message from its answer; None if it is of no plain form, or not ours to answer."""
-        answers = self._responder.answers
+        """Make the entry of a message from its answer; None if it is of no plain form, or not ours to answer.
+
+        Only messages in lower case are remembered: spellings made up for each query (0x20) must not push out what is
+        asked again and again.
+        """
         shape = _SHAPES.get(message[2:HEADER])
-        if shape is None or answers is None:
+        if shape is None:
             return None
-        edns = None
-        end = len(message)
-        if shape[1]:
-            do = _DO.get(message[-4:])
-            end -= _OPT_SIZE
-            if do is None or message[end : end + 3] != b"\0\0\x29" or message[-6:-4] != b"\0\0":
-                return None
-            edns = Edns(int.from_bytes(message[end + 3 : end + 5], "big"), 0, do)
+        end = len(message) - (_OPT_SIZE if shape[1] else 0)
         question = message[HEADER:end]
-        name = question[:-4].lower()
-        rtype = int.from_bytes(question[-4:-2], "big")
-        # An exact match proves the parse; only a miss must walk the labels before it is looked up.
-        answer = answers.kept(name, rtype)
-        if answer is None or question[-2:] != b"\0\1":
-            if question[-2:] != b"\0\1" or rtype in _TRANSFERS or question_end(message) != end - 4:
+        spelled = question[:-4]
+        name = spelled.lower()
+        if name == spelled:
+            entry = self._make(message, shape, name, end)
+            if entry is not None:
+                self._remember(key, entry)
+            return entry
+        folded = message[:HEADER] + name + message[HEADER + len(name) :]
+        entry = self._entries.get(folded[2:])
+        if entry is None or not entry[0].live:
+            entry = self._make(folded, shape, name, end)
+            if entry is None:
                 return None
-            answer = answers.find(name, rtype)
-            if answer is None:
+            self._remember(folded[2:], entry)
+        answer, tally, octets, rotated, rest = entry
+        return answer, tally, octets[:_HEAD_SIZE] + question + octets[_HEAD_SIZE + len(question) :], rotated, rest
+
+    def _remember(self, key: bytes, entry: Entry) -> None:
+        if len(self._entries) >= MAX_ENTRIES:
+            self._entries.clear()
+            self._shared.clear()
+        self._entries[key] = entry
+
+    def _make(self, message: bytes, shape: tuple[int, bool], name: bytes, end: int) -> Entry | None:
+        """The entry of a plain message in lower case, whose question ends at an offset."""
+        answers = self._responder.answers
+        tail = message[end - 4 :]  # type, class, and OPT
+        rtype = int.from_bytes(tail[:2], "big")
+        if answers is None or tail[2:4] != b"\0\1" or rtype in _TRANSFERS:
+            return None
+        answer = answers.find(name, rtype)
+        if answer is None:
+            return None
+        if answer.shared:  # random names that do not exist differ in the question alone
+            form = self._shared.get((answer, message[2:HEADER], tail))
+            if form is not None and answer.live:
+                tally, before, behind = form
+                return answer, tally, before + message[HEADER:end] + behind, 0, b""
+        edns = None
+        if shape[1]:
+            do = _DO.get(tail[-4:])
+            if do is None or tail[4:7] != b"\0\0\x29" or tail[-6:-4] != b"\0\0":
                 return None
-        query = Query(0, shape[0], question, name, rtype, IN, edns)
-        entry = self._entry(query, answer, len(message))
-        if name == question[:-4]:  # another spelling of each query must not push out what is asked again and again
-            if len(self._entries) >= MAX_ENTRIES:
-                self._entries.clear()
-            self._entries[key] = entry
+            edns = Edns(int.from_bytes(tail[7:9], "big"), 0, do)
+        entry = self._entry(Query(0, shape[0], message[HEADER:end], name, rtype, IN, edns), answer, len(message))
+        if answer.shared:
+            size = _HEAD_SIZE + len(name) + 4
+            self._shared[answer, message[2:HEADER], tail] = entry[1], entry[2][:_HEAD_SIZE], entry[2][size:]
         return entry
 
     def _entry(self, query: Query, answer: Answer, size: int) -> Entry:

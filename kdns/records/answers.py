@@ -20,8 +20,8 @@ from kdns.objects import Change, NamespaceChange
 from kdns.records.rrset import Result, RRset
 from kdns.records.schema import Schema
 from kdns.records.zone import Zone
-from kdns.wire.compose import Sections, compose_sections
-from kdns.wire.numbers import AAAA, CNAME, A
+from kdns.wire.compose import Sections, compose_rrsets
+from kdns.wire.numbers import AAAA, A
 from kdns.wire.rr import RR
 
 MAX_ANSWERS: Final = 32768
@@ -34,14 +34,15 @@ MAX_NEGATIVE: Final = 4096
 class Answer:
     """A response with what differs per query left out: id, RD, the spelling of the question, and EDNS.
 
-    The octets behind the question are ``before``, then the address records in rotation, then ``after``.
+    The octets behind the question are ``before``, then the address records in rotation, then ``after``. A ``shared``
+    one serves all names of one length and type.
     """
 
-    __slots__ = ("after", "before", "live", "rcode", "ring", "ring_size", "rtype", "sections", "turn", "unit", "zone")
+    __slots__ = ("after", "before", "live", "rcode", "ring", "ring_size", "sections", "shared", "turn", "unit")
 
-    def __init__(self, zone: bytes, rtype: int, rcode: int, sections: Sections, rotated: tuple[int, int]) -> None:
+    def __init__(self, rcode: int, sections: Sections, rotated: tuple[int, int], *, shared: bool) -> None:
         self.live = True
-        self.zone, self.rtype, self.rcode, self.sections = zone, rtype, rcode, sections
+        self.rcode, self.sections, self.shared = rcode, sections, shared
         start, end = rotated
         octets = sections.octets
         self.before = octets[:start]
@@ -147,11 +148,11 @@ class Answers:
             if answer is None:
                 if len(self._negative) >= MAX_NEGATIVE:
                     self._drop_passing()
-                answer = self._negative[key] = self._compile(name, rtype, result)
+                answer = self._negative[key] = self._compile(name, result)
             return answer
         if self._count >= MAX_ANSWERS:
             self._drop_all()
-        answer = self._compile(name, rtype, result)
+        answer = self._compile(name, result)
         self._kept.setdefault(rtype, {})[name] = answer
         self._count += 1
         if result.lasting:
@@ -161,14 +162,11 @@ class Answers:
             self._passing.append(answer)
         return answer
 
-    def _compile(self, name: bytes, rtype: int, result: Result) -> Answer:
-        answer, authority, additional = (
-            list(to_rrs(each)) for each in (result.answer, result.authority, result.additional)
-        )
-        sections = compose_sections(name, answer, authority, additional)
-        first, last = rotated_run(answer)
+    def _compile(self, name: bytes, result: Result) -> Answer:
+        sections = compose_rrsets(name, result.answer, result.authority, result.additional)
+        first, last = rotated_run(result.answer)
         ends = (0, *sections.ends)
-        compiled = Answer(result.zone, rtype, result.rcode, sections, (ends[first], ends[last]))
+        compiled = Answer(result.rcode, sections, (ends[first], ends[last]), shared=not result.answer)
         if last > first:
             compiled.unit = ends[first + 1] - ends[first]
             # Answers that change often begin at ever another record, or the first would get all the traffic.
@@ -201,13 +199,12 @@ def to_rrs(rrsets: Sequence[RRset]) -> Iterator[RR]:
             yield RR(rrset.owner, rrset.rtype, rrset.ttl, rdata)
 
 
-def rotated_run(answer: Sequence[RR]) -> tuple[int, int]:
-    """First and one past the last of the address records that take turns; equal if there are fewer than two.
+def rotated_run(answer: Sequence[RRset]) -> tuple[int, int]:
+    """First and one past the last of the records in an answer section that take turns; equal if none do.
 
-    They are the end of the answer section: behind the CNAMEs, if any, all records are of one type.
+    They are the addresses, if there are two or more, at the end of the section: only CNAMEs come before them.
     """
-    first = next((at for at, rr in enumerate(answer) if rr.rtype != CNAME), len(answer))
-    run = answer[first:]
-    if len(run) < 2 or run[0].rtype not in {A, AAAA} or any(rr.rtype != run[0].rtype for rr in run):
-        return first, first
-    return first, len(answer)
+    if not answer or answer[-1].rtype not in {A, AAAA} or len(answer[-1].rdatas) < 2:
+        return 0, 0
+    last = sum(len(rrset.rdatas) for rrset in answer)
+    return last - len(answer[-1].rdatas), last

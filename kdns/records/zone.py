@@ -7,6 +7,7 @@ Where CoreDNS contradicts an RFC the RFC is followed: a name that exists has NOD
 NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rcode of the end of its chain (RFC 6604).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -26,11 +27,17 @@ from kdns.records.reverse import AddressIndex, reverse_node, spelled_address
 from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick
 from kdns.records.schema import Schema, reverse_name
 from kdns.records.service import external_target, service_names, service_node
-from kdns.wire.name import child, label, leading_labels, under
-from kdns.wire.numbers import CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
+from kdns.wire.name import ROOT, child, label, label_starts, leading_labels, under
+from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
 
 MAX_CHAIN: Final = 11
 """CNAMEs that are followed within our zones, as many as CoreDNS follows."""
+
+_SVC: Final = label("svc")
+_POD: Final = label("pod")
+_DNS: Final = label("dns")
+_NS_DNS: Final = label("ns") + label("dns")
+_DNS_VERSION: Final = label("dns-version")
 
 
 class Zone:
@@ -54,6 +61,7 @@ class Zone:
         self._service_counts: dict[bytes, int] = {}  # by namespace label
         self._pods: dict[tuple[str, str], tuple[ObjectKey, ...]] = {}  # by namespace and address text
         self._index = AddressIndex()
+        self._negatives: dict[tuple[bytes, int, bool], Result] = {}  # shared until the next change
 
     # --- changes ---
 
@@ -68,6 +76,7 @@ class Zone:
                 touched = self._apply_pod(change)
         if touched:
             self.serial = max(self.serial, now)
+            self._negatives.clear()
         return touched
 
     def _apply_service(self, change: ServiceChange) -> Sequence[object]:
@@ -153,96 +162,129 @@ class Zone:
         except ValueError:
             return None
 
-    def apex_of(self, name: bytes) -> bytes | None:
-        """The longest of our zones that a folded name is in."""
+    def apex_of(self, name: bytes, starts: Sequence[int]) -> bytes | None:
+        """The longest of our zones that a folded name is in; ``starts`` is where its labels begin."""
         for apex in self._apexes:
-            if name.endswith(apex) and under(name, apex):
+            at = len(name) - len(apex)
+            if name.endswith(apex) and (at in starts or apex == ROOT):
                 return apex
         return None
 
     def lookup(self, name: bytes, rtype: int) -> Result | None:
-        """What a folded name has of a type, CNAMEs followed within our zones; None when it is in none of them."""
-        apex = self.apex_of(name)
-        if apex is None:
+        """What a folded name has of a type, CNAMEs followed within our zones; None when it is in none of them.
+
+        Octets that are no name are in none of them.
+        """
+        starts = label_starts(name)
+        apex = self.apex_of(name, starts) if starts is not None else None
+        if starts is None or apex is None:
             return None
-        answer: list[RRset] = []
-        tags: list[object] = []
-        seen: set[bytes] = set()
+        node = self._node(apex, name, starts, rtype)
+        if node is None:
+            return self._negative(apex, name, exists=False)
+        if node.rrsets and node.rrsets[0].rtype == CNAME and rtype not in {CNAME, ANY}:
+            return self._follow(apex, name, node, rtype)
+        # RFC 1034 section 4.3.2 step 3a: an alias is all there is, so to ask for ANY is to ask for it. Of other names
+        # ANY gets nothing (RFC 8482 section 4): nobody needs it, and it makes small questions into big answers.
+        answer = pick(node.rrsets, CNAME if rtype == ANY else rtype)
+        if not answer:
+            return self._negative(apex, name, exists=True)
+        additional = node.additional if rtype in {SRV, NS} else ()
+        return Result(apex, NOERROR, answer, (), additional, tags=node.tags, lasting=bool(node.tags))
+
+    def _follow(self, apex: bytes, name: bytes, alias: Node, rtype: int) -> Result:
+        """The chain of CNAMEs from an alias, and what is at its end, with the rcode of that end."""
+        answer = alias.rrsets
+        tags = alias.tags
+        seen = {name}
         while True:
-            node = self._node(apex, name, rtype)
-            if node is None:
-                return self._negative(apex, name, answer, exists=False)
-            tags += node.tags
-            found = pick(node.rrsets, rtype)
-            alias = pick(node.rrsets, CNAME)
-            if found or not alias:
-                answer += found
-                if not found:
-                    return self._negative(apex, name, answer, exists=True)
-                additional = node.additional if rtype in {SRV, NS} else ()
-                return Result(apex, NOERROR, tuple(answer), (), additional, tags=tuple(tags), lasting=bool(node.tags))
-            answer += alias
+            name = answer[-1].rdatas[0]
+            if name in seen or len(seen) >= MAX_CHAIN:
+                return Result(apex, SERVFAIL, answer, tags=tags)
             seen.add(name)
-            name = alias[0].rdatas[0]
-            if name in seen or len(seen) > MAX_CHAIN:
-                return Result(apex, SERVFAIL, tuple(answer), tags=tuple(tags))
-            target_apex = self.apex_of(name)
+            starts = label_starts(name) or []
+            target_apex = self.apex_of(name, starts)
             if target_apex is None:
-                return Result(apex, NOERROR, tuple(answer), chase=name, tags=tuple(tags), lasting=True)
-            apex = target_apex
+                return Result(apex, NOERROR, answer, chase=name, tags=tags, lasting=True)
+            node = self._node(target_apex, name, starts, rtype)
+            if node is None or not node.rrsets or not (found := pick(node.rrsets, rtype) or pick(node.rrsets, CNAME)):
+                end = self._negative(target_apex, name, exists=node is not None)
+                return Result(apex, end.rcode, answer, end.authority, tags=tags)
+            answer += found
+            tags += node.tags
+            if found[0].rtype == rtype:
+                additional = node.additional if rtype in {SRV, NS} else ()
+                return Result(apex, NOERROR, answer, (), additional, tags=tags, lasting=bool(node.tags))
 
-    def _negative(self, apex: bytes, name: bytes, answer: Sequence[RRset], *, exists: bool) -> Result:
-        soa = soa_rrset(apex, self.serial, self.schema)
-        if exists:
-            return Result(apex, NOERROR, tuple(answer), (soa,))
-        fallthrough = not answer and any(under(name, zone) for zone in self.schema.fallthrough)
-        rcode = NXDOMAIN if self.synced else SERVFAIL
-        return Result(apex, rcode, tuple(answer), (soa,), fallthrough=fallthrough)
+    def _negative(self, apex: bytes, name: bytes, *, exists: bool) -> Result:
+        """NODATA or NXDOMAIN (RFC 2308); all names of a zone share it, so that misses cost little."""
+        rcode = NOERROR if exists else NXDOMAIN if self.synced else SERVFAIL
+        fallthrough = not exists and any(under(name, zone) for zone in self.schema.fallthrough)
+        key = (apex, rcode, fallthrough)
+        shared = self._negatives.get(key)
+        if shared is None:
+            soa = soa_rrset(apex, self.serial, self.schema)
+            shared = self._negatives[key] = Result(apex, rcode, (), (soa,), fallthrough=fallthrough)
+        return shared
 
-    def _node(self, apex: bytes, name: bytes, rtype: int | None) -> Node | None:
-        left = leading_labels(name, len(name) - len(apex))
+    def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
+        """What is at a name in one of our zones; None if the name does not exist."""
+        end = len(name) - len(apex)
         if apex in self.schema.reverse_zones:
-            return self._reverse_node(apex, name, left)
-        match left:
-            case []:
-                return apex_node(apex, self.serial, self.schema, self._name_servers(apex))
-            case [b"svc" | b"pod" | b"dns"]:
-                return EMPTY_NODE
-            case [b"dns-version"]:
-                return version_node(name)
-            case [b"ns", b"dns"]:
-                return Node(address_rrsets(name, self._server_addresses(apex), self.schema.ttl))
-            case [*_, namespace, b"svc"] if not self._namespace_exists(namespace):
-                return None
-            case [_, b"svc"]:
-                return EMPTY_NODE
-            case [*rest, service, namespace, b"svc"]:
-                owner = bytes((len(service),)) + service + bytes((len(namespace),)) + namespace
-                view = self._views.get(owner)
-                if view is None:
-                    return None
-                at = sum(map(len, rest)) + len(rest)
-                return service_node(view, name[at:], rest, self.schema, rtype)
-            case [*rest, namespace, b"pod"]:
-                return self._pod_node(name, rest, namespace)
+            reverse = self._reverse_node(name)
+            if end:
+                return reverse
+            top = apex_node(apex, self.serial, self.schema, self._name_servers(self.schema.zones[0]))
+            return Node((*top.rrsets, *reverse.rrsets), top.additional) if reverse else top  # a /32 may be a zone
+        if not end:
+            return apex_node(apex, self.serial, self.schema, self._name_servers(apex))
+        depth = bisect_left(starts, end)
+        first = name[starts[depth - 1] : end]
+        if first == _SVC:
+            return self._service_part(name, starts, depth, rtype)
+        if first == _POD:
+            return self._pod_part(name, starts, depth)
+        left = name[:end]
+        if left == _DNS:
+            return EMPTY_NODE
+        if left == _NS_DNS:
+            return Node(address_rrsets(name, self._server_addresses(apex), self.schema.ttl))
+        if left == _DNS_VERSION:
+            return version_node(name)
         return None
 
-    def _pod_node(self, name: bytes, rest: Sequence[bytes], namespace: bytes) -> Node | None:
-        if self.schema.pods == "disabled" or len(rest) > 1 or not self._namespace_exists(namespace):
-            return None
-        if not rest:
+    def _service_part(self, name: bytes, starts: Sequence[int], depth: int, rtype: int | None) -> Node | None:
+        """``svc`` and below: [left labels] service, namespace, svc."""
+        if depth == 1:
             return EMPTY_NODE
-        text = pod_text(rest[0])
+        if not self._namespace_exists(name[starts[depth - 2] : starts[depth - 1]]):
+            return None
+        if depth == 2:
+            return EMPTY_NODE
+        at = starts[depth - 3]
+        view = self._views.get(name[at : starts[depth - 1]])
+        if view is None:
+            return None
+        return service_node(view, name[at:], leading_labels(name, at), self.schema, rtype)
+
+    def _pod_part(self, name: bytes, starts: Sequence[int], depth: int) -> Node | None:
+        """``pod`` and below: [address] namespace, pod."""
+        if depth == 1:
+            return EMPTY_NODE
+        namespace = name[starts[depth - 2] : starts[depth - 1]]
+        if self.schema.pods == "disabled" or depth > 3 or not self._namespace_exists(namespace):
+            return None
+        if depth == 2:
+            return EMPTY_NODE
+        text = pod_text(name[1 : starts[1]])
         if text is None:
             return None
         if self.schema.pods == "insecure":
             return pod_node(text, name, self.schema.ttl, None)
-        pods = self._pods.get((namespace.decode("latin-1"), text))
+        pods = self._pods.get((namespace[1:].decode("latin-1"), text))
         return pod_node(text, name, self.schema.ttl, pods[0]) if pods else None
 
-    def _reverse_node(self, apex: bytes, name: bytes, left: Sequence[bytes]) -> Node | None:
-        if not left:
-            return apex_node(apex, self.serial, self.schema, self._name_servers(self.schema.zones[0]))
+    def _reverse_node(self, name: bytes) -> Node | None:
         spelled = spelled_address(name)
         if spelled is None:
             return None
@@ -252,10 +294,10 @@ class Zone:
         return reverse_node(self._index, bytes.fromhex(digits), name, self.schema)
 
     def _namespace_exists(self, namespace: bytes) -> bool:
-        name = bytes((len(namespace),)) + namespace
-        if name in self._namespaces:
+        """True for a namespace (its label with length octet) that has an object, or a Service as proof of it."""
+        if namespace in self._namespaces:
             return True
-        return not self.schema.namespaces_selected and name in self._service_counts
+        return not self.schema.namespaces_selected and namespace in self._service_counts
 
     def _name_servers(self, apex: bytes) -> list[tuple[bytes, tuple[bytes, ...]]]:
         return name_servers(apex, self.own_addresses, self._index, self.view, self.schema)
@@ -268,12 +310,12 @@ class Zone:
     def records(self) -> Iterator[RRset]:
         """Every RRset of every zone, in a fixed order; names of Pods only where they are verified."""
         for apex in (*self.schema.zones, *self.schema.reverse_zones):
-            node = self._node(apex, apex, None)
+            node = self._node(apex, apex, (), None)
             yield from (*node.rrsets, *node.additional) if node else ()
         for apex in self.schema.zones:
             yield from version_node(child(apex, "dns-version")).rrsets
             for owner, view in sorted(self._views.items()):
-                if self._namespace_exists(leading_labels(owner, len(owner))[1]):
+                if self._namespace_exists(owner[1 + owner[0] :]):
                     yield from self._service_records(owner + child(apex, "svc"), view)
             yield from self._pod_records(apex)
         yield from self._reverse_records()
@@ -287,14 +329,14 @@ class Zone:
         if self.schema.pods != "verified":
             return
         for (namespace, text), keys in sorted(self._pods.items()):
-            if self._namespace_exists(namespace.encode()):
+            if self._namespace_exists(label(namespace)):
                 owner = child(apex, text.replace(".", "-").replace(":", "-"), namespace, "pod")
                 yield from pod_node(text, owner, self.schema.ttl, keys[0]).rrsets
 
     def _reverse_records(self) -> Iterator[RRset]:
         for address in self._index:
             owner = reverse_name(address)
-            if self.apex_of(owner) in self.schema.reverse_zones:
+            if self.apex_of(owner, label_starts(owner) or ()) in self.schema.reverse_zones:
                 node = reverse_node(self._index, address, owner, self.schema)
                 yield from node.rrsets if node else ()
 

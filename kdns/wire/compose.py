@@ -6,10 +6,12 @@ same octets, and are made once.
 """
 
 import struct
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple, Protocol
 
-from kdns.wire.numbers import AAAA, CNAME, MX, NS, PTR, SOA, SRV, A
+from kdns.wire.name import under
+from kdns.wire.numbers import AAAA, CNAME, IN, MX, NS, PTR, SOA, SRV, A
 from kdns.wire.rr import RR
 
 HEADER: Final = 12
@@ -31,7 +33,7 @@ class Sections(NamedTuple):
         """How many octets of whole records fit into a size, and the counts that are left."""
         if size >= len(self.octets):
             return len(self.octets), self.counts
-        left = sum(1 for end in self.ends if end <= size)
+        left = bisect_right(self.ends, size)
         answer, authority, additional = self.counts
         counts = (
             min(left, answer),
@@ -41,13 +43,50 @@ class Sections(NamedTuple):
         return (self.ends[left - 1] if left else 0), counts
 
 
+class Records(Protocol):
+    """Records of one owner and type, such as an RRset."""
+
+    @property
+    def owner(self) -> bytes:
+        """Folded and uncompressed."""
+
+    @property
+    def rtype(self) -> int:
+        """See `kdns.wire.numbers`."""
+
+    @property
+    def ttl(self) -> int:
+        """Seconds."""
+
+    @property
+    def rdatas(self) -> Sequence[bytes]:
+        """Uncompressed."""
+
+
+def compose_rrsets(
+    qname: bytes,
+    answer: Iterable[Records] = (),
+    authority: Iterable[Records] = (),
+    additional: Iterable[Records] = (),
+) -> Sections:
+    """The sections behind a question for a folded name, from whole RRsets of class IN."""
+    writer = _Writer(qname)
+    counts = []
+    for section in (answer, authority, additional):
+        before = len(writer.ends)
+        for rrset in section:
+            writer.add(rrset.owner, rrset.rtype, IN, rrset.ttl, rrset.rdatas)
+        counts.append(len(writer.ends) - before)
+    return Sections(b"".join(writer.parts), tuple(writer.ends), (counts[0], counts[1], counts[2]))
+
+
 def compose_sections(
     qname: bytes, answer: Sequence[RR] = (), authority: Sequence[RR] = (), additional: Sequence[RR] = ()
 ) -> Sections:
-    """The sections behind a question for a folded name; type and class take four octets behind the name."""
+    """The sections behind a question for a folded name, from single records."""
     writer = _Writer(qname)
     for rr in (*answer, *authority, *additional):
-        writer.add(rr)
+        writer.add(rr.owner, rr.rtype, rr.rclass, rr.ttl, (rr.rdata,))
     counts = (len(answer), len(authority), len(additional))
     return Sections(b"".join(writer.parts), tuple(writer.ends), counts)
 
@@ -64,27 +103,48 @@ class _Writer:
         self.last: tuple[bytes, bytes] = (b"", b"")  # an owner and its compressed form: RRsets repeat it
         self._note(qname, HEADER)
 
-    def add(self, rr: RR) -> None:
-        if rr.owner == self.last[0]:
-            owner = self.last[1]
-        else:
-            owner = self._name(rr.owner, self.start + self.size)
-            self.last = (rr.owner, self._name(rr.owner, self.start + self.size))
-        at = self.start + self.size + len(owner) + 10
-        if rr.rtype in {A, AAAA}:
-            rdata = rr.rdata
-        elif rr.rtype == SOA:
-            rdata = self._soa(rr)
-        elif (first := _FIRST_NAME.get(rr.rtype)) is not None:
-            rdata = rr.rdata[:first] + self._name(rr.rdata[first:], at + first)
-        else:
-            rdata = rr.rdata
-            if rr.rtype == SRV:
-                self._note(rdata[6:], at + 6)
-        octets = owner + struct.pack("!HHIH", rr.rtype, rr.rclass, rr.ttl, len(rdata)) + rdata
+    def add(self, owner: bytes, rtype: int, rclass: int, ttl: int, rdatas: Sequence[bytes]) -> None:
+        """Append records of one owner and type."""
+        fixed = struct.pack("!HHI", rtype, rclass, ttl)
+        for number, rdata in enumerate(rdatas):
+            name = self._owner(owner)
+            if number and rtype in {A, AAAA}:  # from the second one on all are alike, but for the address
+                self._append_alike(name + fixed + len(rdata).to_bytes(2, "big"), rdatas[number:])
+                return
+            at = self.start + self.size + len(name) + 10
+            compressed = self._rdata(owner, rtype, rdata, at)
+            self._append(name + fixed + len(compressed).to_bytes(2, "big") + compressed)
+
+    def _append(self, octets: bytes) -> None:
         self.parts.append(octets)
         self.size += len(octets)
         self.ends.append(self.size)
+
+    def _append_alike(self, before: bytes, rdatas: Sequence[bytes]) -> None:
+        self.parts.append(b"".join([before + rdata for rdata in rdatas]))
+        unit = len(before) + len(rdatas[0])
+        self.ends.extend(range(self.size + unit, self.size + unit * len(rdatas) + 1, unit))
+        self.size += unit * len(rdatas)
+
+    def _owner(self, owner: bytes) -> bytes:
+        if owner != self.last[0]:
+            at = self.start + self.size
+            name = self._name(owner, at)
+            self.last = (owner, self._name(owner, at))
+            return name
+        return self.last[1]
+
+    def _rdata(self, owner: bytes, rtype: int, rdata: bytes, at: int) -> bytes:
+        """Rdata as it stands at an offset, the names in it compressed where that is allowed."""
+        if rtype == SOA:
+            return self._soa(owner, rdata)
+        if rtype == SRV:
+            self._note(rdata[6:], at + 6)
+            return rdata
+        first = _FIRST_NAME.get(rtype)
+        if first is None:
+            return rdata
+        return rdata[:first] + self._name(rdata[first:], at + first)
 
     def _note(self, name: bytes, at: int, end: int | None = None) -> None:
         """Remember where a name and its ancestors (those that begin before ``end``) stand, unless they already do."""
@@ -105,20 +165,21 @@ class _Writer:
         self._note(name, at)
         return name
 
-    def _soa(self, rr: RR) -> bytes:
-        pointer = struct.pack("!H", 0xC000 | self.offsets[rr.owner]) if rr.owner in self.offsets else None
+    def _soa(self, owner: bytes, rdata: bytes) -> bytes:
+        known = self.offsets.get(owner)
+        if known is None:
+            return rdata
+        pointer = struct.pack("!H", 0xC000 | known)
         names = []
         at = 0
-        for _ in range(2):
+        for _ in range(2):  # mname and rname
             end = at
-            while rr.rdata[end]:
-                end += 1 + rr.rdata[end]
-            name = rr.rdata[at : end + 1]
+            while rdata[end]:
+                end += 1 + rdata[end]
+            name = rdata[at : end + 1]
             at = end + 1
-            if pointer is not None and len(name) > len(rr.owner) > 1 and name.endswith(rr.owner):
-                name = name[: len(name) - len(rr.owner)] + pointer
-            names.append(name)
-        return names[0] + names[1] + rr.rdata[at:]
+            names.append(name.removesuffix(owner) + pointer if under(name, owner) else name)
+        return names[0] + names[1] + rdata[at:]
 
 
 def head(flags: int, counts: tuple[int, int, int], opt: bool) -> bytes:

@@ -80,6 +80,22 @@ def labels(name: bytes) -> Iterator[bytes]:
         at += 1 + length
 
 
+def label_starts(name: bytes) -> list[int] | None:
+    """Where each label of a name begins (at its length octet), from left to right; None for what is no whole name."""
+    starts: list[int] = []
+    at = 0
+    size = len(name)
+    while at < size:
+        length = name[at]
+        if not length:
+            return starts if at == size - 1 and size <= MAX_NAME else None
+        if length > MAX_LABEL:
+            return None
+        starts.append(at)
+        at += 1 + length
+    return None
+
+
 def leading_labels(name: bytes, end: int) -> list[bytes]:
     """The labels of a name that begin before an offset, from left to right, without their length octets."""
     found = []

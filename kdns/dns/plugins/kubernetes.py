@@ -1,7 +1,5 @@
 """``kubernetes``: answers for the cluster's own names, and leaves all others to the plugins behind it."""
 
-from collections.abc import Sequence
-
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.handler import Handler, Plugin, Request, Response
 from kdns.errors import ConfigError, KdnsError
@@ -33,7 +31,7 @@ def schema_of(options: KubernetesOptions) -> Schema:
 
 
 def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
-    """The plugin for one cluster; ``chase`` looks up CNAME targets outside our zones, None leaves that to the client."""
+    """The plugin for one cluster; ``chase`` looks up CNAME targets outside our zones, None leaves it to clients."""
 
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -41,7 +39,7 @@ def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
             result = answers.lookup(query.name, query.rtype)
             if result is None or result.fallthrough:
                 return await following(request)
-            answer = _in_turn(tuple(to_rrs(result.answer)), answers.find(query.name, query.rtype))
+            answer = _in_turn(result, answers.find(query.name, query.rtype))
             response = Response(
                 result.rcode,
                 True,
@@ -59,11 +57,12 @@ def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
     return plugin
 
 
-def _in_turn(answer: Sequence[RR], compiled: Answer | None) -> tuple[RR, ...]:
+def _in_turn(result: Result, compiled: Answer | None) -> tuple[RR, ...]:
     """The answer section with its addresses in the rotation that the compiled answer is at."""
-    first, last = rotated_run(answer)
+    answer = tuple(to_rrs(result.answer))
+    first, last = rotated_run(result.answer)
     if compiled is None or first == last:
-        return tuple(answer)
+        return answer
     turn = compiled.next_turn() // compiled.unit
     run = answer[first:last]
     return (*answer[:first], *run[turn:], *run[:turn])
