@@ -1,0 +1,159 @@
+"""The repository tests itself: who imports whom, sizes, what must not be committed, and that the docs are true."""
+
+import ast
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from kdns import cli
+
+HOUSE = Path(__file__).parent.parent
+LONGEST = 400
+"""Lines; 250 is normal."""
+
+
+def committed() -> list[Path]:
+    """The files of the repository; without git, all that are not products of tools."""
+    listed = subprocess.run(
+        ("git", "-C", str(HOUSE), "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if listed.returncode == 0:
+        return [HOUSE / name for name in listed.stdout.split("\0") if name and (HOUSE / name).is_file()]
+    products = re.compile(r"/(\.[a-z_]+_?cache|\.venv|\.git|\.hypothesis|__pycache__|[^/]*\.egg-info|build|dist)/")
+    return [path for path in HOUSE.rglob("*") if path.is_file() and not products.search(str(path))]
+
+
+PYTHON = [path for path in committed() if path.suffix == ".py"]
+PAGES = [path for path in committed() if path.suffix == ".md"]
+
+
+def name_of(path: Path) -> str:
+    """A file's name in messages."""
+    return str(path.relative_to(HOUSE))
+
+
+def test_imports_keep_to_the_layers() -> None:
+    """Every import-linter contract of pyproject.toml is kept."""
+    assert lint_imports(config_filename=str(HOUSE / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_files_are_short() -> None:
+    """No Python file is longer than 400 lines."""
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in PYTHON}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+UNWANTED = {
+    "a path of the machine it was written on": r"(?:^|[^\w.-])/(?:work|farm)/",
+    "an address of a package index": r"--(?:extra-)?index" + r"-url|--find" + r"-links|//[\w.-]*py" + r"pi[\w.-]*/",
+    "something left open": r"\b(?:TO" + r"DO|FIX" + r"ME)\b",
+}
+
+
+@pytest.mark.parametrize("what", UNWANTED)
+def test_nothing_unwanted_is_committed(what: str) -> None:
+    """No file names the machine it was written on or a package index, or leaves something for later."""
+    pattern = re.compile(UNWANTED[what], re.MULTILINE)
+    found = []
+    for path in committed():
+        text = path.read_bytes().decode("utf-8", "replace")
+        found += [f"{name_of(path)}: {match[0]!r}" for match in pattern.finditer(text)]
+    assert found == []
+
+
+def test_every_test_says_what_must_hold() -> None:
+    """Every test function has a docstring."""
+    silent = []
+    for path in PYTHON:
+        if "tests" not in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                silent += [f"{name_of(path)}: {node.name}"] * (ast.get_docstring(node) is None)
+    assert silent == []
+
+
+def project() -> dict[str, object]:
+    """The [project] table of pyproject.toml."""
+    table = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
+    assert isinstance(table, dict)
+    return table
+
+
+def lock() -> dict[str, tuple[str, int]]:
+    """What requirements.lock pins: name -> version and number of hashes."""
+    text = (HOUSE / "requirements.lock").read_text().replace("\\\n", " ")
+    pins: dict[str, tuple[str, int]] = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            pinned, *hashes = line.split()
+            name, _, version = pinned.partition("==")
+            assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", word) for word in hashes), line
+            pins[str(canonicalize_name(name))] = (version, len(hashes))
+    return pins
+
+
+def test_the_lock_has_every_dependency() -> None:
+    """Each dependency of pyproject.toml is pinned in requirements.lock, within its range."""
+    pins, missing = lock(), []
+    dependencies = project()["dependencies"]
+    assert isinstance(dependencies, list)
+    for requirement in map(Requirement, dependencies):
+        version, _ = pins.get(canonicalize_name(requirement.name), ("", 0))
+        if not version or not requirement.specifier.contains(version):
+            missing.append(f"{requirement}: {version or 'not pinned'}")
+    assert missing == []
+
+
+def test_the_lock_pins_by_hash() -> None:
+    """Every pin is an exact version with at least one hash."""
+    assert {name: pin for name, pin in lock().items() if not pin[0] or not pin[1]} == {}
+
+
+def commands(page: Path) -> list[str]:
+    """The command lines in a page's fenced blocks: those after a prompt, and all of blocks marked sh."""
+    found = []
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("$ ") or language == "sh":
+                found.append(line.removeprefix("$ ").strip())
+    return found
+
+
+COMMANDS = [(name_of(page), command) for page in PAGES for command in commands(page)]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands_in_the_docs_exist(page: str, command: str) -> None:
+    """A documented `kdns` or `make` command is one that exists, and a path it names is there."""
+    words = shlex.split(command, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words.pop(0)
+    if words[:1] == ["kdns"] or words[:1] == [".venv/bin/kdns"]:
+        until = next((n for n, word in enumerate(words) if word in ("|", ">", "&")), len(words))
+        cli.parse(words[1:until])
+    elif words[:1] == ["make"]:
+        targets = re.findall(r"^([a-z]+):", (HOUSE / "Makefile").read_text(), re.MULTILINE)
+        assert {word for word in words[1:] if "=" not in word} <= set(targets)
+    elif words[:1] == ["kubectl"] and "-k" in words:
+        assert (HOUSE / words[words.index("-k") + 1] / "kustomization.yaml").is_file()
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    """A link to a file in this repository leads to one that is there."""
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{name_of(page)}: {target}")
+    assert broken == []
