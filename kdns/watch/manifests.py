@@ -145,8 +145,10 @@ def _trimmed(
             service.metadata = metadata
             if wire.spec is not None and wire.spec.ports:
                 wire.spec.ports = list(_named_ports(wire.spec.ports, notes))
-            if service.spec is not None and service.spec.ports:
-                service.spec.ports = list(_named_ports(service.spec.ports, []))
+            if service.spec is not None:
+                service.spec.ports = list(_named_ports(service.spec.ports or [], []))
+                first = next(iter(service.spec.cluster_ips or ()), None)
+                _compare("clusterIP", service.spec.cluster_ip, first, notes)
             return service
         case "Pod":
             pod = _converted(document, SourcePod)
@@ -164,6 +166,12 @@ def _named_ports(ports: list[Any], notes: list[str]) -> Iterator[Any]:
             notes.append(f"port {_short(port.name)} left out: no valid name of a port")
         else:
             yield port
+
+
+def _compare(field: str, one: str | None, first: str | None, notes: list[str]) -> None:
+    """The API server keeps both fields alike; whoever edits a file by hand may see to one only."""
+    if one and first and one != first:
+        notes.append(f"{field} {_short(one)} is not the first of {field}s, {_short(first)}, which is taken")
 
 
 def _trim_slice(wire: schema.ApiEndpointSlice, notes: list[str]) -> None:
@@ -188,6 +196,8 @@ def _trim_pod(pod: SourcePod, notes: list[str]) -> None:
         pod.spec.hostname = None
     if pod.status is None:
         return
+    first = next(iter(pod.status.pod_ips or ()), None)
+    _compare("podIP", pod.status.pod_ip, first and first.ip, notes)
     for text in [pod.status.pod_ip, *(entry.ip for entry in pod.status.pod_ips or () if entry is not None)]:
         try:
             ip_address(text or "::")
