@@ -88,9 +88,14 @@ class Owed:
             self._settled()
             send(reply)
 
-    def __del__(self) -> None:
+    def drop(self) -> None:
+        """Nothing will be sent."""
         if self._send is not None:
+            self._send = None
             self._settled()
+
+    def __del__(self) -> None:
+        self.drop()
 
 
 def panicked(lane: Lane, message: bytes) -> None:

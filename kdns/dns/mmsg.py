@@ -85,9 +85,9 @@ class MmsgExchange:
         self._made_heads, self._made_iovs = bytes(self._heads), bytes(self._iovs)
         self._heads_address, self._outgoing_address = base + heads, base + outgoing
         self._names_at, self._controls_at = names, controls
-        # 32-bit words for what the kernel writes, size_t for what we write: an index into a cast memoryview costs a
-        # fraction of a ctypes field.
-        self._words, self._sizes = self._heads.cast("I"), self._iovs.cast("N")
+        # 32-bit words for what the kernel writes, words as wide as a pointer for what we write: an index into a cast
+        # memoryview costs a fraction of a ctypes field.
+        self._words, self._sizes = self._heads.cast("I"), self._iovs.cast("P")
         self._places = tuple((slot * SLOT, (slot * _HEAD + _LENGTH_AT) // _WORD, 2 * slot + 1) for slot in range(BATCH))
         if self._control:
             self._lay_out_indexes(view[controls:outgoing].cast("I"))

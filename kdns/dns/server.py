@@ -118,7 +118,8 @@ class Server:
             udp.stop()
         for tcp in self._tcp:
             tcp.stop()
-        owed = [asyncio.ensure_future(part.debts.settled()) for part in (*self._udp, *self._tcp)]
+        debts = [udp.debts for udp in self._udp] + [tcp.debts for tcp in self._tcp]
+        owed = [asyncio.ensure_future(one.settled()) for one in debts]
         late: set[asyncio.Future[None]] = set()
         if owed:
             _, late = await asyncio.wait(owed, timeout=limit)
@@ -150,7 +151,7 @@ def parse_listen(listen: Sequence[str], port: int) -> Iterator[_Wanted]:
     seen: set[str] = set()
     for text in listen:
         if not text:
-            several = (_Wanted("0.0.0.0", port, 1, "", optional=False), _Wanted("::", port, 2, "", optional=True))
+            several = [_Wanted("0.0.0.0", port, 1, "", optional=False), _Wanted("::", port, 2, "", optional=True)]
         else:
             try:
                 address = ip_address(text.removeprefix("[").removesuffix("]"))
@@ -159,7 +160,7 @@ def parse_listen(listen: Sequence[str], port: int) -> Iterator[_Wanted]:
                     f"cannot listen on {text!r}: that is no address",
                     hint="give an IPv4 or IPv6 address without a port, such as 127.0.0.1; leave it out for all",
                 ) from error
-            several = (_Wanted(str(address), port, 1 if address.version == 4 else 2, str(address), optional=False),)
+            several = [_Wanted(str(address), port, 1 if address.version == 4 else 2, str(address), optional=False)]
         for wanted in several:
             if wanted.address not in seen:
                 seen.add(wanted.address)

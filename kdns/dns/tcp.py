@@ -254,15 +254,19 @@ class Connection(asyncio.BufferedProtocol):
         self._queries += 1
         if self._queries == self._limits.queries:
             self._ending = True
+        owed: Owed | None = None
         try:
             reply = self._lane.fast(message)
             if reply is not None:
                 self._put(reply)
                 return True
+            owed = Owed(self._late, self._settled)
             self._in_flight += 1
-            self._lane.slow(message, self._client, Owed(self._late, self._settled))
+            self._lane.slow(message, self._client, owed)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(self._lane, message)
+            if owed is not None:
+                owed.drop()
         return False
 
     def _settled(self) -> None:

@@ -104,6 +104,7 @@ class UdpListener:
             self._lane.slow(message, client, reply)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(self._lane, message)
+            reply.drop()
 
     def _send_late(self, peer: Address, info: bytes | None, reply: bytes) -> None:
         if not self._closed:
