@@ -21,7 +21,8 @@ from kdns.records.rrset import Result, RRset
 from kdns.records.schema import Schema
 from kdns.records.zone import Zone
 from kdns.wire.compose import Sections, compose_rrsets
-from kdns.wire.numbers import AAAA, A
+from kdns.wire.name import MAX_LABEL, MAX_NAME
+from kdns.wire.numbers import AAAA, NXDOMAIN, A
 from kdns.wire.rr import RR
 
 MAX_ANSWERS: Final = 32768
@@ -29,6 +30,9 @@ MAX_ANSWERS: Final = 32768
 
 MAX_NEGATIVE: Final = 4096
 """Compiled "no" answers kept at most: a handful of types by the lengths of names, unless somebody tries all types."""
+
+MAX_ABSENT: Final = 1024
+"""Parents known not to exist kept at most: those that search lists make, such as com.default.svc.cluster.local."""
 
 
 class Answer:
@@ -75,6 +79,7 @@ class Answers:
         self._by_tag: dict[object, list[Answer]] = {}
         self._passing: list[Answer] = []  # may be changed by any change
         self._negative: dict[tuple[bytes, int, int, int], Answer] = {}  # by apex, type, rcode, length of the name
+        self._absent: dict[bytes, Result] = {}  # names that do not exist; nor does anything below (RFC 8020)
         self._compiled = 0
 
     @property
@@ -128,13 +133,20 @@ class Answers:
         return answer if answer is not None and answer.live else None
 
     def find(self, name: bytes, rtype: int) -> Answer | None:
-        """The Answer for a folded name; None when somebody else has to answer, see `ours`."""
+        """The Answer for a folded name; None for octets that are no name, or if somebody else answers, see `ours`."""
         answer = self.kept(name, rtype)
         if answer is not None:
             return answer
-        result = self.zone.lookup(name, rtype)
-        if result is None or not self.ours(result):
-            return None
+        parent = name[1 + name[0] :] if name and len(name) <= MAX_NAME and name[0] <= MAX_LABEL else b""
+        result = self._absent.get(parent)
+        if result is None:
+            result = self.zone.lookup(name, rtype)
+            if result is None or not self.ours(result):
+                return None
+            if result.rcode == NXDOMAIN and not result.answer and self.zone.lacks(parent):
+                if len(self._absent) >= MAX_ABSENT:
+                    self._absent.clear()
+                self._absent[parent] = result
         return self._keep(name, rtype, result)
 
     def ours(self, result: Result) -> bool:
@@ -181,6 +193,7 @@ class Answers:
         for answer in self._negative.values():
             answer.live = False
         self._negative.clear()
+        self._absent.clear()
 
     def _drop_all(self) -> None:
         for by_name in self._kept.values():

@@ -4,7 +4,7 @@ dnslib would do for the data, but for names with dots or octets beyond ASCII ins
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -76,6 +76,16 @@ def values(rrsets: Iterable[RRset]) -> Iterator[dict[str, Any]]:
                 "data": rdata_text(rrset.rtype, rdata),
                 "source": rrset.source._asdict() if rrset.source else None,
             }
+
+
+def by_zone(rrsets: Iterable[RRset], apexes: Sequence[bytes]) -> list[RRset]:
+    """The RRsets zone by zone in the order of the apexes, each RRset once; zones within zones are their own."""
+    places = sorted(((apex, place) for place, apex in enumerate(apexes)), key=lambda pair: len(pair[0]), reverse=True)
+
+    def place_of(rrset: RRset) -> int:
+        return next((place for apex, place in places if under(rrset.owner, apex)), len(apexes))
+
+    return sorted(dict.fromkeys(rrsets), key=place_of)
 
 
 def below(rrsets: Iterable[RRset], name: bytes) -> Iterator[RRset]:

@@ -192,6 +192,12 @@ class Zone:
         additional = node.additional if rtype in {SRV, NS} else ()
         return Result(apex, NOERROR, answer, (), additional, tags=node.tags, lasting=bool(node.tags))
 
+    def lacks(self, name: bytes) -> bool:
+        """True for a folded name in one of our zones that does not exist."""
+        starts = label_starts(name)
+        apex = self.apex_of(name, starts) if starts else None
+        return apex is not None and self._node(apex, name, starts or (), NS) is None
+
     def _follow(self, apex: bytes, name: bytes, alias: Node, rtype: int) -> Result:
         """The chain of CNAMEs from an alias, and what is at its end, with the rcode of that end."""
         answer = alias.rrsets
@@ -219,7 +225,8 @@ class Zone:
     def _negative(self, apex: bytes, name: bytes, *, exists: bool) -> Result:
         """NODATA or NXDOMAIN (RFC 2308); all names of a zone share it, so that misses cost little."""
         rcode = NOERROR if exists else NXDOMAIN if self.synced else SERVFAIL
-        fallthrough = not exists and any(under(name, zone) for zone in self.schema.fallthrough)
+        zones = self.schema.fallthrough
+        fallthrough = bool(zones) and not exists and any(under(name, zone) for zone in zones)
         key = (apex, rcode, fallthrough)
         shared = self._negatives.get(key)
         if shared is None:
@@ -230,14 +237,14 @@ class Zone:
     def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
         """What is at a name in one of our zones; None if the name does not exist."""
         end = len(name) - len(apex)
+        top = None if end else apex_node(apex, self.serial, self.schema, self._name_servers(self._served_as(apex)))
         if apex in self.schema.reverse_zones:
             reverse = self._reverse_node(name)
-            if end:
-                return reverse
-            top = apex_node(apex, self.serial, self.schema, self._name_servers(self.schema.zones[0]))
-            return Node((*top.rrsets, *reverse.rrsets), top.additional) if reverse else top  # a /32 may be a zone
-        if not end:
-            return apex_node(apex, self.serial, self.schema, self._name_servers(apex))
+            if top is None or reverse is None:
+                return top or reverse
+            return Node((*top.rrsets, *reverse.rrsets), top.additional)  # a zone of a single address
+        if top is not None:
+            return top
         depth = bisect_left(starts, end)
         first = name[starts[depth - 1] : end]
         if first == _SVC:
@@ -299,6 +306,10 @@ class Zone:
             return True
         return not self.schema.namespaces_selected and namespace in self._service_counts
 
+    def _served_as(self, apex: bytes) -> bytes:
+        """The zone in which the name servers of a zone have their names: a reverse zone has none of its own."""
+        return self.schema.zones[0] if apex in self.schema.reverse_zones else apex
+
     def _name_servers(self, apex: bytes) -> list[tuple[bytes, tuple[bytes, ...]]]:
         return name_servers(apex, self.own_addresses, self._index, self.view, self.schema)
 
@@ -310,9 +321,11 @@ class Zone:
     def records(self) -> Iterator[RRset]:
         """Every RRset of every zone, in a fixed order; names of Pods only where they are verified."""
         for apex in (*self.schema.zones, *self.schema.reverse_zones):
-            node = self._node(apex, apex, (), None)
-            yield from (*node.rrsets, *node.additional) if node else ()
+            node = apex_node(apex, self.serial, self.schema, self._name_servers(self._served_as(apex)))
+            yield from node.rrsets
         for apex in self.schema.zones:
+            owner = child(apex, "ns", "dns")
+            yield from address_rrsets(owner, self._server_addresses(apex), self.schema.ttl)
             yield from version_node(child(apex, "dns-version")).rrsets
             for owner, view in sorted(self._views.items()):
                 if self._namespace_exists(owner[1 + owner[0] :]):
