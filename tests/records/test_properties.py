@@ -1,0 +1,205 @@
+"""What must hold for any cluster and any order of events."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdns.config.settings import KubernetesOptions, PodMode
+from kdns.objects import Change, Kind, Object, ObjectKey
+from kdns.records.answers import Answer, Answers
+from kdns.watch.source import Gone, Listed, Listing, Put
+from kdns.watch.store import Store
+from kdns.wire.name import labels
+from kdns.wire.numbers import NXDOMAIN, SOA, A
+from tests.address_plan import NOW
+from tests.build import namespace
+from tests.records.shop import SHOP
+from tests.records.universe import (
+    NAMES,
+    OPTIONS,
+    OWN,
+    QUESTIONS,
+    SLOTS,
+    STEPS,
+    meaning,
+    plain,
+    question_text,
+    said,
+    same_answer,
+)
+from tests.records.zone_text import blank, cluster
+
+Steps = Sequence[tuple[int, Object | None]]
+ANCHOR = namespace("anchor")
+"""Always there, so that the serial is never the one of a zone without any change."""
+
+
+def built(objects: Iterable[Object]) -> Answers:
+    """The zone of these objects, each put once."""
+    answers, store = blank(OPTIONS, OWN), Store()
+    for each in (ANCHOR, *objects):
+        take(answers, store.apply(Put(each)))
+    return answers
+
+
+def take(answers: Answers, changes: Iterable[Change]) -> None:
+    """All of them at the one time of the tests."""
+    for change in changes:
+        answers.apply(change, NOW)
+
+
+def key_of(slot: int) -> ObjectKey:
+    return SLOTS[slot][0].key
+
+
+def final(steps: Steps) -> list[Object]:
+    """What is there after the steps."""
+    last = dict(steps)
+    return [each for each in last.values() if each is not None]
+
+
+def run(steps: Steps) -> Answers:
+    """The zone after these steps."""
+    answers, store = built(()), Store()
+    store.apply(Put(ANCHOR))
+    for slot, thing in steps:
+        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))))
+    return answers
+
+
+def assert_same(one: Answers, other: Answers) -> None:
+    """Both have the same records and give the same results and answers."""
+    assert plain(one.records()) == plain(other.records())
+    for name, rtype in QUESTIONS:
+        asked = question_text(name, rtype)
+        assert meaning(one.lookup(name, rtype)) == meaning(other.lookup(name, rtype)), asked
+        assert same_answer(name, rtype, one, other), asked
+
+
+@settings(max_examples=60)
+@given(STEPS, st.randoms(use_true_random=False))
+def test_the_way_does_not_matter_only_the_end(steps: Steps, order: random.Random) -> None:
+    """Any order of events that ends in the same objects gives the same zone as building it at once."""
+    objects = final(steps)
+    order.shuffle(objects)
+    assert_same(run(steps), built(objects))
+
+
+@settings(max_examples=40)
+@given(STEPS, st.lists(st.sampled_from(QUESTIONS), min_size=1, max_size=40))
+def test_no_answer_survives_the_change_that_makes_it_wrong(steps: Steps, questions: list[tuple[bytes, int]]) -> None:
+    """After each event every answer, compiled before or after it, says what a new zone of the same objects says."""
+    answers, store = built(()), Store()
+    store.apply(Put(ANCHOR))
+    there: dict[int, Object | None] = {}
+    held: list[tuple[bytes, int, Answer]] = []
+    for slot, thing in steps:
+        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))))
+        there[slot] = thing
+        fresh = built(each for each in there.values() if each is not None)
+        for name, rtype, answer in held:
+            if answer.live:
+                assert said(name, rtype, answer) == said(name, rtype, fresh.find(name, rtype)), (
+                    f"{question_text(name, rtype)} outlived {thing or key_of(slot)}"
+                )
+        for name, rtype in questions:
+            assert same_answer(name, rtype, answers, fresh), question_text(name, rtype)
+            found = answers.find(name, rtype)
+            if found is not None:
+                held.append((name, rtype, found))
+
+
+@settings(max_examples=30)
+@given(STEPS, STEPS)
+def test_a_relist_leaves_what_the_list_said(before: Steps, after: Steps) -> None:
+    """What vanished during an outage vanishes here: after full lists of every kind only what they held is left."""
+    answers, store = built(()), Store()
+    store.apply(Put(ANCHOR))
+    for slot, thing in before:
+        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))))
+    objects = [ANCHOR, *final(after)]
+    kinds: tuple[Kind, ...] = ("Service", "EndpointSlice", "Namespace", "Pod")
+    for kind in kinds:
+        take(answers, store.apply(Listing(kind)))
+    for each in objects:
+        take(answers, store.apply(Put(each)))
+    for kind in kinds:
+        take(answers, store.apply(Listed(kind, "7")))
+    assert_same(answers, built(objects[1:]))
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_the_whole_zone_is_what_lookups_find(steps: Steps) -> None:
+    """`records` lists each RRset once, and each is the answer to its own question."""
+    answers = run(steps)
+    listed = list(answers.records())
+    twice = [each for each, times in Counter((rrset.owner, rrset.rtype) for rrset in listed).items() if times > 1]
+    assert not twice, question_text(*twice[0])
+    for rrset in listed:
+        asked = question_text(rrset.owner, rrset.rtype)
+        result = answers.lookup(rrset.owner, rrset.rtype)
+        assert result is not None, asked
+        assert plain((rrset,)) == plain(each for each in result.answer if each.owner == rrset.owner), asked
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_what_lookups_find_is_in_the_whole_zone(steps: Steps) -> None:
+    """No record is answered at a name the specification has that `records` does not list."""
+    answers = run(steps)
+    listed = plain(answers.records())
+    owners = {owner for owner, *_ in listed}
+    for name, rtype in QUESTIONS:
+        result = answers.lookup(name, rtype)
+        if result is not None and name in owners:
+            assert plain(result.answer) <= listed, question_text(name, rtype)
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_below_nothing_there_is_nothing(steps: Steps) -> None:
+    """RFC 8020: if a name is NXDOMAIN all names below it are; and NXDOMAIN holds for every type (RFC 2308)."""
+    answers = run(steps)
+    missing: set[bytes] = set()
+    for name in NAMES:
+        rcodes = {result.rcode for _, rtype in QUESTIONS[:8] if (result := answers.lookup(name, rtype)) is not None}
+        nodes = {result.rcode for rtype in (A, SOA) if (result := answers.lookup(name, rtype)) and not result.answer}
+        if NXDOMAIN in nodes:
+            assert rcodes == {NXDOMAIN}, question_text(name, A)
+            missing.add(name)
+    for name in NAMES:
+        parts = list(labels(name))
+        above = {b"".join(bytes((len(part),)) + part for part in parts[at:]) + b"\0" for at in range(1, len(parts))}
+        if above & missing:
+            assert name in missing, question_text(name, A)
+
+
+LABEL = st.one_of(
+    st.sampled_from([b"svc", b"pod", b"a", b"x", b"y", b"_tcp", b"_http", b"_", b"", b"dns", b"ns", b"10", b"0", b"f"]),
+    st.binary(min_size=1, max_size=63).map(bytes.lower),
+).filter(bool)
+POD_MODES: dict[PodMode, Answers] = {
+    mode: cluster(*SHOP, options=KubernetesOptions(pods=mode)) for mode in ("disabled", "insecure", "verified")
+}
+ANY_NAME = st.tuples(
+    st.lists(LABEL, max_size=36),
+    st.sampled_from([b"\7cluster\5local\0", b"\7in-addr\4arpa\0", b"\3ip6\4arpa\0", b"\3a.b\0", b"\0"]),
+).map(lambda parts: b"".join(bytes((len(part),)) + part for part in parts[0]) + parts[1])
+
+
+@settings(max_examples=300)
+@given(ANY_NAME.filter(lambda name: len(name) <= 255), st.integers(0, 65535), st.sampled_from(sorted(POD_MODES)))
+def test_any_question_has_a_result(name: bytes, rtype: int, mode: PodMode) -> None:
+    """Whatever octets are asked for whatever type, a lookup gives a result or says the name is not ours."""
+    answers = POD_MODES[mode]
+    result = answers.lookup(name, rtype)
+    if result is None:
+        return
+    assert name.endswith(result.zone)
+    answer = answers.find(name, rtype)
+    if answer is not None and name.isascii():  # dnslib reads no other labels
+        assert said(name, rtype, answer)
