@@ -1,0 +1,289 @@
+"""One API server over HTTP: list pages, watches with or without a streaming list, and the newest version.
+
+Each method is one request (or one list of pages) and ends; who lists and watches again is `reflector`. All that can
+go wrong comes out as an `ApiError`, with the code 0 where there was no answer at all.
+"""
+
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple, TypeVar
+
+import aiohttp
+from msgspec import DecodeError, Raw, Struct
+from msgspec.json import Decoder
+
+from kdns.errors import ApiError, Denied, Expired, Throttled
+from kdns.objects import Kind
+from kdns.watch.credentials import Credentials
+from kdns.watch.lines import LineSplitter
+from kdns.watch.schema import Metadata, Status
+from kdns.watch.source import Want
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for name, connection and TLS together."""
+LINE_LIMIT: Final = 16 << 20
+"""Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
+PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 200, "Namespace": 500, "Pod": 500}
+"""Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
+ERROR_LIMIT: Final = 1 << 16
+"""Octets read of a reply that is no success."""
+QUOTED: Final = 256
+"""Characters quoted of what a server says, so that no log line is a page."""
+MOST_ASKED: Final = 300.0
+"""Seconds we let a server make us wait."""
+NO_STREAMING: Final = frozenset({400, 404, 405, 415, 422, 501})
+"""How servers without the feature WatchList refuse sendInitialEvents: 422 mostly, as an invalid option."""
+
+
+class Resource(NamedTuple):
+    """Where a kind is found, and what RBAC calls it."""
+
+    group: str
+    version: str
+    plural: str
+
+    @property
+    def path(self) -> str:
+        """Of the whole cluster's objects."""
+        return (
+            f"/apis/{self.group}/{self.version}/{self.plural}" if self.group else f"/api/{self.version}/{self.plural}"
+        )
+
+
+RESOURCES: Final[Mapping[Kind, Resource]] = {
+    "Service": Resource("", "v1", "services"),
+    "EndpointSlice": Resource("discovery.k8s.io", "v1", "endpointslices"),
+    "Namespace": Resource("", "v1", "namespaces"),
+    "Pod": Resource("", "v1", "pods"),
+}
+"""All that kdns asks for, with the verbs list and watch and no other."""
+
+
+class StreamingRefused(ApiError):
+    """The server does not stream lists: ask for pages."""
+
+
+class Silent(ApiError):
+    """Nothing was heard for the whole watch timeout, not even a bookmark: nobody knows what was missed."""
+
+
+class ListPage(Struct):
+    """One page, its objects not decoded yet."""
+
+    metadata: Metadata | None = None
+    items: list[Raw] | None = None
+
+    @property
+    def version(self) -> str:
+        """The resource version of the list, the same on each page; empty if the server did not say."""
+        return (self.metadata.resource_version if self.metadata else None) or ""
+
+
+class Api:
+    """What kdns asks an API server, over one session."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        credentials: Credentials,
+        *,
+        watch_timeout: float = 90.0,
+        line_limit: int = LINE_LIMIT,
+        page_sizes: Mapping[Kind, int] = PAGE,
+    ) -> None:
+        """`watch_timeout`: seconds without an octet after which a connection is given up."""
+        self.streams_lists = True
+        """Until the server has refused: then pages are asked for at once."""
+        self._session, self._credentials = session, credentials
+        self._line_limit, self._page_sizes = line_limit, page_sizes
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=CONNECT_TIMEOUT, sock_connect=CONNECT_TIMEOUT, sock_read=watch_timeout
+        )
+        self._page = Decoder(ListPage)
+        self._status = Decoder(Status)
+
+    async def pages(self, want: Want) -> AsyncGenerator[ListPage, None]:
+        """Every object wanted, page by page, all of one version. Raises Expired if that is forgotten meanwhile."""
+        query = _selectors(want) | {"limit": str(self._page_sizes[want.kind])}
+        while True:
+            page = await self._read_page(want, query)
+            yield page
+            token = page.metadata.continue_token if page.metadata else None
+            if not token:
+                return
+            query["continue"] = token
+
+    async def newest(self, want: Want) -> str:
+        """The server's current resource version of a kind."""
+        return (await self._read_page(want, _selectors(want) | {"limit": "1"})).version
+
+    @asynccontextmanager
+    async def watch(
+        self, want: Want, *, since: str, seconds: int, skipped: Callable[[int], None]
+    ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
+        """Open a watch that the server ends after about `seconds`; yields its lines, as many as came at once.
+
+        `since` is the resource version to go on from. Empty asks for a streaming list (KEP-3157): every object as an
+        ADDED event, then a bookmark annotated k8s.io/initial-events-end, then events; raises StreamingRefused where
+        the server cannot. `skipped` is told the size of an event that was too large.
+        """
+        query = _selectors(want) | {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
+        if since:
+            query["resourceVersion"] = since
+        else:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        try:
+            response = await self._get(want, "watch", query)
+        except ApiError as error:
+            if not since and error.code in NO_STREAMING:
+                self.streams_lists = False
+                raise StreamingRefused(error.code, error.reason, error.message) from error
+            raise
+        try:
+            _keep_alive(response)
+            yield self._lines(response, LineSplitter(self._line_limit, skipped))
+        finally:
+            response.close()
+
+    async def _lines(self, response: aiohttp.ClientResponse, splitter: LineSplitter) -> AsyncIterator[list[bytes]]:
+        while chunk := await _translated(response.content.readany(), self._timeout):
+            yield splitter.feed(chunk)
+        if splitter.pending:
+            raise ApiError(0, "lost", "the stream ended in the middle of a line")
+
+    async def _read_page(self, want: Want, query: dict[str, str]) -> ListPage:
+        response = await self._get(want, "list", query)
+        try:
+            body = await _translated(response.read(), self._timeout)
+        finally:
+            response.close()
+        try:
+            return self._page.decode(body)
+        except (DecodeError, UnicodeDecodeError) as error:
+            raise ApiError(0, "garbage", f"a list of {RESOURCES[want.kind].plural} that is none: {error}") from error
+
+    async def _get(self, want: Want, verb: str, query: dict[str, str]) -> aiohttp.ClientResponse:
+        """One GET that succeeded; the caller closes it. After 401 credentials are read anew, and it is tried again."""
+        response = await self._send(want, query)
+        if response.status == 401:
+            response.close()
+            await self._credentials.renew()
+            response = await self._send(want, query)
+        if response.status == 200:
+            return response
+        try:
+            raise await self._refusal(response, f"may not {verb} {RESOURCES[want.kind].plural}")
+        finally:
+            response.close()
+
+    async def _send(self, want: Want, query: dict[str, str]) -> aiohttp.ClientResponse:
+        access = await self._credentials.access()
+        response: aiohttp.ClientResponse = await _translated(
+            self._session.get(
+                self._credentials.server + RESOURCES[want.kind].path,
+                params=query,
+                # Compression would cost the loop more time than it saves on a cluster's network.
+                headers={**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
+                ssl=access.tls if access.tls is not None else True,
+                server_hostname=access.server_name,
+                proxy=access.proxy,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ),
+            self._timeout,
+        )
+        return response
+
+    async def _refusal(self, response: aiohttp.ClientResponse, denied: str) -> ApiError:
+        body = await _translated(response.content.read(ERROR_LIMIT), self._timeout)
+        try:
+            status = self._status.decode(body)
+        except (DecodeError, UnicodeDecodeError):
+            status = Status(reason=response.reason, message=body[:QUOTED].decode("utf-8", "replace"))
+        return refusal(status, code=response.status, denied=denied, after=_seconds(response.headers.get("Retry-After")))
+
+
+def refusal(status: Status, *, code: int = 0, denied: str = "may not watch", after: float | None = None) -> ApiError:
+    """The error that a Status stands for, whether it came as a reply (`code` is its HTTP status) or as an event."""
+    code = code or status.code or 500
+    reason, message = _one_line(status.reason or ""), _one_line(status.message or "")
+    if code == 410 or status.too_large_version:
+        return Expired(code, reason, message)
+    asked = status.details.retry_after_seconds if status.details else None
+    if after is None and asked:
+        after = float(asked)
+    if code == 429 or (code in (500, 503, 504) and after is not None):
+        return Throttled(code, reason, message, after=min(after if after is not None else 1.0, MOST_ASKED))
+    if code in (401, 403):
+        return Denied(code, reason, f"{denied} ({message})" if message else denied)
+    return ApiError(code, reason, message)
+
+
+def reason_of(error: ApiError) -> str:
+    """One plain line for operators: ``403: may not list services (...)``, ``DNS: cannot resolve ...``."""
+    return f"{error.code or error.reason}: {error.message or error.reason}"
+
+
+async def _translated(waiting: Awaitable[T], timeout: aiohttp.ClientTimeout) -> T:  # noqa: ASYNC109 - for the message
+    """Wait for it; what the network did wrong comes out as ApiError(0, class of cause, one line)."""
+    try:
+        return await waiting
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise _no_answer(error, timeout) from error
+
+
+def _no_answer(error: Exception, timeout: aiohttp.ClientTimeout) -> ApiError:
+    os_error = getattr(error, "os_error", error)
+    text = _one_line(str(error) or type(error).__name__)
+    if isinstance(os_error, socket.gaierror):
+        return ApiError(0, "DNS", f"cannot resolve {getattr(error, 'host', 'the API server')} ({os_error.strerror})")
+    if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
+        return ApiError(0, "TLS", text)
+    if isinstance(error, TimeoutError):
+        connecting = isinstance(error, getattr(aiohttp, "ConnectionTimeoutError", ())) or "onnect" in text
+        if connecting:
+            return ApiError(0, "timeout", f"no connection within {timeout.connect:g} s")
+        return Silent(0, "timeout", f"nothing heard for {timeout.sock_read:g} s")
+    if isinstance(os_error, ConnectionRefusedError):
+        return ApiError(0, "refused", text)
+    return ApiError(0, "lost", text)
+
+
+def _selectors(want: Want) -> dict[str, str]:
+    query = {"labelSelector": want.label_selector, "fieldSelector": want.field_selector}
+    return {name: value for name, value in query.items() if value}
+
+
+def _seconds(text: str | None) -> float | None:
+    """Retry-After in seconds; a date (RFC 9110 section 10.2.3 allows both) counts as a second."""
+    if text is None:
+        return None
+    return float(text) if text.isascii() and text.isdigit() else 1.0
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= QUOTED else line[: QUOTED - 3] + "..."
+
+
+def _keep_alive(response: aiohttp.ClientResponse) -> None:
+    """Have the kernel ask a silent peer whether it lives: after 30 s, each 10 s, three times."""
+    transport = response.connection.transport if response.connection else None
+    connected = transport.get_extra_info("socket") if transport else None
+    if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The session for an `Api`: as many connections as there are watches, and a request beside each."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10), trust_env=False, read_bufsize=1 << 17
+    )

@@ -1,0 +1,79 @@
+"""An API server as a source: one stream per wanted kind, over one session."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+import aiohttp
+
+from kdns.aio import Backoff
+from kdns.watch.client import LINE_LIMIT, Api, open_session
+from kdns.watch.credentials import Anonymous, Credentials, ServiceAccount
+from kdns.watch.kubeconfig import Kubeconfig
+from kdns.watch.reflector import Reflector
+from kdns.watch.source import Event, Want
+
+LOG: Final = logging.getLogger("kdns.watch")
+
+
+class ApiSource:
+    """Follows a cluster through its API server: list and watch of the wanted kinds, and nothing else.
+
+    Streams must be read inside a running event loop; the session is opened by the first of them.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        watch_timeout: float = 90.0,
+        line_limit: int = LINE_LIMIT,
+        backoff: Callable[[], Backoff] = Backoff,
+    ) -> None:
+        """`watch_timeout`: seconds of silence after which a watch is broken (bookmarks come about once a minute);
+        `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream."""
+        self._credentials, self._backoff = credentials, backoff
+        self._watch_timeout, self._line_limit = watch_timeout, line_limit
+        self._session: aiohttp.ClientSession | None = None
+        self._api: Api | None = None
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server, for logs."""
+        return self._credentials.server
+
+    def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
+        """One endless stream per kind, in the order of `wants`."""
+        return [self._follow(want) for want in wants]
+
+    async def close(self) -> None:
+        """Close every connection; streams end with what is left of their last attempt."""
+        session, self._session, self._api = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def _follow(self, want: Want) -> AsyncIterator[Event]:
+        reflector = Reflector(self._connect(), want, warn=LOG.warning, backoff=self._backoff())
+        async for event in reflector.events():
+            yield event
+
+    def _connect(self) -> Api:
+        """The one client of all streams, so that what it learns of the server (no streaming lists) is learnt once."""
+        if self._api is None:
+            self._session = open_session()
+            self._api = Api(
+                self._session, self._credentials, watch_timeout=self._watch_timeout, line_limit=self._line_limit
+            )
+        return self._api
+
+
+async def load_credentials(source: str) -> Credentials:
+    """For ``cluster``, ``kubeconfig[:PATH[@CONTEXT]]`` or a plain ``http://`` URL. Raises ConfigError."""
+    if source == "cluster":
+        return ServiceAccount()
+    if source.startswith(("http://", "https://")):
+        return Anonymous(source)
+    kind, _, place = source.partition(":")
+    if kind != "kubeconfig":
+        raise ValueError(f"not a cluster: {source}")
+    return await Kubeconfig.load(place)
