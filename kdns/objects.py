@@ -73,9 +73,9 @@ class EndpointSlice(Struct, frozen=True):
     ports: tuple[EndpointPort, ...] = ()
     """Empty when the slice lists no ports: its addresses still have names, but no SRV."""
     hostnames: tuple[str, ...] = ()
-    """spec.hostname of the Pod behind the row, empty text for none."""
+    """spec.hostname of the Pod behind the row, folded to lower case; empty text for none."""
     pods: tuple[str, ...] = ()
-    """targetRef.name when it is a Pod; kept only when a setting names endpoints after Pods."""
+    """targetRef.name, folded, when it is a Pod; kept only when a setting names endpoints after Pods."""
     texts: tuple[str, ...] = ()
     """The address as the object spells it; kept only when a spelling is not the canonical one."""
 

@@ -90,8 +90,8 @@ def slice_(
         width,
         b"".join(addresses),
         tuple(EndpointPort(port.name, port.protocol, port.port) for port in ports),
-        tuple(row.hostname for row in rows) if any(row.hostname for row in rows) else (),
-        tuple(row.pod for row in rows) if any(row.pod for row in rows) else (),
+        tuple(row.hostname.lower() for row in rows) if any(row.hostname for row in rows) else (),
+        tuple(row.pod.lower() for row in rows) if any(row.pod for row in rows) else (),
         () if canonical else tuple(row.address for row in rows),
     )
 

@@ -1,9 +1,12 @@
 """Names of Pods: ``1-2-3-4.NAMESPACE.pod.ZONE`` (Kubernetes DNS specification 1.1.0, and CoreDNS for IPv6)."""
 
 import ipaddress
+from typing import Final
 
 from kdns.objects import ObjectKey
 from kdns.records.rrset import Node, address_rrsets
+
+_SPELLING: Final = frozenset(b"0123456789abcdef-")
 
 
 def pod_text(label: bytes) -> str | None:
@@ -11,7 +14,9 @@ def pod_text(label: bytes) -> str | None:
 
     Three single dashes make IPv4; any other label has its dashes read as colons.
     """
-    text = label.decode("latin-1")
+    if not set(label) <= _SPELLING:
+        return None
+    text = label.decode("ascii")
     separator = "." if text.count("-") == 3 and "--" not in text else ":"
     text = text.replace("-", separator)
     try:

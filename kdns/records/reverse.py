@@ -115,12 +115,16 @@ def reverse_node(index: AddressIndex, address: bytes, owner: bytes, schema: Sche
     for part in owners:
         if isinstance(part, EndpointSlice) and part.service:
             for row in range(part.rows):
-                if part.address(row) == address:
-                    targets[_endpoint_target(part, row, schema)] = None
+                if part.address(row) == address and (name := _endpoint_target(part, row, schema)):
+                    targets[name] = None
     if not targets:
         return None
     return Node((RRset(owner, PTR, schema.ttl, tuple(targets), owners[0].key),), tags=(address,))
 
 
-def _endpoint_target(part: EndpointSlice, row: int, schema: Schema) -> bytes:
-    return child(schema.zones[0], endpoint_name(part, row, schema), part.service, part.key.namespace, "svc")
+def _endpoint_target(part: EndpointSlice, row: int, schema: Schema) -> bytes | None:
+    """The name of an endpoint in the primary zone; None when it would be too long to be one."""
+    try:
+        return child(schema.zones[0], endpoint_name(part, row, schema), part.service, part.key.namespace, "svc")
+    except ValueError:
+        return None

@@ -173,6 +173,8 @@ def _endpoint_srv(
     targets: dict[bytes, dict[bytes, None]] = {}
     for part, row, port in found:
         target = label(endpoint_name(part, row, schema)) + service_name
+        if len(target) > MAX_NAME:
+            continue
         rdatas[srv_rdata(weight, port.port, target)] = None
         targets.setdefault(target, {})[part.address(row)] = None
     additional = tuple(
@@ -180,7 +182,8 @@ def _endpoint_srv(
         for target, addresses in targets.items()
         for rrset in address_rrsets(target, addresses, schema.ttl, service.key)
     )
-    return (RRset(owner, SRV, schema.ttl, tuple(rdatas), service.key),), additional
+    srv = RRset(owner, SRV, schema.ttl, tuple(rdatas), service.key)
+    return (srv,) if rdatas else (), additional
 
 
 def _row_ports(

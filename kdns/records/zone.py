@@ -9,6 +9,7 @@ NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rco
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from kdns.objects import (
@@ -143,7 +144,7 @@ class Zone:
         if not self.schema.exposed(change.key.namespace):
             return ()
         for pod, add in ((change.before, False), (change.after, True)):
-            if pod is None or not pod.address:
+            if pod is None or not _is_address(pod.address):
                 continue
             at = (pod.key.namespace.lower(), pod.address.lower())
             keys = tuple(key for key in self._pods.get(at, ()) if key != pod.key) + ((pod.key,) if add else ())
@@ -352,6 +353,14 @@ class Zone:
             if self.apex_of(owner, label_starts(owner) or ()) in self.schema.reverse_zones:
                 node = reverse_node(self._index, address, owner, self.schema)
                 yield from node.rrsets if node else ()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _holders(

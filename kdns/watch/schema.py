@@ -288,7 +288,7 @@ def keep_slice(
             odd = odd or (family is AF_INET6 and not _canonical(packed, text or ""))
             addresses += packed
             texts.append(text or "")
-            hostnames.append(endpoint.hostname or "")
+            hostnames.append((endpoint.hostname or "").lower())
             pods.append(_pod_name(endpoint.target_ref) if pod_names else "")
     if bad and warn is not None:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
