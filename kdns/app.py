@@ -29,7 +29,8 @@ from kdns.metrics import Enabled, Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.logs import BANNER
 from kdns.records.answers import Answers
-from kdns.records.present import below, master_file, values
+from kdns.records.present import below, by_zone, master_file, values
+from kdns.watch.cluster import ApiSource, load_credentials
 from kdns.watch.files import FileSource
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
@@ -83,23 +84,24 @@ class Stop:
             asyncio.get_running_loop().add_signal_handler(number, self.signal, number)
 
 
-def build_source(text: str, *, watch_timeout: float = 90.0) -> Source:
+async def build_source(text: str, *, watch_timeout: float = 90.0) -> Source:
     """A source from its words on the command line. Raises ConfigError for one that cannot be."""
+    if text == "cluster" or text.partition(":")[0] in {"kubeconfig", "http", "https"}:
+        return ApiSource(await load_credentials(text), watch_timeout=watch_timeout)
     return FileSource(text)
 
 
 class App:
     """One server: its parts, built but not opened. Raises ConfigError for settings that cannot be."""
 
-    def __init__(self, settings: ServeSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: ServeSettings, source: Source) -> None:
+        self._settings, self.source = settings, source
         runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
         self.metrics = Metrics(__version__, runtime)
         self.answers = Answers(schema_of(settings.kubernetes), CLUSTER.warning)
         self.responder = Responder(chain((kubernetes(self.answers),)), self.answers)
         self.server = Server(self.responder, settings.listen, settings.port)
-        self.source = build_source(settings.source, watch_timeout=settings.watch_timeout)
-        self.follower = Follower(self.source, wants(settings.kubernetes), self.answers, self.metrics)
+        self.follower = Follower(source, wants(settings.kubernetes), self.answers, self.metrics)
         self.http = HttpPorts(
             self.metrics,
             self.follower.readiness.reasons,
@@ -178,7 +180,8 @@ async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[
     """``kdns serve``: the exit status. Raises ConfigError for what the operator must fix."""
     stop = Stop()
     stop.install()
-    await App(settings).run(stop, started)
+    source = await build_source(settings.source, watch_timeout=settings.watch_timeout)
+    await App(settings, source).run(stop, started)
     return stop.status
 
 
@@ -207,7 +210,7 @@ async def print_records(
     except ValueError as error:
         raise ConfigError(f"no name: {error}") from error
     answers = Answers(schema_of(options), CLUSTER.warning)
-    source = build_source(source_text)
+    source = await build_source(source_text)
     follower = Follower(source, wants(options), answers, Metrics())
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -222,7 +225,8 @@ async def print_records(
     finally:
         await source.close()
     answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
-    found = below(answers.records(), name)
+    schema = answers.schema
+    found = below(by_zone(answers.records(), (*schema.zones, *schema.reverse_zones)), name)
     if form == "json":
         json.dump(list(values(found)), out, indent=1, ensure_ascii=False)
         out.write("\n")

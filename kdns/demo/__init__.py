@@ -1,0 +1,15 @@
+"""An example cluster that ships with the package, and a server that shows itself with it.
+
+::
+
+    *.yaml ──copied──> a folder ──followed──> kdns.app ──> 127.0.0.1, UDP and TCP
+                                                              ^
+                          table of questions and answers ── ask
+
+Nothing here is needed by ``kdns serve``, and nothing here is special: the demo is a server with settings, and asks
+over its own sockets what anybody may ask.
+"""
+
+from kdns.demo.run import demo
+
+__all__ = ["demo"]

@@ -1,0 +1,109 @@
+"""``kdns demo``: serve the example, ask it, show what it said, and go on serving."""
+
+import errno
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from kdns.app import Running, serve
+from kdns.config.settings import KubernetesOptions, ServeSettings
+from kdns.demo.ask import Question, ask
+from kdns.demo.folder import Folder, leave, prepare
+from kdns.demo.show import Row, commands, table
+from kdns.errors import ConfigError
+from kdns.objects import ObjectKey
+from kdns.ops import logs
+from kdns.records.answers import Answers
+from kdns.wire.name import parse_name
+from kdns.wire.numbers import RTYPE_TEXT
+
+ADDRESS: Final = "127.0.0.1"
+QUESTIONS: Final = (
+    Question("kubernetes.default.svc.cluster.local", "A"),
+    Question("hostnames.default.svc.cluster.local", "A"),
+    Question("hostnames.default.svc.cluster.local", "AAAA"),
+    Question("cart.shop.svc.cluster.local", "AAAA"),
+    Question("payments.shop.svc.cluster.local", "A"),
+    Question("nowhere.shop.svc.cluster.local", "A"),
+    Question("default-subdomain.default.svc.cluster.local", "A"),
+    Question("busybox-1.default-subdomain.default.svc.cluster.local", "A"),
+    Question("_dns._udp.kube-dns.kube-system.svc.cluster.local", "SRV"),
+    Question("_postgresql._tcp.db.data.svc.cluster.local", "SRV", "tcp"),
+    Question("my-service.default.svc.cluster.local", "A"),
+    Question("10-244-0-5.default.pod.cluster.local", "A"),
+    Question("10.0.96.10.in-addr.arpa", "PTR"),
+    Question("7.0.244.10.in-addr.arpa", "PTR"),
+    Question("dns-version.cluster.local", "TXT"),
+)
+"""One of each form of name that the specification has, and of each kind of "no"."""
+RTYPES: Final = {text: rtype for rtype, text in RTYPE_TEXT.items()}
+
+
+async def demo(port: int, folder_text: str = "") -> int:
+    """Serve until a signal comes; the exit status. Raises ConfigError for what the operator must fix."""
+    logs.set_up()
+    logging.getLogger("kdns").setLevel(logging.WARNING)  # the table says it all; mistakes in edited files do not wait
+    console = Console(highlight=False)
+    folder = prepare(folder_text)
+    settings = ServeSettings(
+        source=str(folder.path),
+        listen=(ADDRESS,),
+        port=port,
+        kubernetes=KubernetesOptions(pods="verified"),
+        health=f"{ADDRESS}:0",
+        ready=f"{ADDRESS}:0",
+        metrics=f"{ADDRESS}:0",
+    )
+    try:
+        status = await serve(settings, partial(show, console, folder))
+    except ConfigError as error:
+        leave(folder)
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+            raise ConfigError(error.problem, hint="kdns demo --port 0 takes any port that is free") from error
+        raise
+    console.print(f"\nkdns demo has ended; {leave(folder)}", soft_wrap=True)
+    return status
+
+
+async def show(console: Console, folder: Folder, running: Running) -> None:
+    """Ask every question, and say what came back and how to ask more."""
+    port = running.bound[0].port
+    rows = [
+        Row(question, await ask(question, ADDRESS, port), sources(running.answers, question)) for question in QUESTIONS
+    ]
+    console.print(
+        Text.assemble("kdns serves an example cluster on ", (f"{ADDRESS} port {port}", "bold"), ", UDP and TCP.\n")
+    )
+    console.print(table(rows, console.width))
+    console.print("\nAsk it yourself:")
+    commands(console, how_to_ask(port))
+    console.print("\nThe example is in this folder; edit a file, and the next answer shows it:")
+    commands(console, [str(folder.path)])
+    console.print("\nIts metrics:")
+    commands(console, [running.urls["/metrics"]])
+    console.print("\nCtrl-C ends it.")
+
+
+def how_to_ask(port: int) -> Sequence[str]:
+    """Commands that work as they stand."""
+    at = f"dig @{ADDRESS} -p {port}"
+    return (
+        f"{at} +short hostnames.default.svc.cluster.local",
+        f"{at} _postgresql._tcp.db.data.svc.cluster.local SRV",
+        f"{at} -x 10.96.0.10",
+        f"nslookup -port={port} hostnames.default.svc.cluster.local {ADDRESS}",
+    )
+
+
+def sources(answers: Answers, question: Question) -> tuple[ObjectKey, ...]:
+    """The objects an answer comes from; for an existing name without such data, those that make it exist."""
+    name = parse_name(question.name)
+    for rtype in (question.rtype, "A", "AAAA", "SRV"):
+        found = answers.lookup(name, RTYPES[rtype])
+        if found is not None and found.answer:
+            return tuple(dict.fromkeys(rrset.source for rrset in found.answer if rrset.source is not None))
+    return ()
