@@ -173,43 +173,46 @@ def bind_all(wanted: Sequence[_Wanted]) -> list[_Pair]:
     while True:
         tries -= 1
         pairs: list[_Pair] = []
-        sockets: list[socket.socket] = []
         port = 0
         try:
             for one in wanted:
-                if (pair := _bind_pair(one._replace(port=one.port or port), sockets)) is not None:
+                if (pair := _bind_pair(one._replace(port=one.port or port))) is not None:
                     pairs.append(pair)
                     port = port or pair.udp.getsockname()[1]
             if not pairs:
                 raise ConfigError("nothing to listen on", hint="give at least one address that this machine has")
         except ConfigError as error:
-            for sock in sockets:
-                sock.close()
+            for pair in pairs:
+                pair.udp.close()
+                pair.tcp.close()
             if tries and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
                 continue
             raise
         return pairs
 
 
-def _bind_pair(wanted: _Wanted, sockets: list[socket.socket]) -> _Pair | None:
-    """Bind the two sockets of an address, noting each at once so that it can be closed; None to do without it."""
+def _bind_pair(wanted: _Wanted) -> _Pair | None:
+    """Bind the two sockets of an address; None if it is optional and this machine does not have its family."""
     try:
-        udp = _bind("UDP", wanted, sockets)
-        tcp = _bind("TCP", wanted._replace(port=udp.getsockname()[1]), sockets)
+        udp = _bind("UDP", wanted)
     except ConfigError as error:
-        code = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
-        if wanted.optional and code in _NO_SUCH_FAMILY:
+        if wanted.optional and isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_FAMILY:
             _log.info("this machine has no IPv6: serving IPv4 only")
             return None
         raise
-    return _Pair(wanted, udp, tcp)
+    try:
+        return _Pair(wanted, udp, _bind("TCP", wanted._replace(port=udp.getsockname()[1])))
+    except ConfigError:
+        udp.close()
+        raise
 
 
-def _bind(kind: Kind, wanted: _Wanted, sockets: list[socket.socket]) -> socket.socket:
+def _bind(kind: Kind, wanted: _Wanted) -> socket.socket:
+    """A socket that is bound, and listens if it is TCP's. Raises ConfigError, from the OSError."""
     family = socket.AF_INET if wanted.family == 1 else socket.AF_INET6
+    sock = None
     try:
         sock = socket.socket(family, socket.SOCK_DGRAM if kind == "UDP" else socket.SOCK_STREAM)
-        sockets.append(sock)
         if wanted.family == 2:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == "TCP":
@@ -221,6 +224,8 @@ def _bind(kind: Kind, wanted: _Wanted, sockets: list[socket.socket]) -> socket.s
         if kind == "TCP":
             sock.listen(BACKLOG)
     except OSError as error:
+        if sock is not None:
+            sock.close()
         raise refusal(kind, wanted.address, wanted.port, error) from error
     return sock
 

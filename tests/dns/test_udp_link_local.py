@@ -1,0 +1,80 @@
+"""Link-local IPv6 addresses: they mean nothing without an interface, so replies must name it."""
+
+import asyncio
+import ctypes
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from kdns.dns.udp import UdpListener, Way
+from tests.dns.lanes import FakeLane, answer, at_once, fast
+
+CLONE_NEWNET: Final = 0x4000_0000
+ADDRESSES: Final = ("fe80::1", "::1", "2001:db8::1", "fe80::2")
+
+
+def in_a_namespace(work: Callable[[], None]) -> None:
+    """Run something in a network namespace of its own, in a thread that takes the namespace with it."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        try:
+            if libc.unshare(CLONE_NEWNET):
+                code = ctypes.get_errno()
+                raise OSError(code, os.strerror(code))
+            subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
+            for address in ADDRESSES:
+                if address != "::1":
+                    subprocess.run(("ip", "address", "add", f"{address}/64", "dev", "lo", "nodad"), check=True)
+            work()
+        except BaseException as failure:  # noqa: BLE001 - handed to the test
+            failures.append(failure)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+
+
+async def ask_all(way: Way) -> None:
+    """Ask each address at once, so that link-local and other addresses stand in one batch."""
+    lane = FakeLane("udp", 2)
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    sock.bind(("::", 0))
+    listener = UdpListener(sock, 2, lane, way=way)
+    clients = []
+    for address in ADDRESSES:
+        client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        client.setblocking(False)
+        # connected, so that a reply from another address would not arrive
+        client.connect((address, sock.getsockname()[1], 0, socket.if_nametoindex("lo")))
+        client.send(fast(address))
+        client.send(at_once(address))
+        clients.append(client)
+    listener.start()
+    try:
+        for address, client in zip(ADDRESSES, clients, strict=True):
+            loop = asyncio.get_running_loop()
+            got = {await asyncio.wait_for(loop.sock_recv(client, 1000), 10) for _ in range(2)}
+            assert got == {answer(fast(address)), answer(at_once(address))}, address
+        assert {one.local for one in lane.clients} == set(ADDRESSES)
+        assert listener.losses.unsent == 0
+    finally:
+        listener.close()
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
+@pytest.mark.parametrize("way", ["mmsg", "msg"])
+def test_link_local_addresses_reply_for_themselves(way: Way) -> None:
+    """In one batch with others, at once and late."""
+    in_a_namespace(lambda: asyncio.run(ask_all(way)))
