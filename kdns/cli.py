@@ -166,11 +166,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def pick_source(text: str, environ: Mapping[str, str]) -> str:
     """The source in words, or the cluster we run in. Raises ConfigError naming the three when there is none."""
     if text:
-        if (
-            text not in {"cluster", "kubeconfig", "-"}
-            and not text.startswith("kubeconfig:")
-            and not Path(text).exists()
-        ):
+        known = text in {"cluster", "kubeconfig", "-"} or text.startswith(("kubeconfig:", "http://", "https://"))
+        if not known and not Path(text).exists():
             hint = near(text.partition(":")[0], ("cluster", "kubeconfig"))
             raise ConfigError(f"--source: no file or folder {text!r}", hint=hint or f"there are {SOURCES}")
         return text
