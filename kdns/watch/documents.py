@@ -81,7 +81,7 @@ def read_documents(data: bytes, source: str) -> Iterator[Document]:
         try:
             yield from _json_documents(data.removeprefix(b"\xef\xbb\xbf"), text)
         except _NotJson as error:
-            if source.endswith(".json") or not _is_yaml(text):
+            if not (source.endswith((".yaml", ".yml")) or (not source.endswith(".json") and _is_yaml(text))):
                 raise error.problem from None
         else:
             return
@@ -164,6 +164,7 @@ def _json(data: bytes, text: Text, wanted: Any, otherwise: Any) -> Any:
     except msgspec.DecodeError as error:
         found = re.search(r"\(byte (\d+)\)", str(error))
         offset = int(found[1]) if found else len(data)
+        offset -= "trailing characters" in str(error)  # msgspec has read the first of them
         line, column = text.place(len(data[:offset].decode("utf-8", "ignore")))
         problem = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", str(error))
         problem = problem if found else "the text ends too early"

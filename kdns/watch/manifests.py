@@ -197,7 +197,7 @@ def _trim_pod(pod: SourcePod, notes: list[str]) -> None:
     if pod.status is None:
         return
     first = next(iter(pod.status.pod_ips or ()), None)
-    _compare("podIP", pod.status.pod_ip, first and first.ip, notes)
+    _compare("podIP", pod.status.pod_ip, first.ip if first else None, notes)
     for text in [pod.status.pod_ip, *(entry.ip for entry in pod.status.pod_ips or () if entry is not None)]:
         try:
             ip_address(text or "::")
