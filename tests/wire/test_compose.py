@@ -167,7 +167,7 @@ RRS = st.one_of(
     st.builds(soa, NAMES, NAMES, NAMES),
     st.builds(record, NAMES, st.just(MX), st.just(5), NAMES.map(lambda name: b"\0\1" + name)),
     st.builds(
-        RR, NAMES, st.just(TXT), st.just(5), st.binary(min_size=1, max_size=20).map(lambda t: bytes((len(t),)) + t)
+        record, NAMES, st.just(TXT), st.just(5), st.binary(min_size=1, max_size=20).map(lambda t: bytes((len(t),)) + t)
     ),
 )
 SECTION = st.lists(RRS, max_size=6)
