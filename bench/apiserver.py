@@ -61,7 +61,7 @@ class ApiServer:
                 await self._watch(known, "sendInitialEvents" in asked, writer)
                 await reader.read()
                 return
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError):
             pass  # the client has gone, which ends its watch
         finally:
             writer.close()

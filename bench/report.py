@@ -24,17 +24,19 @@ class Target(NamedTuple):
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns, so that it reads well as it is."""
+    """A Markdown table with aligned columns (words left, figures right), so that it reads well as it is."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+
+    left = {n for n in range(len(head)) if any(row[n][:1].isalpha() for row in rows)}
 
     def line(cells: Sequence[str]) -> str:
         first, *rest = (
-            cell.ljust(width) if n < 2 else cell.rjust(width)
+            cell.ljust(width) if n in left else cell.rjust(width)
             for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
         )
         return "| " + " | ".join((first, *rest)) + " |"
 
-    rule = "|" + "|".join("-" * (width + 1) + ("-" if n < 2 else ":") for n, width in enumerate(widths)) + "|"
+    rule = "|" + "|".join("-" * (width + 1) + ("-" if n in left else ":") for n, width in enumerate(widths)) + "|"
     return "\n".join((line(head), rule, *map(line, rows)))
 
 
