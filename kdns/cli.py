@@ -154,12 +154,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     arguments, unknown = top.parse_known_args(argv)
     if arguments.version:
         arguments.command = "version"
+    if unknown:
+        flag = unknown[0].partition("=")[0]
+        command = f"kdns {arguments.command}" if arguments.command else "kdns"
+        problem = f"{flag!r} is no flag of {command}" if flag.startswith("-") else f"{command} takes no {flag!r}"
+        flags = parts[arguments.command].flags if arguments.command else top.flags
+        raise ConfigError(problem, hint=near(flag, flags) or f"{command} --help says what there is")
     if not arguments.command:
         raise ConfigError("say what to do: serve, demo, records or version", hint="kdns --help says more")
-    if unknown:
-        flag, part = unknown[0].partition("=")[0], parts[arguments.command]
-        problem = f"{flag!r} is no flag of kdns {arguments.command}" if flag[:1] == "-" else f"what is {flag!r}?"
-        raise ConfigError(problem, hint=near(flag, part.flags) or f"kdns {arguments.command} --help lists them")
     return arguments
 
 

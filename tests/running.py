@@ -1,0 +1,114 @@
+"""A real kdns process, for tests that are about the whole of it."""
+
+import asyncio
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from kdns.demo.ask import Question, Reply, ask
+
+PATIENCE = 40.0
+"""Seconds for anything that must happen; a loaded machine is slow."""
+LOOPBACK = ("--listen", "127.0.0.1", "--port", "0")
+HTTP = ("--health", "127.0.0.1:0", "--ready", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], ports: [{name: http, port: 80, protocol: TCP}]}
+"""
+WEB = Question("web.shop.svc.cluster.local", "A")
+NOBODY = Question("nobody.shop.svc.cluster.local", "A")
+
+
+def folder(path: Path) -> str:
+    """A folder of manifests with one Service."""
+    (path / "shop.yaml").write_text(SHOP)
+    return str(path)
+
+
+class Kdns:
+    """``async with Kdns("serve", ...) as kdns``; the process is killed at the end if it still runs."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._arguments = arguments
+        self._process: Process
+        self.out: list[str] = []
+        """Lines on stdout so far, without their ends."""
+        self._news = asyncio.Condition()
+        self._reader: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-u", "-m", "kdns", *self._arguments, stdout=PIPE, stderr=PIPE
+        )
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        await self._reader
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            async with self._news:
+                self.out.append(line.decode().rstrip("\n"))
+                self._news.notify_all()
+        async with self._news:
+            self._news.notify_all()
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """The first line of stdout in which the pattern is found, now or later."""
+        try:
+            async with asyncio.timeout(PATIENCE), self._news:
+                while True:
+                    for line in self.out:
+                        if found := re.search(pattern, line):
+                            return found
+                    assert not self._reader.done(), f"no {pattern!r} in {self.out}"
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"no {pattern!r} within {PATIENCE} s in {self.out}") from None
+
+    async def port(self) -> int:
+        """The port it answers DNS on; waits until it does."""
+        found = await self.line(r"^cluster\.local\.:(\d+)")
+        await self.line(r"^linux/")  # the last of the start-up lines
+        return int(found[1])
+
+    async def ask(self, question: Question) -> Reply:
+        """What it answers."""
+        return await ask(question, "127.0.0.1", await self.port())
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and text of one of its pages."""
+        found = await self.line(rf"{path} on (\S+)$")
+        async with aiohttp.ClientSession() as session, session.get(f"http://{found[1]}{path}") as response:
+            return response.status, await response.text()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self) -> tuple[int, str]:
+        """Its exit status, and all of stderr."""
+        assert self._process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            errors = await self._process.stderr.read()
+            return await self._process.wait(), errors.decode()
