@@ -53,6 +53,16 @@ CASES = (
         "alias.shop.svc.cluster.local. 5 IN CNAME web.shop.svc.cluster.local.",
     ),
     Case(
+        "nor is a question for anything, which the CNAME matches (RFC 1034 section 4.3.2 step 3a)",
+        "dangling.shop.svc.cluster.local. ANY",
+        "dangling.shop.svc.cluster.local. 5 IN CNAME nobody.shop.svc.cluster.local.",
+    ),
+    Case(
+        "also at a loop",
+        "self.shop.svc.cluster.local. ANY",
+        "self.shop.svc.cluster.local. 5 IN CNAME self.shop.svc.cluster.local.",
+    ),
+    Case(
         "the CNAME is in the answer also when its end has no such type",
         "alias6.shop.svc.cluster.local. A",
         """
@@ -132,9 +142,11 @@ def test_a_target_outside_is_for_somebody_else_to_look_up(rtype: str) -> None:
     assert result.authority == ()
 
 
-def test_a_cname_question_chases_nothing() -> None:
+@pytest.mark.parametrize("rtype", ["CNAME", "ANY"])
+def test_a_question_that_the_cname_matches_chases_nothing(rtype: str) -> None:
     """The CNAME is the whole answer when it was asked for."""
-    result = ask(cluster(*SHOP), "outside.shop.svc.cluster.local. CNAME")
+    result = ask(cluster(*SHOP), f"outside.shop.svc.cluster.local. {rtype}")
+    assert present(result) == ["outside.shop.svc.cluster.local. 5 IN CNAME www.example.com."]
     assert result.chase is None
 
 
