@@ -232,6 +232,10 @@ class Lane:
 
     # --- the slow way ---
 
+    async def settled(self, seconds: float) -> None:
+        """Wait until the chain owes no reply, but not longer than this."""
+        await self._responder.drain(seconds)
+
     def slow(self, message: bytes, client: Client, reply: Callable[[bytes], None]) -> None:
         """Answer through the chain: ``reply`` is called at once, later, or never (the message is to be dropped).
 

@@ -1,0 +1,70 @@
+"""Queries as octets, one line each, and the two ways they are answered."""
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kdns.dns.handler import Client, Handler, chain
+from kdns.dns.plugins.kubernetes import kubernetes
+from kdns.dns.responder import Lane, Responder
+from kdns.records.answers import Answers
+from kdns.wire.numbers import IN
+from kdns.wire.query import opt_record
+
+CLIENT = Client("192.0.2.53", 40053, "192.0.2.1", "udp", 1)
+
+
+class Opt(NamedTuple):
+    """The OPT record of a query."""
+
+    payload: int = 1232
+    do: bool = False
+    version: int = 0
+    options: bytes = b""
+
+    def octets(self) -> bytes:
+        """In wire form (RFC 6891 section 6.1.2)."""
+        plain = bytearray(opt_record(self.payload, self.do))
+        plain[6] = self.version
+        return bytes(plain[:-2]) + len(self.options).to_bytes(2, "big") + self.options
+
+
+def query(
+    name: bytes, rtype: int, *, flags: int = 0x0100, opt: Opt | None = None, rclass: int = IN, number: int = 0x1234
+) -> bytes:
+    """A query for a name in wire form, in any spelling."""
+    header = struct.pack("!6H", number, flags, 1, 0, 0, 1 if opt else 0)
+    return header + name + struct.pack("!HH", rtype, rclass) + (opt.octets() if opt else b"")
+
+
+def lane(answers: Answers | None, handler: Handler | None = None, proto: str = "udp") -> Lane:
+    """A lane of a responder of its own: with answers it has both ways, without only the chain."""
+    if handler is None:
+        assert answers is not None
+        handler = chain([kubernetes(answers)])
+    return Responder(handler, answers).lane(proto, 1, "dns://:53")
+
+
+def slow_lane(answers: Answers, proto: str = "udp") -> Lane:
+    """A lane that has only the chain, over a zone."""
+    return Responder(chain([kubernetes(answers)]), None).lane(proto, 1, "dns://:53")
+
+
+async def slow(lane: Lane, message: bytes) -> bytes | None:
+    """What the slow way replies; None if it drops the message."""
+    replies: list[bytes] = []
+    lane.slow(message, CLIENT, replies.append)
+    await lane.settled(5)
+    assert len(replies) <= 1
+    return replies[0] if replies else None
+
+
+async def replies(lane: Lane, messages: Sequence[bytes]) -> list[bytes | None]:
+    """What a socket would send for each message: the fast way's reply, or else the slow way's."""
+    found = []
+    for message in messages:
+        fast = lane.fast(message)
+        found.append(await slow(lane, message) if fast is None else fast)
+        await asyncio.sleep(0)
+    return found
