@@ -68,8 +68,8 @@ class Backoff:
 class Turn:
     """Lets long work give the loop back often: ``if turn.over(): await turn.rest()``."""
 
-    def __init__(self, most: float = 0.005, clock: Clock = time.monotonic) -> None:
-        """`most` is how many seconds a turn may last."""
+    def __init__(self, most: float = 0.002, clock: Clock = time.monotonic) -> None:
+        """`most` is how many seconds a turn may last: several streams have theirs one after the other."""
         self._most, self._clock = most, clock
         self._began = clock()
 

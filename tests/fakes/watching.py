@@ -71,15 +71,18 @@ class Watcher:
             while self._orders:
                 if not await self._obey(self._orders.popleft()):
                     return
-            for occurred in self.collection.since(self.since):
-                await self._show(occurred)
-                self.since = occurred.version
+            await self._catch_up()
             if self._orders or self.wake.is_set():
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.wake.wait(), self.server.bookmark_every)
             if self.bookmarks and not self.wake.is_set():
                 await self._bookmark(self.server.version)
+
+    async def _catch_up(self) -> None:
+        for occurred in self.collection.since(self.since):
+            await self._show(occurred)
+            self.since = occurred.version
 
     async def _write_initial(self, announce: bool) -> None:
         version = self.server.version
@@ -148,8 +151,11 @@ class Watcher:
             case Error(refusal=refusal):
                 await self._error(refusal)
                 return False
-            case Mark(version=version):
-                await self._bookmark(self.server.version if version is None else version)
+            case Mark(version=None):
+                await self._catch_up()  # a bookmark promises that everything before it was shown
+                await self._bookmark(self.server.version)
+            case Mark(version=int(version)):
+                await self._bookmark(version)
         return True
 
     async def _send(self, octets: bytes) -> None:
