@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kdns import cli
+from kdns.metrics import Metrics
 
 HOUSE = Path(__file__).parent.parent
 LONGEST = 400
@@ -121,12 +122,12 @@ def test_the_lock_pins_by_hash() -> None:
 
 
 def commands(page: Path) -> list[str]:
-    """The command lines in a page's fenced blocks: those after a prompt, and all of blocks marked sh."""
+    """The lines of a page's fenced blocks that this repository can check: kdns, make and kustomize commands."""
     found = []
-    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("$ ") or language == "sh":
-                found.append(line.removeprefix("$ ").strip())
+            if re.match(r"(\.venv/bin/)?kdns |make |kubectl .*-k ", line):
+                found.append(line)
     return found
 
 
@@ -157,3 +158,20 @@ def test_links_in_the_docs_lead_somewhere() -> None:
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{name_of(page)}: {target}")
     assert broken == []
+
+
+def test_every_flag_is_documented() -> None:
+    """docs/operating.md has each flag of `kdns serve` in its table, and no other."""
+    _, parts = cli.parser()
+    known = {flag for flag in parts["serve"].flags if flag.startswith("--")} - {"--help"}
+    documented = set(re.findall(r"^\| `(--[a-z-]+)", (HOUSE / "docs/operating.md").read_text(), re.MULTILINE))
+    assert documented == known
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/operating.md names each metric of ours, and no other."""
+    registry = Metrics("0", "test").registry()
+    families = [family for family in registry.collect() if family.name.startswith(("coredns_", "kdns_"))]
+    known = {family.name + "_total" * (family.type == "counter") for family in families}
+    documented = set(re.findall(r"`((?:coredns|kdns)_\w+)`", (HOUSE / "docs/operating.md").read_text()))
+    assert documented == known
