@@ -143,12 +143,13 @@ class FileSource:
 
     async def _looks(self, folders: "Folders") -> AsyncGenerator[None, None]:
         """When to look; ends when other folders are to be watched, or at `close`."""
+        yield  # what other folders have may be something else
         ticks = 0
         async with aclosing(self._notes(folders)) as notes:
             async for noted in notes:
                 if self._stop.is_set() or _watched(self._root) != folders:
                     return
-                if noted or ticks % LOOK == 0:  # the first: what changed before the watch stood
+                if noted or ticks % LOOK == 0:  # the first tick: what changed before the watch stood
                     yield
                 ticks += 1
 

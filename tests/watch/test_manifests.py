@@ -216,9 +216,12 @@ def test_values_of_the_wrong_type(text: str, place: tuple[int, int], problem: st
     assert (caught.value.problem, caught.value.at[1:3]) == (problem, place)
 
 
-FIELDS = st.sampled_from(
-    ["metadata", "name", "namespace", "labels", "spec", "status", "clusterIP", "clusterIPs", "ports", "port", "protocol", "targetPort", "type", "externalName", "selector", "ipFamilies", "addressType", "endpoints", "addresses", "conditions", "ready", "hostname", "subdomain", "targetRef", "containers", "podIP", "podIPs", "ip", "phase"]
-)
+NAMES = (
+    "metadata", "name", "namespace", "labels", "spec", "status", "clusterIP", "clusterIPs", "ports", "port", "protocol",
+    "targetPort", "type", "externalName", "selector", "ipFamilies", "addressType", "endpoints", "addresses", "ready",
+    "conditions", "hostname", "subdomain", "targetRef", "containers", "podIP", "podIPs", "ip", "phase",
+)  # fmt: skip
+FIELDS = st.sampled_from(NAMES)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4)
     | st.sampled_from(["web", "None", "10.96.0.9", "fd00::1", "IPv4", "FQDN", "ExternalName", "a..b", LONG]),
