@@ -67,10 +67,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _processes() -> Iterator[str]:
-    """Living processes that carry our token."""
+    """Living processes that carry our token, or are our children."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if int(folder.name) != os.getpid() and TOKEN.encode() in (folder / "environ").read_bytes():
+            _, _, status = (folder / "stat").read_text().rpartition(") ")
+            state, parent, *_ = status.split()
+            child = int(parent) == os.getpid() and state != "Z"
+            if int(folder.name) != os.getpid() and (child or TOKEN.encode() in (folder / "environ").read_bytes()):
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 yield f"process {folder.name}: {command[:200]}"
         except OSError:  # gone meanwhile, or not ours to read
