@@ -25,12 +25,18 @@ class LineSplitter:
         *whole, tail = rest
         lines = [self._complete(), *whole]
         self._hold(tail)
-        return [line for line in lines if line]
+        return [line for line in lines if line and self._fits(line)]
 
     @property
     def pending(self) -> int:
         """Octets held of a line that is not complete yet."""
         return self._held
+
+    def _fits(self, line: bytes) -> bool:
+        if len(line) > self._limit:
+            self._skipped(len(line))
+            return False
+        return True
 
     def _hold(self, piece: bytes) -> None:
         if self._skipping or not piece:
