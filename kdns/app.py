@@ -24,7 +24,7 @@ from kdns.dns.plugins.kubernetes import kubernetes, schema_of
 from kdns.dns.responder import Responder
 from kdns.dns.server import Bound, Server
 from kdns.errors import ConfigError
-from kdns.follow import Follower, wants
+from kdns.follow import Follower, read_once, wants
 from kdns.metrics import Enabled, Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.logs import BANNER
@@ -211,15 +211,8 @@ async def print_records(
         raise ConfigError(f"no name: {error}") from error
     answers = Answers(schema_of(options), CLUSTER.warning)
     source = await build_source(source_text)
-    follower = Follower(source, wants(options), answers, Metrics())
     try:
-        async with asyncio.TaskGroup() as tasks:
-            streams = follower.start(tasks)
-            while not await _any_of(0.05, follower.synced):
-                if lost := follower.readiness.lost:
-                    raise ConfigError("; ".join(dict.fromkeys(lost.values())), hint="--source says where to look")
-            for task in streams:
-                task.cancel()
+        await read_once(source, wants(options), answers)
     except BaseExceptionGroup as group:
         raise _mistake(group) from group
     finally:

@@ -253,9 +253,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _records(arguments: argparse.Namespace) -> int:
     from kdns.app import print_records  # noqa: PLC0415 - see above
+    from kdns.ops import logs  # noqa: PLC0415 - see above
 
     options = kubernetes_options(arguments)
     source = pick_source(arguments.source, os.environ)
+    logs.set_up(stream=sys.stderr)
     return asyncio.run(print_records(source, options, form=arguments.output, name_text=arguments.name))
 
 

@@ -165,3 +165,29 @@ class Follower:
             for want in self._wanted
             if want.kind not in self.readiness.waived
         )
+
+
+async def read_once(source: Source, wanted: Sequence[Want], answers: Answers) -> None:
+    """Fill the answers with what a source says now, and follow it no further.
+
+    Raises ConfigError if something wanted cannot be read.
+    """
+    store, readiness, done = Store(), Readiness(wanted), asyncio.Event()
+
+    async def read(stream: AsyncIterator[Event]) -> None:
+        async for event in stream:
+            for change in store.apply(event):
+                answers.apply(change, int(time.time()))
+            readiness.note(event)
+            if isinstance(event, Lost):
+                raise ConfigError(f"cannot read {RESOURCES[event.kind]}: {event.reason}")
+            if readiness.synced:
+                answers.synced = True
+                done.set()
+                return
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = [tasks.create_task(read(stream)) for stream in source.streams(wanted)]
+        await done.wait()
+        for one in reading:
+            one.cancel()

@@ -1,10 +1,13 @@
 """A real kdns process, for tests that are about the whole of it."""
 
 import asyncio
+import logging
 import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +39,20 @@ def folder(path: Path) -> str:
     """A folder of manifests with one Service."""
     (path / "shop.yaml").write_text(SHOP)
     return str(path)
+
+
+@contextmanager
+def logging_as_it_was() -> Iterator[None]:
+    """Undo what `kdns.ops.logs.set_up` does, which is meant for a whole process."""
+    root, ours = logging.getLogger(), logging.getLogger("kdns")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        ours.setLevel(our_level)
 
 
 class Kdns:

@@ -9,18 +9,14 @@ from typing import Literal
 import pytest
 
 from kdns.ops import logs
+from tests.running import logging_as_it_was
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """Logging is process-wide: put back what other tests had."""
-    root, ours = logging.getLogger(), logging.getLogger("kdns")
-    before = (root.handlers[:], root.level, ours.level)
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:], level, our_level = before
-    root.setLevel(level)
-    ours.setLevel(our_level)
+    with logging_as_it_was():
+        yield
 
 
 def written(form: Literal["text", "json"], logger: str, level: int, message: str, **kwargs: bool) -> str:
