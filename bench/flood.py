@@ -66,8 +66,10 @@ def _outgoing(messages: Sequence[bytes]) -> _Vector:
     return _Vector(bytearray(b"".join(messages)), pieces)
 
 
-def flood(port: int, queries: Sequence[Query], seconds: float, window: int = 192) -> Flooded:
+def flood(port: int, queries: Sequence[Query], seconds: float, least: int = 0, window: int = 192) -> Flooded:
     """Ask as fast as the server answers, at most ``window`` questions outstanding, for so many seconds.
+
+    Go on until at least so many questions are asked.
 
     More outstanding than about 200 overflow the receive buffer that Linux gives a socket by default (208 KiB).
     """
@@ -85,7 +87,8 @@ def flood(port: int, queries: Sequence[Query], seconds: float, window: int = 192
         sock.connect(("127.0.0.1", port))
         gc.disable()
         try:
-            sent, received, lost, spent = _drive(sock.fileno(), vector, count, into, inbox, columns, seconds, window)
+            limits = (seconds, least, window)
+            sent, received, lost, spent = _drive(sock.fileno(), vector, count, into, inbox, columns, limits)
         finally:
             gc.enable()
     wrong, truncated = _check(columns, queries)
@@ -99,10 +102,10 @@ def _drive(
     into: _Vector,
     inbox: bytearray,
     columns: tuple[bytearray, ...],
-    seconds: float,
-    window: int,
+    limits: tuple[float, int, int],
 ) -> tuple[int, int, int, float]:
     sendmmsg, recvmmsg = _libc.sendmmsg, _libc.recvmmsg
+    seconds, least, window = limits
     base, step, room = vector.address, _HEADER.size, window - _BATCH
     into_address = ctypes.c_void_p(into.address)
     addresses = [ctypes.c_void_p(base + step * n) for n in range(0, count, _BATCH)]
@@ -119,7 +122,7 @@ def _drive(
             turn = (turn + 1) % len(addresses)
             sent += done
             outstanding += done
-            sending = time.perf_counter() < until
+            sending = sent < least or time.perf_counter() < until
             continue
         got = recvmmsg(fd, into_address, _BATCH, _MSG_WAITFORONE, None)
         if got < 0:

@@ -103,19 +103,26 @@ def _headless(name: str, answers: int) -> Callable[[random.Random], Iterable[Que
 
 
 def _mix(rng: random.Random) -> Iterable[Query]:
-    """Half of the names asked for are elsewhere, and each is asked for as A and AAAA along the search path."""
+    """Half of the names are elsewhere, asked for as A and AAAA along the search path; some names are much more popular.
+
+    The most popular hundredth of the Services gets a fifth of the questions, as with a density that falls like x^-2/3.
+    """
     hits, misses, services = list(_hits(rng)), list(_search_misses(rng)), list(_srv(rng))
+
+    def popular(queries: list[Query]) -> Query:
+        return queries[int(len(queries) * rng.random() ** 3)]
+
     for _ in range(20_000):
         edns = rng.random() < 0.5
         draw = rng.random()
         if draw < 0.25:
-            yield rng.choice(hits)._replace(edns=edns)
+            yield popular(hits)._replace(edns=edns)
         elif draw < 0.45:
-            yield rng.choice(hits)._replace(edns=edns, rtype=AAAA, answers=0)
+            yield popular(hits)._replace(edns=edns, rtype=AAAA, answers=0)
         elif draw < 0.90:
-            yield rng.choice(misses)._replace(edns=edns, rtype=rng.choice((A, AAAA)))
+            yield popular(misses)._replace(edns=edns, rtype=rng.choice((A, AAAA)))
         elif draw < 0.95:
-            yield rng.choice(services)._replace(edns=edns)
+            yield popular(services)._replace(edns=edns)
         else:
             yield Query(f"sixty.many.svc.{plan.ZONE}", edns=True, answers=60)
 
