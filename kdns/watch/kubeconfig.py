@@ -152,12 +152,20 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
         raise ConfigError(f"the exec plugin in kubeconfig {path} gave no credentials", hint="run it by hand to see why")
     tls = None
     if server.startswith("https"):
-        tls = tls_context(
-            ca_file=found.get("ssl_ca_cert"),
-            cert_file=cert_file,
-            key_file=found.get("key_file"),
-            verify=found.get("verify_ssl", True),
-        )
+        try:
+            tls = tls_context(
+                ca_file=found.get("ssl_ca_cert"),
+                cert_file=cert_file,
+                key_file=found.get("key_file"),
+                verify=found.get("verify_ssl", True),
+            )
+        except ConfigError as error:
+            # What it names may be a file that lived for a moment only.
+            part = "client certificate and key" if cert_file else "certificate authority"
+            raise ConfigError(
+                f"kubeconfig {path}: {part} cannot be used: {error.__cause__}",
+                hint="kubectl config view --raw shows it",
+            ) from error
     ends = [_token_end(token), not_after(Path(cert_file).read_bytes()) if cert_file else None]
     if (expiry := found.get("expiry")) is not None:
         ends.append(expiry.timestamp())
