@@ -104,7 +104,7 @@ class App:
         self.follower = Follower(source, wants(settings.kubernetes), self.answers, self.metrics)
         self.http = HttpPorts(
             self.metrics,
-            self.follower.readiness.reasons,
+            self._unready,
             health=settings.health,
             ready=settings.ready,
             metrics_at=settings.metrics,
@@ -132,7 +132,9 @@ class App:
                 for task in beside:
                     task.cancel()
         except BaseExceptionGroup as group:
-            raise _mistake(group) from group
+            if (mistake := _mistake(group)) is None:
+                raise
+            raise mistake from mistake.__cause__
         finally:
             self.server.close()
             await self.http.close()
@@ -140,6 +142,12 @@ class App:
 
     def _not_ready(self) -> None:
         self.follower.readiness.shutting_down = True
+
+    def _unready(self) -> list[str]:
+        """Why no client should be sent here, a line each; empty when all is well."""
+        if reasons := self.follower.readiness.reasons():
+            return reasons
+        return [] if self.server.bound else ["server: not listening yet"]
 
     async def _wait_for_cluster(self, stop: Stop) -> None:
         """Until the cluster is known, start-up takes too long, or is to end."""
@@ -214,7 +222,9 @@ async def print_records(
     try:
         await read_once(source, wants(options), answers)
     except BaseExceptionGroup as group:
-        raise _mistake(group) from group
+        if (mistake := _mistake(group)) is None:
+            raise
+        raise mistake from mistake.__cause__
     finally:
         await source.close()
     answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
@@ -242,9 +252,9 @@ async def _run(started: Callable[[Running], Awaitable[None]], running: Running) 
     await started(running)
 
 
-def _mistake(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The operator's mistake if there is one in a group, else the group."""
+def _mistake(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:
+    """The operator's first mistake in a group of exceptions, if there is one."""
     found: BaseException | None = group.subgroup(ConfigError)
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
-    return found or group
+    return found if isinstance(found, ConfigError) else None

@@ -131,6 +131,18 @@ async def test_readiness_follows_the_cluster() -> None:
         assert await kdns.ended() == (0, "")
 
 
+async def test_a_signal_ends_the_start(tmp_path: Path) -> None:
+    """While it waits for a cluster that is away it is alive and not ready, and SIGTERM ends it with 0."""
+    arguments = ("serve", "--source", "http://127.0.0.1:9", *LOOPBACK, *HTTP, "--startup-timeout", "1h")
+    async with Kdns(*arguments) as kdns:
+        await kdns.line("waiting for the cluster: services: .*refused")
+        assert await kdns.get("/health") == (200, "OK")
+        assert (await kdns.get("/ready"))[0] == 503
+        kdns.send(signal.SIGTERM)
+        assert await kdns.ended() == (0, "")
+    assert not [line for line in kdns.out if line.startswith("cluster.local")]
+
+
 async def test_namespaces_are_optional() -> None:
     """Without the right to list Namespaces there is one warning, and all is ready."""
     rules = {rule for rule in SYSTEM_COREDNS if rule[2] != "namespaces"}

@@ -11,8 +11,8 @@ from rich.text import Text
 from kdns.demo.ask import Question, Reply
 from kdns.objects import ObjectKey
 
-WIDE: Final = 118
-"""Columns from which the object has a column of its own."""
+GAP: Final = 3
+"""Columns between two columns."""
 
 
 class Row(NamedTuple):
@@ -25,12 +25,14 @@ class Row(NamedTuple):
 
 
 def table(rows: Sequence[Row], width: int) -> Table | Group:
-    """All rows, in as many columns as there is room for."""
-    if width < WIDE:
+    """All rows; the objects have a column of their own when there is room for it."""
+    left = max(len(line) for row in rows for line in (_question(row.question), *_answer(row.reply)))
+    right = max(len(source) for row in rows for source in _sources(row))
+    if left + GAP + right > width:
         return Group(_rule(width), *(line for row in rows for line in _stacked(row, width)), _rule(width))
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    shown.add_column("question and answer", overflow="fold")
-    shown.add_column("comes from", overflow="fold")
+    shown.add_column("question and answer", min_width=left)
+    shown.add_column("comes from", min_width=right)
     for row in rows:
         both = Text("\n").join((_question(row.question), *_answer(row.reply)))
         shown.add_row(both, Text("\n").join(_sources(row)))
