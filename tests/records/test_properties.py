@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,8 @@ from tests.records.universe import (
     same_answer,
 )
 from tests.records.zone_text import blank, cluster
+
+pytestmark = pytest.mark.timeout(300)  # a counterexample is worth the time that shrinking it takes
 
 Steps = Sequence[tuple[int, Object | None]]
 ANCHOR = namespace("anchor")
