@@ -131,11 +131,13 @@ def _json_documents(data: bytes, text: Text) -> Iterator[Document]:
 
 def _json_items(data: bytes, text: Text, whole: _JsonList) -> Iterator[Document]:
     """Each item is decoded only when its turn comes; its place is found by its own octets, which come in order."""
-    octet = character = line = column = 0
-    lines_before, line_start = 1, 0
-    for item in whole.items:
-        raw = bytes(item)
-        begin = data.index(raw, octet)
+    octet = character = line_start = 0
+    lines_before = 1
+    raws = [bytes(item) for item in whole.items]
+    starts = (found.end() for found in re.finditer(rb'"items"\s*:\s*\[\s*', data))
+    first = next((start for start in starts if raws and data.startswith(raws[0], start)), 0)
+    for raw in raws:
+        begin = data.index(raw, max(octet, first))
         between = data[octet:begin].decode()
         character += len(between)
         lines_before, line_start = _advance(between, lines_before, line_start, character)

@@ -78,6 +78,7 @@ LISTS = (
     ("demo.json", '{"kind": "List", "items": [\n  {"kind": "A"},\n{"kind":\n"B"}, {"kind": "A"}\n]}',
      ["A:2:3", "B:3:1", "A:4:7"]),
     ("demo.json", '\n {"kind": "A"}', ["A:2:2"]),
+    ("demo.json", '{"kind": "PodList", "metadata": {}, "items":\n[{}, {}]}', ["Pod:2:2", "Pod:2:6"]),
     ("-", '{"kind": "PodList", "apiVersion": "v1", "items": [{}, {"kind": "B"}]}', ["Pod:1:51", "B:1:55"]),
     ("demo.json", '{"kind": "List", "items": {"kind": "A"}}', ["List:1:1"]),
 )  # fmt: skip

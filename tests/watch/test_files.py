@@ -4,6 +4,7 @@ import asyncio
 import io
 import logging
 import os
+import random
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -122,7 +123,8 @@ def replace(path: Path, text: str) -> None:
 
 def set_aside(path: Path, text: str) -> None:
     """As other editors save: the old file gets another name first."""
-    path.rename(path.with_name(path.name + "~"))
+    if path.exists():
+        path.rename(path.with_name(path.name + "~"))
     path.write_text(text)
 
 
@@ -134,7 +136,10 @@ def truncate(path: Path, text: str) -> None:
         file.write(text)
 
 
-@pytest.mark.parametrize("save", [Path.write_text, replace, set_aside, truncate])
+SAVES: tuple[Callable[[Path, str], object], ...] = (Path.write_text, replace, set_aside, truncate)
+
+
+@pytest.mark.parametrize("save", SAVES)
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "single file"])
 async def test_an_edit_shows(tmp_path: Path, save: Callable[[Path, str], object], single: bool) -> None:
     """However a file is saved, what changed is put, what did not is not said again, and nothing is gone meanwhile."""
@@ -385,3 +390,41 @@ async def test_an_edit_that_changes_nothing_says_nothing(tmp_path: Path) -> None
         (tmp_path / "web.yaml").write_text("# a comment\n" + service("web"))
         await asyncio.sleep(QUIET)
         assert len(follower.events) == before
+
+
+def mend(folder: Path) -> None:
+    """Make something of every file that is broken."""
+    for path in folder.rglob("?.yaml"):
+        if path.read_text() == "{":
+            path.write_text(service("mended"))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_any_edits_end_in_what_the_folder_says(tmp_path: Path, seed: int) -> None:
+    """Whatever was saved, broken, moved and deleted in between, what is told adds up to what a fresh reading finds."""
+    choose = random.Random(seed)
+    names = [f"{letter}.yaml" for letter in "abcd"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "keep.yaml").write_text(service("keep"))
+    async with following(tmp_path) as follower:
+        for _ in range(40):
+            path = tmp_path / choose.choice(("", "deep")) / choose.choice(names)
+            text = "---\n".join(service(choose.choice("xyz"), f"10.96.0.{choose.randrange(9)}") for _ in range(2))
+            match choose.randrange(5):
+                case 0:
+                    path.unlink(missing_ok=True)
+                case 1:
+                    path.write_text("{")
+                case 2 if path.exists():
+                    path.rename(tmp_path / choose.choice(names))
+                case _:
+                    choose.choice(SAVES)(path, text)
+            await asyncio.sleep(choose.choice((0, 0, 0.02, 0.1)))
+        mend(tmp_path)
+        fresh = Follower(FileSource(tmp_path), SERVICES)
+        reading = asyncio.create_task(fresh.read())
+        await fresh.listed()
+        await follower.until(lambda: follower.objects == fresh.objects)
+        await fresh.source.close()
+        await reading
+        assert "keep" in follower.addresses()
