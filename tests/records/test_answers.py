@@ -161,6 +161,17 @@ def test_a_no_does_not_outlive_the_name_that_appears() -> None:
         assert str(read(answers, question).rr[-1].rdata) == "10.96.0.42"
 
 
+def test_a_namespace_takes_the_names_of_its_services_along() -> None:
+    """Where Namespaces are selected, answers compiled before one comes or goes are not given after it."""
+    answers = cluster(WEB, options=KubernetesOptions(namespace_labels="dns=yes"), spaces=False)
+    question = "web.shop.svc.cluster.local. A"
+    rcodes = [find(answers, question).rcode]
+    for before, after in ((None, namespace("shop")), (namespace("shop"), None)):
+        answers.apply(change(before, after), NOW)
+        rcodes.append(find(answers, question).rcode)
+    assert rcodes == [NXDOMAIN, 0, NXDOMAIN]
+
+
 def test_the_serial_is_the_time_of_the_last_change_that_mattered() -> None:
     """It grows with a change, in every zone at once, and does not run back when a clock does."""
     answers = cluster(*SHOP)

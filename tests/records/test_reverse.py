@@ -1,5 +1,6 @@
 """Reverse names: who has an address, told by cluster IPs first and endpoints after that (RFC 1035 section 3.5)."""
 
+from itertools import permutations
 from typing import NamedTuple
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from kdns.config.settings import KubernetesOptions
 from tests.build import Endpoint, Thing, change, orphan, slice_, tcp, udp, view
 from tests.records.shop import ORPHAN
-from tests.records.zone_text import ask, cluster, expected, present
+from tests.records.zone_text import ask, cluster, expected, present, rr_lines
 
 API = view("default/api", ips=("10.96.0.1",), ports=(tcp(443, "https"),), endpoints=("10.244.9.9",))
 SAME = view("shop/same", ips=("None",), endpoints=("10.244.9.9",))
@@ -114,6 +115,23 @@ def test_reverse_nodes_vanish_with_the_last_address_under_them() -> None:
         assert present(ask(answers, "9.244.10.in-addr.arpa. A")) == [left]
     assert ask(answers, "10.in-addr.arpa. A").rcode == 3
     assert ask(answers, "in-addr.arpa. A").rcode == 0
+
+
+def test_each_owner_of_an_address_leaves_alone() -> None:
+    """Of three Services with the same endpoint one after the other goes, and the others keep their PTR."""
+    targets = {
+        API: "10-244-9-9.api.default.svc.cluster.local.",
+        SAME: "10-244-9-9.same.shop.svc.cluster.local.",
+        HOSTED: "node-a.hosted.shop.svc.cluster.local.",
+    }
+    for order in permutations(targets):
+        answers = cluster(*order)
+        left = dict(targets)
+        for gone in order:
+            answers.apply(change(gone, None), 1)
+            del left[gone]
+            lines = rr_lines(ask(answers, "9.9.244.10.in-addr.arpa. PTR").answer)
+            assert sorted(line.split()[4] for line in lines) == sorted(left.values())
 
 
 def test_a_service_may_move_to_another_cluster_ip() -> None:
