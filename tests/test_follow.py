@@ -151,12 +151,16 @@ async def test_synced_when_every_kind_is_listed(caplog: pytest.LogCaptureFixture
             ["services relisted: +0 -0 ~1"],
         ),
         (
-            (Lost("Service", "reset"), Lost("Service", "reset"), Listing("Service"), Lost("Service", "refused")),
+            (Lost("Service", "reset"), Listing("Service"), Lost("Service", "refused"), Lost("Service", "reset")),
             ["watch of services lost: reset", "watch of services lost: refused"],
         ),
         (
             (Lost("Service", "reset"), Resumed("Service")),
             ["watch of services lost: reset", "watch of services resumed"],
+        ),
+        (
+            (Lost("Service", "lost: cut"), Resumed("Service"), Lost("Service", "lost: cut")),
+            ["watch of services lost: cut", "watch of services resumed", "watch of services lost: cut"],
         ),
         ((Waived("Namespace", "403: no"),), ["not following namespaces: 403: no"]),
         ((Put(DB), Gone(DB.key), Gone(DB.key)), []),
