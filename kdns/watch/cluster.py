@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import aiohttp
@@ -47,15 +48,16 @@ class ApiSource:
         return [self._follow(want) for want in wants]
 
     async def close(self) -> None:
-        """Close every connection; streams end with what is left of their last attempt."""
+        """Close every connection; whoever reads the streams has stopped before."""
         session, self._session, self._api = self._session, None, None
         if session is not None:
             await session.close()
 
     async def _follow(self, want: Want) -> AsyncIterator[Event]:
         reflector = Reflector(self._connect(), want, warn=LOG.warning, backoff=self._backoff())
-        async for event in reflector.events():
-            yield event
+        async with aclosing(reflector.events()) as events:
+            async for event in events:
+                yield event
 
     def _connect(self) -> Api:
         """The one client of all streams, so that what it learns of the server (no streaming lists) is learnt once."""
