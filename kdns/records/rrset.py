@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kdns.objects import ObjectKey
 from kdns.wire.numbers import AAAA, NOERROR, A
@@ -58,11 +58,15 @@ def address_rrsets(
     owner: bytes, addresses: Iterable[bytes], ttl: int, source: ObjectKey | None = None
 ) -> tuple[RRset, ...]:
     """A and AAAA RRsets (RFC 1035 section 3.4.1, RFC 3596) of packed addresses, duplicates dropped."""
-    v4: dict[bytes, None] = {}
-    v6: dict[bytes, None] = {}
+    families: dict[int, dict[bytes, None]] = {}
     for address in addresses:
-        (v4 if len(address) == 4 else v6)[address] = None
-    return tuple(RRset(owner, rtype, ttl, tuple(family), source) for rtype, family in ((A, v4), (AAAA, v6)) if family)
+        families.setdefault(len(address), {})[address] = None
+    return tuple(
+        [RRset(owner, rtype, ttl, tuple(families[width]), source) for width, rtype in _FAMILIES if width in families]
+    )
+
+
+_FAMILIES: Final = ((4, A), (16, AAAA))
 
 
 def srv_rdata(weight: int, port: int, target: bytes) -> bytes:
@@ -82,4 +86,4 @@ def txt_rdata(*texts: str) -> bytes:
 
 def pick(rrsets: Sequence[RRset], rtype: int) -> tuple[RRset, ...]:
     """The RRsets of one type."""
-    return tuple(rrset for rrset in rrsets if rrset.rtype == rtype)
+    return tuple([rrset for rrset in rrsets if rrset.rtype == rtype])

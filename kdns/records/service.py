@@ -84,15 +84,15 @@ def _own_node(view: ServiceView, service: Service, owner: bytes, schema: Schema,
             srv, additional = _endpoint_srv(owner, owner, _row_ports(view.slices, b"", b""), service, schema)
             return Node((*rrsets, *srv), additional, tags)
         return Node(rrsets, tags=tags)
-    return _cluster_ip_node(service, owner, owner, service.ports, schema)
+    return _cluster_ip_node(service, owner, owner, service.ports, schema, rtype)
 
 
 def _cluster_ip_node(
-    service: Service, owner: bytes, service_name: bytes, ports: Iterable[ServicePort], schema: Schema
+    service: Service, owner: bytes, service_name: bytes, ports: Iterable[ServicePort], schema: Schema, rtype: int | None
 ) -> Node:
     """The node of a cluster IP Service at its own name, or at one of its ports'."""
     addresses = address_rrsets(owner, service.cluster_ips, schema.ttl, service.key)
-    named = [port for port in ports if port.name]
+    named = [port for port in ports if port.name] if rtype in {SRV, ALL} else ()
     if not named:
         return Node(addresses, tags=(service.key,))
     weight = max(1, 100 // (len(named) * len(service.cluster_ips)))
@@ -146,7 +146,7 @@ def _port_node(
     name = b"".join(bytes((len(part),)) + part for part in left) + owner
     if not service.headless:
         ports = [found for found in service.ports if _matches(found, port, protocol)]
-        return _cluster_ip_node(service, name, owner, ports, schema) if ports else None
+        return _cluster_ip_node(service, name, owner, ports, schema, rtype) if ports else None
     found = list(_row_ports(view.slices, port, protocol, unnamed=True))
     if not found:
         return None

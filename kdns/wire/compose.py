@@ -18,6 +18,9 @@ HEADER: Final = 12
 _FIRST_NAME: Final = {CNAME: 0, NS: 0, PTR: 0, MX: 2}
 """Types whose rdata ends in one name that may be compressed: where it begins."""
 _POINTER_LIMIT: Final = 0x4000
+_QNAME: Final = struct.pack("!H", 0xC000 | HEADER)
+"""A pointer to the name in the question."""
+_FIXED: Final = struct.Struct("!HHI")
 
 
 class Sections(NamedTuple):
@@ -99,13 +102,13 @@ class _Writer:
         self.ends: list[int] = []
         self.start = HEADER + len(qname) + 4
         self.size = 0
-        self.offsets: dict[bytes, int] = {}
-        self.last: tuple[bytes, bytes] = (b"", b"")  # an owner and its compressed form: RRsets repeat it
-        self._note(qname, HEADER)
+        self.last = (qname, _QNAME if len(qname) > 1 else qname)  # an owner and its compressed form: RRsets repeat it
+        self._qname = qname
+        self._known: dict[bytes, int] = {}  # names and where they stand; most answers name nothing but the question
 
     def add(self, owner: bytes, rtype: int, rclass: int, ttl: int, rdatas: Sequence[bytes]) -> None:
         """Append records of one owner and type."""
-        fixed = struct.pack("!HHI", rtype, rclass, ttl)
+        fixed = _FIXED.pack(rtype, rclass, ttl)
         for number, rdata in enumerate(rdatas):
             name = self._owner(owner)
             if number and rtype in {A, AAAA}:  # from the second one on all are alike, but for the address
@@ -146,18 +149,28 @@ class _Writer:
             return rdata
         return rdata[:first] + self._name(rdata[first:], at + first)
 
+    @property
+    def offsets(self) -> dict[bytes, int]:
+        """Where names stand that were written so far, and their ancestors."""
+        if not self._known:
+            self._known[b""] = 0  # filled
+            self._note(self._qname, HEADER)
+        return self._known
+
     def _note(self, name: bytes, at: int, end: int | None = None) -> None:
         """Remember where a name and its ancestors (those that begin before ``end``) stand, unless they already do."""
+        offsets = self.offsets
         here = 0
         while name[here] and (end is None or here < end) and at + here < _POINTER_LIMIT:
-            self.offsets.setdefault(name[here:], at + here)
+            offsets.setdefault(name[here:], at + here)
             here += 1 + name[here]
 
     def _name(self, name: bytes, at: int) -> bytes:
         """A name in its shortest form, to be written at an offset."""
+        offsets = self.offsets
         here = 0
         while name[here]:
-            known = self.offsets.get(name[here:])
+            known = offsets.get(name[here:])
             if known is not None:
                 self._note(name, at, here)
                 return name[:here] + struct.pack("!H", 0xC000 | known)
