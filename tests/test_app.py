@@ -24,6 +24,16 @@ SHOP = (
     service("shop", "web", "10.96.0.9"),
     endpoint_slice("shop", "web-1", "web", ("10.1.0.1",)),
 )
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: bad
+clusters: [{{name: fake, cluster: {{server: {server}}}}}]
+users: [{{name: good, user: {{token: right}}}}, {{name: bad, user: {{token: wrong}}}}]
+contexts:
+- {{name: good, context: {{cluster: fake, user: good}}}}
+- {{name: bad, context: {{cluster: fake, user: bad}}}}
+"""
 
 
 async def becomes(kdns: Kdns, path: str, expected: int) -> str:
@@ -170,6 +180,22 @@ async def test_what_vanished_during_an_outage_vanishes_here() -> None:
         await kdns.line(r"\[INFO\] plugin/kubernetes: services relisted: \+1 -1")
         assert (await kdns.ask(WEB)).rcode == "NXDOMAIN"
         assert await kdns.ask(Question("api.shop.svc.cluster.local", "A")) == Reply("NOERROR", ("10.96.0.10",))
+
+
+async def test_a_kubeconfig_is_a_source(tmp_path: Path) -> None:
+    """The server, the token and the context come from the kubeconfig; another token is not ready, and says 401."""
+    config = tmp_path / "config"
+    async with FakeApiServer(SHOP, token="right") as api:
+        config.write_text(KUBECONFIG.format(server=api.url))
+        async with Kdns("serve", "--source", f"kubeconfig:{config}@good", *LOOPBACK, *HTTP) as kdns:
+            assert await kdns.ask(WEB) == FOUND
+            assert await kdns.get("/ready") == (200, "OK")
+        arguments = ("serve", "--source", f"kubeconfig:{config}", *LOOPBACK, *HTTP, "--startup-timeout", "100ms")
+        async with Kdns(*arguments) as kdns:
+            await kdns.port()
+            status, text = await kdns.get("/ready")
+            assert status == 503
+            assert "kubernetes: services: 401" in text
 
 
 async def test_questions_are_counted(tmp_path: Path) -> None:
