@@ -72,16 +72,24 @@ class UdpListener:
         self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def stop(self) -> None:
-        """Take no more queries; replies that are owed can still be sent."""
+        """Answer what has arrived by now, at most one turn's worth, and take no more.
+
+        Replies that are owed can still be sent.
+        """
         if self._loop is not None:
-            self._loop.remove_reader(self._sock.fileno())
-            self._loop = None
+            self._readable()
+            self._ignore()
 
     def close(self) -> None:
         """Let go of the socket; replies that come later go nowhere."""
-        self.stop()
+        self._ignore()
         self._closed = True
         self._sock.close()
+
+    def _ignore(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop = None
 
     def _readable(self) -> None:
         exchange, timed = self._exchange.exchange, self._lane.timed

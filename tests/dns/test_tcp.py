@@ -239,6 +239,8 @@ async def test_a_connection_that_waits_for_us_is_not_idle() -> None:
         client = await rig.client()
         client.send(slow("a"))
         await asyncio.sleep(4 * SHORT)
+        client.send(fast("b"))
+        assert await client.receive() == answer(fast("b"))
         rig.lane.finish(slow("a"))
         assert await client.ended() == frame(answer(slow("a")))
 
@@ -260,6 +262,26 @@ async def test_half_a_frame_is_not_waited_for_long() -> None:
         assert await client.ended() == b""
         trickling.cancel()
         assert rig.lane.seen == [fast("a")]
+
+
+async def test_each_frame_has_its_own_time() -> None:
+    """A stream that is always in the middle of a frame, but goes on, starts the time anew with each frame."""
+    async with serving() as rig:
+        client = await rig.client()
+        octets = frame(fast("a"))
+        client.writer.write(octets + octets[:5])
+        assert await client.receive() == answer(fast("a"))
+        (connection,) = rig.listener._open
+        began = [connection._partial]
+        for _ in range(3):
+            client.writer.write(octets[5:] + octets[:5])
+            assert await client.receive() == answer(fast("a"))
+            began.append(connection._partial)
+        assert None not in began
+        assert len(set(began)) == 4
+        client.writer.write(octets[5:])
+        assert await client.receive() == answer(fast("a"))
+        assert connection._partial is None
 
 
 async def test_many_open_queries_hold_back_the_next() -> None:
@@ -355,7 +377,7 @@ async def test_only_so_many_may_not_read() -> None:
 async def test_one_connection_too_many_closes_the_longest_idle_one() -> None:
     """Whoever was idle longest makes room; a connection that waits for us stays."""
     async with serving(TcpLimits(connections=3)) as rig:
-        waiting, idle, lively = [await rig.client() for _ in range(3)]
+        lively, waiting, idle = [await rig.client() for _ in range(3)]
         for client, message in ((waiting, slow("a")), (idle, fast("b")), (lively, fast("c"))):
             client.send(message)
             await until(lambda expected=message: expected in rig.lane.seen)  # type: ignore[misc]

@@ -13,6 +13,7 @@ import pytest
 from kdns.dns import mmsg, udp
 from kdns.dns.datagram import BATCH, SLOT
 from kdns.dns.lane import Family
+from kdns.dns.packet_info import IP_PKTINFO
 from kdns.dns.udp import UdpListener, Way
 from tests.dns.lanes import FakeLane, answer, at_once, big, bug, drop, fast, has_ipv6, slow
 
@@ -226,6 +227,25 @@ async def test_a_short_query_after_a_long_one_is_short(rig: Rig) -> None:
         assert await receive(client, 1) == [answer(message)]
 
 
+async def test_a_datagram_without_packet_info_spoils_no_later_one() -> None:
+    """The room for packet info is offered anew for each batch, whatever the kernel put there before."""
+    if not mmsg.available():
+        pytest.skip("this libc has no recvmmsg")
+    rig = Rig(Case("mmsg", 1, "0.0.0.0"))
+    rig.listener.start()
+    client = rig.client()
+    rig.sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 0)
+    for number in range(BATCH):
+        client.send(at_once(str(number)))
+    await receive(client, BATCH)
+    assert {one.local for one in rig.lane.clients} == {""}
+    rig.sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    other = rig.client("127.0.0.2")
+    other.send(fast("a"))
+    assert await receive(other, 1) == [answer(fast("a"))]
+    rig.close()
+
+
 async def test_bugs_are_logged_counted_and_survived(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     """A message that raises on either way is dropped, with its octets in the log; the next is answered."""
     client = rig.client()
@@ -275,6 +295,14 @@ async def test_a_reply_after_the_end_goes_nowhere(rig: Rig) -> None:
     rig.listener.close()
     rig.lane.finish(slow("a"))
     assert rig.listener.losses.unsent == 0
+
+
+async def test_what_has_arrived_is_answered_before_the_end(rig: Rig) -> None:
+    """A query that lies in the socket when it stops is not lost."""
+    client = rig.client()
+    client.send(fast("a"))
+    rig.listener.stop()
+    assert await receive(client, 1) == [answer(fast("a"))]
 
 
 async def test_stopped_means_no_new_queries_but_late_replies(rig: Rig) -> None:

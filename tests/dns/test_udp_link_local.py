@@ -16,6 +16,8 @@ from tests.dns.lanes import FakeLane, answer, at_once, fast
 
 CLONE_NEWNET: Final = 0x4000_0000
 ADDRESSES: Final = ("fe80::1", "::1", "2001:db8::1", "fe80::2")
+ASKED: Final = (*((address, "") for address in ADDRESSES), ("fe80::1", "2001:db8::1"), ("2001:db8::1", "fe80::2"))
+"""Each address asked, and from where; a reply from a link-local address to a global one needs the interface."""
 
 
 def in_a_namespace(work: Callable[[], None]) -> None:
@@ -50,9 +52,11 @@ async def ask_all(way: Way) -> None:
     sock.bind(("::", 0))
     listener = UdpListener(sock, 2, lane, way=way)
     clients = []
-    for address in ADDRESSES:
+    for address, source in ASKED:
         client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         client.setblocking(False)
+        if source:
+            client.bind((source, 0, 0, socket.if_nametoindex("lo") if source.startswith("fe80") else 0))
         # connected, so that a reply from another address would not arrive
         client.connect((address, sock.getsockname()[1], 0, socket.if_nametoindex("lo")))
         client.send(fast(address))
@@ -60,10 +64,10 @@ async def ask_all(way: Way) -> None:
         clients.append(client)
     listener.start()
     try:
-        for address, client in zip(ADDRESSES, clients, strict=True):
+        for (address, source), client in zip(ASKED, clients, strict=True):
             loop = asyncio.get_running_loop()
             got = {await asyncio.wait_for(loop.sock_recv(client, 1000), 10) for _ in range(2)}
-            assert got == {answer(fast(address)), answer(at_once(address))}, address
+            assert got == {answer(fast(address)), answer(at_once(address))}, (address, source)
         assert {one.local for one in lane.clients} == set(ADDRESSES)
         assert listener.losses.unsent == 0
     finally:
