@@ -31,6 +31,14 @@ PORTS = view(
 )
 SHARED = view("shop/shared", ips=("None",), endpoints=(Endpoint("10.244.3.1", "x"), Endpoint("10.244.3.2", "x")))
 EMPTY_SLICE = view("shop/none", ips=("None",), more=(slice_("shop/none-1", "none", (), (tcp(80, "http"),)),))
+HALF_EMPTY = view(
+    "shop/half",
+    ips=("None",),
+    more=(
+        slice_("shop/half-1", "half", ("10.244.6.1",), (tcp(80, "http"),)),
+        slice_("shop/half-2", "half", (), (udp(53, "dns"),)),
+    ),
+)
 
 
 class Case(NamedTuple):
@@ -116,6 +124,13 @@ CASES = (
         x.shared.shop.svc.cluster.local. 5 IN A 10.244.3.2
         """,
     ),
+    Case(
+        "a port that only an empty slice has is none",
+        HALF_EMPTY,
+        "_dns._udp.half.shop.svc.cluster.local. A",
+        "NXDOMAIN",
+    ),
+    Case("nor is there a protocol above it", HALF_EMPTY, "_udp.half.shop.svc.cluster.local. A", "NXDOMAIN"),
     Case("an empty slice is no endpoint", EMPTY_SLICE, "none.shop.svc.cluster.local. A", "NXDOMAIN"),
 )
 
