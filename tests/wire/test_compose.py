@@ -231,6 +231,18 @@ def test_rrsets_are_their_records(
     assert read(message(qname, whole)) == (single(answer), single(authority), single(additional))
 
 
+def test_a_cut_is_exact_to_the_octet() -> None:
+    """A record stays if its last octet fits, and goes if one is missing."""
+    records = [a(WEB, "10.96.0.9"), srv(WEB, 80, WEB), a(ZONE, "fd00::1"), a(WEB, "10.96.0.10")]
+    sections = compose_sections(WEB, records[:1], records[1:2], records[2:])
+    assert sections.cut(0) == (0, (0, 0, 0))
+    for number, end in enumerate(sections.ends, 1):
+        assert sum(sections.cut(end - 1)[1]) == number - 1
+        assert sections.cut(end)[0] == end
+        assert sum(sections.cut(end)[1]) == number
+    assert sections.cut(65535) == (len(sections.octets), (1, 1, 2))
+
+
 def test_no_pointer_reaches_beyond_fourteen_bits() -> None:
     """RFC 1035 section 4.1.4: an offset has 14 bits; names first written behind octet 16,383 are not pointed to."""
     owners = [parse_name(f"{n}-{'x' * 50}.example{n}.") for n in range(700)]
