@@ -31,8 +31,8 @@ MAX_ANSWERS: Final = 32768
 MAX_NEGATIVE: Final = 4096
 """Compiled "no" answers kept at most: a handful of types by the lengths of names, unless somebody tries all types."""
 
-MAX_ABSENT: Final = 1024
-"""Parents known not to exist kept at most: those that search lists make, such as com.default.svc.cluster.local."""
+MAX_PARENTS: Final = 1024
+"""Parents of missing names kept at most: those that search lists make, such as com.default.svc.cluster.local."""
 
 
 class Answer:
@@ -79,7 +79,8 @@ class Answers:
         self._by_tag: dict[object, list[Answer]] = {}
         self._passing: list[Answer] = []  # may be changed by any change
         self._negative: dict[tuple[bytes, int, int, int], Answer] = {}  # by apex, type, rcode, length of the name
-        self._absent: dict[bytes, Result] = {}  # names that do not exist; nor does anything below (RFC 8020)
+        self._parents: dict[bytes, Result | None] = {}
+        # of names that do not exist. If a parent does not exist either, nor does anything else below (RFC 8020).
         self._compiled = 0
 
     @property
@@ -138,15 +139,15 @@ class Answers:
         if answer is not None:
             return answer
         parent = name[1 + name[0] :] if name and len(name) <= MAX_NAME and name[0] <= MAX_LABEL else b""
-        result = self._absent.get(parent)
+        result = self._parents.get(parent)
         if result is None:
             result = self.zone.lookup(name, rtype)
             if result is None or not self.ours(result):
                 return None
-            if result.rcode == NXDOMAIN and not result.answer and self.zone.lacks(parent):
-                if len(self._absent) >= MAX_ABSENT:
-                    self._absent.clear()
-                self._absent[parent] = result
+            if result.rcode == NXDOMAIN and not result.answer and parent not in self._parents:
+                if len(self._parents) >= MAX_PARENTS:
+                    self._parents.clear()
+                self._parents[parent] = result if self.zone.lacks(parent) else None
         return self._keep(name, rtype, result)
 
     def ours(self, result: Result) -> bool:
@@ -193,7 +194,7 @@ class Answers:
         for answer in self._negative.values():
             answer.live = False
         self._negative.clear()
-        self._absent.clear()
+        self._parents.clear()
 
     def _drop_all(self) -> None:
         for by_name in self._kept.values():

@@ -8,7 +8,7 @@ inner keys of IPv4 are single octets, which Python shares.
 from collections.abc import Iterator
 from typing import Final
 
-from kdns.objects import EndpointSlice, Service
+from kdns.objects import EndpointSlice, ObjectKey, Service
 from kdns.records.endpoint import endpoint_name
 from kdns.records.rrset import Node, RRset
 from kdns.records.schema import IN_ADDR, IP6, Schema
@@ -25,31 +25,33 @@ class AddressIndex:
     """Who has an address: Services by cluster IP, EndpointSlices by ready endpoint."""
 
     def __init__(self) -> None:
-        self._networks: dict[int, dict[bytes, dict[bytes, Owner | tuple[Owner, ...]]]] = {4: {}, 16: {}}
+        # One owner is the rule; Pods on the host's network share its address, so many must not cost many times more.
+        self._networks: dict[int, dict[bytes, dict[bytes, Owner | dict[ObjectKey, Owner]]]] = {4: {}, 16: {}}
 
     def add(self, address: bytes, owner: Owner) -> None:
-        """Note that an owner has an address; the same again makes no difference."""
+        """Note that an owner has an address; it takes the place of one with the same key."""
         at = _NETWORK[len(address)]
         network = self._networks[len(address)].setdefault(address[:at], {})
         rest = address[at:]
         present = network.get(rest)
-        if present is None:
+        if isinstance(present, dict):
+            present[owner.key] = owner
+        elif present is None or present.key == owner.key:
             network[rest] = owner
-        elif isinstance(present, tuple):
-            if owner not in present:
-                network[rest] = (*present, owner)
-        elif present != owner:
-            network[rest] = (present, owner)
+        else:
+            network[rest] = {present.key: present, owner.key: owner}
 
     def remove(self, address: bytes, owner: Owner) -> None:
-        """Forget that an owner has an address; no matter if it had it."""
+        """Forget that an owner has an address, unless another took its place."""
         at = _NETWORK[len(address)]
         networks = self._networks[len(address)]
         network = networks.get(address[:at], {})
         present = network.get(address[at:])
-        if isinstance(present, tuple):
-            left = tuple(each for each in present if each != owner)
-            network[address[at:]] = left if len(left) > 1 else left[0]
+        if isinstance(present, dict):
+            if present.get(owner.key) == owner:
+                del present[owner.key]
+                if len(present) == 1:
+                    (network[address[at:]],) = present.values()
         elif present == owner:
             del network[address[at:]]
             if not network:
@@ -61,8 +63,9 @@ class AddressIndex:
         present = self._networks[len(address)].get(address[:at], {}).get(address[at:])
         if present is None:
             return ()
-        owners = present if isinstance(present, tuple) else (present,)
-        return tuple(sorted(owners, key=lambda owner: owner.key))
+        if isinstance(present, dict):
+            return tuple(owner for _, owner in sorted(present.items()))
+        return (present,)
 
     def __iter__(self) -> Iterator[bytes]:
         """All addresses, IPv4 first, each family in order."""

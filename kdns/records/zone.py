@@ -206,7 +206,7 @@ class Zone:
         seen = {name}
         while True:
             name = answer[-1].rdatas[0]
-            if name in seen or len(seen) >= MAX_CHAIN:
+            if name in seen or len(answer) > MAX_CHAIN:
                 return Result(apex, SERVFAIL, answer, tags=tags)
             seen.add(name)
             starts = label_starts(name) or []
