@@ -98,6 +98,7 @@ class Api:
         """`watch_timeout`: seconds without an octet after which a connection is given up."""
         self.streams_lists = True
         """Until the server has refused: then pages are asked for at once."""
+        self.watch_timeout = watch_timeout
         self._session, self._credentials = session, credentials
         self._line_limit, self._page_sizes = line_limit, page_sizes
         self._timeout = aiohttp.ClientTimeout(
@@ -116,6 +117,11 @@ class Api:
             if not token:
                 return
             query["continue"] = token
+
+    def refuse_streaming(self, why: str) -> StreamingRefused:
+        """The server cannot stream lists; that is remembered. The caller raises what this returns."""
+        self.streams_lists = False
+        return StreamingRefused(0, "streaming", why)
 
     async def newest(self, want: Want) -> str:
         """The server's current resource version of a kind."""
@@ -140,8 +146,7 @@ class Api:
             response = await self._get(want, "watch", query)
         except ApiError as error:
             if not since and error.code in NO_STREAMING:
-                self.streams_lists = False
-                raise StreamingRefused(error.code, error.reason, error.message) from error
+                raise self.refuse_streaming(error.message) from error
             raise
         try:
             _keep_alive(response)

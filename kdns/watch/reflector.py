@@ -16,9 +16,10 @@ nobody says otherwise: a server that was restored from a backup knows less than 
 a word, and would never tell what vanished.
 """
 
+import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
@@ -50,6 +51,9 @@ from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, 
 
 WATCH_SECONDS: Final = (300, 600)
 """A watch is asked to last so long, at random so that they do not all end together (client-go: 5 to 10 minutes)."""
+LIST_PATIENCE: Final = 10.0
+"""Seconds a streaming list may say nothing: some servers (proxies, aggregated ones) take sendInitialEvents for granted,
+and never send the bookmark that ends the list. Pages always end."""
 WAIVED_PAUSE: Final = 300.0
 """Seconds until a kind that we were forbidden to list, and can do without, is asked for again."""
 WARNED_LIMIT: Final = 1000
@@ -86,6 +90,8 @@ class Reflector:
         self._waived = False
         self._doubtful = False
         """The connection broke, or ended early: the server may be another one now."""
+        self._pages_next = False
+        """A server failed at a streaming list: try once without."""
         self._expired_at: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -111,6 +117,7 @@ class Reflector:
         if isinstance(error, Expired | Silent):
             self._version = ""  # what was missed, nobody knows: only a list tells what vanished
         self._doubtful = self._doubtful or error.code == 0
+        self._pages_next = not self._version and error.code >= 500
         reason = reason_of(error)
         if self._waived or reason == self._lost:
             return None
@@ -124,7 +131,7 @@ class Reflector:
         """Once through the picture above, until a watch ends; what goes wrong is raised as an ApiError."""
         if self._version and self._doubtful:
             await self._compare()
-        if not self._version and not self._api.streams_lists:
+        if not self._version and (self._pages_next or not self._api.streams_lists):
             async with aclosing(self._list_pages()) as events:
                 async for event in events:
                     yield event
@@ -178,7 +185,7 @@ class Reflector:
                 self._lost = ""
                 yield Resumed(self._want.kind)
             turn = Turn(clock=self._clock)
-            async for batch in lines:
+            while (batch := await self._next(lines)) is not None:
                 for line in batch:
                     for event in self._read_line(line):
                         yield event
@@ -191,6 +198,15 @@ class Reflector:
             self._doubtful = True
             if not self._backoff.well:
                 await self._backoff.pause()
+
+    async def _next(self, lines: AsyncIterator[list[bytes]]) -> list[bytes] | None:
+        """The lines that come next; None at the end. While a list streams, with less patience than for a watch."""
+        patience = min(LIST_PATIENCE, self._api.watch_timeout / 2) if self._listing else None
+        try:
+            async with asyncio.timeout(patience):
+                return await anext(lines, None)
+        except TimeoutError as error:
+            raise self._api.refuse_streaming(f"a list of {self._plural} that did not end") from error
 
     def _read_line(self, line: bytes) -> list[Event]:
         """What a line of a watch says: mostly one event. Raises an ApiError if it says that the watch is over."""
@@ -267,7 +283,7 @@ class Reflector:
             if annotations is not None and annotations.initial_events_end == "true":
                 self._resumed = number
                 return [self._end_list(version)]
-            return []
+            raise self._api.refuse_streaming(f"a list of {self._plural} that ended with a plain bookmark")
         if 0 < number < self._resumed:
             raise Expired(0, "older", f"the server is at version {version}, we have seen {self._version}")
         if number >= _number(self._version):
@@ -296,7 +312,7 @@ class Reflector:
         if not version:
             raise ApiError(0, "garbage", f"a list of {self._plural} without a resource version")
         self._listing, self._version = False, version
-        self._lost, self._waived, self._doubtful = "", False, False
+        self._lost, self._waived, self._doubtful, self._pages_next = "", False, False, False
         return Listed(self._want.kind, version)
 
     def _expired_lately(self) -> bool:

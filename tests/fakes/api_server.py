@@ -77,14 +77,14 @@ class FakeApiServer:
         """The bearer token that is let in; None lets in everybody."""
         self.streaming_lists = streaming_lists
         """False: refuse sendInitialEvents with 422, as a server without the feature WatchList does."""
+        self.ends_lists = True
+        """False: begin streaming lists, but never send the bookmark that ends them, as some proxies do."""
         self.bookmark_every = bookmark_every
         """Seconds between bookmarks of a watch that asked for them; real servers: about 60."""
         self.page_limit = page_limit
         """The most objects a page holds, whatever was asked; 0: as many as asked."""
         self.pace: tuple[int, float] | None = None
         """(octets, seconds): write that many, then pause; None: as fast as the socket takes them."""
-        self.on_sent: Callable[[str, int], None] | None = None
-        """Called with plural and resource version just after a watch event was written to a socket."""
         self.state = ClusterState(version)
         self.state.load(objects)
         self.asked: list[Asked] = []
@@ -312,7 +312,7 @@ class FakeApiServer:
         self.watchers.add(watcher)
         try:
             async with asyncio.timeout(float(query.get("timeoutSeconds") or 3600)):
-                await watcher.run(initial=streams or not since, announce=streams)
+                await watcher.run(initial=streams or not since, announce=streams and self.ends_lists)
         except (TimeoutError, ConnectionError):
             pass  # the time asked for is over, or the client has gone: both are how watches end
         finally:

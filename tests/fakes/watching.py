@@ -112,8 +112,6 @@ class Watcher:
         else:
             return
         await self._send(self._last)
-        if self.server.on_sent is not None:
-            self.server.on_sent(self.collection.resource.plural, occurred.version)
 
     async def _bookmark(self, version: int, annotations: dict[str, str] | None = None) -> None:
         resource = self.collection.resource

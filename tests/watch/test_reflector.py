@@ -67,6 +67,33 @@ async def test_a_server_without_streaming_lists_is_asked_for_pages(code: int) ->
         assert asked(api)[:8] == ["stream services", *pages, f"watch services {first}", *pages]
 
 
+@pytest.mark.parametrize("bookmark_every", [0.02, 60.0], ids=["a plain bookmark", "silence"])
+async def test_a_streaming_list_that_never_ends(bookmark_every: float) -> None:
+    """Some servers take the option and never say that the list is complete: pages do, and that is remembered."""
+    async with FakeApiServer([WEB, DB], bookmark_every=bookmark_every) as api:
+        api.ends_lists = False
+        async with Following(api, watch_timeout=2.0) as seen:
+            await seen.synced()
+            assert asked(api)[:2] == ["stream services", "list services"]
+            await seen.until(lambda: len(api.watchers) == 1)
+            api.disturb(Error(refuse(410)))
+            await seen.until_said("listed", 2)
+            assert asked(api).count("stream services") == 1
+
+
+async def test_a_server_that_fails_at_streaming_lists() -> None:
+    """An internal error may be about the option alone: the next try is for pages, and nothing is remembered."""
+    async with FakeApiServer([WEB, DB]) as api:
+        api.next_reply(refuse(500), verb="stream", times=2)
+        async with Following(api) as seen:
+            await seen.synced()
+            assert asked(api)[:2] == ["stream services", "list services"]
+            await seen.until(lambda: len(api.watchers) == 1)
+            api.disturb(Error(refuse(410)))
+            await seen.until_said("listed", 2)
+            assert asked(api)[3:5] == ["stream services", "list services"]
+
+
 async def test_a_list_whose_snapshot_expires_begins_anew() -> None:
     """410 in the middle of a paged list: the list starts over, and is complete."""
     objects = [service("shop", f"web-{index}", "10.96.0.9") for index in range(5)]
