@@ -56,6 +56,13 @@ CASES = (
         _a("fd00-10-244-1-0-0-0-a.shop.pod.cluster.local.", "AAAA", "fd00:10:244:1::a"),
         "NXDOMAIN",
     ),
+    Case(
+        "three dashes, two of them side by side: IPv6",
+        "1--2-3.shop.pod.cluster.local. AAAA",
+        "NXDOMAIN",
+        _a("1--2-3.shop.pod.cluster.local.", "AAAA", "1::2:3"),
+        "NXDOMAIN",
+    ),
     Case("a Namespace that does not exist", "10-244-1-4.nowhere.pod.cluster.local. A", *["NXDOMAIN"] * 3),
     Case("what is no address", "web.shop.pod.cluster.local. A", *["NXDOMAIN"] * 3),
     Case("the name of a Pod", "web-6b7.shop.pod.cluster.local. A", *["NXDOMAIN"] * 3),

@@ -42,18 +42,18 @@ ANCHOR = namespace("anchor")
 """Always there, so that the serial is never the one of a zone without any change."""
 
 
-def built(objects: Iterable[Object], options: KubernetesOptions = OPTIONS) -> Answers:
+def built(objects: Iterable[Object], options: KubernetesOptions = OPTIONS, now: int = NOW) -> Answers:
     """The zone of these objects, each put once."""
     answers, store = blank(options, OWN), Store()
     for each in (ANCHOR, *objects):
-        take(answers, store.apply(Put(each)))
+        take(answers, store.apply(Put(each)), now)
     return answers
 
 
-def take(answers: Answers, changes: Iterable[Change]) -> None:
-    """All of them at the one time of the tests."""
+def take(answers: Answers, changes: Iterable[Change], now: int = NOW) -> None:
+    """All of them at one time."""
     for change in changes:
-        answers.apply(change, NOW)
+        answers.apply(change, now)
 
 
 def key_of(slot: int) -> ObjectKey:
@@ -104,10 +104,10 @@ def test_no_answer_survives_the_change_that_makes_it_wrong(
     store.apply(Put(ANCHOR))
     there: dict[int, Object | None] = {}
     held: dict[tuple[bytes, int], Answer] = {}
-    for slot, thing in steps:
-        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))))
+    for seconds, (slot, thing) in enumerate(steps):
+        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))), NOW + seconds)
         there[slot] = thing
-        fresh = built((each for each in there.values() if each is not None), options)
+        fresh = built((each for each in there.values() if each is not None), options, answers.zone.serial)
         for name, rtype in questions:
             kept, new = held.get((name, rtype)), fresh.find(name, rtype)
             told = f"{question_text(name, rtype)} after {thing or key_of(slot)}"

@@ -22,7 +22,7 @@ OPTIONS = KubernetesOptions(
 ALL_OPTIONS = (
     OPTIONS,
     KubernetesOptions(namespace_labels="dns=yes", endpoint_pod_names=True),
-    KubernetesOptions(namespaces=("a", "c"), ignore_empty_service=True, pods="insecure"),
+    KubernetesOptions(namespaces=("a", "c", "anchor"), ignore_empty_service=True, pods="insecure"),
 )
 """Options that make other names depend on other objects."""
 OWN = ("10.244.0.1",)
