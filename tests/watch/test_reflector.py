@@ -228,6 +228,20 @@ async def test_a_server_that_comes_back_as_it_was_is_resumed() -> None:
         assert seen.said.count("listing Service") == 1
 
 
+async def test_a_server_that_is_not_up_yet() -> None:
+    """Refused, then hung up on, then served: kdns started first, and needs no restart."""
+    async with FakeApiServer([WEB]) as api:
+        await api.down()
+        async with Following(api) as seen:
+            await seen.until_said("lost Service: refused: ")
+            api.next_reply(None, times=2)
+            await api.up()
+            await seen.until_said("lost Service: lost: ")
+            await seen.synced()
+            assert seen.names() == {"shop/web"}
+            assert not any(said.startswith("resumed") for said in seen.said)  # a list says it all
+
+
 async def test_410_as_a_status_means_a_list_at_once() -> None:
     """No pause: everything that vanished meanwhile is still being answered."""
     async with FakeApiServer([WEB, DB]) as api, Following(api) as seen:
