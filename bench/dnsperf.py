@@ -27,7 +27,7 @@ class Perf(NamedTuple):
 
 def saturate(port: int, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> Perf:
     """Ask as fast as dnsperf can on one core."""
-    output = _run(port, queries, workload, seconds, folder)
+    output = _run(port, queries, workload, folder, "-l", str(seconds))
     return Perf(
         int(_find(r"Queries completed:\s+(\d+)", output)),
         int(_find(r"Queries lost:\s+(\d+)", output)),
@@ -36,19 +36,24 @@ def saturate(port: int, queries: Sequence[Query], workload: Workload, seconds: f
     )
 
 
+def once(port: int, queries: Sequence[Query], workload: Workload, folder: Path) -> None:
+    """Ask everything once, so that what is measured then was asked for before, in dnsperf's own form."""
+    _run(port, queries, workload, folder, "-n", "1")
+
+
 def latencies(port: int, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> list[float]:
     """Seconds each question waited at a modest rate, sorted."""
-    output = _run(port, queries, workload, seconds, folder, "-v", "-Q", str(LATENCY_RATE))
+    output = _run(port, queries, workload, folder, "-l", str(seconds), "-v", "-Q", str(LATENCY_RATE))
     return sorted(float(text) for text in re.findall(r"^> \S+ \S+ \S+ ([\d.]+)$", output, re.MULTILINE))
 
 
-def _run(port: int, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path, *more: str) -> str:
+def _run(port: int, queries: Sequence[Query], workload: Workload, folder: Path, *more: str) -> str:
     program = find("dnsperf")
     if program is None:
         raise RuntimeError("dnsperf is not installed (apt-get install dnsperf)")
     data = folder / "questions"
     data.write_text("".join(query.line() + "\n" for query in queries))
-    argv = [program, "-s", "127.0.0.1", "-p", str(port), "-d", str(data), "-m", workload.transport, "-l", str(seconds)]
+    argv = [program, "-s", "127.0.0.1", "-p", str(port), "-d", str(data), "-m", workload.transport]
     argv += ["-c", str(CONNECTIONS), "-q", str(OUTSTANDING), "-T", "1", *(["-e"] if workload.edns else []), *more]
     done = subprocess.run(
         argv, capture_output=True, text=True, check=False, preexec_fn=lambda: machine.pin(machine.CLIENT_CPU)

@@ -1,5 +1,6 @@
 """What the kernel says of CPU time and memory, and where things run: pinning, namespaces."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -28,6 +29,13 @@ def apart() -> str:
     subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
     subprocess.run(("mount", "--make-rprivate", "/"), check=True)
     return "loopback of a network namespace of its own"
+
+
+def hurry() -> None:
+    """Put this process and its children ahead of all others of the machine; needs root."""
+    os.setpriority(os.PRIO_PROCESS, 0, -20)
+    with contextlib.suppress(FileNotFoundError):  # kernels without autogroups go by the process alone
+        Path("/proc/self/autogroup").write_text("-20")
 
 
 def family(pid: int) -> list[int]:

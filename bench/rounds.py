@@ -110,6 +110,7 @@ def _flooded(peer: Peer, queries: Sequence[Query], seconds: float) -> Sample:
 
 
 def _perf(peer: Peer, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> Sample:
+    dnsperf.once(peer.port, queries, workload, folder)
     meter = _Meter(peer.pid)
     done = dnsperf.saturate(peer.port, queries, workload, seconds, folder)
     trouble = f"{done.lost} lost" if done.lost else ""
