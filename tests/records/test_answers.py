@@ -218,6 +218,40 @@ def test_misses_of_one_length_share_an_answer_and_still_say_their_own_name() -> 
         assert str(soa.rdata).split()[:2] == ["ns.dns.cluster.local.", "hostmaster.cluster.local."]
 
 
+NEIGHBOURS = (
+    (
+        "a zone inside a zone",
+        KubernetesOptions(zones=("cluster.local.", "west.corp.cluster.local.")),
+        "east.corp.cluster.local.",
+        "west.corp.cluster.local.",
+    ),
+    (
+        "a reverse zone inside a reverse zone",
+        KubernetesOptions(zones=("cluster.local.", "in-addr.arpa.", "172.16.0.0/16")),
+        "17.172.in-addr.arpa.",
+        "16.172.in-addr.arpa.",
+    ),
+    (
+        "a name that falls through",
+        KubernetesOptions(fallthrough=("x.nope.cluster.local.",)),
+        "y.nope.cluster.local.",
+        "x.nope.cluster.local.",
+    ),
+)
+
+
+@pytest.mark.parametrize(("title", "options", "missing", "other"), NEIGHBOURS, ids=[row[0] for row in NEIGHBOURS])
+def test_a_missing_neighbour_says_nothing_about_the_next_name(
+    title: str, options: KubernetesOptions, missing: str, other: str
+) -> None:
+    """That a sibling does not exist, and its parent neither, decides nothing for a name with its own zone or way."""
+    answers, untouched = cluster(WEB, options=options), cluster(WEB, options=options)
+    assert find(answers, f"{missing} SOA").rcode == NXDOMAIN
+    before, after = (each.find(*parse_question(f"{other} SOA")) for each in (untouched, answers))
+    assert (before and before.rcode) == (after and after.rcode)
+    assert (before and before.sections) == (after and after.sections)
+
+
 def test_a_name_that_does_not_exist_and_a_node_without_data_do_not_share() -> None:
     """NODATA and NXDOMAIN of the same length, zone and type are different answers, in either order."""
     for first, second in (("A", "B"), ("B", "A")):

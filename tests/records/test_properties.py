@@ -13,6 +13,7 @@ from kdns.objects import Change, Kind, Object, ObjectKey
 from kdns.records.answers import Answer, Answers
 from kdns.watch.source import Gone, Listed, Listing, Put
 from kdns.watch.store import Store
+from kdns.wire.compose import compose_rrsets
 from kdns.wire.name import labels
 from kdns.wire.numbers import NXDOMAIN, SOA, A
 from tests.address_plan import NOW
@@ -20,11 +21,14 @@ from tests.build import namespace
 from tests.records.shop import SHOP
 from tests.records.universe import (
     ALL_OPTIONS,
+    ASKED,
     NAMES,
+    NESTED,
     OPTIONS,
     OWN,
     QUESTIONS,
     RTYPES,
+    SIBLINGS,
     SLOTS,
     STEPS,
     meaning,
@@ -183,6 +187,30 @@ def test_below_nothing_there_is_nothing(steps: Steps) -> None:
         above = {b"".join(bytes((len(part),)) + part for part in parts[at:]) + b"\0" for at in range(1, len(parts))}
         if above & missing:
             assert name in missing, question_text(name, A)
+
+
+ORDERS = st.tuples(st.permutations(SIBLINGS), st.lists(st.sampled_from(ASKED), max_size=40)).map(
+    lambda both: [*both[0], *both[1]]
+)
+
+
+@settings(max_examples=80)
+@given(STEPS, st.sampled_from(NESTED), ORDERS, st.sets(st.sampled_from(RTYPES), min_size=1, max_size=2))
+def test_what_was_asked_before_makes_no_difference(
+    steps: Steps, options: KubernetesOptions, names: list[bytes], rtypes: set[int]
+) -> None:
+    """Answers that are shared or remembered are octet by octet what a lookup of this very question would compile."""
+    answers = built(final(steps), options)
+    for name in names:
+        for rtype in rtypes:
+            told = question_text(name, rtype)
+            result, answer = answers.lookup(name, rtype), answers.find(name, rtype)
+            if result is None or result.fallthrough:
+                assert answer is None, told
+                continue
+            assert answer is not None, told
+            assert answer.rcode == result.rcode, told
+            assert answer.sections == compose_rrsets(name, result.answer, result.authority, result.additional), told
 
 
 LABEL = st.one_of(

@@ -107,6 +107,32 @@ NAMES = (
     ),
     *map(parse_name, ("d.f.ip6.arpa.", "0.d.f.ip6.arpa.", "7.7.ip6.arpa.")),
 )
+SIBLINGS = tuple(
+    map(
+        parse_name,
+        (
+            "west.corp.cluster.local.",
+            "east.corp.cluster.local.",
+            "web.a.svc.west.corp.cluster.local.",
+            "x.a.svc.west.corp.cluster.local.",
+            "corp.cluster.local.",
+            "95.10.in-addr.arpa.",
+            "96.10.in-addr.arpa.",
+            "1.0.95.10.in-addr.arpa.",
+            "x.nope.cluster.local.",
+            "y.nope.cluster.local.",
+            "z.x.nope.cluster.local.",
+            "www.example.com.",
+        ),
+    )
+)
+ASKED = (*NAMES, *(b"\1q" + name for name in NAMES if len(name) < 200))
+NESTED = (
+    *ALL_OPTIONS,
+    KubernetesOptions(zones=("cluster.local.", "west.corp.cluster.local.", "in-addr.arpa.", "10.96.0.0/16")),
+    KubernetesOptions(fallthrough=("x.nope.cluster.local.", "x.a.svc.cluster.local.", "in-addr.arpa.")),
+)
+"""Options under which neighbours of one parent are answered differently."""
 RTYPES = (A, AAAA, SRV, PTR, TXT, SOA, NS, CNAME)
 QUESTIONS = tuple((name, rtype) for name in NAMES for rtype in RTYPES)
 
