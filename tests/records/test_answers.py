@@ -252,6 +252,31 @@ def test_a_missing_neighbour_says_nothing_about_the_next_name(
     assert (before and before.sections) == (after and after.sections)
 
 
+MISSING = parse_name("nope.cluster.local.")
+NO_NAMES = (
+    ("nothing", b""),
+    ("a root before a name", b"\0" + MISSING),
+    ("no root at the end", MISSING[:-1]),
+    ("a label that ends behind the end", b"\x20" + MISSING),
+    ("a label cut short by the root", b"\4ab\0"),
+    ("a pointer", b"\xc0\x0c"),
+    ("a pointer before a name", b"\xc0" + b"x" * 0xC0 + MISSING),
+    ("a label of 64 octets", b"\x40" + b"x" * 64 + MISSING),
+    ("a root inside", b"\1x\0" + MISSING),
+    ("over 255 octets", (b"\x3f" + b"x" * 63) * 4 + MISSING),
+    ("octets behind the root", b"\1x" + MISSING + b"\0"),
+)
+
+
+@pytest.mark.parametrize(("title", "octets"), NO_NAMES, ids=[row[0] for row in NO_NAMES])
+def test_octets_that_are_no_name_have_no_answer(title: str, octets: bytes) -> None:
+    """Also right after a question that left something to share."""
+    answers = cluster(WEB)
+    for label in (b"\1x", b"\1y", b"\2ab"):
+        assert answers.find(label + MISSING, A) is not None
+    assert answers.find(octets, A) is None
+
+
 def test_a_name_that_does_not_exist_and_a_node_without_data_do_not_share() -> None:
     """NODATA and NXDOMAIN of the same length, zone and type are different answers, in either order."""
     for first, second in (("A", "B"), ("B", "A")):
