@@ -14,7 +14,7 @@ give the same octets, which a test checks for every kind of question.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 from kdns.dns.handler import Client, Handler, Request, Response
@@ -58,6 +58,9 @@ MAX_ENTRIES: Final = 16384
 MAX_SLOW: Final = 4096
 """Queries under way in the chain at most; above that the answer is SERVFAIL at once."""
 
+MAX_MISSES: Final = 4096
+"""Ways to miss remembered by a lane at most: search domains, by lengths of labels, by types."""
+
 _OPT_SIZE: Final = 11
 _HEAD_SIZE: Final = 10
 _COPIED: Final = RD | CD  # RFC 1035 section 4.1.1: "RD may be set in a query and is copied"; RFC 4035 3.2.2 for CD
@@ -74,6 +77,10 @@ _TRANSFERS: Final = frozenset({AXFR, IXFR})
 Entry = tuple[Answer, dict[int, int], bytes, int, bytes]
 """An answer for one exact message: its tally by length of the query, octets behind the id, how many octets of the
 rotation follow, and what comes behind those."""
+
+Miss = tuple[Answer, dict[int, int], bytes, bytes, int, bytes]
+"""A "no" to all messages that differ in a first label of one length: its answer and tally, head of the reply, what
+follows the question, where the question ends, and the Namespace in which a Service of that name would make it wrong."""
 
 
 class Responder:
@@ -121,9 +128,10 @@ class Lane:
         self.timed = counts.timed
         self._responder = responder
         self._clock = clock
+        self._answers = responder.answers
+        self._services: Container[bytes] = responder.answers.zone.services if responder.answers else ()
         self._entries: dict[bytes, Entry] = {}
-        self._shared: dict[tuple[Answer, bytes, bytes], tuple[dict[int, int], bytes, bytes]] = {}
-        # by answer, head and what follows the name of the query: tally, head of the reply, what follows the question
+        self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
 
     # --- the fast way ---
 
@@ -132,6 +140,9 @@ class Lane:
         key = message[2:]
         entry = self._entries.get(key)
         if entry is None or not entry[0].live:
+            reply = self._missing(message)
+            if reply is not None:
+                return reply
             entry = self._admit(message, key)
             if entry is None:
                 return None
@@ -143,6 +154,24 @@ class Lane:
         following = turn + answer.unit
         answer.turn = following if following < answer.ring_size else 0
         return message[:2] + octets + answer.ring[turn : turn + rotated] + rest
+
+    def _missing(self, message: bytes) -> bytes | None:
+        """The reply to a plain query for a name next to one that was missing; None if that is not known.
+
+        Names that do not exist are as many as anybody likes, so none is remembered: what is, is what follows the
+        first label, for each length of it. The rest of the message matches an earlier one exactly, which proves it.
+        """
+        if len(message) <= HEADER:
+            return None
+        at = HEADER + 1 + message[HEADER]
+        miss = self._misses.get(message[2 : HEADER + 1] + message[at:])
+        if miss is None or not miss[0].live:
+            return None
+        _, tally, before, behind, end, namespace = miss
+        if namespace and message[HEADER:at].lower() + namespace in self._services:
+            return None
+        tally[len(message)] += 1
+        return message[:2] + before + message[HEADER:end] + behind
 
     def _admit(self, message: bytes, key: bytes) -> Entry | None:
         """Make the entry of a message from its answer; None if it is of no plain form, or not ours to answer.
@@ -175,12 +204,11 @@ class Lane:
     def _remember(self, key: bytes, entry: Entry) -> None:
         if len(self._entries) >= MAX_ENTRIES:
             self._entries.clear()
-            self._shared.clear()
         self._entries[key] = entry
 
     def _make(self, message: bytes, shape: tuple[int, bool], name: bytes, end: int) -> Entry | None:
         """The entry of a plain message in lower case, whose question ends at an offset."""
-        answers = self._responder.answers
+        answers = self._answers
         tail = message[end - 4 :]  # type, class, and OPT
         rtype = int.from_bytes(tail[:2], "big")
         if answers is None or tail[2:4] != b"\0\1" or rtype in _TRANSFERS:
@@ -188,11 +216,6 @@ class Lane:
         answer = answers.find(name, rtype)
         if answer is None:
             return None
-        if answer.shared:  # random names that do not exist differ in the question alone
-            form = self._shared.get((answer, message[2:HEADER], tail))
-            if form is not None and answer.live:
-                tally, before, behind = form
-                return answer, tally, before + message[HEADER:end] + behind, 0, b""
         edns = None
         if shape[1]:
             do = _DO.get(tail[-4:])
@@ -200,10 +223,23 @@ class Lane:
                 return None
             edns = Edns(int.from_bytes(tail[7:9], "big"), 0, do)
         entry = self._entry(Query(0, shape[0], message[HEADER:end], name, rtype, IN, edns), answer, len(message))
-        if answer.shared:
-            size = _HEAD_SIZE + len(name) + 4
-            self._shared[answer, message[2:HEADER], tail] = entry[1], entry[2][:_HEAD_SIZE], entry[2][size:]
+        if answer.shared and answer.rcode:
+            self._note_miss(message, name, entry, end)
         return entry
+
+    def _note_miss(self, message: bytes, name: bytes, entry: Entry, end: int) -> None:
+        """Remember what follows the first label of a name that does not exist, if that tells of its neighbours."""
+        first = 1 + name[0]
+        if self._answers is None or not name[0]:
+            return
+        namespace = self._answers.zone.services_under(name[first:])
+        if namespace is None:
+            return
+        if len(self._misses) >= MAX_MISSES:
+            self._misses.clear()
+        answer, tally, octets, _, _ = entry
+        key = message[2 : HEADER + 1] + message[HEADER + first :]
+        self._misses[key] = answer, tally, octets[:_HEAD_SIZE], octets[_HEAD_SIZE + end - HEADER :], end, namespace
 
     def _entry(self, query: Query, answer: Answer, size: int) -> Entry:
         edns = query.edns

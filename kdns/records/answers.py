@@ -21,8 +21,7 @@ from kdns.records.rrset import Result, RRset
 from kdns.records.schema import Schema
 from kdns.records.zone import Zone
 from kdns.wire.compose import Sections, compose_rrsets
-from kdns.wire.name import MAX_LABEL, MAX_NAME
-from kdns.wire.numbers import AAAA, NXDOMAIN, A
+from kdns.wire.numbers import AAAA, A
 from kdns.wire.rr import RR
 
 MAX_ANSWERS: Final = 32768
@@ -30,9 +29,6 @@ MAX_ANSWERS: Final = 32768
 
 MAX_NEGATIVE: Final = 4096
 """Compiled "no" answers kept at most: a handful of types by the lengths of names, unless somebody tries all types."""
-
-MAX_PARENTS: Final = 1024
-"""Parents of missing names kept at most: those that search lists make, such as com.default.svc.cluster.local."""
 
 
 class Answer:
@@ -79,8 +75,6 @@ class Answers:
         self._by_tag: dict[object, list[Answer]] = {}
         self._passing: list[Answer] = []  # may be changed by any change
         self._negative: dict[tuple[bytes, int, int, int], Answer] = {}  # by apex, type, rcode, length of the name
-        self._parents: dict[bytes, Result | None] = {}
-        # of names that do not exist. If a parent does not exist either, nor does anything else below (RFC 8020).
         self._compiled = 0
 
     @property
@@ -138,16 +132,9 @@ class Answers:
         answer = self.kept(name, rtype)
         if answer is not None:
             return answer
-        parent = name[1 + name[0] :] if name and len(name) <= MAX_NAME and name[0] <= MAX_LABEL else b""
-        result = self._parents.get(parent)
-        if result is None:
-            result = self.zone.lookup(name, rtype)
-            if result is None or not self.ours(result):
-                return None
-            if result.rcode == NXDOMAIN and not result.answer and parent not in self._parents:
-                if len(self._parents) >= MAX_PARENTS:
-                    self._parents.clear()
-                self._parents[parent] = result if self.zone.lacks(parent) else None
+        result = self.zone.lookup(name, rtype)
+        if result is None or not self.ours(result):
+            return None
         return self._keep(name, rtype, result)
 
     def ours(self, result: Result) -> bool:
@@ -194,7 +181,6 @@ class Answers:
         for answer in self._negative.values():
             answer.live = False
         self._negative.clear()
-        self._parents.clear()
 
     def _drop_all(self) -> None:
         for by_name in self._kept.values():

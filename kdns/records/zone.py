@@ -8,7 +8,7 @@ NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rco
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final
 
@@ -193,11 +193,25 @@ class Zone:
         additional = node.additional if rtype in {SRV, NS} else ()
         return Result(apex, NOERROR, answer, (), additional, tags=node.tags, lasting=bool(node.tags))
 
-    def lacks(self, name: bytes) -> bool:
-        """True for a folded name in one of our zones that does not exist."""
-        starts = label_starts(name)
-        apex = self.apex_of(name, starts) if starts else None
-        return apex is not None and self._node(apex, name, starts or (), NS) is None
+    def services_under(self, parent: bytes) -> bytes | None:
+        """Which children a folded name can have: ``b""``, none, for it does not exist itself (RFC 8020).
+
+        Otherwise, for a Namespace, what follows a child's label in the keys of `services`, since it exists only if it
+        is among them; and None when this is not known.
+        """
+        starts = label_starts(parent)
+        apex = self.apex_of(parent, starts) if starts else None
+        if starts is None or apex is None:
+            return None
+        if self._node(apex, parent, starts, NS) is None:
+            return b""
+        at_namespace = len(starts) > 1 and parent[starts[1] :] == _SVC + apex and apex in self.schema.zones
+        return parent[: starts[1]] if at_namespace else None
+
+    @property
+    def services(self) -> Container[bytes]:
+        """The labels of name and Namespace of all that may have names."""
+        return self._views
 
     def _follow(self, apex: bytes, name: bytes, alias: Node, rtype: int) -> Result:
         """The chain of CNAMEs from an alias, and what is at its end, with the rcode of that end."""

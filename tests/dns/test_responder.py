@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.handler import Request, Response, chain
 from kdns.dns.plugins.kubernetes import kubernetes
-from kdns.dns.responder import MAX_ENTRIES
+from kdns.dns.responder import MAX_ENTRIES, MAX_MISSES
 from kdns.errors import ApiError
 from kdns.metrics import Counted
 from kdns.wire.name import parse_name
@@ -357,12 +357,31 @@ async def test_random_names_do_not_grow_memory() -> None:
     """However many names that do not exist are asked for, what is remembered stays bounded, and right."""
     answers = cluster(*SHOP)
     one = lane(answers)
-    for number in range(MAX_ENTRIES + 2000):
-        reply = one.fast(query(parse_name(f"x{number}.example.com.shop.svc.cluster.local."), A))
-        assert reply is not None
-        assert reply[3] & 0xF == NXDOMAIN
+    for number in range(MAX_MISSES + 1000):
+        for parent in ("example.com.shop.svc", "shop.svc", f"y{number}.svc"):
+            reply = one.fast(query(parse_name(f"x{number}.{parent}.cluster.local."), A))
+            assert reply is not None
+            assert reply[3] & 0xF == NXDOMAIN
     assert len(one._entries) <= MAX_ENTRIES
-    assert len(one._shared) < 20
+    assert len(one._misses) <= MAX_MISSES
+
+
+async def test_a_name_next_to_a_missing_one_may_exist() -> None:
+    """What was learnt from a name that does not exist says nothing of a Service of another name, old or new."""
+    answers = cluster(*SHOP)
+    one = lane(answers)
+
+    def rcode(name: str) -> int:
+        reply = one.fast(query(spelled(parse_name(f"{name}.shop.svc.cluster.local."), 3), A))
+        assert reply is not None
+        return reply[3] & 0xF
+
+    assert [rcode(name) for name in ("nop", "nix", "web", "new", "nix.nop", "nop.web")] == [3, 3, 0, 3, 3, 3]
+    later = view("shop/new", ips=("10.96.0.78",))
+    answers.apply(change(None, later), NOW + 9)
+    assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 0]
+    answers.apply(change(later, None), NOW + 10)
+    assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 3]
 
 
 async def test_type_65_is_not_type_97() -> None:
