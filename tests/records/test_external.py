@@ -1,11 +1,12 @@
 """ExternalName Services: a CNAME, and what is at its end (RFC 1034 section 3.6.2, RFC 6604)."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
 
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import CNAME, NOERROR
+from kdns.wire.numbers import CNAME, NOERROR, SERVFAIL, A
 from tests.build import view
 from tests.records.shop import SHOP, WEB
 from tests.records.zone_text import ask, cluster, expected, present, rr_lines
@@ -173,6 +174,19 @@ def test_a_chain_is_in_the_order_in_which_it_is_followed() -> None:
     assert [line.split()[0] for line in lines] == [*owners, "web.shop.svc.cluster.local."]
     assert all(" CNAME " in line for line in lines[:-1])
     assert lines[-1].endswith(" A 10.96.0.9")
+
+
+@pytest.mark.parametrize(("links", "rcode"), [(11, NOERROR), (12, SERVFAIL)])
+def test_a_chain_has_eleven_links_at_most(links: int, rcode: int) -> None:
+    """As in CoreDNS; a longer one is no answer, and what was walked of it is shown."""
+    names = [*(f"link{n}" for n in range(links)), "web"]
+    chain = [
+        view(f"shop/{name}", external=f"{following}.shop.svc.cluster.local") for name, following in pairwise(names)
+    ]
+    result = ask(cluster(WEB, *chain), "link0.shop.svc.cluster.local. A")
+    assert result.rcode == rcode
+    assert [rrset.rtype for rrset in result.answer[:11]] == [CNAME] * 11
+    assert (result.answer[-1].rtype == A) is (rcode == NOERROR)
 
 
 def test_a_chain_heals_when_its_end_appears() -> None:
