@@ -57,6 +57,9 @@ class Zone:
         """Packed addresses at which this server is reached."""
         self._warn = warn
         self._apexes = sorted((*schema.zones, *schema.reverse_zones), key=len, reverse=True)
+        self._nested = [
+            inner for inner in self._apexes if any(under(inner, outer) for outer in self._apexes if outer != inner)
+        ]
         self._views: dict[bytes, ServiceView] = {}  # by the labels of name and namespace
         self._namespaces: set[bytes] = set()
         self._service_counts: dict[bytes, int] = {}  # by namespace label
@@ -203,6 +206,8 @@ class Zone:
         apex = self.apex_of(parent, starts) if starts else None
         if starts is None or apex is None:
             return None
+        if any(under(zone, parent) and zone != parent for zone in self.schema.fallthrough):
+            return None
         if self._node(apex, parent, starts, NS) is None:
             return b""
         at_namespace = len(starts) > 1 and parent[starts[1] :] == _SVC + apex and apex in self.schema.zones
@@ -251,6 +256,12 @@ class Zone:
 
     def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
         """What is at a name in one of our zones; None if the name does not exist."""
+        node = self._node_in(apex, name, starts, rtype)
+        if node is None and self._nested and any(under(inner, name) for inner in self._nested):
+            return EMPTY_NODE  # on the way from a zone to one of our zones within it (RFC 8020)
+        return node
+
+    def _node_in(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
         end = len(name) - len(apex)
         top = None if end else apex_node(apex, self.serial, self.schema, self._name_servers(self._served_as(apex)))
         if apex in self.schema.reverse_zones:

@@ -1,6 +1,5 @@
 """From octets to octets: the fast way is only faster, and whatever comes in is answered or dropped."""
 
-import random
 import struct
 from collections import Counter
 
@@ -12,138 +11,28 @@ from hypothesis import strategies as st
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.handler import Request, Response, chain
 from kdns.dns.plugins.kubernetes import kubernetes
-from kdns.dns.responder import MAX_ENTRIES, MAX_MISSES
 from kdns.errors import ApiError
 from kdns.metrics import Counted
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import (
-    AAAA,
-    ANY,
     AXFR,
     CNAME,
-    HTTPS,
     IXFR,
-    MX,
     NOERROR,
-    NS,
     NXDOMAIN,
     PTR,
     REFUSED,
     SERVFAIL,
     SOA,
     SRV,
-    TXT,
     A,
 )
 from kdns.wire.rr import RR
-from tests.address_plan import NOW
-from tests.build import change, tcp, view
-from tests.dns.messages import CLIENT, Opt, lane, query, replies, slow, slow_lane
-from tests.records.shop import SHOP, WEB
+from tests.build import tcp, view
+from tests.dns.messages import CLIENT, Opt, lane, query, replies, slow
+from tests.dns.plan import NAMES, OBJECTS, OPTS, RTYPES
+from tests.records.shop import SHOP
 from tests.records.zone_text import cluster
-
-HUNDRED = view("shop/hundred", ips=("None",), ports=(tcp(80, "http"),), endpoints=[f"10.244.9.{i}" for i in range(100)])
-THOUSANDS = view(
-    "shop/thousands",
-    ips=("None",),
-    ports=(tcp(80, "http"),),
-    endpoints=[f"10.245.{i // 250}.{i % 250}" for i in range(4500)],
-)
-OBJECTS = (*SHOP, HUNDRED, THOUSANDS)
-OPTIONS = KubernetesOptions(pods="insecure")
-NAMES = tuple(
-    parse_name(text)
-    for text in (
-        "cluster.local.",
-        "svc.cluster.local.",
-        "dns-version.cluster.local.",
-        "ns.dns.cluster.local.",
-        "shop.svc.cluster.local.",
-        "web.shop.svc.cluster.local.",
-        "_http._tcp.web.shop.svc.cluster.local.",
-        "_tcp.web.shop.svc.cluster.local.",
-        "10-244-1-4.web.shop.svc.cluster.local.",
-        "db.shop.svc.cluster.local.",
-        "db-0.db.shop.svc.cluster.local.",
-        "anon.shop.svc.cluster.local.",
-        "hundred.shop.svc.cluster.local.",
-        "thousands.shop.svc.cluster.local.",
-        "dead.shop.svc.cluster.local.",
-        "outside.shop.svc.cluster.local.",
-        "alias2.shop.svc.cluster.local.",
-        "dangling.shop.svc.cluster.local.",
-        "loop-a.shop.svc.cluster.local.",
-        "literal.shop.svc.cluster.local.",
-        "nope.shop.svc.cluster.local.",
-        "www.example.com.nope.svc.cluster.local.",
-        "1-2-3-4.shop.pod.cluster.local.",
-        "9.0.96.10.in-addr.arpa.",
-        "96.10.in-addr.arpa.",
-        "4.1.244.10.in-addr.arpa.",
-        "1.2.3.4.in-addr.arpa.",
-        "www.example.com.",
-        ".",
-    )
-)
-RTYPES = (A, AAAA, SRV, PTR, CNAME, TXT, SOA, NS, MX, ANY, HTTPS, 97, AXFR, IXFR, 41, 0, 65535)
-OPTS = (
-    None,
-    Opt(),
-    Opt(0),
-    Opt(512),
-    Opt(513),
-    Opt(700),
-    Opt(4096),
-    Opt(65535, do=True),
-    Opt(options=b"\0\x0a\0\x08cookie!!"),
-    Opt(version=1),
-)
-FLAGS = (0, 0x0100, 0x0110, 0x0120, 0x0130, 0x0300, 0x7900, 0x0001, 0x8100)
-
-
-def spelled(name: bytes, seed: int) -> bytes:
-    """A name with the case of its letters changed at random, as 0x20 clients do."""
-    source = random.Random(seed)
-    return bytes(each - 32 if 97 <= each <= 122 and source.random() < 0.5 else each for each in name)
-
-
-@pytest.mark.parametrize("proto", ["udp", "tcp"])
-@pytest.mark.parametrize("synced", [True, False], ids=["synced", "unsynced"])
-async def test_the_fast_way_is_only_faster(proto: str, synced: bool) -> None:
-    """For every kind of question, in every form, asked again and again, both ways give the same octets."""
-    fast_answers, slow_answers = (cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)) for _ in range(2))
-    fast_answers.synced = slow_answers.synced = synced
-    messages = [
-        query(spelled(name, seed) if seed else name, rtype, opt=opt, flags=flags, number=seed * 7919)
-        for name in NAMES
-        for rtype in RTYPES
-        for seed, opt, flags in [
-            *((seed, opt, 0x0100) for seed in range(2) for opt in OPTS),
-            *((0, opt, flags) for opt in OPTS[:2] for flags in FLAGS),
-        ]
-    ]
-    both, chained = lane(fast_answers, proto=proto), slow_lane(slow_answers, proto)
-    served_fast = sum(both.fast(message) is not None for message in messages[:200])
-    assert served_fast > 50, "the fast way serves hardly anything: this test would prove nothing"
-    both = lane(cluster_like := cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)), proto=proto)
-    cluster_like.synced = synced
-    for message, one, other in zip(
-        messages, await replies(both, messages), await replies(chained, messages), strict=True
-    ):
-        assert one == other, message.hex()
-
-
-@pytest.mark.parametrize("proto", ["udp", "tcp"])
-async def test_both_ways_count_alike(proto: str) -> None:
-    """What is counted for a message does not depend on the way it took."""
-    messages = [query(name, rtype, opt=opt) for name in NAMES[:-2] for rtype in (A, SRV, HTTPS) for opt in OPTS[:3]] * 2
-    lanes = lane(cluster(*OBJECTS, options=OPTIONS), proto=proto), slow_lane(cluster(*OBJECTS, options=OPTIONS), proto)
-    for one in lanes:
-        await replies(one, messages)
-    counted, also = ({key: dict(tally) for key, tally in each.counts.tallies.items() if tally} for each in lanes)
-    assert counted == also
-    assert sum(sum(tally.values()) for tally in counted.values()) == len(messages)
-
 
 ANSWERABLE = st.builds(
     query,
@@ -322,77 +211,6 @@ async def test_every_address_comes_first_equally_often(name: str, proto: str, co
         first[reply[at + 12 : at + 16]] += 1
     assert len(first) == count
     assert set(first.values()) == {1}
-
-
-async def test_the_next_question_sees_the_change() -> None:
-    """An answer is never older than the last event, whatever was remembered for the message."""
-    answers = cluster(*SHOP)
-    one = lane(answers)
-    messages = [query(parse_name(f"{name}.shop.svc.cluster.local."), rtype, opt=opt)
-                for name in ("web", "later") for rtype in (A, TXT) for opt in (None, Opt())]  # fmt: skip
-    await replies(one, messages)
-    moved = view("shop/web", ips=("10.96.0.77",), ports=(tcp(80, "http"),))
-    answers.apply(change(WEB, moved), NOW + 9)
-    answers.apply(change(None, view("shop/later", ips=("10.96.0.78",))), NOW + 9)
-    fresh = lane(answers)
-    assert await replies(one, messages) == await replies(fresh, messages)
-    (reply,) = await replies(one, messages[:1])
-    assert reply is not None
-    assert reply.endswith(b"\x0a\x60\x00\x4d")
-
-
-async def test_the_spelling_of_the_client_comes_back() -> None:
-    """0x20: the question is copied as it came, and no spelling is remembered that was made up for one query."""
-    one = lane(cluster(*SHOP))
-    name = parse_name("web.shop.svc.cluster.local.")
-    for seed in range(1, 200):
-        message = query(spelled(name, seed), A)
-        (reply,) = await replies(one, [message])
-        assert reply is not None
-        assert reply[12 : 12 + len(name)] == message[12 : 12 + len(name)]
-    assert len(one._entries) == 1
-
-
-async def test_random_names_do_not_grow_memory() -> None:
-    """However many names that do not exist are asked for, what is remembered stays bounded, and right."""
-    answers = cluster(*SHOP)
-    one = lane(answers)
-    for number in range(MAX_MISSES + 1000):
-        for parent in ("example.com.shop.svc", "shop.svc", f"y{number}.svc"):
-            reply = one.fast(query(parse_name(f"x{number}.{parent}.cluster.local."), A))
-            assert reply is not None
-            assert reply[3] & 0xF == NXDOMAIN
-    assert len(one._entries) <= MAX_ENTRIES
-    assert len(one._misses) <= MAX_MISSES
-
-
-async def test_a_name_next_to_a_missing_one_may_exist() -> None:
-    """What was learnt from a name that does not exist says nothing of a Service of another name, old or new."""
-    answers = cluster(*SHOP)
-    one = lane(answers)
-
-    def rcode(name: str) -> int:
-        reply = one.fast(query(spelled(parse_name(f"{name}.shop.svc.cluster.local."), 3), A))
-        assert reply is not None
-        return reply[3] & 0xF
-
-    assert [rcode(name) for name in ("nop", "nix", "web", "new", "nix.nop", "nop.web")] == [3, 3, 0, 3, 3, 3]
-    later = view("shop/new", ips=("10.96.0.78",))
-    answers.apply(change(None, later), NOW + 9)
-    assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 0]
-    answers.apply(change(later, None), NOW + 10)
-    assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 3]
-
-
-async def test_type_65_is_not_type_97() -> None:
-    """Folding is for the name alone: HTTPS (65, an A in ASCII) and 97 (an a) are different questions."""
-    answers = cluster(*SHOP)
-    one = lane(answers)
-    name = parse_name("web.shop.svc.cluster.local.")
-    for rtype in (HTTPS, 97, HTTPS):
-        (reply,) = await replies(one, [query(name, rtype)])
-        assert reply is not None
-        assert reply[12 + len(name) : 14 + len(name)] == rtype.to_bytes(2, "big")
 
 
 async def test_a_bug_costs_one_servfail_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
