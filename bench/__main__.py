@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rounds_text = f"{arguments.rounds} rounds of {arguments.seconds:g} s{', at nice -20' * arguments.urgent}"
     page = [
         f"Run of {datetime.date.today():%d %B %Y} on {machine.description()}. "
-        f"{where[0].upper()}{where[1:]}; servers on CPU 0, clients on CPU 1; {rounds_text}."
+        f"{where[0].upper()}{where[1:]}; servers on CPU 0, clients on CPU 1; {rounds_text}. "
+        f"{peers.versions(arguments.servers)}."
     ]
     targets: list[Target] = []
     say(page[0])
@@ -62,7 +63,7 @@ def _queries(
             results.append(rounds.measure(workload, running, arguments.rounds, arguments.seconds, folder))
             rows = report.query_rows(results[-1])
             say("\n" + report.table(report.QUERY_HEAD, rows))
-        memory = ", ".join(f"{peer.name} {machine.resident_mb(peer.pid):.0f} MB" for peer in running)
+        memory = report.memory_line([(peer.name, machine.resident_mb(peer.pid)) for peer in running])
     memory = f"Resident after all this, with {plan.SERVICES:,} Services: {memory}."
     say("\n" + memory)
     rows = [row for result in results for row in report.query_rows(result)]

@@ -154,6 +154,17 @@ def wait_for_reply(port: int, query: Query, patience: float, alive: Callable[[],
     raise TimeoutError(f"no right answer on port {port} for {query.name}")
 
 
+def versions(names: Sequence[str]) -> str:
+    """What is compared, in the words of the programs themselves."""
+    asked = {"knotd": ("knotd", "--version"), "nsd": ("nsd", "-v"), "kdns": (sys.executable, "-m", "kdns", "version")}
+    found = []
+    for program, *flags in (asked[name] for name in names):
+        if path := find(program):
+            done = subprocess.run((path, *flags), capture_output=True, text=True, check=False)
+            found.append((done.stdout + done.stderr).splitlines()[0])
+    return ", ".join(found)
+
+
 def _knotd(folder: Path, port: int) -> list[str] | None:
     program = find("knotd")
     (folder / "knot.conf").write_text(KNOT.format(folder=folder, port=port, zone=plan.ZONE))

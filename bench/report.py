@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.rounds import Result, Spread, ratio, spread
+from bench.rounds import Result, Spread, cpu, qps, ratio, spread
 
 BASE = "knotd"
 """The server that the others are compared with."""
@@ -41,8 +41,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 QUERY_HEAD = (
-    "workload", "server", "flood us/query", "ratio", "flood qps", "dnsperf us/query", "ratio", "dnsperf qps",
-    "p50 ms", "p99 ms", "trouble",
+    "workload", "server", "flood us/query", "x knotd", "flood qps", "x knotd", "dnsperf us/query", "x knotd",
+    "dnsperf qps", "x knotd", "p50 ms", "x knotd", "p99 ms", "x knotd", "trouble",
 )  # fmt: skip
 
 
@@ -54,13 +54,22 @@ def query_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
         cells = [result.workload.title, result.peer]
         for samples, theirs in ((result.flood, base and base.flood), (result.perf, base and base.perf)):
             cells += [
-                _spread(spread(samples, lambda sample: sample.cpu), "{:.2f}"),
+                _spread(spread(samples, cpu), "{:.2f}"),
                 _spread(ratio(samples, theirs) if theirs else None, "{:.2f}"),
                 _middle(spread(samples, lambda sample: sample.qps / 1000), "{:.0f}k"),
+                _middle(ratio(samples, theirs, qps) if theirs else None, "{:.2f}"),
             ]
+        for mine, others in ((result.p50, base and base.p50), (result.p99, base and base.p99)):
+            cells += [f"{mine:.2f}", f"{mine / others:.2f}" if others else ""]
         trouble = sorted({sample.trouble for sample in (*result.flood, *result.perf) if sample.trouble})
-        rows.append((*cells, f"{result.p50:.2f}", f"{result.p99:.2f}", "; ".join(trouble)))
+        rows.append((*cells, "; ".join(trouble)))
     return rows
+
+
+def memory_line(resident: Sequence[tuple[str, float]]) -> str:
+    """Resident memory of each server (name, MB) and its ratio to knotd's."""
+    base = dict(resident).get(BASE)
+    return ", ".join(f"{name} {mb:.0f} MB" + (f" ({mb / base:.1f} x knotd)" if base else "") for name, mb in resident)
 
 
 def _spread(values: Spread | None, form: str) -> str:

@@ -77,6 +77,16 @@ def measure(workload: Workload, peers: Sequence[Peer], rounds: int, seconds: flo
     ]
 
 
+def cpu(sample: Sample) -> float:
+    """Its CPU time a query."""
+    return sample.cpu
+
+
+def qps(sample: Sample) -> float:
+    """Its questions a second."""
+    return sample.qps
+
+
 def spread(samples: Sequence[Sample], value: Callable[[Sample], float]) -> Spread | None:
     """Median, least and most of the clean rounds, or of all when none was clean; None without rounds."""
     chosen = [sample for sample in samples if not sample.noisy] or list(samples)
@@ -86,14 +96,14 @@ def spread(samples: Sequence[Sample], value: Callable[[Sample], float]) -> Sprea
     return Spread(statistics.median(values), min(values), max(values), chosen[0].noisy)
 
 
-def ratio(samples: Sequence[Sample], base: Sequence[Sample]) -> Spread | None:
-    """CPU a query as a share of another server's, round by round."""
+def ratio(samples: Sequence[Sample], base: Sequence[Sample], value: Callable[[Sample], float] = cpu) -> Spread | None:
+    """A figure (CPU a query, if nothing is said) as a share of another server's, round by round."""
     pairs = [
-        Sample(mine.cpu / theirs.cpu, 0, mine.noisy or theirs.noisy, "")
+        Sample(value(mine) / value(theirs), 0, mine.noisy or theirs.noisy, "")
         for mine, theirs in zip(samples, base, strict=False)
-        if theirs.cpu
+        if value(theirs)
     ]
-    return spread(pairs, lambda pair: pair.cpu)
+    return spread(pairs, cpu)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
