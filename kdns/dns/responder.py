@@ -129,7 +129,7 @@ class Lane:
         self._responder = responder
         self._clock = clock
         self._answers = responder.answers
-        self._services: Container[bytes] = responder.answers.zone.services if responder.answers else ()
+        self._services: Container[bytes] = responder.answers.zone.cluster.services if responder.answers else ()
         self._entries: dict[bytes, Entry] = {}
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
 

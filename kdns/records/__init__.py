@@ -9,6 +9,8 @@
 - `schema`   the options that shape names: zones, ttl, Pod mode
 - `rrset`    RRset and Result, with the object each came from
 - `service`, `pod`, `reverse`, `apex`   one family of names each: what it puts under a name
+- `endpoint`  one row of a slice and its label
+- `cluster`  the objects by name and by address: takes in a Change
 - `zone`     the cluster as a tree of names: `apply` a Change, `lookup` a name, walk all `records`
 - `answers`  Results compiled into octets when first asked for, dropped when a Change touches them
 

@@ -8,26 +8,20 @@ NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rco
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from ipaddress import ip_address
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from kdns.objects import (
     Change,
-    EndpointSlice,
-    NamespaceChange,
-    ObjectKey,
-    PodChange,
-    Service,
-    ServiceChange,
     ServiceView,
 )
 from kdns.records.apex import apex_node, name_servers, soa_rrset, version_node
+from kdns.records.cluster import Cluster
 from kdns.records.pod import pod_node, pod_text
-from kdns.records.reverse import AddressIndex, reverse_node, spelled_address
+from kdns.records.reverse import reverse_node, spelled_address
 from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick
 from kdns.records.schema import Schema, reverse_name
-from kdns.records.service import external_target, service_names, service_node
+from kdns.records.service import service_names, service_node
 from kdns.wire.name import ROOT, child, label, label_starts, leading_labels, under
 from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
 
@@ -55,116 +49,20 @@ class Zone:
         """Unix seconds of the last change that mattered."""
         self.own_addresses: tuple[bytes, ...] = ()
         """Packed addresses at which this server is reached."""
-        self._warn = warn
         self._apexes = sorted((*schema.zones, *schema.reverse_zones), key=len, reverse=True)
         self._nested = [
             inner for inner in self._apexes if any(under(inner, outer) for outer in self._apexes if outer != inner)
         ]
-        self._views: dict[bytes, ServiceView] = {}  # by the labels of name and namespace
-        self._namespaces: set[bytes] = set()
-        self._service_counts: dict[bytes, int] = {}  # by namespace label
-        self._pods: dict[tuple[str, str], tuple[ObjectKey, ...]] = {}  # by namespace and address text
-        self._index = AddressIndex()
+        self.cluster = Cluster(schema, warn)
         self._negatives: dict[tuple[bytes, int, bool], Result] = {}  # shared until the next change
-
-    # --- changes ---
 
     def apply(self, change: Change, now: int) -> Sequence[object]:
         """Take in a change and say which tags it touches; ``now`` (unix seconds) becomes the serial."""
-        match change:
-            case ServiceChange():
-                touched = self._apply_service(change)
-            case NamespaceChange():
-                touched = self._apply_namespace(change)
-            case PodChange():
-                touched = self._apply_pod(change)
+        touched = self.cluster.apply(change)
         if touched:
             self.serial = max(self.serial, now)
             self._negatives.clear()
         return touched
-
-    def _apply_service(self, change: ServiceChange) -> Sequence[object]:
-        key = change.key
-        if not self.schema.exposed(key.namespace):
-            return ()
-        try:
-            namespace = label(key.namespace)
-            owner = label(key.name) + namespace if key.name else b""
-            child(max(self.schema.zones, key=len), key.name or "x", key.namespace, "svc")
-        except ValueError as error:
-            if change.before is None:
-                self._warn(f"{key}: left out: {error}")
-            return ()
-        touched: list[object] = [key]
-        before = change.before or ServiceView(None)
-        after = change.after or ServiceView(None)
-        kept = {id(part) for part in before.slices} & {id(part) for part in after.slices}
-        for add, view in ((False, before), (True, after)):
-            for address, holder in _holders(view, kept, same_service=before.service is after.service):
-                (self._index.add if add else self._index.remove)(address, holder)
-                touched.append(address)
-        if owner:
-            self._put(owner, namespace, change)
-        if after.service is not None and after.service.external_name is not None and before.service != after.service:
-            self._check_external(after.service)
-        return touched
-
-    def _put(self, owner: bytes, namespace: bytes, change: ServiceChange) -> None:
-        present = self._views.get(owner)
-        had = present is not None and present.service is not None
-        has = change.after is not None and change.after.service is not None
-        if change.after is None:
-            self._views.pop(owner, None)
-        else:
-            self._views[owner] = change.after
-        if had != has:
-            count = self._service_counts.get(namespace, 0) + (1 if has else -1)
-            if count:
-                self._service_counts[namespace] = count
-            else:
-                self._service_counts.pop(namespace, None)
-
-    def _check_external(self, service: Service) -> None:
-        if external_target(service) is None:
-            self._warn(f"{service.key}: externalName {service.external_name!r} is no domain name: it gets no records")
-
-    def _apply_namespace(self, change: NamespaceChange) -> Sequence[object]:
-        name = change.key.name
-        if not self.schema.exposed(name):
-            return ()
-        try:
-            namespace = label(name)
-        except ValueError as error:
-            self._warn(f"{change.key}: left out: {error}")
-            return ()
-        if change.after is None:
-            self._namespaces.discard(namespace)
-        else:
-            self._namespaces.add(namespace)
-        return (change.key,)
-
-    def _apply_pod(self, change: PodChange) -> Sequence[object]:
-        if not self.schema.exposed(change.key.namespace):
-            return ()
-        for pod, add in ((change.before, False), (change.after, True)):
-            if pod is None or not _is_address(pod.address):
-                continue
-            at = (pod.key.namespace.lower(), pod.address.lower())
-            keys = tuple(key for key in self._pods.get(at, ()) if key != pod.key) + ((pod.key,) if add else ())
-            if keys:
-                self._pods[at] = keys
-            else:
-                self._pods.pop(at, None)
-        return (change.key,)
-
-    # --- lookups ---
-
-    def view(self, key: ObjectKey) -> ServiceView | None:
-        """The Service of a key, as the zone has it."""
-        try:
-            return self._views.get(label(key.name) + label(key.namespace))
-        except ValueError:
-            return None
 
     def apex_of(self, name: bytes, starts: Sequence[int]) -> bytes | None:
         """The longest of our zones that a folded name is in; ``starts`` is where its labels begin."""
@@ -212,11 +110,6 @@ class Zone:
             return b""
         at_namespace = len(starts) > 1 and parent[starts[1] :] == _SVC + apex and apex in self.schema.zones
         return parent[: starts[1]] if at_namespace else None
-
-    @property
-    def services(self) -> Container[bytes]:
-        """The labels of name and Namespace of all that may have names."""
-        return self._views
 
     def _follow(self, apex: bytes, name: bytes, alias: Node, rtype: int) -> Result:
         """The chain of CNAMEs from an alias, and what is at its end, with the rcode of that end."""
@@ -290,12 +183,12 @@ class Zone:
         """``svc`` and below: [left labels] service, namespace, svc."""
         if depth == 1:
             return EMPTY_NODE
-        if not self._namespace_exists(name[starts[depth - 2] : starts[depth - 1]]):
+        if not self.cluster.namespace_exists(name[starts[depth - 2] : starts[depth - 1]]):
             return None
         if depth == 2:
             return EMPTY_NODE
         at = starts[depth - 3]
-        view = self._views.get(name[at : starts[depth - 1]])
+        view = self.cluster.services.get(name[at : starts[depth - 1]])
         if view is None:
             return None
         return service_node(view, name[at:], leading_labels(name, at), self.schema, rtype)
@@ -305,7 +198,7 @@ class Zone:
         if depth == 1:
             return EMPTY_NODE
         namespace = name[starts[depth - 2] : starts[depth - 1]]
-        if self.schema.pods == "disabled" or depth > 3 or not self._namespace_exists(namespace):
+        if self.schema.pods == "disabled" or depth > 3 or not self.cluster.namespace_exists(namespace):
             return None
         if depth == 2:
             return EMPTY_NODE
@@ -314,7 +207,7 @@ class Zone:
             return None
         if self.schema.pods == "insecure":
             return pod_node(text, name, self.schema.ttl, None)
-        pods = self._pods.get((namespace[1:].decode("latin-1"), text))
+        pods = self.cluster.pods.get((namespace[1:].decode("latin-1"), text))
         return pod_node(text, name, self.schema.ttl, pods[0]) if pods else None
 
     def _reverse_node(self, name: bytes) -> Node | None:
@@ -323,21 +216,15 @@ class Zone:
             return None
         width, digits = spelled
         if len(digits) < 2 * width:
-            return EMPTY_NODE if self._index.any_under(width, digits) else None
-        return reverse_node(self._index, bytes.fromhex(digits), name, self.schema)
-
-    def _namespace_exists(self, namespace: bytes) -> bool:
-        """True for a namespace (its label with length octet) that has an object, or a Service as proof of it."""
-        if namespace in self._namespaces:
-            return True
-        return not self.schema.namespaces_selected and namespace in self._service_counts
+            return EMPTY_NODE if self.cluster.addresses.any_under(width, digits) else None
+        return reverse_node(self.cluster.addresses, bytes.fromhex(digits), name, self.schema)
 
     def _served_as(self, apex: bytes) -> bytes:
         """The zone in which the name servers of a zone have their names: a reverse zone has none of its own."""
         return self.schema.zones[0] if apex in self.schema.reverse_zones else apex
 
     def _name_servers(self, apex: bytes) -> list[tuple[bytes, tuple[bytes, ...]]]:
-        return name_servers(apex, self.own_addresses, self._index, self.view, self.schema)
+        return name_servers(apex, self.own_addresses, self.cluster.addresses, self.cluster.view, self.schema)
 
     def _server_addresses(self, apex: bytes) -> tuple[bytes, ...]:
         return tuple(address for _, addresses in self._name_servers(apex) for address in addresses)
@@ -353,8 +240,8 @@ class Zone:
             owner = child(apex, "ns", "dns")
             yield from address_rrsets(owner, self._server_addresses(apex), self.schema.ttl)
             yield from version_node(child(apex, "dns-version")).rrsets
-            for owner, view in sorted(self._views.items()):
-                if self._namespace_exists(owner[1 + owner[0] :]):
+            for owner, view in sorted(self.cluster.services.items()):
+                if self.cluster.namespace_exists(owner[1 + owner[0] :]):
                     yield from self._service_records(owner + child(apex, "svc"), view)
             yield from self._pod_records(apex)
         yield from self._reverse_records()
@@ -367,35 +254,14 @@ class Zone:
     def _pod_records(self, apex: bytes) -> Iterator[RRset]:
         if self.schema.pods != "verified":
             return
-        for (namespace, text), keys in sorted(self._pods.items()):
-            if self._namespace_exists(label(namespace)):
+        for (namespace, text), keys in sorted(self.cluster.pods.items()):
+            if self.cluster.namespace_exists(label(namespace)):
                 owner = child(apex, text.replace(".", "-").replace(":", "-"), namespace, "pod")
                 yield from pod_node(text, owner, self.schema.ttl, keys[0]).rrsets
 
     def _reverse_records(self) -> Iterator[RRset]:
-        for address in self._index:
+        for address in self.cluster.addresses:
             owner = reverse_name(address)
             if self.apex_of(owner, label_starts(owner) or ()) in self.schema.reverse_zones:
-                node = reverse_node(self._index, address, owner, self.schema)
+                node = reverse_node(self.cluster.addresses, address, owner, self.schema)
                 yield from node.rrsets if node else ()
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _holders(
-    view: ServiceView, kept: set[int], *, same_service: bool
-) -> Iterable[tuple[bytes, Service | EndpointSlice]]:
-    """The addresses of a view and who has each, but for what a change left as it was."""
-    if view.service is not None and not same_service:
-        for address in view.service.cluster_ips:
-            yield address, view.service
-    for part in view.slices:
-        if id(part) not in kept:
-            for row in range(part.rows):
-                yield part.address(row), part

@@ -1,0 +1,151 @@
+"""The objects of the cluster as names need them: by name and by address. Takes in Changes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+
+from kdns.objects import (
+    Change,
+    EndpointSlice,
+    NamespaceChange,
+    ObjectKey,
+    PodChange,
+    Service,
+    ServiceChange,
+    ServiceView,
+)
+from kdns.records.reverse import AddressIndex
+from kdns.records.schema import Schema
+from kdns.records.service import external_target
+from kdns.wire.name import child, label
+
+
+class Cluster:
+    """What is exposed of one cluster, and can have names; the rest is left out, in one warning if it is odd."""
+
+    def __init__(self, schema: Schema, warn: Callable[[str], None]) -> None:
+        self.services: dict[bytes, ServiceView] = {}
+        """By the labels of name and Namespace."""
+        self.pods: dict[tuple[str, str], tuple[ObjectKey, ...]] = {}
+        """By Namespace and address text."""
+        self.addresses = AddressIndex()
+        self._schema, self._warn = schema, warn
+        self._namespaces: set[bytes] = set()
+        self._service_counts: dict[bytes, int] = {}  # by namespace label
+
+    def apply(self, change: Change) -> Sequence[object]:
+        """Take in a change and say which tags it touches: keys of objects, and addresses; none if it is hidden."""
+        match change:
+            case ServiceChange():
+                return self._apply_service(change)
+            case NamespaceChange():
+                return self._apply_namespace(change)
+            case PodChange():
+                return self._apply_pod(change)
+
+    def view(self, key: ObjectKey) -> ServiceView | None:
+        """The Service of a key, as the zone has it."""
+        try:
+            return self.services.get(label(key.name) + label(key.namespace))
+        except ValueError:
+            return None
+
+    def namespace_exists(self, namespace: bytes) -> bool:
+        """True for a namespace (its label with length octet) that has an object, or a Service as proof of it."""
+        if namespace in self._namespaces:
+            return True
+        return not self._schema.namespaces_selected and namespace in self._service_counts
+
+    def _apply_service(self, change: ServiceChange) -> Sequence[object]:
+        key = change.key
+        if not self._schema.exposed(key.namespace):
+            return ()
+        try:
+            namespace = label(key.namespace)
+            owner = label(key.name) + namespace if key.name else b""
+            child(max(self._schema.zones, key=len), key.name or "x", key.namespace, "svc")
+        except ValueError as error:
+            if change.before is None:
+                self._warn(f"{key}: left out: {error}")
+            return ()
+        touched: list[object] = [key]
+        before = change.before or ServiceView(None)
+        after = change.after or ServiceView(None)
+        kept = {id(part) for part in before.slices} & {id(part) for part in after.slices}
+        for add, view in ((False, before), (True, after)):
+            for address, holder in _holders(view, kept, same_service=before.service is after.service):
+                (self.addresses.add if add else self.addresses.remove)(address, holder)
+                touched.append(address)
+        if owner:
+            self._put(owner, namespace, change)
+        if after.service is not None and after.service.external_name is not None and before.service != after.service:
+            self._check_external(after.service)
+        return touched
+
+    def _put(self, owner: bytes, namespace: bytes, change: ServiceChange) -> None:
+        present = self.services.get(owner)
+        had = present is not None and present.service is not None
+        has = change.after is not None and change.after.service is not None
+        if change.after is None:
+            self.services.pop(owner, None)
+        else:
+            self.services[owner] = change.after
+        if had != has:
+            count = self._service_counts.get(namespace, 0) + (1 if has else -1)
+            if count:
+                self._service_counts[namespace] = count
+            else:
+                self._service_counts.pop(namespace, None)
+
+    def _check_external(self, service: Service) -> None:
+        if external_target(service) is None:
+            self._warn(f"{service.key}: externalName {service.external_name!r} is no domain name: it gets no records")
+
+    def _apply_namespace(self, change: NamespaceChange) -> Sequence[object]:
+        name = change.key.name
+        if not self._schema.exposed(name):
+            return ()
+        try:
+            namespace = label(name)
+        except ValueError as error:
+            self._warn(f"{change.key}: left out: {error}")
+            return ()
+        if change.after is None:
+            self._namespaces.discard(namespace)
+        else:
+            self._namespaces.add(namespace)
+        return (change.key,)
+
+    def _apply_pod(self, change: PodChange) -> Sequence[object]:
+        if not self._schema.exposed(change.key.namespace):
+            return ()
+        for pod, add in ((change.before, False), (change.after, True)):
+            if pod is None or not _is_address(pod.address):
+                continue
+            at = (pod.key.namespace.lower(), pod.address.lower())
+            keys = tuple(key for key in self.pods.get(at, ()) if key != pod.key) + ((pod.key,) if add else ())
+            if keys:
+                self.pods[at] = keys
+            else:
+                self.pods.pop(at, None)
+        return (change.key,)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _holders(
+    view: ServiceView, kept: set[int], *, same_service: bool
+) -> Iterable[tuple[bytes, Service | EndpointSlice]]:
+    """The addresses of a view and who has each, but for what a change left as it was."""
+    if view.service is not None and not same_service:
+        for address in view.service.cluster_ips:
+            yield address, view.service
+    for part in view.slices:
+        if id(part) not in kept:
+            for row in range(part.rows):
+                yield part.address(row), part
