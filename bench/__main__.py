@@ -2,6 +2,8 @@
 
 import argparse
 import datetime
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     arguments = _arguments(argv)
     only = arguments.only or [*(workload.key for workload in queries.WORKLOADS), CLUSTER]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers, namespaces and cgroups are cleared away
     if arguments.urgent:
         machine.hurry()
     where = machine.apart()
