@@ -28,6 +28,7 @@ from kdns.follow import Follower, read_once, wants
 from kdns.metrics import Enabled, Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.logs import BANNER
+from kdns.ops.process import prepare
 from kdns.records.answers import Answers
 from kdns.records.present import below, by_zone, master_file, values
 from kdns.watch.cluster import ApiSource, load_credentials
@@ -186,6 +187,7 @@ class App:
 
 async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[None]] | None = None) -> int:
     """``kdns serve``: the exit status. Raises ConfigError for what the operator must fix."""
+    prepare()
     stop = Stop()
     stop.install()
     source = await build_source(settings.source, watch_timeout=settings.watch_timeout)
