@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.responder import MAX_ENTRIES, MAX_MISSES
+from kdns.dns.fast import MAX_ENTRIES, MAX_MISSES
 from kdns.objects import Object
 from kdns.watch.source import Gone, Put
 from kdns.watch.store import Store
@@ -92,7 +92,8 @@ async def test_the_spelling_of_the_client_comes_back() -> None:
         (reply,) = await replies(one, [message])
         assert reply is not None
         assert reply[12 : 12 + len(name)] == message[12 : 12 + len(name)]
-    assert len(one._entries) == 1
+    assert one.remembers is not None
+    assert one.remembers.remembered == (1, 0)
 
 
 async def test_random_names_do_not_grow_memory() -> None:
@@ -104,8 +105,24 @@ async def test_random_names_do_not_grow_memory() -> None:
             reply = one.fast(query(parse_name(f"x{number}.{parent}.cluster.local."), A))
             assert reply is not None
             assert reply[3] & 0xF == NXDOMAIN
-    assert len(one._entries) <= MAX_ENTRIES
-    assert len(one._misses) <= MAX_MISSES
+    assert one.remembers is not None
+    messages, misses = one.remembers.remembered
+    assert messages < 10
+    assert misses <= MAX_MISSES
+
+
+async def test_many_names_do_not_grow_memory() -> None:
+    """Names of Pods exist for every address: what is remembered of them is bounded, and what is asked often stays."""
+    one = lane(cluster(*SHOP, options=OPTIONS))
+    often = query(parse_name("web.shop.svc.cluster.local."), A)
+    for number in range(2 * MAX_ENTRIES + 500):
+        text = f"10-{number >> 16}-{number >> 8 & 255}-{number & 255}.shop.pod.cluster.local."
+        assert one.fast(query(parse_name(text), A)) is not None
+        if not number % 1000:
+            assert one.fast(often) is not None
+    assert one.remembers is not None
+    assert MAX_ENTRIES < one.remembers.remembered[0] <= 2 * MAX_ENTRIES
+    assert often[2:] in one.remembers._entries or often[2:] in one.remembers._elder
 
 
 async def test_a_name_next_to_a_missing_one_may_exist() -> None:

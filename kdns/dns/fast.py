@@ -1,0 +1,209 @@
+"""The fast way: from the octets of a plain query to those of its reply without parsing it.
+
+::
+
+    message ──> remembered as it is spelled? ──> its octets, with this id                      (most)
+       └─ no ──> remembered in lower case? ──> the same, with the client's spelling            (0x20)
+           └─ no ──> next to a name that was missing? ──> the same "no"
+               └─ no ──> a plain form? ──> answers.find ──> octets, remembered
+                   └─ None: the slow way
+
+Nothing here decides what is answered: all octets are made from an `Answer`, and are good for as long as it lives.
+"""
+
+from collections.abc import Container
+from typing import Final
+
+from kdns.metrics import Counted, LaneCounts
+from kdns.records.answers import Answer, Answers
+from kdns.wire.compose import head
+from kdns.wire.numbers import AA, AD, AXFR, CD, IN, IXFR, QR, RD, RTYPE_TEXT, TC
+from kdns.wire.query import HEADER, Edns, Query, opt_record, reply_payload
+
+MAX_ENTRIES: Final = 16384
+"""Whole messages in each of two generations: when the younger is full the elder is forgotten."""
+MAX_MISSES: Final = 4096
+"""Ways to miss remembered at most: search domains, by lengths of labels, by types."""
+
+COPIED: Final = RD | CD
+"""RFC 1035 section 4.1.1: RD "may be set in a query and is copied into the response"; RFC 4035 section 3.2.2 for CD."""
+TRANSFERS: Final = frozenset({AXFR, IXFR})
+
+_HEAD: Final = 10  # octets 2 to 12: flags and counts
+_TYPE: Final = 4  # type and class
+_OPT: Final = 11
+_SHAPES: Final = {
+    head(flags, (0, 0, 0), opt): (flags & COPIED, opt)
+    for flags in (rd | ad | cd for rd in (0, RD) for ad in (0, AD) for cd in (0, CD))
+    for opt in (False, True)
+}
+"""Octets 2 to 12 of plain queries: which flags go into the reply, and whether an OPT record follows the question."""
+_DO: Final = {b"\0\0\0\0": False, b"\x80\0\0\0": True}
+"""The last four octets of an OPT record without options: flags and length."""
+
+Entry = tuple[Answer, dict[int, int], bytes, int, bytes, int]
+"""For one exact message in lower case: its answer; its tally by length of the query; octets behind the id; how many
+octets of the rotation follow; what comes behind those; and how many octets of the message follow the name."""
+Miss = tuple[Answer, dict[int, int], bytes, bytes, int, bytes]
+"""A "no" to all messages that differ in a first label of one length: its answer and tally, head of the reply, what
+follows the question, where the question ends, and the Namespace in which a Service of that name would make it wrong."""
+
+
+def tally(counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, plugin: str) -> dict[int, int]:
+    """Where replies of one kind are counted, see `Counted`; types without a name are all type 0."""
+    rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
+    return counts.tallies[Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin)]
+
+
+class FastWay:
+    """What one lane remembers of the messages it has answered."""
+
+    def __init__(self, answers: Answers, counts: LaneCounts, zone: str, plugin: str) -> None:
+        self._answers, self._counts, self._zone, self._plugin = answers, counts, zone, plugin
+        self._services: Container[bytes] = answers.zone.cluster.services
+        self._entries: dict[bytes, Entry] = {}  # by the message without its id
+        self._elder: dict[bytes, Entry] = {}
+        self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
+
+    @property
+    def remembered(self) -> tuple[int, int]:
+        """How many messages, and how many ways to miss."""
+        return len(self._entries) + len(self._elder), len(self._misses)
+
+    def reply(self, message: bytes) -> bytes | None:
+        """The whole reply, counted; None: take the slow way."""
+        key = message[2:]
+        entry = self._entries.get(key)
+        if entry is None or not entry[0].live:
+            return self._first(message, key)
+        answer, tallied, octets, rotated, rest, _ = entry
+        tallied[len(message)] += 1
+        if not rotated:
+            return message[:2] + octets
+        turn = answer.turn  # Answer.next_turn, written out: this is the hottest line of all
+        following = turn + answer.unit
+        answer.turn = following if following < answer.ring_size else 0
+        return message[:2] + octets + answer.ring[turn : turn + rotated] + rest
+
+    def _first(self, message: bytes, key: bytes) -> bytes | None:
+        """The reply to a message that is not remembered as it is spelled."""
+        folded = key.lower()
+        if folded != key:
+            entry = self._entries.get(folded)
+            if entry is not None and entry[0].live and _alike_but_for_the_name(key, folded, entry[5]):
+                return self._respelled(message, entry)
+        miss = self._missing(message)
+        if miss is not None:
+            return miss
+        entry = self._admit(message)
+        return self._respelled(message, entry) if entry is not None else None
+
+    def _respelled(self, message: bytes, entry: Entry) -> bytes:
+        """The reply to a message that differs from an entry's in id and spelling only, counted."""
+        answer, tallied, octets, rotated, rest, behind = entry
+        tallied[len(message)] += 1
+        end = len(message) - behind + _TYPE
+        start = message[:2] + octets[:_HEAD] + message[HEADER:end] + octets[_HEAD + end - HEADER :]
+        if not rotated:
+            return start
+        turn = answer.next_turn()
+        return start + answer.ring[turn : turn + rotated] + rest
+
+    def _missing(self, message: bytes) -> bytes | None:
+        """The reply to a plain query for a name next to one that was missing; None if that is not known.
+
+        Names that do not exist are as many as anybody likes, so none is remembered: what is, is what follows the
+        first label, for each length of it. The rest of the message matches an earlier one exactly, which proves it.
+        """
+        if len(message) <= HEADER:
+            return None
+        at = HEADER + 1 + message[HEADER]
+        miss = self._misses.get(message[2 : HEADER + 1] + message[at:])
+        if miss is None or not miss[0].live:
+            return None
+        _, tallied, before, behind, end, namespace = miss
+        if namespace and message[HEADER:at].lower() + namespace in self._services:
+            return None
+        tallied[len(message)] += 1
+        return message[:2] + before + message[HEADER:end] + behind
+
+    def _admit(self, message: bytes) -> Entry | None:
+        """The entry of a message in lower case, made if need be; None if it is of no plain form, or not ours to answer.
+
+        Only lower case is remembered: spellings made up for each query must not push out what is asked again and again.
+        """
+        shape = _SHAPES.get(message[2:HEADER])
+        if shape is None:
+            return None
+        flags, opt = shape
+        behind = _TYPE + (_OPT if opt else 0)
+        name = message[HEADER:-behind].lower()
+        tail = message[-behind:]
+        key = message[2:HEADER] + name + tail
+        entry = self._entries.get(key) or self._elder.get(key)
+        if entry is None or not entry[0].live:
+            query = _plain_query(flags, name, tail)
+            answer = self._answers.find(name, query.rtype) if query is not None else None
+            if query is None or answer is None:
+                return None
+            entry = self._make(query, answer, behind)
+            if answer.shared and answer.rcode and self._note_miss(key, name, entry):
+                return entry
+        if len(self._entries) >= MAX_ENTRIES:
+            self._elder, self._entries = self._entries, {}
+        self._entries[key] = entry
+        return entry
+
+    def _make(self, query: Query, answer: Answer, behind: int) -> Entry:
+        edns = query.edns
+        opt = opt_record(reply_payload(edns), edns.do) if edns is not None else b""
+        room = query.limit(self._counts.proto) - HEADER - len(query.question) - len(opt)
+        kept, counts = answer.sections.cut(room)
+        flags = QR | AA | query.flags | answer.rcode
+        if kept < len(answer.sections.octets):
+            flags |= TC
+        before = answer.before[:kept]
+        rotated = min(answer.ring_size, kept - len(before))
+        after = answer.after[: kept - len(before) - rotated]
+        octets = head(flags, counts, edns is not None) + query.question + before
+        if rotated:
+            rest = after + opt
+        else:
+            octets, rest = octets + after + opt, b""
+        grow = len(octets) + rotated + len(rest) - _HEAD - len(query.name) - behind
+        tallied = tally(self._counts, query, answer.rcode, grow, self._zone, self._plugin)
+        return answer, tallied, octets, rotated, rest, behind
+
+    def _note_miss(self, key: bytes, name: bytes, entry: Entry) -> bool:
+        """Remember what follows the first label of a name that does not exist; False if that says nothing of others."""
+        first = 1 + name[0]
+        namespace = self._answers.zone.services_under(name[first:]) if name[0] else None
+        if namespace is None:
+            return False
+        if len(self._misses) >= MAX_MISSES:
+            self._misses.clear()
+        answer, tallied, octets, _, _, _ = entry
+        question = len(name) + _TYPE
+        self._misses[key[: _HEAD + 1] + key[_HEAD + first :]] = (
+            answer, tallied, octets[:_HEAD], octets[_HEAD + question :], HEADER + question, namespace,
+        )  # fmt: skip
+        return True
+
+
+def _alike_but_for_the_name(key: bytes, folded: bytes, behind: int) -> bool:
+    """True if folding changed nothing but the name: as a letter, type 65 (HTTPS) would become type 97."""
+    return key[:_HEAD] == folded[:_HEAD] and key[-behind:] == folded[-behind:]
+
+
+def _plain_query(flags: int, name: bytes, tail: bytes) -> Query | None:
+    """The query of a plain message: what follows the name is type, class, and at most an OPT record without options."""
+    rtype = int.from_bytes(tail[:2], "big")
+    if tail[2:_TYPE] != b"\0\1" or rtype in TRANSFERS:
+        return None
+    edns = None
+    if len(tail) > _TYPE:
+        do = _DO.get(tail[-4:])
+        if do is None or tail[4:7] != b"\0\0\x29" or tail[-6:-4] != b"\0\0":
+            return None
+        edns = Edns(int.from_bytes(tail[7:9], "big"), 0, do)
+    return Query(0, flags, name + tail[:_TYPE], name, rtype, IN, edns)
