@@ -20,9 +20,10 @@ from kdns import __version__
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.handler import chain
 from kdns.dns.interfaces import own_addresses
-from kdns.dns.plugins.kubernetes import kubernetes, schema_of
+from kdns.dns.plugins.kubernetes import built, kubernetes, schema_of
 from kdns.dns.responder import Responder
 from kdns.dns.server import Bound, Server
+from kdns.dns.site import Block, Site
 from kdns.errors import ConfigError
 from kdns.follow import Follower, read_once, wants
 from kdns.metrics import Enabled, Metrics
@@ -34,7 +35,7 @@ from kdns.records.present import below, by_zone, master_file, values
 from kdns.watch.cluster import ApiSource, load_credentials
 from kdns.watch.files import FileSource
 from kdns.watch.source import Source
-from kdns.wire.name import parse_name
+from kdns.wire.name import ROOT, parse_name
 
 CLUSTER: Final = logging.getLogger("kdns.watch")
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
@@ -100,7 +101,9 @@ class App:
         runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
         self.metrics = Metrics(__version__, runtime)
         self.answers = Answers(schema_of(settings.kubernetes), CLUSTER.warning)
-        self.responder = Responder(chain((kubernetes(self.answers),)), self.answers)
+        cluster = built(self.answers)
+        block = Block(zones={ROOT: "."}, handler=chain((kubernetes(self.answers),)), built=(cluster,))
+        self.responder = Responder(Site((block,)))
         self.server = Server(self.responder, settings.listen, settings.port)
         self.follower = Follower(source, wants(settings.kubernetes), self.answers, self.metrics)
         self.http = HttpPorts(

@@ -4,7 +4,9 @@
 
     KdnsError
     ├─ ConfigError(problem, at, hint)        tell the operator with file:line:column, exit 1; on reload keep the old
+    │   └─ ConfigErrors(errors)             several of them, told together
     ├─ FormError(problem, id)                answer FORMERR if the id is known, else drop
+    ├─ UpstreamError(problem)                next upstream, then SERVFAIL
     └─ ApiError(code, reason, message)       back off and retry
         ├─ Expired                           relist at once (410)
         ├─ Throttled(after)                  wait what the server asks (429)
@@ -14,6 +16,7 @@ Everything else is a bug: logged with its query or change, counted, never hidden
 and never the end of the process.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -47,6 +50,21 @@ class ConfigError(KdnsError):
         gutter = f"{self.at.line:>4} | "
         caret = " " * (len(gutter) + self.at.column - 1) + "^"
         return "\n".join((head, gutter + self.at.text, f"{caret} {self.hint}".rstrip()))
+
+
+class ConfigErrors(ConfigError):
+    """Several mistakes of one text, to be told together."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__(errors[0].problem, errors[0].at, errors[0].hint)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+class UpstreamError(KdnsError):
+    """An upstream did not give a usable answer, or there is none to ask; ``str()`` is what the errors plugin logs."""
 
 
 class FormError(KdnsError):

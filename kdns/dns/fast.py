@@ -11,11 +11,13 @@
 Nothing here decides what is answered: all octets are made from an `Answer`, and are good for as long as it lives.
 """
 
-from collections.abc import Container
+from collections.abc import Callable
 from typing import Final
 
+from kdns.dns.plugin import Beneath, Found
+from kdns.dns.site import Ready, Site
 from kdns.metrics import Counted, LaneCounts
-from kdns.records.answers import Answer, Answers
+from kdns.records.answers import Answer
 from kdns.wire.compose import head
 from kdns.wire.numbers import AA, AD, AXFR, CD, IN, IXFR, QR, RD, RTYPE_TEXT, TC
 from kdns.wire.query import HEADER, Edns, Query, opt_record, reply_payload
@@ -44,9 +46,9 @@ _DO: Final = {b"\0\0\0\0": False, b"\x80\0\0\0": True}
 Entry = tuple[Answer, dict[int, int], bytes, int, bytes, int]
 """For one exact message in lower case: its answer; its tally by length of the query; octets behind the id; how many
 octets of the rotation follow; what comes behind those; and how many octets of the message follow the name."""
-Miss = tuple[Answer, dict[int, int], bytes, bytes, int, bytes]
+Miss = tuple[Answer, dict[int, int], bytes, bytes, int, Beneath]
 """A "no" to all messages that differ in a first label of one length: its answer and tally, head of the reply, what
-follows the question, where the question ends, and the Namespace in which a Service of that name would make it wrong."""
+follows the question, where the question ends, and the names next to it for which it would be wrong."""
 
 
 def tally(counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, plugin: str) -> dict[int, int]:
@@ -56,14 +58,17 @@ def tally(counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, pl
 
 
 class FastWay:
-    """What one lane remembers of the messages it has answered."""
+    """What one lane remembers of the messages it has answered. ``site`` gives the one that is served now."""
 
-    def __init__(self, answers: Answers, counts: LaneCounts, zone: str, plugin: str) -> None:
-        self._answers, self._counts, self._zone, self._plugin = answers, counts, zone, plugin
-        self._services: Container[bytes] = answers.zone.cluster.services
+    def __init__(self, site: Callable[[], Site], counts: LaneCounts) -> None:
+        self._site, self._counts = site, counts
         self._entries: dict[bytes, Entry] = {}  # by the message without its id
         self._elder: dict[bytes, Entry] = {}
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
+
+    def forget(self) -> None:
+        """Remember nothing: the site, or what its plugins say, is another."""
+        self._entries, self._elder, self._misses = {}, {}, {}
 
     @property
     def remembered(self) -> tuple[int, int]:
@@ -121,8 +126,8 @@ class FastWay:
         miss = self._misses.get(message[2 : HEADER + 1] + message[at:])
         if miss is None or not miss[0].live:
             return None
-        _, tallied, before, behind, end, namespace = miss
-        if namespace and message[HEADER:at].lower() + namespace in self._services:
+        _, tallied, before, behind, end, (names, after) = miss
+        if after and message[HEADER:at].lower() + after in names:
             return None
         tallied[len(message)] += 1
         return message[:2] + before + message[HEADER:end] + behind
@@ -143,18 +148,19 @@ class FastWay:
         entry = self._entries.get(key) or self._elder.get(key)
         if entry is None or not entry[0].live:
             query = _plain_query(flags, name, tail)
-            answer = self._answers.find(name, query.rtype) if query is not None else None
-            if query is None or answer is None:
+            ready = self._site().find(query) if query is not None else None
+            if query is None or ready is None:
                 return None
-            entry = self._make(query, answer, behind)
-            if answer.shared and answer.rcode and self._note_miss(key, name, entry):
+            entry = self._make(query, ready, behind)
+            if ready.found.beneath is not None and self._note_miss(key, name, entry, ready.found):
                 return entry
         if len(self._entries) >= MAX_ENTRIES:
             self._elder, self._entries = self._entries, {}
         self._entries[key] = entry
         return entry
 
-    def _make(self, query: Query, answer: Answer, behind: int) -> Entry:
+    def _make(self, query: Query, ready: Ready, behind: int) -> Entry:
+        answer = ready.found.answer
         edns = query.edns
         opt = opt_record(reply_payload(edns), edns.do) if edns is not None else b""
         room = query.limit(self._counts.proto) - HEADER - len(query.question) - len(opt)
@@ -171,21 +177,21 @@ class FastWay:
         else:
             octets, rest = octets + after + opt, b""
         grow = len(octets) + rotated + len(rest) - _HEAD - len(query.name) - behind
-        tallied = tally(self._counts, query, answer.rcode, grow, self._zone, self._plugin)
+        tallied = tally(self._counts, query, answer.rcode, grow, ready.zone, ready.found.plugin)
         return answer, tallied, octets, rotated, rest, behind
 
-    def _note_miss(self, key: bytes, name: bytes, entry: Entry) -> bool:
+    def _note_miss(self, key: bytes, name: bytes, entry: Entry, found: Found) -> bool:
         """Remember what follows the first label of a name that does not exist; False if that says nothing of others."""
         first = 1 + name[0]
-        namespace = self._answers.zone.services_under(name[first:]) if name[0] else None
-        if namespace is None:
+        beneath = self._site().beneath(name, found)
+        if beneath is None:
             return False
         if len(self._misses) >= MAX_MISSES:
             self._misses.clear()
         answer, tallied, octets, _, _, _ = entry
         question = len(name) + _TYPE
         self._misses[key[: _HEAD + 1] + key[_HEAD + first :]] = (
-            answer, tallied, octets[:_HEAD], octets[_HEAD + question :], HEADER + question, namespace,
+            answer, tallied, octets[:_HEAD], octets[_HEAD + question :], HEADER + question, beneath,
         )  # fmt: skip
         return True
 

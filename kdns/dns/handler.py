@@ -23,28 +23,46 @@ class Client(NamedTuple):
     local: str
     """The address that was asked."""
     proto: str
-    """``udp`` or ``tcp``."""
+    """``udp``, ``tcp``, ``tls`` or ``https``."""
     family: int
     """1 for IPv4, 2 for IPv6, as CoreDNS labels its metrics."""
 
 
+Metadata = dict[str, str]
+"""What plugins say of a request to others, under keys such as ``kubernetes/client-namespace``."""
+
+
 class Request(NamedTuple):
-    """A query and who asks it."""
+    """A query and who asks it. Plugins pass on changed copies (``_replace``); ``metadata`` is one for all copies."""
 
     query: Query
     client: Client
+    size: int = 0
+    """Octets of the message as it came."""
+    server: str = ""
+    """The socket's label in metrics, ``dns://:53``."""
+    metadata: Metadata = {}  # noqa: RUF012 - never written to: the server gives each request its own
 
 
 class Response(Struct, frozen=True):
-    """What to answer; id, question and EDNS are the query's and are added when it is composed."""
+    """What to answer; id, question and EDNS are the query's and are added when it is composed.
+
+    Change one with ``msgspec.structs.replace``.
+    """
 
     rcode: int = 0
-    authoritative: bool = False
+    flags: int = 0
+    """Which of AA, TC, RA and AD are set; RD and CD are copied from the query."""
     answer: tuple[RR, ...] = ()
     authority: tuple[RR, ...] = ()
     additional: tuple[RR, ...] = ()
+    """Without OPT."""
     plugin: str = ""
     """Who made it, for the metrics; empty for the server itself."""
+    options: bytes = b""
+    """EDNS options for the OPT record of the reply, if the query had one (RFC 6891 section 6.1.2)."""
+    dropped: bool = False
+    """Send nothing at all."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

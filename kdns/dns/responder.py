@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from kdns.dns.fast import COPIED, TRANSFERS, FastWay, tally
-from kdns.dns.handler import Client, Handler, Request, Response
-from kdns.errors import FormError
+from kdns.dns.fast import COPIED, FastWay, tally
+from kdns.dns.handler import Client, Request, Response
+from kdns.dns.site import DROPPED, Site
+from kdns.errors import FormError, UpstreamError
 from kdns.metrics import LaneCounts
-from kdns.records.answers import Answers
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import (
-    AA,
     BADVERS,
     FORMERR,
     IN,
@@ -51,15 +50,27 @@ MAX_SLOW: Final = 4096
 
 
 class Responder:
-    """Answers for one server block: its chain of plugins and, if the chain allows it, the precompiled answers."""
+    """Answers for all sockets that serve the same blocks."""
 
-    def __init__(self, handler: Handler, answers: Answers | None, zone: str = ".", plugin: str = "kubernetes") -> None:
-        self.handler = handler
-        self.answers = answers
-        """What the fast way may serve; None when some plugin must see each query."""
-        self.zone, self.plugin = zone, plugin
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self.lanes: list[Lane] = []
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def site(self) -> Site:
+        """The server blocks; another one may be put in its place at any time."""
+        return self._site
+
+    @site.setter
+    def site(self, site: Site) -> None:
+        self._site = site
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what lanes remember of their messages."""
+        for lane in self.lanes:
+            lane.remembers.forget()
 
     def lane(self, proto: str, family: int, server: str) -> "Lane":
         """The way in for one socket: ``udp`` or ``tcp``, 1 for IPv4 or 2 for IPv6, and its label in metrics."""
@@ -95,13 +106,10 @@ class Lane:
         self.timed = counts.timed
         self._responder = responder
         self._clock = clock
-        self.remembers: FastWay | None = None
-        """The fast way; None when the chain must see each query."""
-        self.fast: Callable[[bytes], bytes | None] = _nothing
-        """The whole reply to a message, counted; None: take the slow way."""
-        if responder.answers is not None:
-            self.remembers = FastWay(responder.answers, counts, responder.zone, responder.plugin)
-            self.fast = self.remembers.reply  # bound here: another call would cost a tenth of an answer
+        self.remembers = FastWay(lambda: responder.site, counts)
+        self.fast = self.remembers.reply
+        """The whole reply to a message, counted; None: take the slow way. Bound here, since one more call would cost a
+        tenth of an answer."""
 
     async def settled(self, seconds: float) -> None:
         """Wait until the chain owes no reply, but not longer than this."""
@@ -129,34 +137,40 @@ class Lane:
             return
         early = self._early(query)
         if early is not None:
-            self._send(query, early, "dropped", len(message), reply, started)
+            self._send(query, early, DROPPED, len(message), reply, started)
         elif self._responder.pending >= MAX_SLOW:
-            self._send(query, Response(SERVFAIL), self._responder.zone, len(message), reply, started)
+            self._send(query, Response(SERVFAIL), DROPPED, len(message), reply, started)
         else:
-            work = self._answer(query, client, len(message), reply, started)
+            work = self._answer(Request(query, client, len(message), self.counts.server, {}), reply, started)
             self._responder.start(asyncio.get_running_loop().create_task(work))
 
     def _early(self, query: Query) -> Response | None:
         """What is answered before any plugin sees it."""
         if query.edns is not None and query.edns.version != 0:
             return Response(BADVERS)
-        if query.rclass != IN or query.rtype in TRANSFERS:
+        if query.rclass != IN and not self._responder.site.classes:
             return Response(REFUSED)
         return None
 
-    async def _answer(
-        self, query: Query, client: Client, size: int, reply: Callable[[bytes], None], started: float
-    ) -> None:
+    async def _answer(self, request: Request, reply: Callable[[bytes], None], started: float) -> None:
+        query, size = request.query, request.size
+        zone = DROPPED
         try:
-            response = await self._responder.handler(Request(query, client))
+            response, zone = await self._responder.site.handle(request)
+            octets = compose_reply(query, response, self.counts.proto)
+        except UpstreamError:  # told by the errors plugin, if there is one
+            response = Response(SERVFAIL)
             octets = compose_reply(query, response, self.counts.proto)
         except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
             log.exception("bug while answering %s", query.question.hex())
             self.counts.panics += 1
             response = Response(SERVFAIL)
             octets = compose_reply(query, response, self.counts.proto)
-        self._count(query, response, self._responder.zone, size, len(octets), started)
-        reply(octets)
+        if response.dropped:
+            octets = b""
+        self._count(query, response, zone, size, len(octets), started)
+        if octets:
+            reply(octets)
 
     def _send(
         self, query: Query, response: Response, zone: str, size: int, reply: Callable[[bytes], None], started: float
@@ -172,7 +186,7 @@ class Lane:
         flags = QR | header.flags & (OPCODE | RD) | rcode
         octets = header.id.to_bytes(2, "big") + flags.to_bytes(2, "big") + bytes(8)
         nothing = Query(header.id, header.flags, b"", b"", 0, IN)
-        self._count(nothing, Response(rcode), "dropped", len(message), len(octets), started)
+        self._count(nothing, Response(rcode), DROPPED, len(message), len(octets), started)
         reply(octets)
 
     def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
@@ -180,19 +194,15 @@ class Lane:
         self.counts.timed(1, self._clock() - started)
 
 
-def _nothing(_: bytes) -> None:
-    """The fast way where there is none."""
-
-
 def compose_reply(query: Query, response: Response, proto: str) -> bytes:
     """The reply to a query: cut to what the client can take, whole records at a time, additional first."""
     edns = query.edns
-    opt = opt_record(reply_payload(edns), edns.do, response.rcode >> 4) if edns is not None else b""
+    opt = b""
+    if edns is not None:
+        opt = opt_record(reply_payload(edns), edns.do, response.rcode >> 4, response.options)
     sections = compose_sections(query.name, response.answer, response.authority, response.additional)
     kept, counts = sections.cut(query.limit(proto) - HEADER - len(query.question) - len(opt))
-    flags = QR | query.flags & COPIED | response.rcode & 0xF
-    if response.authoritative:
-        flags |= AA
+    flags = QR | query.flags & COPIED | response.flags | response.rcode & 0xF
     if kept < len(sections.octets):
         flags |= TC
     octets = head(flags, counts, edns is not None)

@@ -142,9 +142,10 @@ def _name_end(message: bytes, at: int, known: int) -> int:
     raise FormError("a record's owner is cut", known)
 
 
-def opt_record(payload: int, do: bool, extended_rcode: int = 0) -> bytes:
-    """Our OPT record (RFC 6891 section 6.1.2): version 0, no options; DO is copied (RFC 3225 section 3)."""
-    return struct.pack("!BHHBBHH", 0, OPT, payload, extended_rcode, 0, 0x8000 if do else 0, 0)
+def opt_record(payload: int, do: bool, extended_rcode: int = 0, options: bytes = b"") -> bytes:
+    """Our OPT record (RFC 6891 section 6.1.2): version 0; DO is copied (RFC 3225 section 3)."""
+    flags = 0x8000 if do else 0
+    return struct.pack("!BHHBBHH", 0, OPT, payload, extended_rcode, 0, flags, len(options)) + options
 
 
 def reply_payload(edns: Edns) -> int:

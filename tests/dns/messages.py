@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kdns.dns.handler import Client, Handler, chain
-from kdns.dns.plugins.kubernetes import kubernetes
+from kdns.dns.plugins.kubernetes import built, kubernetes
 from kdns.dns.responder import Lane, Responder
+from kdns.dns.site import Block, Site
 from kdns.records.answers import Answers
+from kdns.wire.name import ROOT
 from kdns.wire.numbers import IN
 from kdns.wire.query import opt_record
 
@@ -38,17 +40,19 @@ def query(
     return header + name + struct.pack("!HH", rtype, rclass) + (opt.octets() if opt else b"")
 
 
-def lane(answers: Answers | None, handler: Handler | None = None, proto: str = "udp") -> Lane:
-    """A lane of a responder of its own: with answers it has both ways, without only the chain."""
+def lane(
+    answers: Answers | None, handler: Handler | None = None, proto: str = "udp", chase: Handler | None = None
+) -> Lane:
+    """A lane over one block for all names: with answers it has both ways, without only the chain."""
+    plugins = () if answers is None else (built(answers, chase),)
     if handler is None:
-        assert answers is not None
-        handler = chain([kubernetes(answers)])
-    return Responder(handler, answers).lane(proto, 1, "dns://:53")
+        handler = chain([each.plugin for each in plugins if each.plugin is not None])
+    return Responder(Site((Block(zones={ROOT: "."}, handler=handler, built=plugins),))).lane(proto, 1, "dns://:53")
 
 
 def slow_lane(answers: Answers, proto: str = "udp") -> Lane:
     """A lane that has only the chain, over a zone."""
-    return Responder(chain([kubernetes(answers)]), None).lane(proto, 1, "dns://:53")
+    return lane(None, chain([kubernetes(answers)]), proto)
 
 
 async def slow(lane: Lane, message: bytes) -> bytes | None:

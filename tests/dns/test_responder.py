@@ -259,7 +259,7 @@ async def test_a_chain_ends_with_the_rcode_of_its_end(
             raise found
         return found
 
-    one = lane(answers, chain([kubernetes(answers, elsewhere)]))
+    one = lane(answers, chain([kubernetes(answers, elsewhere)]), chase=elsewhere)
     message = query(parse_name("outside.shop.svc.cluster.local."), A)
     assert one.fast(message) is None
     reply = await slow(one, message)
