@@ -24,7 +24,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from kdns.aio import Clock
 from kdns.config.directive import Directive
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Handler, Plugin
+from kdns.dns.handler import Handler, Plugin, Request
 from kdns.records.answers import Answer, Answers
 from kdns.wire.query import Query
 
@@ -82,6 +82,8 @@ class Built(Struct, frozen=True, kw_only=True):
     sees: Sees = sees_all
     find: Find | None = None
     """What it has ready to send, asked in chain order."""
+    admits: Callable[[Request], bool] | None = None
+    """A filter for the whole block (``view``): the requests that it does not want are for other blocks."""
     classes: bool = False
     """It wants questions of other classes than IN, too."""
     start: Callable[[], Awaitable[None]] | None = None
