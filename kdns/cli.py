@@ -27,8 +27,9 @@ from kdns.config.arguments import (
 )
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
-from kdns.records.schema import build_schema, zone_names
+from kdns.records.schema import build_schema
 from kdns.watch.selectors import label_selector
+from kdns.wire.reverse import zone_names
 
 SOURCES: Final = "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH (manifests; - is stdin)"
 

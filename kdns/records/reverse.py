@@ -11,9 +11,10 @@ from typing import Final
 from kdns.objects import EndpointSlice, ObjectKey, Service
 from kdns.records.endpoint import endpoint_name
 from kdns.records.rrset import Node, RRset
-from kdns.records.schema import IN_ADDR, IP6, Schema
+from kdns.records.schema import Schema
 from kdns.wire.name import child, leading_labels, under
 from kdns.wire.numbers import PTR
+from kdns.wire.reverse import IN_ADDR, IP6
 
 Owner = Service | EndpointSlice
 

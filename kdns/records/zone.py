@@ -20,10 +20,11 @@ from kdns.records.cluster import Cluster
 from kdns.records.pod import pod_node, pod_text
 from kdns.records.reverse import reverse_node, spelled_address
 from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick
-from kdns.records.schema import Schema, reverse_name
+from kdns.records.schema import Schema
 from kdns.records.service import service_names, service_node
 from kdns.wire.name import ROOT, child, label, label_starts, leading_labels, under
 from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
+from kdns.wire.reverse import reverse_name
 
 MAX_CHAIN: Final = 11
 """CNAMEs that are followed within our zones, as many as CoreDNS follows."""
