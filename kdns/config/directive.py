@@ -3,6 +3,7 @@
 Nothing here knows a plugin; words are text until a plugin reads them.
 """
 
+import re
 from typing import NamedTuple
 
 from kdns.errors import ConfigError, Span
@@ -15,7 +16,13 @@ class Word(NamedTuple):
     at: Span
 
     def error(self, problem: str, hint: str = "") -> ConfigError:
-        """A mistake to be told at this word."""
+        """A mistake to be told at this word.
+
+        Where the line must not be shown, neither must the word: it may be a secret.
+        """
+        if not self.at.text and self.text:
+            word = rf"{re.escape(repr(self.text))}|(?<!\w){re.escape(self.text)}(?!\w)"
+            problem, hint = (re.sub(word, "(not shown)", text) for text in (problem, hint))
         return ConfigError(problem, self.at, hint)
 
 
@@ -54,3 +61,5 @@ class Corefile(NamedTuple):
     """Every file and folder that has a part in it, to be watched."""
     digest: str
     """SHA-512 in hexadecimal of the parsed blocks: comments and layout make no difference."""
+    warnings: tuple[ConfigError, ...] = ()
+    """What is odd but no mistake, such as a pattern that no file matches."""

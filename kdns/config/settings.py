@@ -10,6 +10,27 @@ from msgspec import Struct
 PodMode = Literal["disabled", "insecure", "verified"]
 
 
+class ApiOptions(Struct, frozen=True, kw_only=True):
+    """The API server that a Corefile names; without endpoint and kubeconfig it is that of the command line."""
+
+    endpoint: str = ""
+    """Its URL."""
+    certificate: str = ""
+    """Files in PEM form, all three or none: the client's certificate, its key, and the CA of the server's."""
+    key: str = ""
+    ca: str = ""
+    kubeconfig: str = ""
+    """A file; it wins over the endpoint."""
+    context: str = ""
+    """Of the kubeconfig; empty: the current one."""
+    qps: float = 0.0
+    """Requests a second; 0 is no limit. So for the next two."""
+    burst: int = 0
+    """Requests that may come at once before qps counts."""
+    inflight: int = 0
+    """Requests that wait for a reply at once."""
+
+
 class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """The ``kubernetes`` plugin's options, with the meaning and defaults they have in CoreDNS."""
 
@@ -35,6 +56,7 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """Zones in which a name that does not exist goes on to the next plugin; ``(".",)`` means all, None none."""
     startup_timeout: float = 5.0
     """How long start-up waits for the first complete lists before it serves what there is."""
+    api: ApiOptions = ApiOptions()
 
 
 class ServeSettings(Struct, frozen=True, kw_only=True):

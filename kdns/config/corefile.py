@@ -1,0 +1,355 @@
+"""A Corefile becomes values: server blocks, snippets, imports. Pure: files come through a function handed in.
+
+Directives are only grouped; what they mean is their plugins' matter. All mistakes of a text are told together.
+Words come from a stack of texts: an import puts a snippet's or file's words before those that follow it, so that a
+snippet may hold lines of a block as well as whole blocks, as in CoreDNS.
+"""
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from kdns.config.arguments import near
+from kdns.config.directive import Corefile, Directive, Key, ServerBlock, Word
+from kdns.config.keys import parse_key
+from kdns.config.reading import Mistakes
+from kdns.config.tokens import Token, tokens
+from kdns.errors import ConfigError
+
+MOST_SNIPPETS: Final = 10_000
+"""Imports of snippets in all, as in CoreDNS."""
+MOST_FILES: Final = 100_000
+"""Imports of files in all, as in CoreDNS."""
+MOST_TEXT: Final = 8 * 1024 * 1024
+"""Characters of all files together; a ConfigMap holds 1 MiB."""
+MOST_WORDS: Final = 500_000
+"""Words after all imports are expanded."""
+DEEPEST: Final = 50
+"""Imports within imports, and braces within braces."""
+WILDCARDS: Final = "*?[]"
+
+
+class Text(NamedTuple):
+    """A file that was read."""
+
+    name: str
+    """Its absolute path."""
+    text: str
+
+
+Read = Callable[[str], Sequence[Text]]
+"""An absolute path, perhaps with a wildcard -> the files it names, in order. Raises ConfigError without a place."""
+
+
+class _Stop(Exception):
+    """Nothing sensible can be read any more; why is noted already."""
+
+
+class _Frame:
+    """A text that words are taken from."""
+
+    def __init__(self, found: Sequence[Token], origin: str, folder: str) -> None:
+        self.tokens, self.at = found, 0
+        self.origin, self.folder = origin, folder
+
+
+def parse_corefile(
+    text: Text,
+    *,
+    read: Read,
+    environ: Mapping[str, str],
+    port: int = 53,
+    known: Container[str] = (),
+) -> Corefile:
+    """The Corefile in a text. Raises ConfigError, or ConfigErrors with all that is wrong.
+
+    ``port`` is for keys of plain DNS that have none. ``known`` are the names of directives there are: a file in which
+    nothing looks like a Corefile is not quoted in mistakes, see `tokens`.
+    """
+    parser = Parser(read, environ, port, known)
+    parser.open(text)
+    return parser.corefile()
+
+
+class Parser:
+    """One reading of a Corefile."""
+
+    def __init__(self, read: Read, environ: Mapping[str, str], port: int, known: Container[str]) -> None:
+        self._read, self._environ, self._port, self._known = read, environ, port, known
+        self.mistakes = Mistakes()
+        self._frames: list[_Frame] = []
+        self._snippets: dict[str, tuple[Word, list[Token]]] = {}
+        self._files: dict[str, None] = {}
+        self._warnings: list[ConfigError] = []
+        self._taken = self._characters = self._snippet_imports = self._file_imports = 0
+        self._broken = False
+        """A text ended in the middle of a word: what is missing at the end is no further mistake."""
+
+    def open(self, text: Text, *, shown: bool = False) -> None:
+        """Take words from a file next."""
+        self._characters += len(text.text)
+        if self._characters > MOST_TEXT:
+            raise ConfigError(f"{text.name}: a Corefile of more than {MOST_TEXT // 1024 // 1024} MiB is too large")
+        found = tokens(text.text, text.name, self._environ, self._known, shown)
+        if found.error is not None:
+            self.mistakes.add(found.error)
+            self._broken = True
+        self._files[text.name] = None
+        self._frames.append(_Frame(found.tokens, text.name, posixpath.dirname(text.name)))
+
+    def corefile(self) -> Corefile:
+        """All server blocks. Raises what is wrong."""
+        blocks: list[ServerBlock] = []
+        with suppress(_Stop):
+            while (token := self._take()) is not None:
+                self._top(token, blocks)
+        self.mistakes.settle()
+        return Corefile(tuple(blocks), tuple(self._files), digest(blocks), tuple(self._warnings))
+
+    def directives(self) -> tuple[Directive, ...]:
+        """All there is as lines of a server block, without its braces. Raises what is wrong."""
+        found: tuple[Directive, ...] = ()
+        with suppress(_Stop):
+            found = self._lines(None, 0)
+        self.mistakes.settle()
+        return found
+
+    def _take(self) -> Token | None:
+        """The next word."""
+        while self._frames:
+            frame = self._frames[-1]
+            if frame.at < len(frame.tokens):
+                token = frame.tokens[frame.at]
+                frame.at += 1
+                self._taken += 1
+                if self._taken > MOST_WORDS:
+                    self._stop(token.word.error(f"more than {MOST_WORDS} words", "too much is imported"))
+                return token
+            self._frames.pop()
+        return None
+
+    def _peek(self) -> Token | None:
+        """The next word, left where it is; frames stay, so that an import knows what it is within."""
+        for frame in reversed(self._frames):
+            if frame.at < len(frame.tokens):
+                return frame.tokens[frame.at]
+        return None
+
+    def _more(self) -> bool:
+        """The line goes on."""
+        token = self._peek()
+        return token is not None and not token.first
+
+    def _stop(self, error: ConfigError) -> None:
+        self.mistakes.add(error)
+        raise _Stop
+
+    def _skip_line(self) -> None:
+        while self._more() and (token := self._peek()) is not None and token.mark != "}":
+            self._take()
+
+    # Top level
+
+    def _top(self, token: Token, blocks: list[ServerBlock]) -> None:
+        if token.mark == "import" and token.first:
+            self._import(token.word)
+        elif token.mark == "}":
+            self.mistakes.add(token.word.error("this brace closes nothing", "is there one too many?"))
+        elif token.mark == "{":
+            problem = "a server block needs a zone before its brace"
+            self.mistakes.add(token.word.error(problem, "such as .:53 {, or (name) { for a snippet"))
+            self._lines(token.word, 1)
+        else:
+            self._block(token, blocks)
+
+    def _block(self, token: Token, blocks: list[ServerBlock]) -> None:
+        words = self._keys(token)
+        brace = self._peek()
+        opened = brace.word if brace is not None and brace.mark == "{" else None
+        if opened is not None:
+            self._take()
+        if len(words) == 1 and (name := words[0].text).startswith("(") and name.endswith(")"):
+            self._snippet(words[0], name[1:-1], opened)
+            return
+        found = self._lines(opened, 1)
+        keys: dict[tuple[str, str, int], Key] = {}
+        for word in words:
+            with self.mistakes.noted():
+                for key in parse_key(word, self._port):
+                    if key[:3] in keys:
+                        problem = f"{word.text!r} stands for {key.zone} on port {key.port} a second time"
+                        raise word.error(problem, hint="remove one of them")
+                    keys[key[:3]] = key
+        if words:
+            blocks.append(ServerBlock(tuple(keys.values()), found))
+
+    def _keys(self, token: Token) -> list[Word]:
+        """The keys from a first one on; a comma at the end of a line lets them go on in the next."""
+        words: list[Word] = []
+        while True:
+            word = token.word
+            comma = word.text.endswith(",")
+            if comma:
+                word = word._replace(text=word.text[:-1])
+            if word.text:
+                words.append(word)
+            following = self._peek()
+            if following is None or following.mark == "{" or (following.first and not comma):
+                if comma and (following is None or following.mark == "{"):
+                    self.mistakes.add(token.word.error("no zone follows the comma", "remove the comma"))
+                return words
+            if following.mark == "}":
+                return words
+            token = self._take() or following
+
+    def _snippet(self, word: Word, name: str, opened: Word | None) -> None:
+        """Keep the words between a snippet's braces."""
+        if opened is None:
+            self.mistakes.add(word.error(f"the snippet {word.text!r} needs braces", f"such as {word.text} {{"))
+            self._lines(None, 1)
+            return
+        body: list[Token] = []
+        depth = 1
+        while (token := self._take()) is not None:
+            depth += {"{": 1, "}": -1}.get(token.mark, 0)
+            if depth == 0:
+                break
+            body.append(token)
+        else:
+            self._never_closed(opened)
+        if not name:
+            self.mistakes.add(word.error("a snippet needs a name", "such as (common) {"))
+        elif name in self._snippets:
+            earlier = self._snippets[name][0].at
+            hint = f"it is defined at {earlier.source}:{earlier.line} already"
+            self.mistakes.add(word.error(f"the snippet {word.text!r} is defined twice", hint))
+        else:
+            if body:
+                body[0] = body[0]._replace(first=True)
+            self._snippets[name] = word, body
+
+    def _never_closed(self, opened: Word) -> None:
+        if not self._broken:
+            self.mistakes.add(opened.error("this brace is never closed", "a line with } is missing"))
+
+    # Lines
+
+    def _lines(self, opened: Word | None, depth: int) -> tuple[Directive, ...]:
+        """The lines up to the brace that closes, or without braces up to the end."""
+        found: list[Directive] = []
+        while (token := self._take()) is not None:
+            if token.mark == "}":
+                if opened is not None:
+                    return tuple(found)
+                self.mistakes.add(token.word.error("this brace closes nothing", "is there one too many?"))
+            elif token.mark == "{":
+                problem = "a brace cannot begin a line here"
+                self.mistakes.add(token.word.error(problem, "it belongs at the end of the line above"))
+                self._lines(token.word, self._deeper(token.word, depth))
+            elif token.mark == "import":
+                self._import(token.word)
+            else:
+                found.append(self._directive(token.word, depth))
+        if opened is not None:
+            self._never_closed(opened)
+        return tuple(found)
+
+    def _directive(self, name: Word, depth: int) -> Directive:
+        args: list[Word] = []
+        block: tuple[Directive, ...] | None = None
+        if not name.text:
+            self.mistakes.add(name.error("a line cannot begin with an empty word"))
+        while self._more() and (token := self._peek()) is not None and token.mark != "}":
+            self._take()
+            if token.mark == "{":
+                block = self._lines(token.word, self._deeper(token.word, depth))
+                extra = self._peek()
+                if extra is not None and not extra.first and extra.mark != "}":
+                    problem = "nothing can follow the brace that closes a directive"
+                    self.mistakes.add(extra.word.error(problem, "begin a new line"))
+                    self._skip_line()
+                break
+            args.append(token.word)
+        return Directive(name, tuple(args), block)
+
+    def _deeper(self, brace: Word, depth: int) -> int:
+        if depth >= DEEPEST:
+            self._stop(brace.error("braces within braces go too deep"))
+        return depth + 1
+
+    # Imports
+
+    def _import(self, word: Word) -> None:
+        within = {frame.origin for frame in self._frames}
+        folder = self._frames[-1].folder
+        following = self._peek() if self._more() else None
+        if following is None or following.mark in {"{", "}"}:
+            self.mistakes.add(word.error("'import' needs a snippet or file", "such as import common"))
+            return
+        self._take()
+        what = following.word
+        extra = self._peek() if self._more() else None
+        if extra is not None and extra.mark != "}":
+            self.mistakes.add(extra.word.error("'import' takes one snippet or file", "write another import for it"))
+            self._skip_line()
+        if not what.text:
+            self.mistakes.add(what.error("'import' needs a snippet or file, not an empty text"))
+        elif len(self._frames) > DEEPEST:
+            self._stop(what.error("imports within imports go too deep"))
+        elif what.text in self._snippets:
+            self._import_snippet(what, within)
+        else:
+            self._import_files(what, folder, within)
+
+    def _import_snippet(self, what: Word, within: set[str]) -> None:
+        self._snippet_imports += 1
+        if self._snippet_imports > MOST_SNIPPETS:
+            self._stop(what.error(f"snippets are imported more than {MOST_SNIPPETS} times"))
+        origin = f"({what.text})"
+        if origin in within:
+            self.mistakes.add(what.error(f"the snippet {what.text!r} imports itself"))
+            return
+        definition, body = self._snippets[what.text]
+        self._frames.append(_Frame(body, origin, posixpath.dirname(definition.at.source)))
+
+    def _import_files(self, what: Word, folder: str, within: set[str]) -> None:
+        self._file_imports += 1
+        if self._file_imports > MOST_FILES:
+            self._stop(what.error(f"files are imported more than {MOST_FILES} times"))
+        path = posixpath.normpath(posixpath.join(folder, what.text))
+        glob = any(one in path for one in WILDCARDS)
+        if path.count("*") > 1 or path.count("?") > 1 or ("[" in path and "]" in path):
+            self.mistakes.add(what.error("a pattern may have one wildcard, *", "import each folder on its own"))
+            return
+        try:
+            texts = self._read(path)
+        except ConfigError as error:
+            self.mistakes.add(what.error(f"cannot import: {error.problem}", error.hint))
+            return
+        if glob:
+            self._files[posixpath.dirname(path)] = None
+        if not texts and glob:
+            self._warnings.append(what.error(f"no file matches {what.text!r}"))
+        elif not texts:
+            hint = near(what.text, self._snippets) or "a snippet must stand above its import"
+            self.mistakes.add(what.error(f"there is no snippet and no file {what.text!r}", hint))
+        for text in reversed(texts):
+            if text.name in within:
+                self.mistakes.add(what.error(f"the file {text.name} imports itself"))
+            else:
+                with self.mistakes.noted():
+                    self.open(text)
+
+
+def digest(blocks: Sequence[ServerBlock]) -> str:
+    """SHA-512 in hexadecimal of what the blocks say; where the words stand makes no difference."""
+    values = [[[key[:3] for key in block.keys], [_value(line) for line in block.directives]] for block in blocks]
+    return hashlib.sha512(json.dumps(values).encode()).hexdigest()
+
+
+def _value(line: Directive) -> list[object]:
+    block = None if line.block is None else [_value(one) for one in line.block]
+    return [line.name.text, [word.text for word in line.args], block]

@@ -1,0 +1,142 @@
+"""A Corefile's text as words with places. Pure.
+
+Words end at white space. One that starts with a quotation mark goes on to the next and may span lines; only ``\\"``
+is an escape in it. ``#`` starts a comment wherever it stands outside quotes, even inside a word. Environment
+variables, ``{$NAME}`` and ``{%NAME%}``, are put in once the words are known, so that a value stays one word.
+"""
+
+import re
+from collections.abc import Container, Mapping
+from typing import Final, NamedTuple
+
+from kdns.config.directive import Word
+from kdns.errors import ConfigError, Span
+
+BLANK: Final = " \\t\\n\\v\\f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+"""White space as Go has it, as a class of a regular expression; a CR is as if it were not there."""
+PIECE: Final = re.compile(
+    rf"""(?P<blank>[{BLANK}\r]+) | (?P<comment>\#[^\n]*) | "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<open>")
+       | (?P<word>[^{BLANK}\#]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+ENVIRONMENT: Final = (re.compile(r"\{%((?:(?!%\}).)+)%\}", re.DOTALL), re.compile(r"\{\$([^}]+)\}"))
+LONGEST_LINE: Final = 1000
+"""Characters; a longer line is not shown with its mistakes."""
+
+
+class Token(NamedTuple):
+    """A word, and what the layout around it says."""
+
+    word: Word
+    first: bool
+    """It is the first of its line."""
+    mark: str = ""
+    """``{``, ``}`` or ``import`` when it is that, unquoted."""
+
+
+class Tokens(NamedTuple):
+    """What a text was made into."""
+
+    tokens: list[Token]
+    error: ConfigError | None
+    """A quotation mark without its other: nothing behind it was read."""
+    shown: bool
+    """The text has something of a Corefile, so that mistakes may quote it."""
+
+
+class _Raw(NamedTuple):
+    text: str
+    start: int
+    line: int
+    column: int
+    first: bool
+    quoted: bool
+
+
+def tokens(text: str, source: str, environ: Mapping[str, str], known: Container[str], shown: bool = False) -> Tokens:
+    """The tokens of one file.
+
+    ``known`` are names of directives. A text with none of them at the start of a line, and without a block's opening
+    brace, may be anything, such as a secret that is imported by mistake: its lines are not for showing, unless
+    ``shown``.
+    """
+    text = text.removeprefix("\ufeff")
+    raws, opened = _split(text)
+    shown = shown or _like_a_corefile(raws, known)
+    spans = _Spans(text, source, shown)
+    found = []
+    for raw in raws:
+        mark = raw.text if raw.text in {"{", "}", "import"} and not raw.quoted else ""
+        found.append(Token(Word(_expanded(raw.text, environ), spans.at(raw)), raw.first, mark))
+    error = None
+    if opened is not None:
+        error = ConfigError("this quotation mark has no other", spans.at(opened), 'inside quotes write \\" for one')
+    return Tokens(found, error, shown)
+
+
+def _split(text: str) -> tuple[list[_Raw], _Raw | None]:
+    """The pieces that are words, and the quotation mark that has no other."""
+    raws: list[_Raw] = []
+    line, begun = 1, 0  # number of the line, and where it begins
+    first = True
+    for match in PIECE.finditer(text):
+        kind, piece, start = match.lastgroup, match[0], match.start()
+        raw = _Raw(piece.replace("\r", ""), start, line, start - begun + 1, first, kind == "quoted")
+        if kind == "open":
+            return raws, raw
+        if kind == "quoted":
+            raws.append(raw._replace(text=ESCAPED.sub(_unescaped, match["quoted"])))
+        elif kind == "word" and raw.text:
+            raws.append(raw)
+        first = first and kind in {"blank", "comment"}
+        if breaks := piece.count("\n"):
+            line += breaks
+            begun = start + piece.rindex("\n") + 1
+            first = first or kind == "blank"
+    return raws, None
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return '"' if match[1] == '"' else match[0]
+
+
+def _like_a_corefile(raws: list[_Raw], known: Container[str]) -> bool:
+    for at, raw in enumerate(raws):
+        if raw.first and not raw.quoted and raw.text in known:
+            return True
+        if raw.text == "{" and not (raw.first or raw.quoted or raws[at - 1].quoted):
+            last = at + 1 == len(raws) or raws[at + 1].first
+            if last and re.fullmatch(r"[\w(.*][\w.,:/*()-]*", raws[at - 1].text):
+                return True
+    return False
+
+
+class _Spans:
+    """Places in one text; the lines are cut out once each."""
+
+    def __init__(self, text: str, source: str, shown: bool) -> None:
+        self._text, self._source, self._shown = text, source, shown
+        self._line, self._excerpt = 0, ""
+
+    def at(self, raw: _Raw) -> Span:
+        """The place of a word."""
+        if raw.line != self._line:
+            self._line, self._excerpt = raw.line, self._cut(raw.start - raw.column + 1) if self._shown else ""
+        return Span(self._source, raw.line, raw.column, self._excerpt)
+
+    def _cut(self, begin: int) -> str:
+        end = self._text.find("\n", begin, begin + LONGEST_LINE + 2)
+        if end < 0:
+            end = len(self._text)
+        if end - begin > LONGEST_LINE:
+            return ""
+        line = self._text[begin:end]
+        return line if line.isprintable() else "".join(one if one.isprintable() else " " for one in line).rstrip()
+
+
+def _expanded(text: str, environ: Mapping[str, str]) -> str:
+    if "{" in text:
+        for pattern in ENVIRONMENT:
+            text = pattern.sub(lambda match: environ.get(match[1], ""), text)
+    return text
