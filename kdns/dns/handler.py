@@ -63,6 +63,10 @@ class Response(Struct, frozen=True):
     """EDNS options for the OPT record of the reply, if the query had one (RFC 6891 section 6.1.2)."""
     dropped: bool = False
     """Send nothing at all."""
+    cleared: int = 0
+    """Flags that are not set whatever is said elsewhere, such as RD."""
+    limit: int = 0
+    """Octets of a UDP reply at most, where that is less than what the client can take; 0: no such limit."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

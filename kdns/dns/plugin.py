@@ -62,6 +62,10 @@ class Found(NamedTuple):
 Find = Callable[[Query], Found | None]
 Sees = Callable[[bytes, bool], bool]
 """Folded name, below -> True if the plugin must see each query for the name, or, below, for any name under it."""
+Passes = Callable[[Query, Found], bool]
+"""A query for a name that the plugin sees, and what one behind it has ready -> True if it would neither change nor note
+that. Must not depend on the first label but for its length: what holds for a missing name is taken for its neighbours.
+"""
 
 
 def sees_nothing(_name: bytes, _below: bool) -> bool:
@@ -80,6 +84,8 @@ class Built(Struct, frozen=True, kw_only=True):
     plugin: Plugin | None = None
     """Its place in the chain; None for one that only configures."""
     sees: Sees = sees_all
+    passes: Passes | None = None
+    """What it lets pass of the names it sees; None: nothing."""
     find: Find | None = None
     """What it has ready to send, asked in chain order."""
     admits: Callable[[Request], bool] | None = None

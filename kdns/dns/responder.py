@@ -35,6 +35,7 @@ from kdns.wire.numbers import (
 )
 from kdns.wire.query import (
     HEADER,
+    UDP_LIMIT,
     Header,
     Query,
     opt_record,
@@ -197,12 +198,14 @@ class Lane:
 def compose_reply(query: Query, response: Response, proto: str) -> bytes:
     """The reply to a query: cut to what the client can take, whole records at a time, additional first."""
     edns = query.edns
+    limit = response.limit or UDP_LIMIT
     opt = b""
     if edns is not None:
-        opt = opt_record(reply_payload(edns), edns.do, response.rcode >> 4, response.options)
+        opt = opt_record(min(reply_payload(edns), limit), edns.do, response.rcode >> 4, response.options)
+    room = query.limit(proto) if proto != "udp" else min(query.limit(proto), limit)
     sections = compose_sections(query.name, response.answer, response.authority, response.additional)
-    kept, counts = sections.cut(query.limit(proto) - HEADER - len(query.question) - len(opt))
-    flags = QR | query.flags & COPIED | response.flags | response.rcode & 0xF
+    kept, counts = sections.cut(room - HEADER - len(query.question) - len(opt))
+    flags = (QR | query.flags & COPIED | response.flags | response.rcode & 0xF) & ~response.cleared
     if kept < len(sections.octets):
         flags |= TC
     octets = head(flags, counts, edns is not None)

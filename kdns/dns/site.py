@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Beneath, Built, Found
+from kdns.dns.plugin import Beneath, Built, Found, Passes
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
 from kdns.wire.query import Query
@@ -33,11 +33,14 @@ class Block(Struct, frozen=True, kw_only=True):
 
     def find(self, query: Query) -> Found | None:
         """What some plugin has ready and no plugin before it must see."""
+        watching: list[Passes] = []
         for built in self.built:
             if built.find is not None and (found := built.find(query)) is not None:
-                return found
+                return found if all(passes(query, found) for passes in watching) else None
             if built.sees(query.name, False):
-                return None
+                if built.passes is None:
+                    return None
+                watching.append(built.passes)
         return None
 
 
@@ -104,8 +107,8 @@ class Site:
         for built in routed[1][0].built:
             if built.find is not None and built.find == found.source:  # bound methods are made anew, so not `is`
                 return found.beneath(parent)
-            if built.sees(parent, True):
-                return None
+            if built.sees(parent, True) and (built.passes is None or not built.sees(name, False)):
+                return None  # where it was asked about this name, it lets the neighbours pass as well
         return None
 
     async def handle(self, request: Request) -> tuple[Response, str]:

@@ -1,6 +1,7 @@
 """A datagram or TCP message becomes a Query: header, question and EDNS (RFC 1035 section 4.1, RFC 6891)."""
 
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from kdns.errors import FormError
@@ -17,12 +18,14 @@ TCP_LIMIT: Final = 65535
 
 
 class Edns(NamedTuple):
-    """What an OPT record of a query says (RFC 6891 section 6.1.2); its options are not ours and are dropped."""
+    """What an OPT record of a query says (RFC 6891 section 6.1.2)."""
 
     payload: int
     """Octets the client can take over UDP."""
     version: int
     do: bool
+    options: bytes = b""
+    """As they came; a plugin that wants one reads it with `edns_options`."""
 
 
 class Header(NamedTuple):
@@ -124,7 +127,8 @@ def _parse_edns(message: bytes, at: int, header: Header) -> Edns | None:
             # returned", and its owner is the root.
             if found is not None or number < skipped or not root:
                 raise FormError("more than one OPT record, or one that is misplaced", header.id)
-            found = Edns(payload, (extended >> 16) & 0xFF, bool(extended & 0x8000))
+            options = message[at - length : at]
+            found = Edns(payload, (extended >> 16) & 0xFF, bool(extended & 0x8000), options)
     return found
 
 
@@ -151,3 +155,19 @@ def opt_record(payload: int, do: bool, extended_rcode: int = 0, options: bytes =
 def reply_payload(edns: Edns) -> int:
     """The payload size in our OPT record: what we take, and no more than the client offers."""
     return min(max(edns.payload, PLAIN_LIMIT), UDP_LIMIT)
+
+
+def edns_option(code: int, data: bytes) -> bytes:
+    """One EDNS option in wire form (RFC 6891 section 6.1.2)."""
+    return struct.pack("!HH", code, len(data)) + data
+
+
+def edns_options(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """Code and data of each EDNS option; ends where one is cut."""
+    at = 0
+    while at + 4 <= len(octets):
+        code, length = struct.unpack_from("!HH", octets, at)
+        at += 4 + length
+        if at > len(octets):
+            return
+        yield code, octets[at - length : at]

@@ -40,7 +40,7 @@ GOOD = (
     Good("with EDNS", header((1, 0, 0, 1)) + QUESTION + opt(), Edns(1232, 0, False)),
     Good("with DO", header((1, 0, 0, 1)) + QUESTION + opt(4096, do=True), Edns(4096, 0, True)),
     Good("of an EDNS version to come", header((1, 0, 0, 1)) + QUESTION + opt(version=1), Edns(1232, 1, False)),
-    Good("with an option", header((1, 0, 0, 1)) + QUESTION + opt(options=COOKIE), Edns(1232, 0, False)),
+    Good("with an option", header((1, 0, 0, 1)) + QUESTION + opt(options=COOKIE), Edns(1232, 0, False, COOKIE)),
     Good("with a payload of nothing", header((1, 0, 0, 1)) + QUESTION + opt(0), Edns(0, 0, False)),
     Good(
         "with an extended rcode, which means nothing in a query",
