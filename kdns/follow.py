@@ -12,13 +12,13 @@ import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from kdns.aio import Backoff, Turn
 from kdns.config.settings import KubernetesOptions
 from kdns.errors import ConfigError
 from kdns.metrics import Metrics, WatchCounts
-from kdns.objects import Kind, ServiceChange
+from kdns.objects import Change, Kind, ServiceChange
 from kdns.ops.readiness import RESOURCES, Readiness
 from kdns.records.answers import Answers
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
@@ -51,15 +51,25 @@ def wants(options: KubernetesOptions) -> list[Want]:
     return found
 
 
+class Takes(Protocol):
+    """Where changes go: `kdns.records.answers.Answers`, or several of them."""
+
+    synced: bool
+
+    def apply(self, change: Change, now: int) -> None:
+        """Take in one change; ``now`` is Unix seconds."""
+
+
 class Follower:
     """Keeps store and answers as the source says the cluster is."""
 
-    def __init__(self, source: Source, wanted: Sequence[Want], answers: Answers, metrics: Metrics) -> None:
+    def __init__(self, source: Source, wanted: Sequence[Want], answers: Takes, metrics: Metrics) -> None:
         self.readiness = Readiness(wanted)
         self.synced = asyncio.Event()
         """Every kind wanted was listed once, or waived."""
         self._source, self._wanted = source, wanted
-        self._store = Store()
+        self.store = Store()
+        """All that is known by now."""
         self._answers, self._metrics = answers, metrics
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
@@ -106,7 +116,7 @@ class Follower:
 
         ``now`` is Unix seconds.
         """
-        for change in self._store.apply(event):
+        for change in self.store.apply(event):
             self._answers.apply(change, int(now))
             if isinstance(change, ServiceChange) and change.triggered is not None:
                 self._measure(change, now - change.triggered)
@@ -116,7 +126,7 @@ class Follower:
         else:
             kind = event.kind
             self._state(event, now)
-        self._metrics.watches[kind].objects = self._store.count(kind)
+        self._metrics.watches[kind].objects = self.store.count(kind)
 
     def _measure(self, change: ServiceChange, seconds: float) -> None:
         if change.after is not None and (service := change.after.service) is not None:
@@ -153,7 +163,7 @@ class Follower:
         """Say what a list has changed, unless it is a first one."""
         self._listing.discard(kind)
         self._said.pop(kind, None)
-        known = self._store.relisted(kind)
+        known = self.store.relisted(kind)
         if kind in self._listed_once and known is not None:
             watch.relists += 1
             changed = f" ~{known.changed:,}" if known.changed else ""
@@ -181,7 +191,7 @@ class Follower:
     def inventory(self) -> str:
         """``10,012 services, 10,015 endpoint slices, 61 namespaces``."""
         return ", ".join(
-            f"{(count := self._store.count(want.kind)):,} {WORDS[want.kind]}{'' if count == 1 else 's'}"
+            f"{(count := self.store.count(want.kind)):,} {WORDS[want.kind]}{'' if count == 1 else 's'}"
             for want in self._wanted
             if want.kind not in self.readiness.waived
         )

@@ -18,6 +18,7 @@ from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import Kind
 from kdns.watch.credentials import Credentials
 from kdns.watch.lines import LineSplitter
+from kdns.watch.pace import Pace
 from kdns.watch.schema import Metadata, Status
 from kdns.watch.source import Want
 
@@ -94,8 +95,10 @@ class Api:
         watch_timeout: float = 90.0,
         line_limit: int = LINE_LIMIT,
         page_sizes: Mapping[Kind, int] = PAGE,
+        pace: Pace | None = None,
     ) -> None:
         """`watch_timeout`: seconds without an octet after which a connection is given up."""
+        self._pace = pace or Pace()
         self.streams_lists = True
         """Until the server has refused: then pages are asked for at once."""
         self.watch_timeout = watch_timeout
@@ -187,20 +190,21 @@ class Api:
 
     async def _send(self, want: Want, query: dict[str, str]) -> aiohttp.ClientResponse:
         access = await self._credentials.access()
-        response: aiohttp.ClientResponse = await _translated(
-            self._session.get(
-                self._credentials.server + RESOURCES[want.kind].path,
-                params=query,
-                # Compression would cost the loop more time than it saves on a cluster's network.
-                headers={**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
-                ssl=access.tls if access.tls is not None else True,
-                server_hostname=access.server_name,
-                proxy=access.proxy,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ),
-            self._timeout,
-        )
+        async with self._pace.turn():
+            response: aiohttp.ClientResponse = await _translated(
+                self._session.get(
+                    self._credentials.server + RESOURCES[want.kind].path,
+                    params=query,
+                    # Compression would cost the loop more time than it saves on a cluster's network.
+                    headers={**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
+                    ssl=access.tls if access.tls is not None else True,
+                    server_hostname=access.server_name,
+                    proxy=access.proxy,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ),
+                self._timeout,
+            )
         return response
 
     async def _refusal(self, response: aiohttp.ClientResponse, denied: str) -> ApiError:

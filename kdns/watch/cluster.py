@@ -11,6 +11,7 @@ from kdns.aio import Backoff
 from kdns.watch.client import LINE_LIMIT, Api, open_session
 from kdns.watch.credentials import Anonymous, Credentials, ServiceAccount
 from kdns.watch.kubeconfig import Kubeconfig
+from kdns.watch.pace import Pace
 from kdns.watch.reflector import Reflector
 from kdns.watch.source import Event, Want
 
@@ -30,10 +31,11 @@ class ApiSource:
         watch_timeout: float = 90.0,
         line_limit: int = LINE_LIMIT,
         backoff: Callable[[], Backoff] = Backoff,
+        pace: Pace | None = None,
     ) -> None:
         """`watch_timeout`: seconds of silence after which a watch is broken (bookmarks come about once a minute);
-        `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream."""
-        self._credentials, self._backoff = credentials, backoff
+        `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream; `pace` rations requests."""
+        self._credentials, self._backoff, self._pace = credentials, backoff, pace
         self._watch_timeout, self._line_limit = watch_timeout, line_limit
         self._session: aiohttp.ClientSession | None = None
         self._api: Api | None = None
@@ -64,7 +66,11 @@ class ApiSource:
         if self._api is None:
             self._session = open_session()
             self._api = Api(
-                self._session, self._credentials, watch_timeout=self._watch_timeout, line_limit=self._line_limit
+                self._session,
+                self._credentials,
+                watch_timeout=self._watch_timeout,
+                line_limit=self._line_limit,
+                pace=self._pace,
             )
         return self._api
 

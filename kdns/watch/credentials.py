@@ -62,6 +62,31 @@ class Anonymous:
         """There is nothing to renew."""
 
 
+class Certified:
+    """A server that knows us by a client certificate; the three files are read again when it does not any more."""
+
+    def __init__(self, server: str, cert_file: str, key_file: str, ca_file: str) -> None:
+        """Raises ConfigError naming the file that cannot be used."""
+        self.server = server.rstrip("/")
+        self._files = cert_file, key_file, ca_file
+        self._tls = self._read()
+
+    async def access(self) -> Access:
+        """The certificate."""
+        return Access({}, self._tls)
+
+    async def renew(self) -> None:
+        """Read the files again; those that cannot be used now leave the last ones in use."""
+        try:
+            self._tls = self._read()
+        except ConfigError as error:
+            LOG.warning("%s; going on with what was read before", error.problem)
+
+    def _read(self) -> ssl.SSLContext:
+        cert_file, key_file, ca_file = self._files
+        return tls_context(ca_file=ca_file, cert_file=cert_file, key_file=key_file)
+
+
 class ServiceAccount:
     """The Pod's own account: address from the environment, token and CA from the kubelet's files.
 
