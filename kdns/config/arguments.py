@@ -67,3 +67,23 @@ def parse_word(text: str, known: tuple[str, ...]) -> str:
     if text not in known:
         raise ValueError(f"{text!r} is none of {', '.join(known)}\n{near(text, known)}".strip())
     return text
+
+
+def parse_http_address(text: str) -> str:
+    """ADDRESS:PORT of a page, ``localhost`` being 127.0.0.1: ``:8080``, ``127.0.0.1:8080``, ``[::1]:8080``."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{text!r} is no ADDRESS:PORT\nput brackets around an IPv6 address: [::1]:8080")
+    if not colon or not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"{text!r} is no ADDRESS:PORT\nsuch as :8080 or 127.0.0.1:8080")
+    if host == "localhost":
+        return f"127.0.0.1:{int(port)}"
+    try:
+        address = ip_address(host) if host else None
+    except ValueError:
+        raise ValueError(f"{host!r} is no IP address\nsuch as 127.0.0.1 or [::1]") from None
+    if address is None:
+        return f":{int(port)}"
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
@@ -24,6 +24,8 @@ LONGEST: Final = 1e9
 MOST_MISTAKES: Final = 100
 """More are not told: whoever has fixed these will see the rest."""
 BOOLEANS: Final = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+
+T = TypeVar("T")
 
 
 class HasZones(Protocol):
@@ -169,6 +171,10 @@ def zone(word: Word) -> tuple[str, ...]:
     """The zone, or for a CIDR the reverse zones, that one word stands for."""
     if not word.text:
         raise word.error("an empty text is no zone", hint="the root is a dot")
+    if not word.text.isprintable() or " " in word.text:
+        raise word.error(
+            f"{word.text!r} is no zone: there is a blank in it", hint="write each zone as a word of its own"
+        )
     try:
         return tuple(map(name_text, zone_names(word.text)))
     except UnicodeEncodeError:
@@ -191,3 +197,12 @@ def address(word: Word) -> IPv4Address | IPv6Address:
         return ip_address(word.text)
     except ValueError:
         raise word.error(f"{word.text!r} is no IP address", hint="such as 10.96.0.10 or fd00::10") from None
+
+
+def value(word: Word, read: Callable[[str], T]) -> T:
+    """What a reader of `kdns.config.arguments` makes of a word; its ValueError becomes a ConfigError at the word."""
+    try:
+        return read(word.text)
+    except ValueError as error:
+        problem, _, hint = str(error).partition("\n")
+        raise word.error(problem, hint) from None

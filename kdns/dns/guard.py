@@ -42,7 +42,8 @@ def guarded(name: str, built: Built, incidents: Incidents, *, foreign: bool, clo
     if not foreign:
         return replace(built, plugin=plugin)
     find = None if built.find is None else _safe_find(name, built.find, incidents)
-    return replace(built, plugin=plugin, find=find, sees=_safe_sees(name, built.sees, incidents))
+    sees = _safe_sees(name, built.sees, incidents)
+    return replace(built, plugin=plugin, find=find, sees=sees, passes=None)  # what it wants to see, it sees
 
 
 def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None) -> Plugin:

@@ -1,8 +1,16 @@
 """``kubernetes``: answers for the cluster's own names, and leaves all others to the plugins behind it."""
 
-from kdns.config.settings import KubernetesOptions
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from posixpath import join
+from typing import Any, Final
+
+from kdns.config.arguments import parse_namespace
+from kdns.config.directive import Directive
+from kdns.config.reading import arguments, choice, duration, integer, no_args, once, properties, value, zones
+from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Beneath, Built, Found, sees_nothing
+from kdns.dns.plugin import Beneath, Built, Found, Parts, Place, sees_nothing
 from kdns.errors import ConfigError, KdnsError
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
@@ -12,6 +20,141 @@ from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
 NAME = "kubernetes"
+MODES: Final = ("disabled", "insecure", "verified")
+
+
+@dataclass
+class _Reading:
+    """What the lines of the block have said so far; each method reads one property."""
+
+    place: Place
+    found: dict[str, Any] = field(default_factory=dict)
+    api: dict[str, Any] = field(default_factory=dict)
+
+    def flag(self, name: str, told: object) -> Callable[[Directive], None]:
+        """A property without arguments."""
+
+        def read(line: Directive) -> None:
+            no_args(line)
+            self.found[name] = told
+
+        return read
+
+    def ration(self, name: str) -> Callable[[Directive], None]:
+        """A whole number, 0 for no limit."""
+
+        def read(line: Directive) -> None:
+            self.api[name] = integer(arguments(line, 1, 1)[0], 0)
+
+        return read
+
+    def text(self, name: str) -> Callable[[Directive], None]:
+        """A label selector, which may have spaces in it; whether it is one, the source says."""
+
+        def read(line: Directive) -> None:
+            self.found[name] = " ".join(word.text for word in arguments(line, 1, None))
+
+        return read
+
+    def qps(self, line: Directive) -> None:
+        word = arguments(line, 1, 1)[0]
+        try:
+            number = float(word.text)
+        except ValueError:
+            raise word.error(f"{word.text!r} is no number", "requests a second, 0 for no limit") from None
+        if not 0 <= number < 1e9:
+            raise word.error(f"{word.text} is out of range", "at least 0")
+        self.api["qps"] = number
+
+    def pods(self, line: Directive) -> None:
+        self.found["pods"] = choice(arguments(line, 1, 1)[0], MODES)
+
+    def ttl(self, line: Directive) -> None:
+        self.found["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
+
+    def startup_timeout(self, line: Directive) -> None:
+        self.found["startup_timeout"] = duration(arguments(line, 1, 1)[0])
+
+    def namespaces(self, line: Directive) -> None:
+        named = tuple(value(word, parse_namespace) for word in arguments(line, 1, None))
+        self.found["namespaces"] = (*self.found.get("namespaces", ()), *named)
+
+    def endpoint(self, line: Directive) -> None:
+        words = arguments(line, 1, None)
+        if len(words) > 1:
+            raise words[1].error("only one endpoint is supported", "CoreDNS uses the first one only; remove the rest")
+        if not words[0].text.startswith(("http://", "https://")):
+            raise words[0].error(f"{words[0].text!r} is no URL", "such as https://10.96.0.1:443")
+        self.api["endpoint"] = words[0].text
+
+    def tls(self, line: Directive) -> None:
+        files = (join(self.place.folder, word.text) for word in arguments(line, 3, 3))
+        self.api |= dict(zip(("certificate", "key", "ca"), files, strict=True))
+
+    def kubeconfig(self, line: Directive) -> None:
+        file, *context = arguments(line, 1, 2)
+        self.api["kubeconfig"] = join(self.place.folder, file.text)
+        self.api["context"] = context[0].text if context else ""
+
+    def ignore(self, line: Directive) -> None:
+        choice(arguments(line, 1, 1)[0], ("empty_service",))
+        self.found["ignore_empty_service"] = True
+
+    def fallthrough(self, line: Directive) -> None:
+        self.found["fallthrough"] = zones(line.args, Place((".",), 0, ""))
+
+
+def _not_yet(line: Directive) -> None:
+    raise line.name.error(
+        f"kubernetes: {line.name.text} is not supported yet", "remove the line; its names are NXDOMAIN"
+    )
+
+
+def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
+    """The options of the one ``kubernetes`` of a block. Raises ConfigError, several together."""
+    directive = once(directives)
+    reading = _Reading(place)
+    properties(
+        directive,
+        {
+            "endpoint": reading.endpoint,
+            "tls": reading.tls,
+            "kubeconfig": reading.kubeconfig,
+            "apiserver_qps": reading.qps,
+            "apiserver_burst": reading.ration("burst"),
+            "apiserver_max_inflight": reading.ration("inflight"),
+            "namespaces": reading.namespaces,
+            "namespace_labels": reading.text("namespace_labels"),
+            "labels": reading.text("labels"),
+            "pods": reading.pods,
+            "endpoint_pod_names": reading.flag("endpoint_pod_names", True),
+            "ttl": reading.ttl,
+            "noendpoints": reading.flag("endpoints", False),
+            "fallthrough": reading.fallthrough,
+            "ignore": reading.ignore,
+            "multicluster": _not_yet,
+            "zonal": _not_yet,
+            "startup_timeout": reading.startup_timeout,
+        },
+    )
+    found, api = reading.found, ApiOptions(**reading.api)
+    if found.get("namespaces") and found.get("namespace_labels"):
+        raise directive.name.error("namespaces and namespace_labels exclude each other", "keep one of them")
+    if api.certificate and not api.endpoint:
+        raise directive.name.error("tls without endpoint", "say which API server the certificate is for")
+    options = KubernetesOptions(zones=zones(directive.args, place), api=api, **found)
+    try:
+        schema_of(options)
+    except ConfigError as error:
+        raise directive.name.error(error.problem, error.hint) from error
+    return options
+
+
+def build(options: KubernetesOptions, parts: Parts) -> Built:
+    """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
+    answers = parts.cluster(options)
+    parts.offer(NAME, answers)
+    return built(answers, parts.lookup)
 
 
 def schema_of(options: KubernetesOptions) -> Schema:
@@ -98,4 +241,6 @@ async def _chased(request: Request, response: Response, result: Result, chase: H
         found = await chase(request._replace(query=onward))
     except KdnsError:
         return Response(SERVFAIL, AA, response.answer, plugin=NAME)
+    if found.rcode == REFUSED:
+        return response  # nobody here answers for the target: the client may find somebody who does
     return Response(found.rcode, AA, (*response.answer, *found.answer), found.authority, found.additional, NAME)

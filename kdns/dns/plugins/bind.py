@@ -1,0 +1,91 @@
+"""``bind ADDRESS|INTERFACE... { except ADDRESS|INTERFACE... }``: where a server block listens, instead of everywhere.
+
+What listens is the server, which asks `addresses`.
+"""
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address
+
+from msgspec import Struct
+
+from kdns.config.directive import Directive, Word
+from kdns.config.reading import arguments, properties
+from kdns.dns.interfaces import InterfaceAddress, interface_addresses
+from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.errors import ConfigError, Span
+
+NAME = "bind"
+
+
+class Line(Struct, frozen=True):
+    """One ``bind``: addresses and names of interfaces, as words with their places."""
+
+    wanted: tuple[Word, ...]
+    spared: tuple[Word, ...] = ()
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Every ``bind`` of the block; they add up."""
+
+    lines: tuple[Line, ...]
+
+
+def parse(directives: Sequence[Directive], _place: Place) -> Options:
+    """Raises ConfigError."""
+    lines: list[Line] = []
+    for directive in directives:
+        wanted = arguments(directive, 1, None)
+        properties(directive, {"except": _spare})
+        lines.append(Line(wanted, tuple(word for line in directive.block or () for word in line.args)))
+    return Options(lines=tuple(lines))
+
+
+def _spare(line: Directive) -> None:
+    arguments(line, 1, None)
+
+
+def build(_options: Options, _parts: Parts) -> Built:
+    """No part of the chain."""
+    return Built(sees=sees_nothing)
+
+
+def options_for(listen: Sequence[str]) -> Options:
+    """As if a Corefile had named these addresses."""
+    return Options(lines=(Line(tuple(Word(text, Span("--listen", 1, 1)) for text in listen)),))
+
+
+def addresses(options: Options, here: Sequence[InterfaceAddress] | None = None) -> tuple[str, ...]:
+    """The addresses to bind, each once; ``here`` are those of this machine's interfaces, looked up if not given.
+
+    Raises ConfigError for what is no address and no interface, or if nothing is left.
+    """
+    if here is None:
+        here = interface_addresses()
+    found: dict[str, None] = {}
+    for line in options.lines:
+        spared = {text for word in line.spared for text in _resolved(word, here)}
+        found |= dict.fromkeys(text for word in line.wanted for text in _resolved(word, here) if text not in spared)
+    if not found:
+        raise options.lines[0].wanted[0].error("bind leaves no address to listen on", "see its except lines")
+    return tuple(found)
+
+
+def _resolved(word: Word, here: Sequence[InterfaceAddress]) -> list[str]:
+    """Of an interface every address, a link-local one with its scope."""
+    found = []
+    for one in here:
+        if one.interface == word.text:
+            address = ip_address(one.address)
+            scoped = isinstance(address, IPv6Address) and address.is_link_local
+            found.append(f"{address}%{one.interface}" if scoped else str(address))
+    if found:
+        return found
+    try:
+        return [str(ip_address(word.text))]
+    except ValueError:
+        known = ", ".join(dict.fromkeys(one.interface for one in here))
+        raise _unknown(word, known) from None
+
+
+def _unknown(word: Word, known: str) -> ConfigError:
+    return word.error(f"{word.text!r} is no IP address and no interface with one", f"interfaces here: {known}")

@@ -1,0 +1,42 @@
+"""``health [ADDRESS] { lameduck DURATION }``: a page that says OK as long as the process answers at all.
+
+What serves the page and waits at the end is the server, which reads these options.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from kdns.config.arguments import parse_http_address
+from kdns.config.directive import Directive
+from kdns.config.reading import arguments, duration, once, properties, value
+from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+
+NAME = "health"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """Where, and how long a server that ends goes on answering."""
+
+    address: str = ":8080"
+    lameduck: float = 0.0
+    """Seconds."""
+
+
+def parse(directives: Sequence[Directive], _place: Place) -> Options:
+    """Raises ConfigError."""
+    directive = once(directives)
+    args = arguments(directive, 0, 1)
+    lameduck = 0.0
+
+    def read_lameduck(line: Directive) -> None:
+        nonlocal lameduck
+        lameduck = duration(arguments(line, 1, 1)[0])
+
+    properties(directive, {"lameduck": read_lameduck})
+    return Options(address=value(args[0], parse_http_address) if args else Options().address, lameduck=lameduck)
+
+
+def build(_options: Options, _parts: Parts) -> Built:
+    """No part of the chain."""
+    return Built(sees=sees_nothing)
