@@ -6,7 +6,7 @@
     ├─ ConfigError(problem, at, hint)        tell the operator with file:line:column, exit 1; on reload keep the old
     │   └─ ConfigErrors(errors)             several of them, told together
     ├─ FormError(problem, id)                answer FORMERR if the id is known, else drop
-    ├─ UpstreamError(problem)                next upstream, then SERVFAIL
+    ├─ UpstreamError(problem, rcode)         next upstream, then SERVFAIL
     └─ ApiError(code, reason, message)       back off and retry
         ├─ Expired                           relist at once (410)
         ├─ Throttled(after)                  wait what the server asks (429)
@@ -64,7 +64,14 @@ class ConfigErrors(ConfigError):
 
 
 class UpstreamError(KdnsError):
-    """An upstream did not give a usable answer, or there is none to ask; ``str()`` is what the errors plugin logs."""
+    """An upstream did not give a usable answer, or there is none to ask; ``str()`` is what the errors plugin logs.
+
+    ``rcode`` is what the client is told: SERVFAIL, or REFUSED when we have too much to do.
+    """
+
+    def __init__(self, problem: str, rcode: int = 2) -> None:
+        super().__init__(problem)
+        self.rcode = rcode
 
 
 class FormError(KdnsError):

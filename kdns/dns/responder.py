@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from kdns.aio import Clock
 from kdns.dns.fast import COPIED, FastWay, tally
 from kdns.dns.handler import Client, Request, Response
 from kdns.dns.site import DROPPED, Site
@@ -53,8 +54,10 @@ MAX_SLOW: Final = 4096
 class Responder:
     """Answers for all sockets that serve the same blocks."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, clock: Clock = time.monotonic) -> None:
+        """``clock`` is the one that cached answers are timed by (`kdns.dns.plugin.Parts.clock`)."""
         self._site = site
+        self.clock = clock
         self.lanes: list[Lane] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,7 +110,8 @@ class Lane:
         self.timed = counts.timed
         self._responder = responder
         self._clock = clock
-        self.remembers = FastWay(lambda: responder.site, counts)
+        self.remembers = FastWay(lambda: responder.site, counts, responder.clock)
+        self.tick = self.remembers.tick
         self.fast = self.remembers.reply
         """The whole reply to a message, counted; None: take the slow way. Bound here, since one more call would cost a
         tenth of an answer."""
@@ -159,8 +163,8 @@ class Lane:
         try:
             response, zone = await self._responder.site.handle(request)
             octets = compose_reply(query, response, self.counts.proto)
-        except UpstreamError:  # told by the errors plugin, if there is one
-            response = Response(SERVFAIL)
+        except UpstreamError as error:  # told by the errors plugin, if there is one
+            response = Response(error.rcode)
             octets = compose_reply(query, response, self.counts.proto)
         except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
             log.exception("bug while answering %s", query.question.hex())

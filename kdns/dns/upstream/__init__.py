@@ -1,0 +1,21 @@
+"""Other resolvers, asked: addresses, transports, their health, and which of them is asked next.
+
+::
+
+    plugins/forward ──> pool      who is asked: policy, attempts, deadline; equal questions under way are asked once
+                         │
+                         v
+                      upstream    one resolver: its transports, truncation, its health and the probes of it
+                         │
+               ┌─────────┼─────────┐
+               v         v         v
+              udp      stream    https      one exchange each: Ask in, Message out, or UpstreamError
+                       tcp, tls
+
+- `target`    what a Corefile says of an upstream, pure
+- `resolve`   files and host names to addresses, once, at start
+- `exchange`  what the transports share: the form of their errors, ids that nobody can guess
+
+Nothing here knows a client, a plugin or a Corefile's words. Whatever an upstream sends, the outcome is a Message for
+exactly the question that was asked, or UpstreamError; what is not for it is ignored while time is left.
+"""

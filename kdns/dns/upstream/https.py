@@ -1,0 +1,92 @@
+"""DNS over HTTPS to an upstream (RFC 8484), by POST or GET, over HTTP/1.1 connections that aiohttp keeps."""
+
+import asyncio
+import base64
+import ssl
+from typing import Any, Final, Literal
+
+import aiohttp
+
+from kdns.dns.upstream.exchange import Address, reason
+from kdns.dns.upstream.stream import Keep, Tls
+from kdns.errors import UpstreamError
+from kdns.wire.message import Ask, Message, compose_query, parse_reply
+
+PATH: Final = "/dns-query"
+CONTENT_TYPE: Final = "application/dns-message"
+LARGEST: Final = 65535
+Method = Literal["GET", "POST"]
+
+
+class Https:
+    """One server. The query's id is 0, so that caches of HTTP may help (RFC 8484 section 4.1)."""
+
+    def __init__(self, address: Address, keep: Keep, tls: Tls, method: Method = "POST") -> None:
+        self._address, self._keep, self._tls, self._method = address, keep, tls, method
+        self._session: aiohttp.ClientSession | None = None
+
+    async def exchange(self, ask: Ask, seconds: float, payload: int | None) -> Message:
+        """See `Transport`."""
+        query = compose_query(0, ask, payload)
+        url = f"https://{self._address.text}{PATH}"
+        told = f'{self._method.capitalize()} "{url}"'
+        options: dict[str, Any] = {"headers": {"Accept": CONTENT_TYPE}}
+        if self._method == "GET":
+            options["params"] = {"dns": base64.urlsafe_b64encode(query).rstrip(b"=").decode()}
+        else:
+            options["data"] = query
+            options["headers"]["Content-Type"] = CONTENT_TYPE
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._opened().request(
+                    self._method, url, server_hostname=self._tls.server_name, allow_redirects=False, **options
+                ) as response,
+            ):
+                if response.status != 200:
+                    raise UpstreamError(f"{told}: expected status 200, got {response.status}")
+                if response.content_type != CONTENT_TYPE:
+                    raise UpstreamError(f"{told}: expected content type {CONTENT_TYPE}, got {response.content_type!r}")
+                octets = await _limited(response.content)
+        except TimeoutError as error:
+            raise UpstreamError(f"{told}: i/o timeout") from error
+        except (aiohttp.ClientError, ssl.SSLError, OSError, EOFError) as error:
+            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+            raise UpstreamError(f"{told}: {reason(cause)}") from error
+        message = parse_reply(octets, 0, ask)
+        if message is None:
+            raise UpstreamError(f"{told}: what came back is no answer to the question")
+        return message
+
+    async def close(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls.context,
+                limit=0,  # the pool bounds what is under way
+                keepalive_timeout=self._keep.expire,
+                local_addr=self._address.local,
+                use_dns_cache=False,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        return self._session
+
+
+async def _limited(content: aiohttp.StreamReader) -> bytes:
+    """The body; more than a message can have is cut, and so no message."""
+    found = bytearray()
+    async for part in content.iter_any():
+        found += part
+        if len(found) > LARGEST:
+            return b""
+    return bytes(found)

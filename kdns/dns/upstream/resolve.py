@@ -1,0 +1,80 @@
+"""Files and host names to upstreams with addresses, once, when a server block starts; as in CoreDNS, never again."""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from kdns.dns.upstream.exchange import address_of
+from kdns.dns.upstream.target import File, Target, nameservers
+from kdns.dns.upstream.udp import Udp
+from kdns.errors import UpstreamError
+from kdns.wire.message import Ask
+from kdns.wire.name import parse_name
+from kdns.wire.numbers import AAAA, A
+from kdns.wire.query import UDP_LIMIT
+
+RESOLVER_TIMEOUT: Final = 2.0
+"""Seconds for each question to each resolver."""
+SYSTEM_TIMEOUT: Final = 10.0
+
+
+async def resolve(what: Target | File, resolvers: Sequence[Target] = (), folder: str = ".") -> list[Target]:
+    """The upstreams that one word stands for. Raises UpstreamError for a name without an address, OSError for a file.
+
+    ``resolvers``: who is asked for host names; nobody: the system. ``folder``: what paths are relative to.
+    """
+    if isinstance(what, Target) and what.resolved:
+        return [what]
+    path = Path(folder) / (what.path if isinstance(what, File) else what.host)
+    if isinstance(what, File) or path.is_file():
+        return nameservers(path.read_text("utf-8", "replace"))
+    found = await (_asked(what.host, resolvers) if resolvers else _looked_up(what.host))
+    if not found:
+        raise UpstreamError(f"no addresses found for {what.host!r}")
+    return [what._replace(host=host) for host in found]
+
+
+async def _looked_up(host: str) -> list[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(SYSTEM_TIMEOUT):
+            infos = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError as error:  # socket.gaierror and TimeoutError are such
+        raise UpstreamError(f"failed to resolve {host!r}: {error.strerror or error or 'i/o timeout'}") from error
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+async def _asked(host: str, resolvers: Sequence[Target]) -> list[str]:
+    """Addresses from the first resolver that has some."""
+    problem = UpstreamError(f"no addresses found for {host!r}")
+    for resolver in resolvers:
+        try:
+            udp = Udp(address_of(resolver))
+            texts = [await _addresses(udp, host, rtype) for rtype in (A, AAAA)]
+        except UpstreamError as error:
+            problem = UpstreamError(f"failed to resolve {host!r}: {error}")
+            continue
+        if found := list(dict.fromkeys(chain.from_iterable(texts))):
+            return found
+    raise problem
+
+
+async def _addresses(udp: Udp, host: str, rtype: int) -> Iterable[str]:
+    message = await udp.exchange(Ask(parse_name(host), rtype), RESOLVER_TIMEOUT, UDP_LIMIT)
+    family = socket.AF_INET if rtype == A else socket.AF_INET6
+    return [socket.inet_ntop(family, rr.rdata) for rr in message.answer if rr.rtype == rtype]
+
+
+def tls_context(ca: str = "", cert: str = "", key: str = "") -> ssl.SSLContext:
+    """For servers over TLS 1.2 or newer; no ``ca``: the system's. Raises OSError (also for what is no PEM file)."""
+    context = ssl.create_default_context(cafile=ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Python 3.13 and later refuse CAs without a key identifier, which Go and the rest of the field accept.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if cert:
+        context.load_cert_chain(cert, key)
+    return context

@@ -1,0 +1,152 @@
+"""One resolver that we ask: its transports, and whether it is well.
+
+Health is found out by asking: a failed exchange starts a loop of probes, which ends with the first answer of any
+rcode. Each failed probe counts; with more of them in a row than ``max_fails`` the upstream is down.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from msgspec import Struct
+from prometheus_client import Counter, Histogram
+
+from kdns.aio import Clock
+from kdns.dns.upstream.exchange import Transport, address_of
+from kdns.dns.upstream.https import Https, Method
+from kdns.dns.upstream.stream import Keep, Stream, Tls
+from kdns.dns.upstream.target import Target
+from kdns.dns.upstream.udp import Udp
+from kdns.errors import UpstreamError
+from kdns.metrics import RCODE_LABELS
+from kdns.wire.message import Ask, Message
+from kdns.wire.numbers import FORMERR, NS
+from kdns.wire.query import UDP_LIMIT
+
+PROXY: Final = "forward"
+"""The label ``proxy_name`` of the metrics."""
+PROBE_TIMEOUT: Final = 1.0
+SHORTEST_PAUSE: Final = 0.05
+"""Seconds between probes at least, whatever a Corefile says."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What all upstreams of one ``forward`` line have in common; seconds."""
+
+    keep: Keep = Keep()
+    read_timeout: float = 2.0
+    """For one exchange, dialling included."""
+    max_fails: int = 2
+    """Failed probes that are borne; 0: never down, and never probed."""
+    probe_every: float = 0.5
+    probe: Ask = Ask(b"\0", NS)
+    probe_tcp: bool = False
+    doh_method: Method = "POST"
+    source: str = ""
+
+
+class Meters(Struct, frozen=True):
+    """What is counted for each upstream, by the names of CoreDNS."""
+
+    duration: Histogram
+    """proxy_name, to, rcode"""
+    probe_failures: Counter
+    """proxy_name, to"""
+    kept: Counter
+    """proxy_name, to, proto: queries on a connection that was kept."""
+    dialled: Counter
+    """proxy_name, to, proto: all others."""
+
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+class Upstream:
+    """One resolver."""
+
+    def __init__(
+        self, target: Target, settings: Settings, meters: Meters, clock: Clock, spawn: Spawn, tls: Tls | None = None
+    ) -> None:
+        """``tls`` is needed for targets over TLS and HTTPS."""
+        self.target, self.text = target, target.text
+        self.fails = 0
+        """Probes that failed, one after the other."""
+        self._settings, self._meters, self._clock, self._spawn = settings, meters, clock, spawn
+        self._probing = False
+        address = address_of(target, settings.source)
+        self._udp: Udp | None = None
+        self._stream: Transport
+        if target.transport == "dns":
+            self._udp = Udp(address)
+            self._stream = Stream(address, clock, settings.keep, connected=self._counter("tcp"))
+        elif target.transport == "tls":
+            self._stream = Stream(address, clock, settings.keep, tls, connected=self._counter("tcp-tls"))
+        else:
+            assert tls is not None
+            self._stream = Https(address, settings.keep, tls, settings.doh_method)
+
+    def _counter(self, proto: str) -> Callable[[bool], None]:
+        kept = self._meters.kept.labels(PROXY, self.text, proto)
+        dialled = self._meters.dialled.labels(PROXY, self.text, proto)
+        return lambda was_kept: (kept if was_kept else dialled).inc()
+
+    @property
+    def down(self) -> bool:
+        """Too many probes have failed."""
+        return 0 < self._settings.max_fails < self.fails
+
+    async def exchange(self, ask: Ask, tcp: bool, seconds: float) -> Message:
+        """The answer, however often it takes to get a whole one; raises UpstreamError. ``seconds``: for all of it.
+
+        A truncated answer is asked for again over TCP; if that fails, the truncated one has to do. An upstream that
+        does not know EDNS is asked without (RFC 6891 section 6.2.2).
+        """
+        began = self._clock()
+        message = await self._once(ask, tcp, seconds, UDP_LIMIT)
+        if message.rcode == FORMERR and message.options is None:
+            message = await self._once(ask, tcp, max(0.0, seconds - (self._clock() - began)), None)
+        if message.truncated and self._udp is not None and not tcp:
+            left = max(0.0, seconds - (self._clock() - began))
+            with suppress(UpstreamError):
+                message = await self._once(ask, True, left, UDP_LIMIT if message.options is not None else None)
+        known = message.rcode < len(RCODE_LABELS)
+        rcode = RCODE_LABELS[message.rcode] if known else str(message.rcode)
+        self._meters.duration.labels(PROXY, self.text, rcode).observe(max(0.0, self._clock() - began))
+        return message
+
+    async def _once(self, ask: Ask, tcp: bool, seconds: float, payload: int | None) -> Message:
+        seconds = min(seconds, self._settings.read_timeout)
+        if self._udp is None or tcp:
+            return await self._stream.exchange(ask, seconds, payload)
+        self._meters.dialled.labels(PROXY, self.text, "udp").inc()
+        return await self._udp.exchange(ask, seconds, payload)
+
+    def suspect(self) -> None:
+        """An exchange has failed: probe until one answer comes."""
+        if self._settings.max_fails and not self._probing:
+            self._probing = True
+            self._spawn(self._probe(), f"probe {self.text}")
+
+    async def _probe(self) -> None:
+        try:
+            while not await self._alive():
+                self.fails += 1
+                self._meters.probe_failures.labels(PROXY, self.text).inc()
+                await asyncio.sleep(max(self._settings.probe_every, SHORTEST_PAUSE))
+            self.fails = 0
+        finally:
+            self._probing = False
+
+    async def _alive(self) -> bool:
+        settings = self._settings
+        transport = self._stream if self._udp is None or settings.probe_tcp else self._udp
+        try:
+            await transport.exchange(settings.probe, PROBE_TIMEOUT, None)
+        except UpstreamError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close its connections. The probes end with those who spawned them."""
+        await self._stream.close()

@@ -1,0 +1,176 @@
+"""What goes to an upstream and comes back: a query is composed, a response becomes records (RFC 1035 section 4.1).
+
+A response is somebody else's octets: whatever they are, the outcome is a `Message` or FormError. Records come out as
+`kdns.wire.rr.RR`: owners folded, names in rdata whole.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from kdns.errors import FormError
+from kdns.wire.numbers import AD, CD, FORMERR, IN, OPCODE, OPT, QR, RD, TC
+from kdns.wire.query import HEADER, UDP_LIMIT, Query, edns_option, edns_options, opt_record, parse_header
+from kdns.wire.rdata import MAX_WHOLE, Names
+from kdns.wire.rr import RR
+
+PASSED_ON: Final = RD | AD | CD
+"""Flags of a client's query that an upstream gets to see (RFC 1035, RFC 6840 section 5.7, RFC 4035 section 3.2.2)."""
+EDE: Final = 15
+"""The EDNS option that says why (RFC 8914); the only one that a forwarder hands on."""
+_TSIG: Final = 250
+_RECORD: Final = struct.Struct("!HHIH")
+
+
+class Ask(NamedTuple):
+    """What an upstream is asked; equal ones have the same answer."""
+
+    name: bytes
+    """Folded."""
+    rtype: int
+    rclass: int = IN
+    flags: int = RD
+    """Which of RD, AD and CD are set."""
+    do: bool = False
+    """DNSSEC records are wanted, too."""
+
+
+class Message(NamedTuple):
+    """A response, parsed."""
+
+    id: int
+    flags: int
+    rcode: int
+    """With the upper bits from the OPT record, if there is one."""
+    name: bytes
+    """The question's, folded; empty if there is no question. So for the next two, which are 0 then."""
+    rtype: int
+    rclass: int
+    answer: tuple[RR, ...] = ()
+    authority: tuple[RR, ...] = ()
+    additional: tuple[RR, ...] = ()
+    """Without OPT and TSIG, which are between us and the upstream."""
+    options: bytes | None = None
+    """EDNS options in wire form; None: no OPT record."""
+
+    @property
+    def truncated(self) -> bool:
+        """There is more, over TCP."""
+        return bool(self.flags & TC)
+
+
+def asked(query: Query) -> Ask:
+    """What to ask an upstream for a client."""
+    do = query.edns is not None and query.edns.do
+    return Ask(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do)
+
+
+def compose_query(number: int, ask: Ask, payload: int | None = UDP_LIMIT) -> bytes:
+    """A query in wire form; ``payload``: octets that we take over UDP, None for no EDNS at all (then no DO either)."""
+    opt = b"" if payload is None else opt_record(payload, ask.do)
+    head = struct.pack("!6H", number, ask.flags, 1, 0, 0, 1 if opt else 0)
+    return head + ask.name + struct.pack("!HH", ask.rtype, ask.rclass) + opt
+
+
+def parse_reply(octets: bytes, number: int, ask: Ask) -> Message | None:
+    """The response to exactly this query; None for all else: forged, malformed, or for another question.
+
+    A bare FORMERR is one, too: servers that cannot read a question send none back (RFC 6891 section 7).
+    """
+    if len(octets) < HEADER or octets[0] << 8 | octets[1] != number or not octets[2] & 0x80:
+        return None  # cheap, since somebody may send many of these
+    try:
+        message = parse_message(octets)
+    except FormError:
+        return None
+    if not message.name and message.rcode == FORMERR:
+        return message
+    question = (message.name, message.rtype, message.rclass)
+    return message if question == (ask.name, ask.rtype, ask.rclass) else None
+
+
+def parse_message(octets: bytes) -> Message:
+    """A response to a standard query. Raises FormError, and nothing else.
+
+    Octets behind the last record are ignored. A truncated response may end anywhere: its whole records are used.
+    """
+    header = parse_header(octets)
+    if not header.flags & QR or header.flags & OPCODE:
+        raise FormError("no response to a standard query", header.id)
+    if header.questions > 1:
+        raise FormError(f"{header.questions} questions, one is allowed", header.id)
+    try:
+        return _Parser(octets, header.flags).message(header.id, header.questions, header[3:])
+    except IndexError:
+        raise FormError("the message is cut", header.id) from None
+    except FormError as error:
+        raise FormError(error.problem, header.id) from None
+
+
+class _Parser:
+    """A cursor over one message."""
+
+    def __init__(self, octets: bytes, flags: int) -> None:
+        self._octets, self._flags = octets, flags
+        self._names = Names(octets)
+        self._at = HEADER
+        self._whole = 0
+        self._opt: tuple[int, bytes] | None = None
+
+    def message(self, number: int, questions: int, counts: tuple[int, ...]) -> Message:
+        name, rtype, rclass = b"", 0, 0
+        if questions:
+            name, at = self._names.read(self._at)
+            if at + 4 > len(self._octets):
+                raise IndexError
+            rtype, rclass = struct.unpack_from("!HH", self._octets, at)
+            self._at = at + 4
+        sections: list[tuple[RR, ...]] = []
+        for section, count in enumerate(counts):
+            sections.append(tuple(self._records(count, section)))
+        answer, authority, additional = sections
+        extended, options = self._opt if self._opt is not None else (0, None)
+        rcode = self._flags & 0xF | extended
+        return Message(number, self._flags, rcode, name.lower(), rtype, rclass, answer, authority, additional, options)
+
+    def _records(self, count: int, section: int) -> Iterator[RR]:
+        for _ in range(count):
+            try:
+                record = self._record(section)
+            except IndexError:
+                if not self._flags & TC:
+                    raise
+                self._at = len(self._octets)
+                return
+            if record is not None:
+                yield record
+
+    def _record(self, section: int) -> RR | None:
+        owner, at = self._names.read(self._at)
+        if at + 10 > len(self._octets):
+            raise IndexError
+        rtype, rclass, ttl, length = _RECORD.unpack_from(self._octets, at)
+        at, end = at + 10, at + 10 + length
+        if end > len(self._octets):
+            raise IndexError
+        self._at = end
+        if rtype == OPT:
+            # RFC 6891 section 6.1.1: one at most, in the additional section, and its owner is the root
+            if section < 2 or self._opt is not None or owner != b"\0":
+                raise FormError("more than one OPT record, or one that is misplaced")
+            self._opt = ttl >> 24 << 4, self._octets[at:end]
+            return None
+        if rtype == _TSIG and section == 2:
+            return None
+        rdata = self._names.rdata(rtype, at, end)
+        self._whole += len(rdata)
+        if self._whole > MAX_WHOLE:
+            raise FormError(f"records of over {MAX_WHOLE} octets")
+        # RFC 2181 section 8: a TTL with the most significant bit set counts as zero
+        return RR(owner.lower(), rtype, 0 if ttl >> 31 else ttl, rdata, rclass)
+
+
+def passed_options(options: bytes | None) -> bytes:
+    """Those EDNS options of a response that its client gets, too: the reasons (RFC 8914), if they are well-formed."""
+    found = edns_options(options or b"")
+    return b"".join(edns_option(code, data) for code, data in found if code == EDE and len(data) >= 2)
