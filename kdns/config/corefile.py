@@ -8,14 +8,16 @@ snippet may hold lines of a block as well as whole blocks, as in CoreDNS.
 import hashlib
 import json
 import posixpath
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
 from kdns.config.arguments import near
 from kdns.config.directive import Corefile, Directive, Key, ServerBlock, Word
 from kdns.config.keys import parse_key
 from kdns.config.reading import Mistakes
+from kdns.config.stack import Frame, Stack, Stop
 from kdns.config.tokens import Token, tokens
 from kdns.errors import ConfigError
 
@@ -25,8 +27,6 @@ MOST_FILES: Final = 100_000
 """Imports of files in all, as in CoreDNS."""
 MOST_TEXT: Final = 8 * 1024 * 1024
 """Characters of all files together; a ConfigMap holds 1 MiB."""
-MOST_WORDS: Final = 500_000
-"""Words after all imports are expanded."""
 DEEPEST: Final = 50
 """Imports within imports, and braces within braces."""
 WILDCARDS: Final = "*?[]"
@@ -42,18 +42,6 @@ class Text(NamedTuple):
 
 Read = Callable[[str], Sequence[Text]]
 """An absolute path, perhaps with a wildcard -> the files it names, in order. Raises ConfigError without a place."""
-
-
-class _Stop(Exception):
-    """Nothing sensible can be read any more; why is noted already."""
-
-
-class _Frame:
-    """A text that words are taken from."""
-
-    def __init__(self, found: Sequence[Token], origin: str, folder: str) -> None:
-        self.tokens, self.at = found, 0
-        self.origin, self.folder = origin, folder
 
 
 def parse_corefile(
@@ -80,11 +68,11 @@ class Parser:
     def __init__(self, read: Read, environ: Mapping[str, str], port: int, known: Container[str]) -> None:
         self._read, self._environ, self._port, self._known = read, environ, port, known
         self.mistakes = Mistakes()
-        self._frames: list[_Frame] = []
+        self._words = Stack()
         self._snippets: dict[str, tuple[Word, list[Token]]] = {}
         self._files: dict[str, None] = {}
         self._warnings: list[ConfigError] = []
-        self._taken = self._characters = self._snippet_imports = self._file_imports = 0
+        self._characters = self._snippet_imports = self._file_imports = 0
         self._broken = False
         """A text ended in the middle of a word: what is missing at the end is no further mistake."""
 
@@ -94,62 +82,37 @@ class Parser:
         if self._characters > MOST_TEXT:
             raise ConfigError(f"{text.name}: a Corefile of more than {MOST_TEXT // 1024 // 1024} MiB is too large")
         found = tokens(text.text, text.name, self._environ, self._known, shown)
-        if found.error is not None:
-            self.mistakes.add(found.error)
-            self._broken = True
+        for error in found.errors:
+            self.mistakes.add(error)
+        self._broken = self._broken or found.broken
         self._files[text.name] = None
-        self._frames.append(_Frame(found.tokens, text.name, posixpath.dirname(text.name)))
+        self._words.push(Frame(found.tokens, text.name, posixpath.dirname(text.name)))
 
     def corefile(self) -> Corefile:
         """All server blocks. Raises what is wrong."""
         blocks: list[ServerBlock] = []
-        with suppress(_Stop):
-            while (token := self._take()) is not None:
+        with self._until_stop():
+            while (token := self._words.take()) is not None:
                 self._top(token, blocks)
+        if not (blocks or self.mistakes.errors):
+            raise ConfigError(f"{next(iter(self._files))}: there is no server block", hint="such as .:53 { ... }")
         self.mistakes.settle()
         return Corefile(tuple(blocks), tuple(self._files), digest(blocks), tuple(self._warnings))
 
     def directives(self) -> tuple[Directive, ...]:
         """All there is as lines of a server block, without its braces. Raises what is wrong."""
         found: tuple[Directive, ...] = ()
-        with suppress(_Stop):
+        with self._until_stop():
             found = self._lines(None, 0)
         self.mistakes.settle()
         return found
 
-    def _take(self) -> Token | None:
-        """The next word."""
-        while self._frames:
-            frame = self._frames[-1]
-            if frame.at < len(frame.tokens):
-                token = frame.tokens[frame.at]
-                frame.at += 1
-                self._taken += 1
-                if self._taken > MOST_WORDS:
-                    self._stop(token.word.error(f"more than {MOST_WORDS} words", "too much is imported"))
-                return token
-            self._frames.pop()
-        return None
-
-    def _peek(self) -> Token | None:
-        """The next word, left where it is; frames stay, so that an import knows what it is within."""
-        for frame in reversed(self._frames):
-            if frame.at < len(frame.tokens):
-                return frame.tokens[frame.at]
-        return None
-
-    def _more(self) -> bool:
-        """The line goes on."""
-        token = self._peek()
-        return token is not None and not token.first
-
-    def _stop(self, error: ConfigError) -> None:
-        self.mistakes.add(error)
-        raise _Stop
-
-    def _skip_line(self) -> None:
-        while self._more() and (token := self._peek()) is not None and token.mark != "}":
-            self._take()
+    @contextmanager
+    def _until_stop(self) -> Iterator[None]:
+        try:
+            yield
+        except Stop as stop:
+            self.mistakes.add(stop.error)
 
     # Top level
 
@@ -167,10 +130,10 @@ class Parser:
 
     def _block(self, token: Token, blocks: list[ServerBlock]) -> None:
         words = self._keys(token)
-        brace = self._peek()
+        brace = self._words.peek()
         opened = brace.word if brace is not None and brace.mark == "{" else None
         if opened is not None:
-            self._take()
+            self._words.take()
         if len(words) == 1 and (name := words[0].text).startswith("(") and name.endswith(")"):
             self._snippet(words[0], name[1:-1], opened)
             return
@@ -196,14 +159,14 @@ class Parser:
                 word = word._replace(text=word.text[:-1])
             if word.text:
                 words.append(word)
-            following = self._peek()
+            following = self._words.peek()
             if following is None or following.mark == "{" or (following.first and not comma):
                 if comma and (following is None or following.mark == "{"):
                     self.mistakes.add(token.word.error("no zone follows the comma", "remove the comma"))
                 return words
             if following.mark == "}":
                 return words
-            token = self._take() or following
+            token = self._words.take() or following
 
     def _snippet(self, word: Word, name: str, opened: Word | None) -> None:
         """Keep the words between a snippet's braces."""
@@ -213,7 +176,7 @@ class Parser:
             return
         body: list[Token] = []
         depth = 1
-        while (token := self._take()) is not None:
+        while (token := self._words.take()) is not None:
             depth += {"{": 1, "}": -1}.get(token.mark, 0)
             if depth == 0:
                 break
@@ -229,6 +192,10 @@ class Parser:
         else:
             if body:
                 body[0] = body[0]._replace(first=True)
+            for token, following in pairwise(body):
+                if token.mark == "import" and token.first and following.word.text == name:
+                    self.mistakes.add(following.word.error(f"the snippet {name!r} imports itself"))
+                    body = []
             self._snippets[name] = word, body
 
     def _never_closed(self, opened: Word) -> None:
@@ -240,7 +207,7 @@ class Parser:
     def _lines(self, opened: Word | None, depth: int) -> tuple[Directive, ...]:
         """The lines up to the brace that closes, or without braces up to the end."""
         found: list[Directive] = []
-        while (token := self._take()) is not None:
+        while (token := self._words.take()) is not None:
             if token.mark == "}":
                 if opened is not None:
                     return tuple(found)
@@ -262,43 +229,42 @@ class Parser:
         block: tuple[Directive, ...] | None = None
         if not name.text:
             self.mistakes.add(name.error("a line cannot begin with an empty word"))
-        while self._more() and (token := self._peek()) is not None and token.mark != "}":
-            self._take()
+        while (token := self._words.more()) is not None and token.mark != "}":
+            self._words.take()
             if token.mark == "{":
                 block = self._lines(token.word, self._deeper(token.word, depth))
-                extra = self._peek()
-                if extra is not None and not extra.first and extra.mark != "}":
+                extra = self._words.more()
+                if extra is not None and extra.mark != "}":
                     problem = "nothing can follow the brace that closes a directive"
                     self.mistakes.add(extra.word.error(problem, "begin a new line"))
-                    self._skip_line()
+                    self._words.skip_line()
                 break
             args.append(token.word)
         return Directive(name, tuple(args), block)
 
     def _deeper(self, brace: Word, depth: int) -> int:
         if depth >= DEEPEST:
-            self._stop(brace.error("braces within braces go too deep"))
+            raise Stop(brace.error("braces within braces go too deep"))
         return depth + 1
 
     # Imports
 
     def _import(self, word: Word) -> None:
-        within = {frame.origin for frame in self._frames}
-        folder = self._frames[-1].folder
-        following = self._peek() if self._more() else None
+        within, folder = self._words.origins(), self._words.folder
+        following = self._words.more()
         if following is None or following.mark in {"{", "}"}:
             self.mistakes.add(word.error("'import' needs a snippet or file", "such as import common"))
             return
-        self._take()
+        self._words.take()
         what = following.word
-        extra = self._peek() if self._more() else None
+        extra = self._words.more()
         if extra is not None and extra.mark != "}":
             self.mistakes.add(extra.word.error("'import' takes one snippet or file", "write another import for it"))
-            self._skip_line()
+            self._words.skip_line()
         if not what.text:
             self.mistakes.add(what.error("'import' needs a snippet or file, not an empty text"))
-        elif len(self._frames) > DEEPEST:
-            self._stop(what.error("imports within imports go too deep"))
+        elif len(self._words) > DEEPEST:
+            raise Stop(what.error("imports within imports go too deep"))
         elif what.text in self._snippets:
             self._import_snippet(what, within)
         else:
@@ -307,18 +273,18 @@ class Parser:
     def _import_snippet(self, what: Word, within: set[str]) -> None:
         self._snippet_imports += 1
         if self._snippet_imports > MOST_SNIPPETS:
-            self._stop(what.error(f"snippets are imported more than {MOST_SNIPPETS} times"))
+            raise Stop(what.error(f"snippets are imported more than {MOST_SNIPPETS} times"))
         origin = f"({what.text})"
         if origin in within:
             self.mistakes.add(what.error(f"the snippet {what.text!r} imports itself"))
             return
         definition, body = self._snippets[what.text]
-        self._frames.append(_Frame(body, origin, posixpath.dirname(definition.at.source)))
+        self._words.push(Frame(body, origin, posixpath.dirname(definition.at.source)))
 
     def _import_files(self, what: Word, folder: str, within: set[str]) -> None:
         self._file_imports += 1
         if self._file_imports > MOST_FILES:
-            self._stop(what.error(f"files are imported more than {MOST_FILES} times"))
+            raise Stop(what.error(f"files are imported more than {MOST_FILES} times"))
         path = posixpath.normpath(posixpath.join(folder, what.text))
         glob = any(one in path for one in WILDCARDS)
         if path.count("*") > 1 or path.count("?") > 1 or ("[" in path and "]" in path):
@@ -330,7 +296,8 @@ class Parser:
             self.mistakes.add(what.error(f"cannot import: {error.problem}", error.hint))
             return
         if glob:
-            self._files[posixpath.dirname(path)] = None
+            parts = takewhile(lambda part: not any(one in part for one in WILDCARDS), path.split("/"))
+            self._files["/".join(parts) or ("/" if path.startswith("/") else ".")] = None
         if not texts and glob:
             self._warnings.append(what.error(f"no file matches {what.text!r}"))
         elif not texts:

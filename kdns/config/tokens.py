@@ -7,6 +7,7 @@ variables, ``{$NAME}`` and ``{%NAME%}``, are put in once the words are known, so
 
 import re
 from collections.abc import Container, Mapping
+from itertools import zip_longest
 from typing import Final, NamedTuple
 
 from kdns.config.directive import Word
@@ -21,6 +22,7 @@ PIECE: Final = re.compile(
 )
 ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 ENVIRONMENT: Final = (re.compile(r"\{%((?:(?!%\}).)+)%\}", re.DOTALL), re.compile(r"\{\$([^}]+)\}"))
+GLUED: Final = re.compile(r"[\w.:/*()-]+\{")
 LONGEST_LINE: Final = 1000
 """Characters; a longer line is not shown with its mistakes."""
 
@@ -39,8 +41,9 @@ class Tokens(NamedTuple):
     """What a text was made into."""
 
     tokens: list[Token]
-    error: ConfigError | None
-    """A quotation mark without its other: nothing behind it was read."""
+    errors: list[ConfigError]
+    broken: bool
+    """A quotation mark has no other: nothing behind it was read."""
     shown: bool
     """The text has something of a Corefile, so that mistakes may quote it."""
 
@@ -65,14 +68,23 @@ def tokens(text: str, source: str, environ: Mapping[str, str], known: Container[
     raws, opened = _split(text)
     shown = shown or _like_a_corefile(raws, known)
     spans = _Spans(text, source, shown)
-    found = []
-    for raw in raws:
-        mark = raw.text if raw.text in {"{", "}", "import"} and not raw.quoted else ""
-        found.append(Token(Word(_expanded(raw.text, environ), spans.at(raw)), raw.first, mark))
-    error = None
+    found: list[Token] = []
+    errors: list[ConfigError] = []
+    for raw, following in zip_longest(raws, raws[1:]):
+        text = raw.text
+        mark = text if text in {"{", "}", "import"} and not raw.quoted else ""
+        if not raw.quoted and GLUED.fullmatch(text) and (following is None or following.first):
+            brace = raw._replace(text="{", start=raw.start + len(text) - 1, column=raw.column + len(text) - 1)
+            errors.append(ConfigError("a blank is missing before the brace", spans.at(brace)))
+            found.append(Token(Word(text[:-1], spans.at(raw)), raw.first))
+            found.append(Token(Word("{", spans.at(brace)), first=False, mark="{"))
+        else:
+            found.append(Token(Word(_expanded(text, environ), spans.at(raw)), raw.first, mark))
     if opened is not None:
-        error = ConfigError("this quotation mark has no other", spans.at(opened), 'inside quotes write \\" for one')
-    return Tokens(found, error, shown)
+        errors.append(
+            ConfigError("this quotation mark has no other", spans.at(opened), 'inside quotes write \\" for one')
+        )
+    return Tokens(found, errors, opened is not None, shown)
 
 
 def _split(text: str) -> tuple[list[_Raw], _Raw | None]:

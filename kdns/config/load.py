@@ -1,0 +1,99 @@
+"""Corefiles read from disk: the only part of `kdns.config` that opens anything. What is read is bounded."""
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from kdns.config.corefile import MOST_TEXT, WILDCARDS, Text, parse_corefile
+from kdns.config.directive import Corefile
+from kdns.errors import ConfigError
+
+STDIN: Final = "stdin"
+"""What ``-conf`` calls standard input."""
+MOST_NAMES: Final = 10_000
+"""Entries of a folder that a pattern is compared with."""
+
+
+def load(path: str, *, environ: Mapping[str, str], port: int = 53, known: Container[str] = ()) -> Corefile:
+    """The Corefile at a path, or on standard input. Raises ConfigError, or ConfigErrors with all that is wrong.
+
+    ``port`` and ``known`` are those of `parse_corefile`. Files are read at once, so call it where that may take the
+    time of a few reads.
+    """
+    try:
+        text = Text(path, _decoded(sys.stdin.buffer.read(MOST_TEXT + 1)) if path == STDIN else _read(path))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint="see -conf") from error
+    corefile = parse_corefile(text, read=read_files, environ=environ, port=port, known=known)
+    if path == STDIN:
+        return corefile._replace(files=tuple(name for name in corefile.files if name != STDIN))
+    return corefile
+
+
+def read_files(pattern: str) -> Sequence[Text]:
+    """The files that a path names, in order; none if it does not exist or nothing matches.
+
+    Folders that a wildcard matches are left out. Raises ConfigError for what cannot be read.
+    """
+    if not any(one in pattern for one in WILDCARDS):
+        return _texts([pattern]) if os.path.lexists(pattern) else ()
+    return _texts([path for path in _matches(pattern) if not Path(path).is_dir()])
+
+
+def _texts(paths: Sequence[str]) -> Sequence[Text]:
+    texts: list[Text] = []
+    size = 0
+    for path in paths:
+        try:
+            texts.append(Text(path, _read(path, regular=True)))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        size += len(texts[-1].text)
+        if size > MOST_TEXT:
+            raise ConfigError(f"the files are larger than {MOST_TEXT // 1024 // 1024} MiB together")
+    return texts
+
+
+def _read(path: str, *, regular: bool = False) -> str:
+    """The text of a file, at most a little over what a Corefile may have. ``regular``: nothing that could wait."""
+    # Without O_NONBLOCK opening a pipe waits for a writer.
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK * regular), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(None, "it is a folder")
+        if regular and not stat.S_ISREG(mode):
+            raise OSError(None, "it is no regular file")
+        return _decoded(file.read(MOST_TEXT + 1))
+
+
+def _decoded(octets: bytes) -> str:
+    """Text from octets; what is no UTF-8 may stand in a comment, so it is no mistake by itself."""
+    if len(octets) > MOST_TEXT:
+        raise OSError(None, f"it is larger than {MOST_TEXT // 1024 // 1024} MiB")
+    return octets.decode("utf-8", "replace")
+
+
+def _matches(pattern: str) -> list[str]:
+    """The paths that a pattern with one ``*`` matches, sorted; as in CoreDNS it matches a leading dot, too."""
+    found = [""] if not pattern.startswith("/") else ["/"]
+    for part in pattern.strip("/").split("/"):
+        if any(one in part for one in WILDCARDS):
+            found = [os.path.join(folder, name) for folder in found for name in _names(folder, part)]
+        else:
+            found = [os.path.join(folder, part) for folder in found]
+    return [path for path in found if os.path.lexists(path)]
+
+
+def _names(folder: str, pattern: str) -> Iterator[str]:
+    expression = re.compile("".join({"*": ".*", "?": "."}.get(one, re.escape(one)) for one in pattern), re.DOTALL)
+    try:
+        names = sorted(os.listdir(folder or "."))
+    except OSError:
+        return
+    if len(names) > MOST_NAMES:
+        raise ConfigError(f"{folder} has more than {MOST_NAMES} entries")
+    yield from (name for name in names if expression.fullmatch(name))
