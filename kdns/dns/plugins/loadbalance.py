@@ -1,0 +1,120 @@
+"""``loadbalance``: each reply has its addresses and mail exchangers in another order.
+
+Precompiled answers need no such thing: they rotate by themselves, with this plugin or without it.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.directive import Directive
+from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
+from kdns.dns.handler import Handler, Plugin, Request, Response
+from kdns.dns.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
+from kdns.wire.numbers import AAAA, AXFR, CNAME, IXFR, MX, NOERROR, A
+from kdns.wire.query import Query
+from kdns.wire.rr import RR
+
+NAME: Final = "loadbalance"
+ADDRESSES: Final = frozenset({A, AAAA})
+TRANSFERS: Final = frozenset({AXFR, IXFR})
+
+Network = IPv4Network | IPv6Network
+
+
+class Options(Struct, frozen=True):
+    """The order is random, but for ``prefer``."""
+
+    prefer: tuple[Network, ...] = ()
+    """Addresses in these networks come first, in the order of the networks."""
+
+
+def parse(directives: Sequence[Directive], _place: Place) -> Options:
+    """``loadbalance [round_robin] { prefer CIDR... }``."""
+    directive = once(directives)
+    words = arguments(directive, 0, None)
+    if words and words[0].text == "weighted":
+        raise words[0].error("the policy 'weighted' is not supported yet", hint="round_robin is")
+    if words:
+        choice(words[0], ("round_robin",))
+        arguments(directive, 0, 1)
+    preferred: list[Network] = []
+
+    def prefer(line: Directive) -> None:
+        mistakes = Mistakes()
+        for word in arguments(line, 1, None):
+            with mistakes.noted():
+                preferred.append(network(word))
+        mistakes.settle()
+
+    properties(directive, {"prefer": prefer})
+    return Options(tuple(preferred))
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block.
+
+    It offers itself, so that a cache behind it can tell whether what it has ready is to be sent in rotation.
+    """
+    parts.offer(NAME, options)
+    return Built(
+        plugin=loadbalance(options, parts.random),
+        sees=sees_all if options.prefer else sees_nothing,
+        passes=passes,
+    )
+
+
+def passes(_query: Query, found: Found) -> bool:
+    """What has no two addresses to be put into order."""
+    return not found.answer.ring_size
+
+
+def loadbalance(options: Options, chance: random.Random) -> Plugin:
+    """The plugin."""
+
+    def plugin(following: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            response = await following(request)
+            if response.rcode != NOERROR or request.query.rtype in TRANSFERS:
+                return response
+            return replace(
+                response,
+                answer=ordered(response.answer, chance, options.prefer),
+                authority=ordered(response.authority, chance),
+                additional=ordered(response.additional, chance, options.prefer),
+            )
+
+        return handle
+
+    return plugin
+
+
+def ordered(records: tuple[RR, ...], chance: random.Random, prefer: Sequence[Network] = ()) -> tuple[RR, ...]:
+    """Aliases first, then what has no order to it, then addresses, then mail exchangers; the last two shuffled."""
+    if len(records) < 2:
+        return records
+    addresses = shuffled((each for each in records if each.rtype in ADDRESSES), chance)
+    if prefer:
+        addresses.sort(key=lambda each: _rank(each, prefer))  # stable: within one network the order stays random
+    return (
+        *(each for each in records if each.rtype == CNAME),
+        *(each for each in records if each.rtype not in {CNAME, A, AAAA, MX}),
+        *addresses,
+        *shuffled((each for each in records if each.rtype == MX), chance),
+    )
+
+
+def shuffled(records: Iterable[RR], chance: random.Random) -> list[RR]:
+    """In any order, each as likely as the others."""
+    found = list(records)
+    chance.shuffle(found)
+    return found
+
+
+def _rank(record: RR, prefer: Sequence[Network]) -> int:
+    address = ip_address(record.rdata)
+    return next((rank for rank, each in enumerate(prefer) if address in each), len(prefer))
