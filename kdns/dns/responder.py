@@ -92,6 +92,11 @@ class Responder:
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
 
+    async def finish(self, seconds: float) -> None:
+        """Wait for the queries that are under way now, but not longer than this."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
     async def drain(self, seconds: float) -> None:
         """Wait for the queries under way, but not longer than this; then give them up."""
         if self._tasks:

@@ -80,12 +80,14 @@ class Server:
         self._udp: list[UdpListener] = []
         self._tcp: list[TcpListener] = []
         self._accepting: list[asyncio.Server] = []
+        self._served: tuple[_Wanted, ...] = ()
         self.bound: tuple[Bound, ...] = ()
         """What is served, once it has started."""
 
     async def start(self) -> None:
         """Bind everything and begin to answer. Raises ConfigError, with nothing left open, if an address cannot be."""
         pairs = bind_all(self._wanted)
+        self._served = tuple(pair.wanted for pair in pairs)
         self.bound = tuple(Bound(pair.wanted.address, pair.udp.getsockname()[1], pair.wanted.family) for pair in pairs)
         for pair, bound in zip(pairs, self.bound, strict=True):
             server = label(pair.wanted.label, bound.port)
@@ -101,6 +103,18 @@ class Server:
     def port(self) -> int:
         """The port that is served; of several addresses, the first one's."""
         return self.bound[0].port
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its names in metrics, each once."""
+        several = zip(self._served, self.bound, strict=True)
+        return tuple(dict.fromkeys(label(wanted.label, bound.port) for wanted, bound in several))
+
+    def limit(self, limits: TcpLimits) -> None:
+        """Other limits, for connections from now on."""
+        self._limits = limits
+        for tcp in self._tcp:
+            tcp.limits = limits
 
     @property
     def unsent(self) -> int:
@@ -139,9 +153,9 @@ class Server:
             tcp.abort()
 
 
-def label(address: str, port: int) -> str:
+def label(address: str, port: int, scheme: str = "dns") -> str:
     """The name of a server in metrics and logs, as CoreDNS has it: ``dns://:53``, ``dns://[::1]:53``."""
-    return f"dns://[{address}]:{port}" if ":" in address else f"dns://{address}:{port}"
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
 def parse_listen(listen: Sequence[str], port: int) -> Iterator[_Wanted]:

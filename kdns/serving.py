@@ -1,0 +1,178 @@
+"""What is served now, and the exchange of it for something else without losing a query.
+
+::
+
+    plans ──> blocks: those that say the same are kept, others are built ──> start ──> listeners that are new open
+          ──> each socket's site is swapped ──> listeners that are gone close ──> old blocks close, their queries answered
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from kdns.assemble import BlockPlan, wishes
+from kdns.blocks import LiveBlock, close_all, sites
+from kdns.dns.plugins.timeouts import Options as Timeouts
+from kdns.dns.responder import Responder
+from kdns.dns.server import Bound, Server
+from kdns.dns.site import Site
+from kdns.dns.tcp import TcpLimits
+from kdns.metrics import Enabled, Metrics
+from kdns.parts import Hub, Listener
+
+LOG: Final = logging.getLogger("kdns.serving")
+DRAIN: Final = 5.0
+"""Seconds that replies under way may take at the end."""
+
+
+class Place:
+    """One listener: its sockets, and who answers for them."""
+
+    def __init__(self, server: Server, responder: Responder) -> None:
+        self.server, self.responder = server, responder
+
+
+class Serving:
+    """All server blocks and all sockets."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.blocks: list[LiveBlock] = []
+        self.places: dict[Listener, Place] = {}
+        self._hub = hub
+        self._ending: set[asyncio.Task[None]] = set()
+        hub.forget = self._forget
+
+    @property
+    def metrics(self) -> Metrics:
+        """Where everything is counted."""
+        return self._hub.metrics
+
+    @property
+    def bound(self) -> tuple[Bound, ...]:
+        """Every address that is served."""
+        return tuple(bound for place in self.places.values() for bound in place.server.bound)
+
+    def ports(self) -> dict[Listener, int]:
+        """The real port of each listener."""
+        return {listener: place.server.port for listener, place in self.places.items()}
+
+    def build(self, plans: Sequence[BlockPlan]) -> list[LiveBlock]:
+        """Blocks for plans; those that say what a present one says are that one. Raises ConfigError."""
+        kept = {id(live): live for live in self.blocks}
+        found: list[LiveBlock] = []
+        for plan in plans:
+            same = next((live for live in kept.values() if live.plan.said == plan.said
+                         and live.plan.addresses == plan.addresses), None)  # fmt: skip
+            if same is not None:
+                del kept[id(same)]
+            found.append(same or LiveBlock(plan, self._hub))
+        return found
+
+    async def install(self, blocks: Sequence[LiveBlock]) -> None:
+        """Serve these from now on. Raises ConfigError, with everything as it was."""
+        new = [live for live in blocks if live not in self.blocks]
+        wanted = sites(blocks)
+        limits = wishes([live.plan for live in blocks]).limits
+        started: list[LiveBlock] = []
+        opened: dict[Listener, Place] = {}
+        try:
+            for live in new:
+                await live.start()
+                started.append(live)
+            for listener, site in wanted.items():
+                if listener not in self.places:
+                    opened[listener] = await self._open(listener, site, limits.get(listener), opened)
+        except BaseException:
+            for place in opened.values():
+                place.server.close()
+            for listener in opened:
+                self._unname(listener)
+            await close_all(started)
+            raise
+        old = [live for live in self.blocks if live not in blocks]
+        gone = {listener: place for listener, place in self.places.items() if listener not in wanted}
+        self._swap(wanted, limits)
+        self.blocks = list(blocks)
+        self.places = {listener: self.places.get(listener) or opened[listener] for listener in wanted}
+        self._count()
+        if old or gone:
+            task = asyncio.get_running_loop().create_task(self._retire(old, gone), name="retire")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def _open(
+        self, listener: Listener, site: Site, limits: Timeouts | None, opened: dict[Listener, Place]
+    ) -> Place:
+        port = listener.port
+        if not port:  # one port for all, as the system gives it to the first
+            same = [place for other, place in {**self.places, **opened}.items() if other.port == 0]
+            port = same[0].server.port if same else 0
+        responder = Responder(site)
+        server = Server(responder, (listener.address,), port, limits=_limits(limits))
+        await server.start()
+        for label in server.labels:
+            self._hub.labels[listener] = label
+            self._hub.sites[label] = site
+        self.metrics.lanes += [lane.counts for lane in responder.lanes]
+        return Place(server, responder)
+
+    def _swap(self, wanted: dict[Listener, Site], limits: dict[Listener, Timeouts]) -> None:
+        for listener, place in self.places.items():
+            if listener in wanted:
+                place.responder.site = wanted[listener]
+                place.server.limit(_limits(limits.get(listener)))
+                self._hub.sites[self._hub.labels[listener]] = wanted[listener]
+
+    def _unname(self, listener: Listener) -> None:
+        label = self._hub.labels.pop(listener, None)
+        if label is not None:
+            self._hub.sites.pop(label, None)
+
+    async def _retire(self, old: Sequence[LiveBlock], gone: dict[Listener, Place]) -> None:
+        """Answer what is under way, then let go."""
+        for place in gone.values():
+            await place.server.stop(DRAIN)
+        waiting = [place.responder for place in (*self.places.values(), *gone.values())]
+        await asyncio.gather(*(responder.finish(DRAIN) for responder in waiting))
+        for listener in gone:
+            if listener not in self.places:
+                self._unname(listener)
+        await close_all(old)
+        await self._hub.clusters.retain([answers for live in self.blocks for answers in live.parts.answers])
+
+    def _count(self) -> None:
+        """Which plugins are on, for the metrics."""
+        self.metrics.enabled = tuple(
+            dict.fromkeys(
+                Enabled(label, key.zone, step.name)
+                for live in self.blocks
+                for key in live.plan.keys
+                for label in live.parts.servers
+                for step in live.plan.steps
+            )
+        )
+
+    def _forget(self) -> None:
+        for place in self.places.values():
+            place.responder.forget()
+
+    async def stop(self, limit: float) -> None:
+        """Take no more queries, and wait so many seconds at most for those under way."""
+        await asyncio.gather(*(place.server.stop(limit) for place in self.places.values()))
+        await asyncio.gather(*(place.responder.drain(limit) for place in self.places.values()))
+
+    async def close(self) -> None:
+        """Let go of everything now."""
+        for place in self.places.values():
+            place.server.close()
+        for task in tuple(self._ending):
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        await close_all(self.blocks)
+
+
+def _limits(options: Timeouts | None) -> TcpLimits:
+    if options is None:
+        return TcpLimits()
+    return TcpLimits(read=options.read, write=options.write, idle=options.idle, queries=options.queries)
