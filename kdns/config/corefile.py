@@ -146,8 +146,9 @@ class Parser:
                         problem = f"{word.text!r} stands for {key.zone} on port {key.port} a second time"
                         raise word.error(problem, hint="remove one of them")
                     keys[key[:3]] = key
-        if words:
-            blocks.append(ServerBlock(tuple(keys.values()), found))
+        if not words:
+            self.mistakes.add(token.word.error("this server block has no zone", "is a variable not set?"))
+        blocks.append(ServerBlock(tuple(keys.values()), found))
 
     def _keys(self, token: Token) -> list[Word]:
         """The keys from a first one on; a comma at the end of a line lets them go on in the next."""
@@ -198,9 +199,15 @@ class Parser:
                     body = []
             self._snippets[name] = word, body
 
-    def _never_closed(self, opened: Word) -> None:
+    def _never_closed(self, opened: Word, within: Sequence[Directive] = ()) -> None:
+        """Told of the innermost brace only, or of a server block that has begun within it."""
         if not self._broken:
-            self.mistakes.add(opened.error("this brace is never closed", "a line with } is missing"))
+            blocks = (one.name for one in within if one.block is not None and set(one.name.text) & set(".:"))
+            hint = next(
+                (f"a line with }} is missing above line {one.at.line}" for one in blocks), "a line with } is missing"
+            )
+            self.mistakes.add(opened.error("this brace is never closed", hint))
+            self._broken = True
 
     # Lines
 
@@ -221,7 +228,7 @@ class Parser:
             else:
                 found.append(self._directive(token.word, depth))
         if opened is not None:
-            self._never_closed(opened)
+            self._never_closed(opened, found)
         return tuple(found)
 
     def _directive(self, name: Word, depth: int) -> Directive:
@@ -253,16 +260,16 @@ class Parser:
         within, folder = self._words.origins(), self._words.folder
         following = self._words.more()
         if following is None or following.mark in {"{", "}"}:
-            self.mistakes.add(word.error("'import' needs a snippet or file", "such as import common"))
+            self.mistakes.add(word.error("import needs a snippet or file", "such as import common"))
             return
         self._words.take()
         what = following.word
         extra = self._words.more()
         if extra is not None and extra.mark != "}":
-            self.mistakes.add(extra.word.error("'import' takes one snippet or file", "write another import for it"))
+            self.mistakes.add(extra.word.error("import takes one snippet or file", "write another import for it"))
             self._words.skip_line()
         if not what.text:
-            self.mistakes.add(what.error("'import' needs a snippet or file, not an empty text"))
+            self.mistakes.add(what.error("import needs a snippet or file, not an empty text"))
         elif len(self._words) > DEEPEST:
             raise Stop(what.error("imports within imports go too deep"))
         elif what.text in self._snippets:

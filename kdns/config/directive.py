@@ -4,9 +4,11 @@ Nothing here knows a plugin; words are text until a plugin reads them.
 """
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kdns.errors import ConfigError, Span
+
+QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 
 
 class Word(NamedTuple):
@@ -18,11 +20,11 @@ class Word(NamedTuple):
     def error(self, problem: str, hint: str = "") -> ConfigError:
         """A mistake to be told at this word.
 
-        Where the line must not be shown, neither must the word: it may be a secret.
+        Where the line must not be shown, neither must the word, nor anything in quotes: it may be a secret.
         """
-        if not self.at.text and self.text:
-            word = rf"{re.escape(repr(self.text))}|(?<!\w){re.escape(self.text)}(?!\w)"
-            problem, hint = (re.sub(word, "(not shown)", text) for text in (problem, hint))
+        if not self.at.text and len(self.text) > 1:
+            word = rf"{QUOTED}|(?<!\w){re.escape(self.text)}(?!\w)"
+            problem, hint = (re.sub(word, "(not shown)", text, flags=re.DOTALL) for text in (problem, hint))
         return ConfigError(problem, self.at, hint)
 
 

@@ -24,13 +24,13 @@ def parse_key(word: Word, port: int) -> tuple[Key, ...]:
         scheme = "dns"
     elif scheme not in PORTS:
         hint = near(scheme, PORTS) or f"there are {', '.join(PORTS)}"
-        raise word.error(f"{scheme!r} is no scheme of a server block", hint=hint)
+        raise word.error(f"{word.text!r}: no such scheme", hint=hint)
     name = rest
     number = PORTS[scheme] or port
     if match := PORT.fullmatch(rest):
         name, digits = match[1], match[2]
         if len(digits) > 5 or int(digits) > 65535:
-            raise word.error(f"{digits!r} is no port", hint="0 to 65535")
+            raise word.error(f"{word.text!r}: no such port", hint="0 to 65535")
         number = int(digits)
     if not name:
         raise word.error(

@@ -138,8 +138,7 @@ def duration(word: Word, low: float = 0.0, high: float | None = None) -> float:
     text = word.text.removeprefix("+")
     parts = PART.findall(text)
     if text != "0" and (not parts or "".join(map("".join, parts)) != text):
-        number = re.fullmatch(r"[0-9]+", text)
-        hint = f"a unit is missing: {text}s?" if number else "such as 300ms, 5s or 1m30s"
+        hint = "it needs a unit, such as s" if re.fullmatch(r"[0-9]+", text) else "such as 300ms, 5s or 1m30s"
         raise word.error(f"{word.text!r} is no duration", hint=hint)
     seconds: float = sum(float(number) * UNITS[unit] for number, unit in parts)
     most = LONGEST if high is None else high

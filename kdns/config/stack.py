@@ -6,7 +6,7 @@ from typing import Final
 from kdns.config.tokens import Token
 from kdns.errors import ConfigError
 
-MOST_WORDS: Final = 500_000
+MOST_WORDS: Final = 200_000
 """Words after all imports are expanded."""
 
 

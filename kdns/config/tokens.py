@@ -7,7 +7,7 @@ variables, ``{$NAME}`` and ``{%NAME%}``, are put in once the words are known, so
 
 import re
 from collections.abc import Container, Mapping
-from itertools import zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import Final, NamedTuple
 
 from kdns.config.directive import Word
@@ -23,6 +23,7 @@ PIECE: Final = re.compile(
 ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 ENVIRONMENT: Final = (re.compile(r"\{%((?:(?!%\}).)+)%\}", re.DOTALL), re.compile(r"\{\$([^}]+)\}"))
 GLUED: Final = re.compile(r"[\w.:/*()-]+\{")
+KEY: Final = re.compile(r"(\{\$|[\w(.*:])[\w.,:/*()}-]*")
 LONGEST_LINE: Final = 1000
 """Characters; a longer line is not shown with its mistakes."""
 
@@ -73,7 +74,7 @@ def tokens(text: str, source: str, environ: Mapping[str, str], known: Container[
     for raw, following in zip_longest(raws, raws[1:]):
         text = raw.text
         mark = text if text in {"{", "}", "import"} and not raw.quoted else ""
-        if not raw.quoted and GLUED.fullmatch(text) and (following is None or following.first):
+        if text.endswith("{") and not raw.quoted and GLUED.fullmatch(text) and (following is None or following.first):
             brace = raw._replace(text="{", start=raw.start + len(text) - 1, column=raw.column + len(text) - 1)
             errors.append(ConfigError("a blank is missing before the brace", spans.at(brace)))
             found.append(Token(Word(text[:-1], spans.at(raw)), raw.first))
@@ -94,14 +95,14 @@ def _split(text: str) -> tuple[list[_Raw], _Raw | None]:
     first = True
     for match in PIECE.finditer(text):
         kind, piece, start = match.lastgroup, match[0], match.start()
-        raw = _Raw(piece.replace("\r", ""), start, line, start - begun + 1, first, kind == "quoted")
-        if kind == "open":
-            return raws, raw
-        if kind == "quoted":
-            raws.append(raw._replace(text=ESCAPED.sub(_unescaped, match["quoted"])))
-        elif kind == "word" and raw.text:
-            raws.append(raw)
-        first = first and kind in {"blank", "comment"}
+        if kind not in {"blank", "comment"}:
+            text_of = ESCAPED.sub(_unescaped, match["quoted"]) if kind == "quoted" else piece.replace("\r", "")
+            raw = _Raw(text_of, start, line, start - begun + 1, first, kind == "quoted")
+            if kind == "open":
+                return raws, raw
+            if raw.text or raw.quoted:
+                raws.append(raw)
+            first = False
         if breaks := piece.count("\n"):
             line += breaks
             begun = start + piece.rindex("\n") + 1
@@ -114,14 +115,16 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _like_a_corefile(raws: list[_Raw], known: Container[str]) -> bool:
-    for at, raw in enumerate(raws):
+    """True if a line begins with the name of a directive, or ends with a key and a brace."""
+    for raw, following in pairwise(chain(raws, (None,))):
+        assert raw is not None
         if raw.first and not raw.quoted and raw.text in known:
             return True
-        if raw.text == "{" and not (raw.first or raw.quoted or raws[at - 1].quoted):
-            last = at + 1 == len(raws) or raws[at + 1].first
-            if last and re.fullmatch(r"[\w(.*][\w.,:/*()-]*", raws[at - 1].text):
-                return True
-    return False
+        if following is None or following.first:
+            continue
+        if following.text == "{" and not (raw.quoted or following.quoted) and KEY.fullmatch(raw.text):
+            return True
+    return any(raw.text.endswith("{") and not raw.quoted and GLUED.fullmatch(raw.text) for raw in raws)
 
 
 class _Spans:

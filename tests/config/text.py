@@ -31,3 +31,27 @@ def corefile(
         return [Text(name, there[name]) for name in names if name.rpartition("/")[0] == folder]
 
     return parse_corefile(Text("/etc/coredns/Corefile", text), read=read, environ=environ or {}, port=port)
+
+
+def outline(found: Corefile) -> str:
+    """A Corefile as an outline: keys at the margin, each level two spaces further in; odd words are quoted."""
+    lines: list[str] = []
+    for block in found.blocks:
+        keys = [f"{key.zone}:{key.port}" if key.scheme == "dns" else f"{key.scheme}://{key.zone}:{key.port}"
+                for key in block.keys]  # fmt: skip
+        lines += [" ".join(keys), *_lines(block.directives, 1)]
+    return "\n".join(lines)
+
+
+def _lines(found: Sequence[Directive], depth: int) -> list[str]:
+    lines: list[str] = []
+    for directive in found:
+        words = [repr(word) if set(word) & set(" \n\"'") or not word else word for word in texts(directive)]
+        lines.append("  " * depth + " ".join(words))
+        lines += _lines(directive.block or (), depth + 1)
+    return lines
+
+
+def texts(directive: Directive) -> list[str]:
+    """A line's words."""
+    return [directive.name.text, *(word.text for word in directive.args)]
