@@ -1,0 +1,156 @@
+"""Datagrams to and from an upstream: what is believed, what is ignored, what an onlooker can guess."""
+
+import asyncio
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from kdns.dns.handler import Response
+from kdns.errors import UpstreamError
+from kdns.wire.numbers import AA, AD, CD, NXDOMAIN, QR, RA, RD, TC, A
+from kdns.wire.query import Edns, edns_option
+from tests.dns.upstream.forwarding import forwarding
+from tests.fakes.upstream import (
+    Before,
+    FakeUpstream,
+    broken,
+    garbage,
+    query_back,
+    reply,
+    wrong_id,
+    wrong_question,
+)
+
+
+async def test_an_answer_comes_back() -> None:
+    """Addresses, rcode and flags are the upstream's; the question goes out with RD and EDNS of ours."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["www.example.org."] = ("192.0.2.7", "192.0.2.8")
+        response = await forward.ask("www.Example.org.")
+        assert [rr.rdata[-1] for rr in response.answer] == [7, 8]
+        assert (response.rcode, response.flags, response.plugin) == (0, RA, "forward")
+        assert (await forward.ask("gone.example.org.")).rcode == NXDOMAIN
+        asked = upstream.queries[0]
+        assert (asked.flags, asked.rtype, asked.edns) == (RD, A, Edns(1232, 0, False))
+
+
+FORGERIES = (
+    ("another id", (wrong_id,)),
+    ("another question", (wrong_question,)),
+    ("noise with our id", (garbage,)),
+    ("our answer, cut", (broken,)),
+    ("no response but a query", (query_back,)),
+    ("many of all kinds", (wrong_id, wrong_question, garbage, broken, query_back) * 40),
+)
+
+
+@pytest.mark.parametrize(("title", "before"), FORGERIES, ids=[title for title, _ in FORGERIES])
+async def test_what_is_no_answer_is_ignored(title: str, before: tuple[Before, ...]) -> None:
+    """A datagram that is not the answer changes nothing: the right one that comes after it is used."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        upstream.before.extend(before)
+        assert await forward.address("www.example.org.") == "192.0.2.7", title
+        assert len(upstream.queries) == 1
+
+
+async def test_only_forgeries_are_a_timeout() -> None:
+    """When nothing but forgeries come, waiting ends with the timeout, and the error says so."""
+    async with FakeUpstream() as upstream:
+        upstream.answer = lambda query: wrong_id(query, b"")
+        text = f"forward . {upstream.text} {{\n read_timeout 50ms\n max_connect_attempts 1\n}}"
+        async with forwarding(text) as forward:
+            with pytest.raises(UpstreamError, match=rf"read udp 127.0.0.1:\d+->{upstream.text}: i/o timeout"):
+                await forward.ask("www.example.org.")
+
+
+async def test_ports_and_ids_differ() -> None:
+    """Each query has a source port and an id of its own, and neither goes up or down in steps."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        for number in range(200):
+            await forward.ask(f"n{number}.example.org.")
+        ports = [port for _, port in upstream.sources]
+        ids = [query.id for query in upstream.queries]
+        for values in (ports, ids):
+            assert len(set(values)) > 190
+            steps = Counter(after - before for before, after in pairwise(values))
+            assert steps.most_common(1)[0][1] < 10
+            assert 60 < sum(after > before for before, after in pairwise(values)) < 140
+
+
+async def test_flags_are_passed_on() -> None:
+    """CD, AD and DO of a client reach the upstream; AA, AD, RA and reasons come back, other options do not."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        options = edns_option(10, b"12345678") + edns_option(15, b"\0\6bogus")
+        upstream.answer = lambda query: reply(query, ("192.0.2.7",), flags=QR | RA | AA | AD, options=options)
+        response = await forward.ask("www.example.org.", flags=RD | CD | AD, edns=Edns(4096, 0, True, b"\0\x0a\0\0"))
+        asked = upstream.queries[0]
+        assert (asked.flags, asked.edns) == (RD | CD | AD, Edns(1232, 0, True))
+        assert (response.flags, response.options) == (RA | AA | AD, edns_option(15, b"\0\6bogus"))
+
+
+async def test_extended_rcodes() -> None:
+    """The upper bits of an rcode come from the OPT record."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.answer = lambda query: reply(query, rcode=16)
+        assert (await forward.ask("www.example.org.")).rcode == 16
+        count = forward.sample("coredns_proxy_request_duration_seconds_count", to=upstream.text, rcode="BADVERS")
+        assert count == 1
+
+
+async def test_a_server_that_knows_no_edns() -> None:
+    """A bare FORMERR is asked again without EDNS (RFC 6891 section 6.2.2)."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        upstream.no_edns = True
+        assert await forward.address("www.example.org.") == "192.0.2.7"
+        assert [query.edns is None for query in upstream.queries] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "proto", "asked_over_udp", "connections"),
+    [("", "udp", 1, 1), ("", "tcp", 0, 1), ("prefer_udp", "tcp", 1, 1), ("force_tcp", "udp", 0, 1)],
+)
+async def test_truncated_answers(options: str, proto: str, asked_over_udp: int, connections: int) -> None:
+    """What is truncated over UDP is asked again over TCP; which of them is first follows client and options."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text} {{\n {options}\n}}") as forward:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        upstream.truncates = True
+        assert await forward.address("www.example.org.", proto=proto) == "192.0.2.7"
+        assert (len(upstream.sources), upstream.connections) == (asked_over_udp, connections)
+
+
+async def test_truncated_and_no_tcp() -> None:
+    """Where TCP does not work, the truncated answer has to do: the client sees TC."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.truncates = upstream.no_tcp = True
+        assert await forward.ask("www.example.org.") == Response(0, RA | TC, plugin="forward")
+
+
+async def test_a_thousand_at_once() -> None:
+    """A thousand different questions to an upstream 50 ms away are all answered, each once."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.delay = 0.05
+        upstream.zone.update({f"n{number}.example.org.": ("192.0.2.7",) for number in range(1000)})
+        found = await asyncio.gather(*(forward.address(name) for name in upstream.zone))
+        assert set(found) == {"192.0.2.7"}
+        assert len(set(upstream.names)) == 1000
+        assert upstream.most_under_way > 100
+
+
+async def test_ipv6_and_the_source_address() -> None:
+    """An upstream at an IPv6 address is asked from the address that the Corefile gives."""
+    async with FakeUpstream("::1") as upstream:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        async with forwarding(f"forward . {upstream.text} {{\n source_address ::1\n}}") as forward:
+            assert await forward.address("www.example.org.") == "192.0.2.7"
+            assert upstream.sources[0][0] == "::1"
+    async with (
+        FakeUpstream() as upstream,
+        forwarding(f"forward . {upstream.text} {{\nsource_address 127.0.0.2\n}}") as forward,
+    ):
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        assert await forward.address("www.example.org.") == "192.0.2.7"
+        assert await forward.address("www.example.org.", proto="tcp") == "192.0.2.7"
+        assert upstream.sources[0][0] == "127.0.0.2"
