@@ -9,7 +9,7 @@ say starts with ``kdns_``.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Metric, PlatformCollector, ProcessCollector
@@ -37,6 +37,10 @@ RCODE_LABELS: Final = (
 ServiceKind = Literal["cluster_ip", "headless_with_selector"]
 
 
+Hit = Callable[[str, int], None]
+"""Is told at each scrape how often something was served since the last one: the server's label, and how often."""
+
+
 class Counted(NamedTuple):
     """Replies that are counted together; all but the length of the query is the same for them."""
 
@@ -50,6 +54,8 @@ class Counted(NamedTuple):
     """Octets of the reply minus octets of the query."""
     plugin: str
     """Who wrote the reply; empty for the server itself."""
+    hit: Hit | None = None
+    """Who counts them, too. Equal for equal labels, so that a reload makes no new kind."""
 
 
 class LaneCounts:
@@ -64,6 +70,15 @@ class LaneCounts:
         self.duration_sum = 0.0
         self.panics = 0
         """Bugs met while answering: logged, answered with SERVFAIL, and counted here."""
+        self._told: dict[Counted, int] = {}
+
+    def settle(self) -> None:
+        """Tell each `Hit` what was served since the last time: nobody has the time for it while answering."""
+        for counted, lengths in self.tallies.items():
+            if counted.hit is not None:
+                total = sum(lengths.values())
+                counted.hit(self.server, total - self._told.get(counted, 0))
+                self._told[counted] = total
 
     def timed(self, count: int, seconds: float) -> None:
         """Note that so many replies took this long each."""
@@ -139,7 +154,12 @@ class Metrics:
         return registry
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric family with what it counts now."""
+        """Every metric family with what it counts now.
+
+        In a registry this must stand before the metrics of plugins, as `registry` has it: some are only now told.
+        """
+        for lane in self.lanes:
+            lane.settle()
         panics = self.panics + sum(lane.panics for lane in self.lanes)
         yield _counter("coredns_panics", "Bugs met and survived; each is logged with its cause.", (), {(): panics})
         build = GaugeMetricFamily(

@@ -9,14 +9,19 @@
                    └─ None: the slow way
 
 Nothing here decides what is answered: all octets are made from an `Answer`, and are good for as long as it lives.
+Those of an `Aged` one are kept in pieces, split where the TTLs stand: the seconds that are left join them. The clock
+is read by `FastWay.tick`, once for each batch of messages.
 """
 
+import time
 from collections.abc import Callable
 from typing import Final
 
+from kdns.aio import Clock
+from kdns.dns.caching.aged import Aged
 from kdns.dns.plugin import Beneath, Found
 from kdns.dns.site import Ready, Site
-from kdns.metrics import Counted, LaneCounts
+from kdns.metrics import Counted, Hit, LaneCounts
 from kdns.records.answers import Answer
 from kdns.wire.compose import head
 from kdns.wire.numbers import AA, AD, AXFR, CD, IN, IXFR, QR, RD, RTYPE_TEXT, TC
@@ -35,36 +40,61 @@ _HEAD: Final = 10  # octets 2 to 12: flags and counts
 _TYPE: Final = 4  # type and class
 _OPT: Final = 11
 _SHAPES: Final = {
-    head(flags, (0, 0, 0), opt): (flags & COPIED, opt)
+    head(flags, (0, 0, 0), opt): (flags, opt)
     for flags in (rd | ad | cd for rd in (0, RD) for ad in (0, AD) for cd in (0, CD))
     for opt in (False, True)
 }
-"""Octets 2 to 12 of plain queries: which flags go into the reply, and whether an OPT record follows the question."""
+"""Octets 2 to 12 of plain queries: their flags, and whether an OPT record follows the question."""
 _DO: Final = {b"\0\0\0\0": False, b"\x80\0\0\0": True}
 """The last four octets of an OPT record without options: flags and length."""
 
-Entry = tuple[Answer, dict[int, int], bytes, int, bytes, int]
+AGES: Final = -1
+"""In the place of the octets of a rotation: the reply ages."""
+
+Ages = tuple[int, tuple[bytes, ...], tuple[tuple[bytes, ...], ...]]
+"""The second from which on the octets are over, 0 if it takes more than a look at the clock to tell; their pieces, to
+be joined by the TTL, or none where addresses take turns: then the same for each rotation."""
+YOUNG: Final[Ages] = (0, (), ())
+"""For octets that do not age."""
+Entry = tuple[Answer, dict[int, int], bytes, int, bytes, int, Ages]
 """For one exact message in lower case: its answer; its tally by length of the query; octets behind the id; how many
-octets of the rotation follow; what comes behind those; and how many octets of the message follow the name."""
+octets of the rotation follow, or how it ages; what comes behind those; how many octets of the message follow the name;
+and the octets of what ages."""
 Miss = tuple[Answer, dict[int, int], bytes, bytes, int, Beneath]
 """A "no" to all messages that differ in a first label of one length: its answer and tally, head of the reply, what
 follows the question, where the question ends, and the names next to it for which it would be wrong."""
 
 
-def tally(counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, plugin: str) -> dict[int, int]:
+TTLS: Final = [seconds.to_bytes(4, "big") for seconds in range(3601)]
+"""By seconds: an hour is the most that a cache keeps anything unless it is told to."""
+UNTOLD: Final = 1 << 62
+"""The second of a lane that nobody tells the time: all that ages is over."""
+
+
+def tally(
+    counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hit | None = None
+) -> dict[int, int]:
     """Where replies of one kind are counted, see `Counted`; types without a name are all type 0."""
     rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
-    return counts.tallies[Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin)]
+    return counts.tallies[Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin, hit)]
 
 
 class FastWay:
-    """What one lane remembers of the messages it has answered. ``site`` gives the one that is served now."""
+    """What one lane remembers of the messages it has answered. ``site`` gives the one that is served now.
 
-    def __init__(self, site: Callable[[], Site], counts: LaneCounts) -> None:
-        self._site, self._counts = site, counts
+    ``clock`` must be the one that `Aged` answers are timed by.
+    """
+
+    def __init__(self, site: Callable[[], Site], counts: LaneCounts, clock: Clock = time.monotonic) -> None:
+        self._site, self._counts, self._clock = site, counts, clock
+        self._now = UNTOLD
         self._entries: dict[bytes, Entry] = {}  # by the message without its id
         self._elder: dict[bytes, Entry] = {}
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
+
+    def tick(self) -> None:
+        """Read the clock: to be called before each batch of messages; without it, nothing that ages is served."""
+        self._now = int(self._clock())
 
     def forget(self) -> None:
         """Remember nothing: the site, or what its plugins say, is another."""
@@ -81,7 +111,18 @@ class FastWay:
         entry = self._entries.get(key)
         if entry is None or not entry[0].live:
             return self._first(message, key)
-        answer, tallied, octets, rotated, rest, _ = entry
+        answer, tallied, octets, rotated, rest, _, ages = entry
+        if rotated < 0:
+            until, pieces, turns = ages
+            left = until - self._now
+            if left <= 0:
+                return self._ageing(message, key, entry)
+            tallied[len(message)] += 1
+            if pieces:
+                return message[:2] + TTLS[left].join(pieces)
+            turn = answer.turn
+            answer.turn = turn + 1 if turn + 1 < answer.ring_size else 0
+            return message[:2] + TTLS[left].join(turns[turn])
         tallied[len(message)] += 1
         if not rotated:
             return message[:2] + octets
@@ -89,6 +130,31 @@ class FastWay:
         following = turn + answer.unit
         answer.turn = following if following < answer.ring_size else 0
         return message[:2] + octets + answer.ring[turn : turn + rotated] + rest
+
+    def _ageing(self, message: bytes, key: bytes, entry: Entry) -> bytes | None:
+        """The reply from an entry that ages, counted; one that is over is forgotten, and looked for anew."""
+        octets = self._aged(message, entry)
+        if octets is not None:
+            return message[:2] + octets
+        if entry[0].live:
+            return None
+        self._entries.pop(key, None)
+        self._elder.pop(key, None)
+        return self._first(message, key)
+
+    def _aged(self, message: bytes, entry: Entry) -> bytes | None:
+        """The octets behind the id from an entry that ages, counted; None if it is over, or the chain must see this."""
+        answer, tallied, _, _, _, _, (_, pieces, turns) = entry
+        assert isinstance(answer, Aged)
+        left = answer.until - self._now
+        if left <= 0:
+            if self._now != UNTOLD:
+                answer.live = False
+            return None
+        if answer.use is not None and not answer.use(self._now):
+            return None
+        tallied[len(message)] += 1
+        return left.to_bytes(4, "big").join(pieces or turns[answer.next_turn()])
 
     def _first(self, message: bytes, key: bytes) -> bytes | None:
         """The reply to a message that is not remembered as it is spelled."""
@@ -103,10 +169,16 @@ class FastWay:
         entry = self._admit(message)
         return self._respelled(message, entry) if entry is not None else None
 
-    def _respelled(self, message: bytes, entry: Entry) -> bytes:
-        """The reply to a message that differs from an entry's in id and spelling only, counted."""
-        answer, tallied, octets, rotated, rest, behind = entry
-        tallied[len(message)] += 1
+    def _respelled(self, message: bytes, entry: Entry) -> bytes | None:
+        """The reply to a message that differs from an entry's in id and spelling only, counted; None as in `_aged`."""
+        answer, tallied, octets, rotated, rest, behind, _ = entry
+        if rotated < 0:
+            aged = self._aged(message, entry)
+            if aged is None:
+                return None
+            octets, rotated = aged, 0
+        else:
+            tallied[len(message)] += 1
         end = len(message) - behind + _TYPE
         start = message[:2] + octets[:_HEAD] + message[HEADER:end] + octets[_HEAD + end - HEADER :]
         if not rotated:
@@ -165,9 +237,12 @@ class FastWay:
         opt = opt_record(reply_payload(edns), edns.do) if edns is not None else b""
         room = query.limit(self._counts.proto) - HEADER - len(query.question) - len(opt)
         kept, counts = answer.sections.cut(room)
-        flags = QR | AA | query.flags | answer.rcode
+        flags = QR | (answer.flags(query) if isinstance(answer, Aged) else AA) | query.flags & COPIED | answer.rcode
         if kept < len(answer.sections.octets):
             flags |= TC
+        if isinstance(answer, Aged):
+            start = head(flags, counts, edns is not None) + query.question
+            return self._make_aged(query, ready, answer, (start, kept, opt), behind)
         before = answer.before[:kept]
         rotated = min(answer.ring_size, kept - len(before))
         after = answer.after[: kept - len(before) - rotated]
@@ -177,8 +252,22 @@ class FastWay:
         else:
             octets, rest = octets + after + opt, b""
         grow = len(octets) + rotated + len(rest) - _HEAD - len(query.name) - behind
-        tallied = tally(self._counts, query, answer.rcode, grow, ready.zone, ready.found.plugin)
-        return answer, tallied, octets, rotated, rest, behind
+        return answer, self._tally(query, ready, grow), octets, rotated, rest, behind, YOUNG
+
+    def _make_aged(
+        self, query: Query, ready: Ready, answer: Aged, parts: tuple[bytes, int, bytes], behind: int
+    ) -> Entry:
+        start, kept, opt = parts
+        turns = tuple(answer.pieces(start, kept, opt, turn) for turn in range(answer.ring_size))
+        pieces = () if turns else answer.pieces(start, kept, opt)
+        grow = len(start) + kept + len(opt) - _HEAD - len(query.name) - behind
+        simple = answer.use is None and 0 < answer.until - self._now < len(TTLS)
+        ages = answer.until if simple else 0, pieces, turns
+        return answer, self._tally(query, ready, grow), b"", AGES, b"", behind, ages
+
+    def _tally(self, query: Query, ready: Ready, grow: int) -> dict[int, int]:
+        found = ready.found
+        return tally(self._counts, query, found.answer.rcode, grow, ready.zone, found.plugin, found.hit)
 
     def _note_miss(self, key: bytes, name: bytes, entry: Entry, found: Found) -> bool:
         """Remember what follows the first label of a name that does not exist; False if that says nothing of others."""
@@ -188,7 +277,7 @@ class FastWay:
             return False
         if len(self._misses) >= MAX_MISSES:
             self._misses.clear()
-        answer, tallied, octets, _, _, _ = entry
+        answer, tallied, octets, _, _, _, _ = entry
         question = len(name) + _TYPE
         self._misses[key[: _HEAD + 1] + key[_HEAD + first :]] = (
             answer, tallied, octets[:_HEAD], octets[_HEAD + question :], HEADER + question, beneath,

@@ -28,6 +28,10 @@ class Lane(Protocol):
         """Where this socket's numbers go."""
         ...
 
+    def tick(self) -> None:
+        """A batch of messages is about to be handed to `fast`: look at the clock."""
+        ...
+
     def fast(self, message: bytes) -> bytes | None:
         """The whole reply, counted; None: take the slow way."""
         ...

@@ -25,6 +25,7 @@ from kdns.aio import Clock
 from kdns.config.directive import Directive
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.handler import Handler, Plugin, Request
+from kdns.metrics import Hit
 from kdns.records.answers import Answer, Answers
 from kdns.wire.query import Query
 
@@ -57,6 +58,8 @@ class Found(NamedTuple):
     """The `Built.find` that found it."""
     beneath: Callable[[bytes], Beneath | None] | None = None
     """For a "no": what is known of the neighbours under a folded parent name; None: nothing."""
+    hit: Hit | None = None
+    """Counts its uses, too."""
 
 
 Find = Callable[[Query], Found | None]
@@ -88,6 +91,8 @@ class Built(Struct, frozen=True, kw_only=True):
     """What it lets pass of the names it sees; None: nothing."""
     find: Find | None = None
     """What it has ready to send, asked in chain order."""
+    adds: Callable[[Query, Found], Found] | None = None
+    """What it has to say about what a plugin behind it has ready: the same, but for how it is counted."""
     admits: Callable[[Request], bool] | None = None
     """A filter for the whole block (``view``): the requests that it does not want are for other blocks."""
     classes: bool = False

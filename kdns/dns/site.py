@@ -5,6 +5,7 @@ parent. A reload puts a new Site in the place of the old one.
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -34,9 +35,12 @@ class Block(Struct, frozen=True, kw_only=True):
     def find(self, query: Query) -> Found | None:
         """What some plugin has ready and no plugin before it must see."""
         watching: list[Passes] = []
-        for built in self.built:
+        for number, built in enumerate(self.built):
             if built.find is not None and (found := built.find(query)) is not None:
-                return found if all(passes(query, found) for passes in watching) else None
+                if not all(passes(query, found) for passes in watching):
+                    return None
+                adds = (before.adds for before in reversed(self.built[:number]) if before.adds is not None)
+                return reduce(lambda so_far, add: add(query, so_far), adds, found)
             if built.sees(query.name, False):
                 if built.passes is None:
                     return None

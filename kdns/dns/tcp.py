@@ -227,6 +227,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._active = before = self._loop.time()
         self._working = True
+        self._lane.tick()
         answered = taken = 0
         while not self._held():
             message = self._frames.take()

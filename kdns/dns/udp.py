@@ -92,9 +92,10 @@ class UdpListener:
             self._loop = None
 
     def _readable(self) -> None:
-        exchange, timed = self._exchange.exchange, self._lane.timed
+        exchange, tick, timed = self._exchange.exchange, self._lane.tick, self._lane.timed
         before = perf_counter()
         for _ in range(BATCHES):
+            tick()
             received, answered = exchange()
             now = perf_counter()
             if answered:

@@ -59,6 +59,9 @@ class FakeLane:
         self.clients: list[Client] = []
         self.times: list[tuple[int, float]] = []
 
+    def tick(self) -> None:
+        pass
+
     def fast(self, message: bytes) -> bytes | None:
         self.seen.append(message)
         match message[12:13]:
