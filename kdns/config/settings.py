@@ -60,10 +60,19 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
 
 
 class ServeSettings(Struct, frozen=True, kw_only=True):
-    """Everything `kdns serve` is told."""
+    """Everything `kdns serve` is told.
 
+    With a Corefile, ``listen``, ``kubernetes``, ``health``, ``ready``, ``metrics`` and ``lameduck`` are what that says.
+    """
+
+    corefile: str = ""
+    """Its path, or ``stdin``; empty: there is none."""
+    plugins: str = ""
+    """A folder with more plugins."""
+    quiet: bool = False
+    """Do not print what is served."""
     source: str = ""
-    """``cluster``, ``kubeconfig[:PATH[@CONTEXT]]``, a path, or ``-``."""
+    """``cluster``, ``kubeconfig[:PATH[@CONTEXT]]``, a path, or ``-``; empty is ``cluster``."""
     listen: tuple[str, ...] = ("",)
     """Addresses to bind; the empty text is every address of both families."""
     port: int = 53
@@ -77,3 +86,10 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     watch_timeout: float = 90.0
     """A watch that is silent this long is broken: bookmarks come about once a minute."""
     log_format: Literal["text", "json"] = "text"
+    corefile: str = ""
+    """A path, or ``stdin``; empty: the fields from `listen` to `lameduck` say what is served, else only `port` does.
+    `source` may be empty then: a Corefile may name its own API server, or need none."""
+    plugins: str = ""
+    """A folder with plugins in Python; empty: none."""
+    quiet: bool = False
+    """Say nothing at start-up."""

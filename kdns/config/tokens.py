@@ -23,7 +23,7 @@ PIECE: Final = re.compile(
 ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 ENVIRONMENT: Final = (re.compile(r"\{%((?:(?!%\}).)+)%\}", re.DOTALL), re.compile(r"\{\$([^}]+)\}"))
 GLUED: Final = re.compile(r"[\w.:/*()-]+\{")
-KEY: Final = re.compile(r"(\{\$|[\w(.*:])[\w.,:/*()}-]*")
+KEY: Final = re.compile(r"(\{\$|:\d|[\w(.*])[\w.,:/*()}-]*(?<!:)")
 LONGEST_LINE: Final = 1000
 """Characters; a longer line is not shown with its mistakes."""
 
