@@ -1,6 +1,7 @@
-"""The commands: ``kdns serve``, ``demo``, ``records`` and ``version``.
+"""The commands: ``kdns serve``, ``check``, ``demo``, ``records``, ``plugins`` and ``version``.
 
-What an operator got wrong is told in one line on stderr, with a hint, and exit status 1; there is no traceback.
+Bare flags mean ``serve``, and may be CoreDNS's. What an operator got wrong is told on stderr, with a hint, and exit
+status 1; there is no traceback.
 Parts are imported by the command that needs them, so that ``kdns --help`` is quick.
 """
 
@@ -25,6 +26,7 @@ from kdns.config.arguments import (
     parse_ttl,
     parse_word,
 )
+from kdns.config.flags import DEFAULT_COREFILE, GO_FLAGS, as_commands
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
 from kdns.records.schema import build_schema
@@ -32,6 +34,15 @@ from kdns.watch.selectors import label_selector
 from kdns.wire.reverse import zone_names
 
 SOURCES: Final = "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH (manifests; - is stdin)"
+
+IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
+"""The variable that every Pod has."""
+OF_THE_COREFILE: Final = (
+    "--listen", "--zone", "--ttl", "--pods", "--namespace", "--namespace-labels", "--labels", "--endpoint-pod-names",
+    "--no-endpoints", "--ignore-empty-service", "--fallthrough", "--startup-timeout", "--health", "--ready",
+    "--metrics", "--lameduck",
+)  # fmt: skip
+"""Flags of ``serve`` that only go without a Corefile."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,14 +84,18 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     parts = {
         "serve": commands.add_parser("serve", help="answer for a cluster, or for a folder of manifests"),
+        "check": commands.add_parser("check", help="say what is wrong with a Corefile, or what it would do"),
         "demo": commands.add_parser("demo", help="serve an example cluster on this machine, and show it"),
         "records": commands.add_parser("records", help="print every record, and the object it came from"),
+        "plugins": commands.add_parser("plugins", help="list the directives that a Corefile may name"),
         "version": commands.add_parser("version", help="print the version"),
     }
     for name in ("serve", "records"):
         _add_kubernetes(parts[name])
     _add_serve(parts["serve"])
     _add_demo(parts["demo"])
+    for name in ("serve", "check", "plugins"):
+        _add_corefile(parts[name], name)
     records = parts["records"]
     records.add_argument("-o", "--output", type=value(parse_word, ("zone", "json")), default="zone", metavar="FORM",
                          help="zone (a master file, the default) or json")  # fmt: skip
@@ -116,6 +131,19 @@ def _add_kubernetes(part: Parser) -> None:
         part.flags += add(flag, **kwargs).option_strings
 
 
+def _add_corefile(part: Parser, name: str) -> None:
+    """Flags about a Corefile, for the commands that read one."""
+    port = ServeSettings().port
+    if name != "plugins":
+        default = "" if name == "serve" else DEFAULT_COREFILE
+        part.add_argument("--conf", default=default, metavar="FILE", help="a Corefile, or stdin for standard input")
+    if name == "check":
+        part.add_argument("--port", type=value(parse_port), default=port, metavar="N", help="of zones without one (53)")
+    if name == "serve":
+        part.add_argument("--quiet", action="store_true", help="say nothing at start-up")
+    part.add_argument("--plugins", default="", metavar="DIR", help="a folder with more plugins, in Python")
+
+
 def _add_serve(part: Parser) -> None:
     defaults = ServeSettings()
     seconds = value(parse_duration)
@@ -149,21 +177,34 @@ def _add_demo(part: Parser) -> None:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line as a namespace; ``command`` is always set. Raises ConfigError for what cannot be read."""
     top, parts = parser()
-    first = next((word for word in argv if not word.startswith("-")), "")
+    words, bare = as_commands(argv, tuple(parts))
+    first = next((word for word in words if not word.startswith("-")), "")
     if first and first not in parts:
         raise ConfigError(f"{first!r} is no command", hint=near(first, parts) or f"there are {', '.join(parts)}")
-    arguments, unknown = top.parse_known_args(argv)
+    arguments, unknown = top.parse_known_args(words)
     if arguments.version:
         arguments.command = "version"
     if unknown:
         flag = unknown[0].partition("=")[0]
-        command = f"kdns {arguments.command}" if arguments.command else "kdns"
+        command = f"kdns {arguments.command}" if arguments.command and not bare else "kdns"
         problem = f"{flag!r} is no flag of {command}" if flag.startswith("-") else f"{command} takes no {flag!r}"
-        flags = parts[arguments.command].flags if arguments.command else top.flags
+        flags = [*parts[arguments.command].flags, *top.flags * bare, *GO_FLAGS * bare]
         raise ConfigError(problem, hint=near(flag, flags) or f"{command} --help says what there is")
     if not arguments.command:
-        raise ConfigError("say what to do: serve, demo, records or version", hint="kdns --help says more")
+        raise ConfigError(f"say what to do: {', '.join(parts)}", hint="kdns --help says more")
+    if bare and not arguments.conf:
+        arguments.conf = DEFAULT_COREFILE
+    _check_conf(arguments, parts["serve"])
     return arguments
+
+
+def _check_conf(arguments: argparse.Namespace, part: Parser) -> None:
+    """Raise ConfigError for flags of ``serve`` that say what its Corefile has to say."""
+    if arguments.command == "serve" and arguments.conf:
+        for flag in OF_THE_COREFILE:
+            name = flag.removeprefix("--").replace("-", "_")
+            if getattr(arguments, name) != part.get_default(name):
+                raise ConfigError(f"{flag} does not go with a Corefile", hint="say it there: see docs/operating.md")
 
 
 def pick_source(text: str, environ: Mapping[str, str]) -> str:
@@ -174,7 +215,7 @@ def pick_source(text: str, environ: Mapping[str, str]) -> str:
             hint = near(text.partition(":")[0], ("cluster", "kubeconfig"))
             raise ConfigError(f"--source: no file or folder {text!r}", hint=hint or f"there are {SOURCES}")
         return text
-    if environ.get("KUBERNETES_SERVICE_HOST"):
+    if environ.get(IN_CLUSTER):
         return "cluster"
     raise ConfigError("no source: kdns does not run in a cluster, so say where objects come from", hint=SOURCES)
 
@@ -203,6 +244,16 @@ def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
 
 def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) -> ServeSettings:
     """The settings of ``kdns serve``. Raises ConfigError for what does not go together."""
+    if arguments.conf:
+        return ServeSettings(
+            source=pick_source(arguments.source, environ) if arguments.source or environ.get(IN_CLUSTER) else "",
+            port=arguments.port,
+            watch_timeout=arguments.watch_timeout,
+            log_format=arguments.log_format,
+            corefile=arguments.conf,
+            plugins=arguments.plugins,
+            quiet=arguments.quiet,
+        )
     fallthrough = None if arguments.fallthrough is None else tuple(arguments.fallthrough) or (".",)
     return ServeSettings(
         source=pick_source(arguments.source, environ),
@@ -217,6 +268,7 @@ def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
         lameduck=arguments.lameduck,
         watch_timeout=arguments.watch_timeout,
         log_format=arguments.log_format,
+        quiet=arguments.quiet,
     )
 
 
@@ -246,6 +298,24 @@ def _serve(arguments: argparse.Namespace) -> int:
     return asyncio.run(serve(settings))
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from kdns.app import check  # noqa: PLC0415 - see above
+    from kdns.ops import logs  # noqa: PLC0415 - see above
+
+    logs.set_up(stream=sys.stderr)
+    for line in check(ServeSettings(corefile=arguments.conf, port=arguments.port, plugins=arguments.plugins)):
+        print(line)
+    return 0
+
+
+def _plugins(arguments: argparse.Namespace) -> int:
+    from kdns.dns.registry import Registry  # noqa: PLC0415 - see above
+
+    for name in Registry(arguments.plugins).names():
+        print(name)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from kdns.demo import demo  # noqa: PLC0415 - see above
 
@@ -268,7 +338,9 @@ def _version(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS: Final = {"serve": _serve, "demo": _demo, "records": _records, "version": _version}
+COMMANDS: Final = {
+    "serve": _serve, "check": _check, "demo": _demo, "records": _records, "plugins": _plugins, "version": _version,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -86,10 +86,3 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     watch_timeout: float = 90.0
     """A watch that is silent this long is broken: bookmarks come about once a minute."""
     log_format: Literal["text", "json"] = "text"
-    corefile: str = ""
-    """A path, or ``stdin``; empty: the fields from `listen` to `lameduck` say what is served, else only `port` does.
-    `source` may be empty then: a Corefile may name its own API server, or need none."""
-    plugins: str = ""
-    """A folder with plugins in Python; empty: none."""
-    quiet: bool = False
-    """Say nothing at start-up."""
