@@ -47,7 +47,7 @@ class FakeUpstream:
         self.no_edns = False
         """A query with an OPT record gets a bare FORMERR."""
         self.no_tcp = False
-        """Connections are closed as soon as they are opened."""
+        """Connections are closed at the first query."""
         self.answers_on_connection = 0
         """After so many a connection is closed; 0: never."""
         self.resets = False
@@ -150,12 +150,14 @@ class FakeUpstream:
         self._writers.add(writer)
         answers = 0
         try:
-            while not self.no_tcp:
+            while True:
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 _, answer = await self._answered(await reader.readexactly(length), udp=False)
                 if self.resets:
                     sock = writer.get_extra_info("socket")
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
+                if self.no_tcp:
                     return
                 if answer is not None:
                     writer.write(len(answer).to_bytes(2, "big") + answer)

@@ -1,0 +1,253 @@
+"""Which upstream is asked: policies, health, attempts, deadlines, and questions that are shared."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from kdns.dns.handler import Response
+from kdns.dns.upstream import pool
+from kdns.errors import UpstreamError
+from kdns.wire.numbers import CD, MX, RD, REFUSED, SERVFAIL
+from kdns.wire.query import Edns
+from tests.dns.upstream.forwarding import forwarding
+from tests.fakes.upstream import FakeUpstream
+
+BROKEN = "coredns_forward_healthcheck_broken_total"
+REJECTS = "coredns_forward_max_concurrent_rejects_total"
+FAILED = "coredns_proxy_healthcheck_failures_total"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what a callable says, but not for ever."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for is told to nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_equal_questions_share_one_query() -> None:
+    """While a question is being asked, equal ones wait for the same answer; other spellings are equal."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["a.example.org."] = ("192.0.2.7",)
+        upstream.delay = 0.1
+        names = ("a.example.org.", "A.Example.ORG.") * 50
+        assert set(await asyncio.gather(*map(forward.address, names))) == {"192.0.2.7"}
+        assert len(upstream.queries) == 1
+        await forward.ask("a.example.org.")
+        assert len(upstream.queries) == 2
+
+
+async def test_different_questions_do_not() -> None:
+    """Another type, DO, CD or transport may have another answer."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.delay = 0.05
+        name = "a.example.org."
+        await asyncio.gather(
+            forward.ask(name),
+            forward.ask(name, MX),
+            forward.ask(name, edns=Edns(1232, 0, True)),
+            forward.ask(name, flags=RD | CD),
+            forward.ask(name, rclass=3),
+            forward.ask(name, proto="tcp"),
+            forward.ask(name, edns=Edns(1232, 0, False)),
+        )
+        assert len(upstream.queries) == 6
+
+
+async def test_a_client_that_is_gone() -> None:
+    """When one of those who wait is cancelled, the others still get the answer."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["a.example.org."] = ("192.0.2.7",)
+        upstream.delay = 0.1
+        first, second = (asyncio.ensure_future(forward.address("a.example.org.")) for _ in range(2))
+        await until(lambda: upstream.queries)
+        first.cancel()
+        assert await second == "192.0.2.7"
+
+
+async def test_max_concurrent() -> None:
+    """A question that would be one too many is refused and counted; an equal one under way may be waited for."""
+    text = "forward . {} {{\n max_concurrent 2\n}}"
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
+        upstream.delay = 0.1
+        names = ("a.example.org.", "b.example.org.", "c.example.org.", "a.example.org.")
+        found = await asyncio.gather(*map(forward.ask, names), return_exceptions=True)
+        refused = found[2]
+        assert isinstance(refused, UpstreamError)
+        assert (str(refused), refused.rcode) == ("concurrent queries exceeded maximum 2", REFUSED)
+        assert all(isinstance(found[number], Response) for number in (0, 1, 3))
+        assert forward.sample(REJECTS) == 1
+        assert upstream.probes == 0
+
+
+async def test_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than so many exchanges are under way; the others wait for their turn."""
+    monkeypatch.setattr(pool.Pool.__init__, "__kwdefaults__", {"places": 10})
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.delay = 0.02
+        await asyncio.gather(*(forward.ask(f"n{number}.example.org.") for number in range(50)))
+        assert len(upstream.queries) == 50
+        assert upstream.most_under_way <= 10
+
+
+async def test_a_dead_upstream_costs_one_timeout() -> None:
+    """The next upstream is asked after one timeout, and after failed probes the dead one is not asked any more."""
+    async with FakeUpstream() as dead, FakeUpstream() as alive:
+        dead.silent = True
+        alive.zone["a.example.org."] = ("192.0.2.7",)
+        text = f"forward . {dead.text} {alive.text} {{\n policy sequential\n read_timeout 200ms\n health_check 10ms\n}}"
+        async with forwarding(text) as forward:
+            began = time.monotonic()
+            assert await forward.address("a.example.org.") == "192.0.2.7"
+            assert 0.2 <= time.monotonic() - began < 1.5
+            assert dead.names == ["a.example.org."]
+            await until(lambda: forward.sample(FAILED, to=dead.text) >= 3)
+            assert await forward.address("a.example.org.") == "192.0.2.7"
+            assert dead.names == ["a.example.org."]
+            dead.silent, dead.zone = False, {"a.example.org.": ("192.0.2.8",)}
+            await until(lambda: not any("probe" in task.get_name() and not task.done() for task in forward.parts.tasks))
+            assert await forward.address("a.example.org.") == "192.0.2.8"
+            assert forward.sample(BROKEN) == 0
+
+
+async def test_death_and_return() -> None:
+    """An upstream that refuses is skipped at once, and used again when its probe is answered, on the same port."""
+    async with FakeUpstream() as upstream:
+        upstream.zone["a.example.org."] = ("192.0.2.7",)
+        async with forwarding(f"forward . {upstream.text} {{\n health_check 20ms\n}}") as forward:
+            assert await forward.address("a.example.org.") == "192.0.2.7"
+            await upstream.die()
+            for _ in range(3):
+                with pytest.raises(UpstreamError, match="connection refused"):
+                    await forward.ask("a.example.org.")
+            await until(lambda: forward.sample(FAILED) >= 3)
+            with pytest.raises(UpstreamError, match="connection refused"):
+                await forward.ask("a.example.org.")
+            assert forward.sample(BROKEN) >= 1
+            await upstream.live()
+            assert await forward.address("a.example.org.") == "192.0.2.7"
+            await until(lambda: upstream.probes == 1)
+
+
+async def test_failfast_when_all_are_down() -> None:
+    """With the option, no upstream is tried when all are down."""
+    async with FakeUpstream() as upstream:
+        upstream.silent = True
+        options = "health_check 50ms\n read_timeout 50ms\n failfast_all_unhealthy_upstreams\n max_fails 1"
+        text = f"forward . {{}} {{{{\n {options}\n}}}}"
+        async with forwarding(text.format(upstream.text)) as forward:
+            with pytest.raises(UpstreamError, match="i/o timeout"):
+                await forward.ask("a.example.org.")
+            await until(lambda: forward.sample(FAILED) >= 2)
+            asked = len(upstream.names)
+            with pytest.raises(UpstreamError, match="no healthy proxies"):
+                await forward.ask("a.example.org.")
+            assert len(upstream.names) == asked
+            assert forward.sample(BROKEN) == 1
+
+
+async def test_max_fails_0_never_probes() -> None:
+    """With max_fails 0 an upstream is never probed and never down."""
+    text = "forward . {} {{\n max_fails 0\n read_timeout 20ms\n}}"
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
+        upstream.silent = True
+        with pytest.raises(UpstreamError):
+            await forward.ask("a.example.org.")
+        assert forward.parts.tasks == []
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "flags", "connections"),
+    [
+        ("", ".", RD, 0),
+        ("health_check 10ms no_rec domain example.net", "example.net.", 0, 0),
+        ("force_tcp", ".", RD, 1),
+    ],
+)
+async def test_probes(options: str, name: str, flags: int, connections: int) -> None:
+    """A probe asks for NS as the options say, over TCP when that is forced."""
+    text = f"forward . {{}} {{{{\n {options}\n read_timeout 20ms\n max_connect_attempts 1\n}}}}"
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
+        upstream.silent = True
+        with pytest.raises(UpstreamError):
+            await forward.ask("a.example.org.")
+        await until(lambda: len(upstream.queries) >= 2)
+        probe = upstream.queries[1]
+        assert (probe.question[:-4], probe.rtype, probe.flags) == (
+            b"\0" if name == "." else b"\7example\3net\0",
+            2,
+            flags,
+        )
+        assert upstream.connections == 2 * connections
+
+
+@pytest.mark.parametrize(
+    ("options", "attempts"), [("", 4), ("max_connect_attempts 3", 3), ("max_connect_attempts 1", 1)]
+)
+async def test_attempts(options: str, attempts: int) -> None:
+    """Upstreams that fail are gone through twice, or as often as the options say."""
+    async with FakeUpstream() as first, FakeUpstream() as second:
+        first.no_tcp = second.no_tcp = True
+        text = f"forward . {first.text} {second.text} {{\n force_tcp\n max_fails 0\n {options}\n}}"
+        async with forwarding(text) as forward:
+            with pytest.raises(UpstreamError, match="EOF"):
+                await forward.ask("a.example.org.")
+            assert first.connections + second.connections == attempts
+
+
+async def test_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit of attempts, the deadline ends them, and they are not made as fast as can be."""
+    monkeypatch.setattr(pool, "DEADLINE", 0.3)
+    text = "forward . {} {{\n force_tcp\n max_connect_attempts 0\n max_fails 0\n}}"
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
+        upstream.no_tcp = True
+        with pytest.raises(UpstreamError, match="EOF"):
+            await forward.ask("a.example.org.")
+        assert 1 < upstream.connections < 12
+
+
+async def test_policies() -> None:
+    """sequential always begins with the first, round_robin with the next one, random with any."""
+    async with FakeUpstream() as first, FakeUpstream() as second, FakeUpstream() as third:
+        upstreams = (first, second, third)
+        to = " ".join(upstream.text for upstream in upstreams)
+
+        async def asked(policy: str) -> list[int]:
+            for upstream in upstreams:
+                upstream.queries.clear()
+            text = f"forward . {to} {{\n {policy}\n}}"
+            async with forwarding(text) as forward:
+                for number in range(30):
+                    await forward.ask(f"n{number}.example.org.")
+            return [len(upstream.queries) for upstream in upstreams]
+
+        assert await asked("policy sequential") == [30, 0, 0]
+        assert await asked("policy round_robin") == [10, 10, 10]
+        assert min(await asked("policy random")) > 2
+        assert min(await asked("")) > 2
+
+
+async def test_failover() -> None:
+    """With failover an rcode makes the next upstream be asked; when all say so, the last answer is the answer."""
+    async with FakeUpstream() as first, FakeUpstream() as second:
+        first.rcode = SERVFAIL
+        text = f"forward . {first.text} {second.text} {{\n policy sequential\n failover servfail REFUSED\n}}"
+        async with forwarding(text) as forward:
+            second.zone["a.example.org."] = ("192.0.2.7",)
+            assert await forward.address("a.example.org.") == "192.0.2.7"
+            second.rcode = REFUSED
+            assert await forward.address("b.example.org.") == f"rcode {REFUSED}"
+            assert (len(first.queries), len(second.queries)) == (2, 2)
+            await second.die()
+            assert await forward.address("b.example.org.") == f"rcode {SERVFAIL}"
+
+
+async def test_durations_are_counted() -> None:
+    """Each answer is counted under its upstream and rcode."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        await forward.ask("a.example.org.")
+        labels = {"proxy_name": "forward", "to": upstream.text, "rcode": "NXDOMAIN"}
+        assert forward.sample("coredns_proxy_request_duration_seconds_count", **labels) == 1
+        assert forward.sample("coredns_proxy_request_duration_seconds_bucket", le="8.192", **labels) == 1
+        assert forward.sample("coredns_proxy_conn_cache_misses_total", proto="udp", to=upstream.text) == 1
