@@ -5,11 +5,14 @@
     HTTP opens ──> streams start ──> synced, or startup_timeout is over ──> DNS opens ──> serve
                                                                                            │ SIGTERM: /ready says 503
     exit 0 <── close <── what is owed is answered <── no new queries <── lameduck is over <─┘
+
+What is served comes from a Corefile, or from the flags; both become the same plans, see `kdns.assemble`.
 """
 
 import asyncio
 import json
 import logging
+import os
 import platform
 import signal
 import sys
@@ -17,40 +20,43 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TextIO
 
 from kdns import __version__
+from kdns.assemble import BlockPlan, Wishes, banner_lines, plan_corefile, plan_settings, wishes
+from kdns.blocks import LiveBlock, describe
+from kdns.clusters import Clusters, build_source
+from kdns.config.load import STDIN, load
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.handler import chain
 from kdns.dns.interfaces import own_addresses
-from kdns.dns.plugins.kubernetes import built, kubernetes, schema_of
-from kdns.dns.responder import Responder
-from kdns.dns.server import Bound, Server
-from kdns.dns.site import Block, Site
+from kdns.dns.plugins import ELSEWHERE
+from kdns.dns.plugins.kubernetes import schema_of
+from kdns.dns.registry import Registry
+from kdns.dns.server import Bound
 from kdns.errors import ConfigError
-from kdns.follow import Follower, read_once, wants
-from kdns.metrics import Enabled, Metrics
+from kdns.follow import read_once, wants
+from kdns.metrics import Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.logs import BANNER
 from kdns.ops.process import prepare
+from kdns.parts import Hub
 from kdns.records.answers import Answers
 from kdns.records.present import below, by_zone, master_file, values
-from kdns.watch.cluster import ApiSource, load_credentials
-from kdns.watch.files import FileSource
+from kdns.reloading import Reloader
+from kdns.serving import DRAIN, Serving
+from kdns.stop import Stop, any_of
 from kdns.watch.source import Source
-from kdns.wire.name import ROOT, parse_name
+from kdns.wire.name import parse_name
 
+LOG: Final = logging.getLogger("kdns.server")
 CLUSTER: Final = logging.getLogger("kdns.watch")
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
-PAGES: Final = {"/health": "health", "/ready": "ready", "/metrics": "prometheus"}
-"""Each HTTP page and the plugin that has it in CoreDNS."""
 FIRST_WORD: Final = 0.5
 """Seconds after which start-up says what it waits for."""
-DRAIN: Final = 5.0
-"""Seconds that replies under way may take at the end."""
 
 
 class Running(NamedTuple):
     """What is served, for whoever wants to look at it from inside."""
 
     answers: Answers
+    """Of the first cluster."""
     bound: tuple[Bound, ...]
     urls: dict[str, str]
     """HTTP path -> URL."""
@@ -58,134 +64,178 @@ class Running(NamedTuple):
     """End as SIGINT does."""
 
 
-class Stop:
-    """The wish to end: by SIGTERM with lameduck, by SIGINT without, at once by a second signal."""
+class Loaded(NamedTuple):
+    """What there is to serve."""
 
-    def __init__(self) -> None:
-        self.asked, self.at_once = asyncio.Event(), asyncio.Event()
-        self.gently = False
-        """Queries are to be answered for the lameduck time."""
-        self.status = 0
-        """The exit status: 0, or 128 + the number of the second signal."""
-        self.first: Callable[[], None] = lambda: None
-        """Called as soon as the first signal is there."""
-
-    def signal(self, number: int) -> None:
-        """A signal came."""
-        if self.asked.is_set():
-            self.status = 128 + number
-            self.at_once.set()
-            return
-        self.gently = number == signal.SIGTERM
-        self.asked.set()
-        self.first()
-
-    def install(self) -> None:
-        """Have the process's signals told here."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.signal, number)
-
-
-async def build_source(text: str, *, watch_timeout: float = 90.0) -> Source:
-    """A source from its words on the command line. Raises ConfigError for one that cannot be."""
-    if text == "cluster" or text.partition(":")[0] in {"kubeconfig", "http", "https"}:
-        return ApiSource(await load_credentials(text), watch_timeout=watch_timeout)
-    return FileSource(text)
+    plans: tuple[BlockPlan, ...]
+    digest: str = ""
+    """Of the Corefile; empty without one."""
+    warnings: tuple[str, ...] = ()
 
 
 class App:
-    """One server: its parts, built but not opened. Raises ConfigError for settings that cannot be."""
+    """One server: its parts, built but not opened."""
 
-    def __init__(self, settings: ServeSettings, source: Source) -> None:
-        self._settings, self.source = settings, source
+    def __init__(self, settings: ServeSettings) -> None:
+        """Raises ConfigError if the folder of plugins cannot be read."""
+        self._settings = settings
+        self._registry = Registry(settings.plugins)
         runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
         self.metrics = Metrics(__version__, runtime)
-        self.answers = Answers(schema_of(settings.kubernetes), CLUSTER.warning)
-        cluster = built(self.answers)
-        block = Block(zones={ROOT: "."}, handler=chain((kubernetes(self.answers),)), built=(cluster,))
-        self.responder = Responder(Site((block,)))
-        self.server = Server(self.responder, settings.listen, settings.port)
-        self.follower = Follower(source, wants(settings.kubernetes), self.answers, self.metrics)
-        self.http = HttpPorts(
-            self.metrics,
-            self._unready,
-            health=settings.health,
-            ready=settings.ready,
-            metrics_at=settings.metrics,
-        )
+        registry = self.metrics.registry()
+        self.clusters = Clusters(self._source, self.metrics)
+        self._stop = Stop()  # until `run` is given the real one
+        self.hub = Hub(self.metrics, registry, self.clusters, self._fatal)
+        self.serving = Serving(self.hub)
+        self.http = HttpPorts(self.metrics, self._unready, registry=registry)
+        self._wishes = Wishes()
+        self._tasks: asyncio.TaskGroup
+        self._level = logging.getLogger("kdns").level
 
     async def run(self, stop: Stop, started: Callable[[Running], Awaitable[None]] | None = None) -> None:
-        """Serve until asked to stop. ``started`` runs beside it once queries are answered."""
-        stop.first = self._not_ready
+        """Serve until asked to stop. ``started`` runs beside it once queries are answered. Raises ConfigError."""
+        self._stop = stop
+        for line in self._registry.ignored():
+            LOG.warning("%s", line)
         try:
-            await self.http.open()
-            for path, where in self.http.listening.items():
-                logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
+            loaded = await self.load()
             async with asyncio.TaskGroup() as tasks:
-                beside = [*self.follower.start(tasks), tasks.create_task(self.http.probe(), name="probe")]
-                await self._wait_for_cluster(stop)
+                self._tasks = tasks
+                beside = [tasks.create_task(self.http.probe(), name="probe")]
+                blocks = await self._prepare(loaded)
                 if not stop.asked.is_set():
-                    await self._open_dns()
+                    await self._install(loaded, blocks)
+                    self._say(loaded)
+                    if loaded.digest and self._settings.corefile != STDIN:
+                        beside.append(tasks.create_task(self._reloader(loaded).run(stop.reload), name="reload"))
                     if started is not None:
-                        running = Running(
-                            self.answers, self.server.bound, self.http.urls, lambda: stop.signal(signal.SIGINT)
-                        )
-                        beside.append(tasks.create_task(_run(started, running), name="started"))
+                        beside.append(tasks.create_task(_run(started, self._running()), name="started"))
                     await stop.asked.wait()
                     await self._end(stop)
                 for task in beside:
                     task.cancel()
+                await self.serving.close()
+                await self.clusters.stop()
         except BaseExceptionGroup as group:
             if (mistake := _mistake(group)) is None:
                 raise
             raise mistake from mistake.__cause__
         finally:
-            self.server.close()
+            await self.serving.close()
             await self.http.close()
-            await self.source.close()
+            await self.clusters.stop()
 
-    def _not_ready(self) -> None:
-        self.follower.readiness.shutting_down = True
+    def _fatal(self, message: str) -> None:
+        self._stop.fail(message)
+
+    async def load(self) -> Loaded:
+        """What there is to serve now. Raises ConfigError."""
+        settings = self._settings
+        if not settings.corefile:
+            return Loaded(plan_settings(settings))
+        return await asyncio.to_thread(load_plans, settings, self._registry)
+
+    async def exchange(self, loaded: Loaded) -> None:
+        """Serve something else from now on. Raises ConfigError, with everything as it was."""
+        before = self._wishes
+        try:
+            blocks = await self._prepare(loaded)
+            await self._install(loaded, blocks)
+        except BaseException:
+            self._wishes = before
+            await self.http.move(before.health, before.ready, before.metrics)
+            await self.clusters.retain([answers for live in self.serving.blocks for answers in live.parts.answers])
+            raise
+
+    async def _prepare(self, loaded: Loaded) -> list[LiveBlock]:
+        """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
+        blocks = self.serving.build(loaded.plans)
+        wish = wishes(loaded.plans)
+        await self.http.move(wish.health, wish.ready, wish.metrics)
+        if not self.serving.blocks:
+            for path, where in self.http.listening.items():
+                logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
+        await self.clusters.start(self._tasks)
+        await self._wait_for_clusters()
+        return blocks
+
+    async def _install(self, loaded: Loaded, blocks: list[LiveBlock]) -> None:
+        for line in loaded.warnings:
+            LOG.warning("%s", line)
+        await self.serving.install(blocks)
+        self._wishes = wishes(loaded.plans)
+        listen = [address for plan in loaded.plans for address in plan.addresses]
+        addresses = own_addresses(list(dict.fromkeys(listen)))
+        for answers in self.clusters.all_answers():
+            answers.set_own_addresses(addresses)
+        logging.getLogger("kdns").setLevel(logging.DEBUG if self._wishes.debug else self._level)
+
+    def _reloader(self, loaded: Loaded) -> Reloader[Loaded]:
+        return Reloader(
+            self.load,
+            self.exchange,
+            lambda: self._wishes.reload,
+            lambda one: one.digest,
+            self.hub,
+            loaded,
+        )
+
+    def _running(self) -> Running:
+        answers = (*self.clusters.all_answers(), Answers(schema_of(KubernetesOptions())))[0]
+        return Running(answers, self.serving.bound, self.http.urls, lambda: self._stop.signal(signal.SIGINT))
+
+    async def _source(self, options: KubernetesOptions) -> Source:
+        text = self._settings.source or "cluster"
+        return await build_source(text, watch_timeout=self._settings.watch_timeout, api=options.api)
 
     def _unready(self) -> list[str]:
         """Why no client should be sent here, a line each; empty when all is well."""
-        if reasons := self.follower.readiness.reasons():
+        if self._stop.asked.is_set():
+            return ["Shutting down"]
+        if reasons := self.clusters.reasons():
             return reasons
-        return [] if self.server.bound else ["server: not listening yet"]
+        if not self.serving.bound:
+            return ["server: not listening yet"]
+        return [reason for live in self.serving.blocks for reason in self._unready_plugins(live)]
 
-    async def _wait_for_cluster(self, stop: Stop) -> None:
-        """Until the cluster is known, start-up takes too long, or is to end."""
-        limit, synced = self._settings.kubernetes.startup_timeout, self.follower.synced
+    def _unready_plugins(self, live: LiveBlock) -> list[str]:
+        """What was ready once is not asked again, unless ``monitor continuously`` is said."""
+        found = dict(live.reasons(() if self._wishes.continuously else live.was_ready))
+        live.was_ready |= {name for name in live.monitored if name not in found}
+        return [f"{name}: {reason}" for name, reason in found.items()]
+
+    async def _wait_for_clusters(self) -> None:
+        """Until the clusters are known, it takes too long, or all is to end."""
+        waiting = [follower.synced for follower in self.clusters.followers if not follower.synced.is_set()]
+        if not waiting:
+            return
+        limit, asked = self.clusters.startup_timeout(), self._stop.asked
         first = min(FIRST_WORD, limit)
-        if await _any_of(first, synced, stop.asked):
+        if await any_of(first, asked, every=waiting):
             return
         CLUSTER.info("waiting for the cluster: %s", "; ".join(self._reasons()))
-        if not await _any_of(limit - first, synced, stop.asked):
+        if not await any_of(limit - first, asked, every=waiting):
             CLUSTER.warning("serving before the cluster is known; not ready: %s", "; ".join(self._reasons()))
 
     def _reasons(self) -> list[str]:
-        return [reason.removeprefix("kubernetes: ") for reason in self.follower.readiness.reasons()]
+        return [reason.removeprefix("kubernetes: ") for reason in self.clusters.reasons()]
 
-    async def _open_dns(self) -> None:
-        await self.server.start()
-        self.answers.set_own_addresses(own_addresses(self._settings.listen))
-        self.metrics.lanes += [lane.counts for lane in self.responder.lanes]
-        names = ["kubernetes", *(PAGES[path] for path in self.http.urls)]
-        servers = dict.fromkeys(counts.server for counts in self.metrics.lanes)
-        self.metrics.enabled = tuple(Enabled(server, ".", name) for server in servers for name in names)
-        for line in banner(self._settings.kubernetes.zones, self.server.bound):
-            BANNER.info(line)
+    def _say(self, loaded: Loaded) -> None:
+        if not self._settings.quiet:
+            for line in banner(loaded.plans, self.serving):
+                BANNER.info(line)
 
     async def _end(self, stop: Stop) -> None:
-        if stop.gently and (seconds := self._settings.lameduck) > 0:
+        if stop.gently and (seconds := self._wishes.lameduck) > 0:
             HEALTH.info("Going into lameduck mode for %gs", seconds)
-            await _any_of(seconds, stop.at_once)
+            await any_of(seconds, stop.at_once)
         if not stop.at_once.is_set():
-            ending = asyncio.create_task(self.server.stop(DRAIN))
+            ending = asyncio.create_task(self.serving.stop(DRAIN))
             at_once = asyncio.create_task(stop.at_once.wait())
             await asyncio.wait((ending, at_once), return_when=asyncio.FIRST_COMPLETED)
-            at_once.cancel()
-            await self.responder.drain(0 if stop.at_once.is_set() else DRAIN)
+            for task in (ending, at_once):
+                task.cancel()
+            await asyncio.gather(ending, at_once, return_exceptions=True)
 
 
 async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[None]] | None = None) -> int:
@@ -193,18 +243,32 @@ async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[
     prepare()
     stop = Stop()
     stop.install()
-    source = await build_source(settings.source, watch_timeout=settings.watch_timeout)
-    await App(settings, source).run(stop, started)
+    await App(settings).run(stop, started)
     return stop.status
 
 
-def banner(zones: tuple[str, ...], bound: tuple[Bound, ...]) -> list[str]:
-    """The start-up lines in CoreDNS's form: one per zone and port, then who we are, then what runs us."""
-    wildcard = all(one.address in {"0.0.0.0", "::"} for one in bound)
-    places = [f"{bound[0].port}"] if wildcard else [f"{one.port} on {one.address}" for one in bound]
+def load_plans(settings: ServeSettings, registry: Registry) -> Loaded:
+    """What the Corefile says. Reads files. Raises ConfigError, or ConfigErrors with all that is wrong."""
+    corefile = load(settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *ELSEWHERE})
+    return Loaded(plan_corefile(corefile, registry, os.getcwd()), corefile.digest, corefile.warnings)
+
+
+def check(settings: ServeSettings) -> list[str]:
+    """``kdns check``: what the Corefile would serve, a line each. Raises as `load_plans` does, and opens nothing."""
+    registry = Registry(settings.plugins)
+    loaded = load_plans(settings, registry)
+    serving = App(settings).serving
+    return [
+        *(f"warning: {line}" for line in (*loaded.warnings, *registry.ignored())),
+        *describe(serving.build(loaded.plans)),
+    ]
+
+
+def banner(plans: tuple[BlockPlan, ...], serving: Serving) -> list[str]:
+    """The start-up lines in CoreDNS's form: one per zone and place, then who we are, then what runs us."""
     system = f"{platform.system().lower()}/{platform.machine()}"
     return [
-        *(f"{zone}:{place}" for zone in zones for place in places),
+        *banner_lines(plans, serving.ports()),
         f"kdns-{__version__}",
         f"{system}, {platform.python_implementation()} {platform.python_version()}",
     ]
@@ -242,15 +306,6 @@ async def print_records(
         out.write(f"; kdns-{__version__}, source {source_text}\n")
         out.writelines(f"{line}\n" for line in master_file(found))
     return 0
-
-
-async def _any_of(seconds: float, *events: asyncio.Event) -> bool:
-    """True as soon as one of the events is set, False when the time is over."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    done, late = await asyncio.wait(waiting, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
-    for one in late:
-        one.cancel()
-    return bool(done)
 
 
 async def _run(started: Callable[[Running], Awaitable[None]], running: Running) -> None:

@@ -16,7 +16,8 @@ from kdns.config.directive import Corefile, Directive, Key, ServerBlock
 from kdns.config.reading import Mistakes
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.plugin import Place, PluginModule
-from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, reload, timeouts
+from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, timeouts
+from kdns.dns.plugins.reload import Options as ReloadOptions
 from kdns.dns.registry import Known, Registry
 from kdns.errors import ConfigError, KdnsError, Span
 from kdns.parts import Listener
@@ -173,7 +174,7 @@ class Wishes(NamedTuple):
     continuously: bool = False
     """What was ready once may become unready again."""
     runtime_metrics: bool = False
-    reload: reload.Options | None = None
+    reload: ReloadOptions | None = None
     debug: bool = False
     limits: dict[Listener, timeouts.Options] = {}  # noqa: RUF012 - never written to
 
@@ -195,7 +196,7 @@ def wishes(plans: Sequence[BlockPlan]) -> Wishes:
         lameduck=max((one.lameduck for one in healths), default=0.0),
         continuously=any(one.continuously for one in readies),
         runtime_metrics=any(one.runtime_metrics for one in pages),
-        reload=next((one for one in every if isinstance(one, reload.Options)), None),
+        reload=next((one for one in every if isinstance(one, ReloadOptions)), None),
         debug=any(isinstance(one, debug.Options) for one in every),
         limits=limits,
     )

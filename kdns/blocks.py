@@ -33,6 +33,8 @@ class LiveBlock:
                 raise
             raise ConfigError(str(error)) from error
         self.handler = chain([each.plugin for each in self.built if each.plugin is not None])
+        self.was_ready: set[str] = set()
+        """Plugins that were ready once."""
         self._started: list[tuple[str, Built]] = []
         self._admits = [each.admits for each in self.built if each.admits is not None]
 
@@ -75,6 +77,12 @@ class LiveBlock:
             except (Exception, SystemExit):
                 LOG.exception("plugin %s has a bug in its close", name)
         await self.parts.close()
+
+    @property
+    def monitored(self) -> list[str]:
+        """The plugins that can say why clients should not be sent here."""
+        pairs = zip(self.plan.steps, self.built, strict=True)
+        return [step.name for step, built in pairs if built.ready is not None]
 
     def reasons(self, skipped: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
         """Why clients should not be sent here yet, with the plugin that says so; those skipped are not asked."""

@@ -3,7 +3,7 @@
 ::
 
     plans ──> blocks: those that say the same are kept, others are built ──> start ──> listeners that are new open
-          ──> each socket's site is swapped ──> listeners that are gone close ──> old blocks close, their queries answered
+          ──> each socket's site is swapped ──> listeners that are gone close ──> old blocks close, with nothing owed
 """
 
 import asyncio

@@ -1,0 +1,66 @@
+"""The wish to end, or to read the Corefile again: signals become events."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from typing import Final
+
+LOG: Final = logging.getLogger("kdns.server")
+
+
+class Stop:
+    """The wish to end: by SIGTERM with lameduck, by SIGINT without, at once by SIGQUIT or a second signal."""
+
+    def __init__(self) -> None:
+        self.asked, self.at_once = asyncio.Event(), asyncio.Event()
+        self.reload = asyncio.Event()
+        """SIGUSR1 came; whoever has read the Corefile clears it."""
+        self.gently = False
+        """Queries are to be answered for the lameduck time."""
+        self.status = 0
+        """The exit status: 0, or 128 + the number of the second signal, or 1 after a fatal mistake."""
+
+    def signal(self, number: int) -> None:
+        """A signal came."""
+        if self.asked.is_set():
+            self.status = 128 + number
+            self.at_once.set()
+            return
+        self.gently = number == signal.SIGTERM
+        if number == signal.SIGQUIT:
+            self.at_once.set()
+        self.asked.set()
+
+    def fail(self, message: str) -> None:
+        """What no server may go on with: tell it, and end at once with 1."""
+        LOG.critical("%s", message)
+        self.status = 1
+        self.at_once.set()
+        self.asked.set()
+
+    def install(self) -> None:
+        """Have the process's signals told here. HUP and USR2, of which CoreDNS makes nothing here, are ignored."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self.signal, number)
+        loop.add_signal_handler(signal.SIGUSR1, self.reload.set)
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+
+
+async def any_of(seconds: float, *events: asyncio.Event, every: Sequence[asyncio.Event] = ()) -> bool:
+    """True as soon as one of the events is set, or all of ``every``; False when the time is over."""
+    waiting: list[asyncio.Task[bool]] = [asyncio.create_task(_all((event,))) for event in events]
+    if every:
+        waiting.append(asyncio.create_task(_all(every)))
+    done, late = await asyncio.wait(waiting, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+    for one in late:
+        one.cancel()
+    return bool(done)
+
+
+async def _all(events: Sequence[asyncio.Event]) -> bool:
+    for event in events:
+        await event.wait()
+    return True
