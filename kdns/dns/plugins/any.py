@@ -1,0 +1,55 @@
+"""``any``: answers ANY questions with as little as RFC 8482 section 4.2 allows."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.config.directive import Directive
+from kdns.config.reading import no_args, no_block
+from kdns.dns.handler import Handler, Request, Response
+from kdns.dns.plugin import Built, Found, Parts, Place, sees_all
+from kdns.wire.numbers import ANY, HINFO, IN
+from kdns.wire.query import Query
+from kdns.wire.rr import RR
+
+NAME: Final = "any"
+TTL: Final = 8482
+"""Seconds; the number of the RFC."""
+CPU: Final = b"ANY obsoleted"
+OS: Final = b"See RFC 8482"
+
+
+class Options(Struct, frozen=True):
+    """There are none."""
+
+
+def parse(directives: Sequence[Directive], _place: Place) -> Options:
+    """No argument, no block."""
+    for directive in directives:
+        no_args(directive)
+        no_block(directive)
+    return Options()
+
+
+def build(_options: Options, _parts: Parts) -> Built:
+    """The plugin for one server block."""
+    return Built(plugin=plugin, sees=sees_all, passes=passes)
+
+
+def passes(query: Query, _found: Found) -> bool:
+    """All other types."""
+    return query.rtype != ANY
+
+
+def plugin(following: Handler) -> Handler:
+    """The plugin."""
+    rdata = bytes((len(CPU),)) + CPU + bytes((len(OS),)) + OS
+
+    async def handle(request: Request) -> Response:
+        query = request.query
+        if query.rtype != ANY or query.rclass != IN:
+            return await following(request)
+        return Response(0, answer=(RR(query.name, HINFO, TTL, rdata),), plugin=NAME)
+
+    return handle
