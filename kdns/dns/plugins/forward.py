@@ -90,7 +90,8 @@ class Forwarder:
         self.zones = Zones(line.zones)
         self._own = frozenset(map(parse_name, line.zones))
         self._excepted = Zones(line.excepted)
-        self._pool: Pool | None = None
+        self.pool: Pool | None = None
+        """There while the block is served."""
         self._meters = Meters(
             parts.histogram(
                 "coredns_proxy_request_duration_seconds",
@@ -135,10 +136,10 @@ class Forwarder:
                 return await following(request)
             if query.rtype in {AXFR, IXFR}:
                 return Response(REFUSED, plugin=NAME)
-            if self._pool is None:
+            if self.pool is None:
                 raise UpstreamError("no forwarder defined")
             tcp = line.force_tcp or (not line.prefer_udp and request.client.proto != "udp")
-            answer = await self._pool.ask(asked(query), tcp)
+            answer = await self.pool.ask(asked(query), tcp)
             request.metadata[METADATA] = answer.upstream.text
             if behind is not None and self._hands_on(answer):
                 return await behind(request)
@@ -167,7 +168,7 @@ class Forwarder:
                 upstreams.append(Upstream(target, line.settings, self._meters, parts.clock, parts.spawn, tls))
             except UpstreamError as error:
                 raise to.word.error(str(error)) from error
-        self._pool = Pool(
+        self.pool = Pool(
             upstreams, line.rules, parts.clock, parts.random, all_down=self._all_down, refused=self._refused
         )
 
@@ -194,7 +195,7 @@ class Forwarder:
 
     async def close(self) -> None:
         """Give up what is under way, and close all connections."""
-        pool, self._pool = self._pool, None
+        pool, self.pool = self.pool, None
         if pool is not None:
             await pool.close()
 
