@@ -70,7 +70,7 @@ class Loaded(NamedTuple):
     plans: tuple[BlockPlan, ...]
     digest: str = ""
     """Of the Corefile; empty without one."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[ConfigError, ...] = ()
 
 
 class App:
@@ -259,7 +259,7 @@ def check(settings: ServeSettings) -> list[str]:
     loaded = load_plans(settings, registry)
     serving = App(settings).serving
     return [
-        *(f"warning: {line}" for line in (*loaded.warnings, *registry.ignored())),
+        *(f"warning: {line}" for line in (*map(str, loaded.warnings), *registry.ignored())),
         *describe(serving.build(loaded.plans)),
     ]
 

@@ -18,12 +18,13 @@ PLUGINS: Final = (
     ("kdns.watch", "kubernetes"),
     ("kdns.records", "kubernetes"),
     ("kdns.app", "kubernetes"),
-    ("kdns.dns.plugins.kubernetes", "kubernetes"),
     ("kdns.ops.http.health", "health"),
     ("kdns.ops.http.ready", "ready"),
     ("kdns.ops.http.metrics", "prometheus"),
 )
 """Which part of the program speaks as which plugin; the first prefix that fits decides."""
+OF_PLUGINS: Final = "kdns.dns.plugins."
+"""What comes behind this is the plugin's name."""
 LEVELS: Final = {logging.CRITICAL: "FATAL"}
 """CoreDNS's words where they are not Python's."""
 
@@ -33,6 +34,8 @@ def plugin_of(logger: str) -> str:
     for prefix, plugin in PLUGINS:
         if logger == prefix or logger.startswith(f"{prefix}."):
             return plugin
+    if logger.startswith(OF_PLUGINS):
+        return logger.removeprefix(OF_PLUGINS).partition(".")[0]
     return ""
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from dnslib import QTYPE
 from msgspec import Struct
 
 from kdns.config.directive import Directive
@@ -16,7 +17,6 @@ from kdns.config.reading import arguments, choice, duration, no_args, once, prop
 from kdns.dns.handler import Handler, Plugin, Request, Response
 from kdns.dns.plugin import Built, Parts, Place, sees_nothing
 from kdns.errors import KdnsError, UpstreamError
-from kdns.metrics import TYPE_LABELS
 from kdns.wire.name import name_text
 from kdns.wire.numbers import SERVFAIL
 
@@ -159,6 +159,6 @@ def _tell(
             level = counter.rule.level
             break
     query = request.query
-    rtype = TYPE_LABELS.get(query.rtype, f"TYPE{query.rtype}")
+    rtype = QTYPE.forward.get(query.rtype, f"TYPE{query.rtype}")
     trace = error if stacktrace else None
     LOG.log(level, "%d %s %s: %s", rcode, name_text(query.name), rtype, text, exc_info=trace)
