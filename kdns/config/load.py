@@ -64,14 +64,16 @@ def _texts(paths: Sequence[str]) -> Sequence[Text]:
 
 def _read(path: str, *, regular: bool = False) -> str:
     """The text of a file, at most a little over what a Corefile may have. ``regular``: nothing that could wait."""
-    # Without O_NONBLOCK opening a pipe waits for a writer.
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK * regular), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(None, "it is a folder")
-        if regular and not stat.S_ISREG(mode):
+    opener = _open_at_once if regular else None
+    with open(path, "rb", opener=opener) as file:
+        if regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(None, "it is no regular file")
         return _decoded(file.read(MOST_TEXT + 1))
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a pipe without waiting for a writer, too."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _decoded(octets: bytes) -> str:

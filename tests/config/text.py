@@ -27,7 +27,7 @@ def corefile(
 
     def read(path: str) -> Sequence[Text]:
         folder, _, pattern = path.rpartition("/")
-        names = [name for name in sorted(there) if fnmatch(name.removeprefix(f"{folder}/"), pattern.replace("?", "*"))]
+        names = [name for name in sorted(there) if fnmatch(name.removeprefix(f"{folder}/"), pattern)]
         return [Text(name, there[name]) for name in names if name.rpartition("/")[0] == folder]
 
     return parse_corefile(Text("/etc/coredns/Corefile", text), read=read, environ=environ or {}, port=port)
