@@ -120,7 +120,7 @@ def _foreign(word: Word, found: EntryPoint | Path) -> Known:
         raise word.error(f"plugin {word.text} calls itself {module.NAME!r}", f"set NAME in {origin}")
     before, after = getattr(module, "BEFORE", None), getattr(module, "AFTER", None)
     neighbour = before if after is None else after
-    if (before is None) == (after is None) or neighbour not in PLACES:
+    if (before is None) == (after is None) or neighbour not in ORDER:
         raise word.error(
             f"plugin {word.text} does not say where it stands",
             f'set BEFORE or AFTER to a built-in plugin, such as BEFORE = "forward", in {origin}',
