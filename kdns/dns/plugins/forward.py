@@ -31,7 +31,8 @@ from kdns.errors import UpstreamError
 from kdns.metrics import DURATION_BUCKETS
 from kdns.wire.message import asked, passed_options
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import AA, AD, AXFR, IXFR, NOERROR, RA, REFUSED, TC
+from kdns.wire.numbers import AA, AD, AXFR, IXFR, NOERROR, RA, REFUSED, SERVFAIL, TC
+from kdns.wire.query import Query
 
 NAME = "forward"
 METADATA: Final = "forward/upstream"
@@ -143,7 +144,7 @@ class Forwarder:
             request.metadata[METADATA] = answer.upstream.text
             if behind is not None and self._hands_on(answer):
                 return await behind(request)
-            return respond(answer)
+            return respond(answer, query)
 
         return handle
 
@@ -200,11 +201,14 @@ class Forwarder:
             await pool.close()
 
 
-def respond(answer: Answer) -> Response:
-    """An upstream's answer as it came, but for what was between us and the upstream."""
+def respond(answer: Answer, query: Query) -> Response:
+    """An upstream's answer as it came, but for what was between us and the upstream.
+
+    An rcode that needs EDNS, which we have with upstreams, is SERVFAIL to a client without it.
+    """
     message = answer.message
     return Response(
-        message.rcode,
+        message.rcode if message.rcode <= 0xF or query.edns is not None else SERVFAIL,
         message.flags & FLAGS,
         message.answer,
         message.authority,

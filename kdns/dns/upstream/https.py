@@ -24,30 +24,21 @@ class Https:
     def __init__(self, address: Address, keep: Keep, tls: Tls, method: Method = "POST") -> None:
         self._address, self._keep, self._tls, self._method = address, keep, tls, method
         self._session: aiohttp.ClientSession | None = None
+        self._ended = False
 
     async def exchange(self, ask: Ask, seconds: float, payload: int | None) -> Message:
         """See `Transport`."""
         query = compose_query(0, ask, payload)
         url = f"https://{self._address.text}{PATH}"
         told = f'{self._method.capitalize()} "{url}"'
-        options: dict[str, Any] = {"headers": {"Accept": CONTENT_TYPE}}
-        if self._method == "GET":
-            options["params"] = {"dns": base64.urlsafe_b64encode(query).rstrip(b"=").decode()}
-        else:
-            options["data"] = query
-            options["headers"]["Content-Type"] = CONTENT_TYPE
         try:
-            async with (
-                asyncio.timeout(seconds),
-                self._opened().request(
-                    self._method, url, server_hostname=self._tls.server_name, allow_redirects=False, **options
-                ) as response,
-            ):
-                if response.status != 200:
-                    raise UpstreamError(f"{told}: expected status 200, got {response.status}")
-                if response.content_type != CONTENT_TYPE:
-                    raise UpstreamError(f"{told}: expected content type {CONTENT_TYPE}, got {response.content_type!r}")
-                octets = await _limited(response.content)
+            async with asyncio.timeout(seconds):
+                try:
+                    octets = await self._body(url, told, query)
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                    if isinstance(error, aiohttp.ClientConnectorError):
+                        raise
+                    octets = await self._body(url, told, query)  # a kept connection was closed meanwhile
         except TimeoutError as error:
             raise UpstreamError(f"{told}: i/o timeout") from error
         except (aiohttp.ClientError, ssl.SSLError, OSError, EOFError) as error:
@@ -58,13 +49,33 @@ class Https:
             raise UpstreamError(f"{told}: what came back is no answer to the question")
         return message
 
+    async def _body(self, url: str, told: str, query: bytes) -> bytes:
+        """What the server says to one request; ``told`` begins the text of errors."""
+        options: dict[str, Any] = {"headers": {"Accept": CONTENT_TYPE}}
+        if self._method == "GET":
+            options["params"] = {"dns": base64.urlsafe_b64encode(query).rstrip(b"=").decode()}
+        else:
+            options["data"] = query
+            options["headers"]["Content-Type"] = CONTENT_TYPE
+        async with self._opened().request(
+            self._method, url, server_hostname=self._tls.server_name, allow_redirects=False, **options
+        ) as response:
+            if response.status != 200:
+                raise UpstreamError(f"{told}: expected status 200, got {response.status}")
+            if response.content_type != CONTENT_TYPE:
+                raise UpstreamError(f"{told}: expected content type {CONTENT_TYPE}, got {response.content_type!r}")
+            return await _limited(response.content)
+
     async def close(self) -> None:
         """Close the connections."""
+        self._ended = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._ended:
+            raise UpstreamError("proxy: transport stopped")
         if self._session is None:
             connector = aiohttp.TCPConnector(
                 ssl=self._tls.context,

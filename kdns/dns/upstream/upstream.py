@@ -29,6 +29,7 @@ PROXY: Final = "forward"
 PROBE_TIMEOUT: Final = 1.0
 SHORTEST_PAUSE: Final = 0.05
 """Seconds between probes at least, whatever a Corefile says."""
+_LABELS: Final = {number: text for number, text in enumerate(RCODE_LABELS) if not text.startswith("RCODE")}
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ class Upstream:
         self.fails = 0
         """Probes that failed, one after the other."""
         self._settings, self._meters, self._clock, self._spawn = settings, meters, clock, spawn
-        self._probing = False
+        self._probing = self._ended = False
         address = address_of(target, settings.source)
         self._udp: Udp | None = None
         self._stream: Transport
@@ -110,8 +111,7 @@ class Upstream:
             left = max(0.0, seconds - (self._clock() - began))
             with suppress(UpstreamError):
                 message = await self._once(ask, True, left, UDP_LIMIT if message.options is not None else None)
-        known = message.rcode < len(RCODE_LABELS)
-        rcode = RCODE_LABELS[message.rcode] if known else str(message.rcode)
+        rcode = _LABELS.get(message.rcode) or str(message.rcode)
         self._meters.duration.labels(PROXY, self.text, rcode).observe(max(0.0, self._clock() - began))
         return message
 
@@ -124,13 +124,13 @@ class Upstream:
 
     def suspect(self) -> None:
         """An exchange has failed: probe until one answer comes."""
-        if self._settings.max_fails and not self._probing:
+        if self._settings.max_fails and not (self._probing or self._ended):
             self._probing = True
             self._spawn(self._probe(), f"probe {self.text}")
 
     async def _probe(self) -> None:
         try:
-            while not await self._alive():
+            while not (await self._alive() or self._ended):
                 self.fails += 1
                 self._meters.probe_failures.labels(PROXY, self.text).inc()
                 await asyncio.sleep(max(self._settings.probe_every, SHORTEST_PAUSE))
@@ -148,5 +148,6 @@ class Upstream:
         return True
 
     async def close(self) -> None:
-        """Close its connections. The probes end with those who spawned them."""
+        """Close its connections; a probe under way is the last one."""
+        self._ended = True
         await self._stream.close()

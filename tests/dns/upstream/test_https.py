@@ -1,5 +1,6 @@
 """DNS over HTTPS to an upstream: an aiohttp server on a real socket at the other end."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,11 +29,12 @@ class Server:
     def __init__(self, respond: Respond) -> None:
         self.respond = respond
         self.requests: list[tuple[str, bytes]] = []
-        self.connections: set[object] = set()
+        self.connections: set[asyncio.WriteTransport] = set()
         self.port = 0
 
     async def handle(self, request: web.Request) -> web.Response:
         """One request."""
+        assert isinstance(request.transport, asyncio.WriteTransport)
         self.connections.add(request.transport)
         assert request.headers["Accept"] == TYPE
         if request.method == "POST":
@@ -75,6 +77,17 @@ async def test_https(options: str, method: str) -> None:
         assert [(asked, parse_query(query).id) for asked, query in server.requests] == [(method, 0)] * 3
         assert len(server.connections) == 1
         assert forward.sample("coredns_proxy_request_duration_seconds_count", to=f"127.0.0.1:{server.port}") == 3
+
+
+async def test_a_kept_connection_that_is_closed() -> None:
+    """A query meets a connection that the server has closed: it goes out again, and the server is not blamed."""
+    text = f"forward . https://127.0.0.1:{{}} {{{{\n tls {SERVER.cert}\n max_connect_attempts 1\n}}}}"
+    async with serving() as server, forwarding(text.format(server.port)) as forward:
+        for _ in range(5):
+            assert await forward.address("a.example.org.") == "192.0.2.7"
+            for transport in server.connections:
+                transport.abort()
+        assert forward.parts.tasks == []
 
 
 def other(query: bytes) -> web.Response:

@@ -1,6 +1,7 @@
 """Datagrams to and from an upstream: what is believed, what is ignored, what an onlooker can guess."""
 
 import asyncio
+import os
 from collections import Counter
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import pytest
 
 from kdns.dns.handler import Response
 from kdns.errors import UpstreamError
-from kdns.wire.numbers import AA, AD, CD, NXDOMAIN, QR, RA, RD, TC, A
+from kdns.wire.numbers import AA, AD, CD, NXDOMAIN, QR, RA, RD, SERVFAIL, TC, A
 from kdns.wire.query import Edns, edns_option
 from tests.dns.upstream.forwarding import forwarding
 from tests.fakes.upstream import (
@@ -91,12 +92,13 @@ async def test_flags_are_passed_on() -> None:
 
 
 async def test_extended_rcodes() -> None:
-    """The upper bits of an rcode come from the OPT record."""
+    """The upper bits of an rcode come from the OPT record; a client that has none could not be told."""
     async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
         upstream.answer = lambda query: reply(query, rcode=16)
-        assert (await forward.ask("www.example.org.")).rcode == 16
+        assert (await forward.ask("www.example.org.", edns=Edns(1232, 0, False))).rcode == 16
+        assert (await forward.ask("www.example.org.")).rcode == SERVFAIL
         count = forward.sample("coredns_proxy_request_duration_seconds_count", to=upstream.text, rcode="BADVERS")
-        assert count == 1
+        assert count == 2
 
 
 async def test_a_server_that_knows_no_edns() -> None:
@@ -129,7 +131,8 @@ async def test_truncated_and_no_tcp() -> None:
 
 
 async def test_a_thousand_at_once() -> None:
-    """A thousand different questions to an upstream 50 ms away are all answered, each once."""
+    """A thousand different questions to an upstream 50 ms away are all answered, each once, and nothing stays open."""
+    before = len(os.listdir("/proc/self/fd"))
     async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
         upstream.delay = 0.05
         upstream.zone.update({f"n{number}.example.org.": ("192.0.2.7",) for number in range(1000)})
@@ -137,6 +140,7 @@ async def test_a_thousand_at_once() -> None:
         assert set(found) == {"192.0.2.7"}
         assert len(set(upstream.names)) == 1000
         assert upstream.most_under_way > 100
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 async def test_ipv6_and_the_source_address() -> None:
