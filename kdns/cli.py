@@ -349,7 +349,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         return COMMANDS[cast(str, arguments.command)](arguments)
     except ConfigError as error:
-        print(f"kdns: {error}", file=sys.stderr)
+        print(f"kdns: {error}" if error.at is None else error, file=sys.stderr)  # FILE:LINE:COLUMN: as compilers do
         return 1
     except BrokenPipeError:  # kdns records | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

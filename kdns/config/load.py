@@ -1,6 +1,5 @@
 """Corefiles read from disk: the only part of `kdns.config` that opens anything. What is read is bounded."""
 
-import logging
 import os
 import re
 import stat
@@ -13,7 +12,6 @@ from kdns.config.corefile import MOST_TEXT, WILDCARDS, Text, parse_corefile
 from kdns.config.directive import Corefile
 from kdns.errors import ConfigError
 
-LOG: Final = logging.getLogger("kdns.config")
 STDIN: Final = "stdin"
 """What ``-conf`` calls standard input."""
 MOST_NAMES: Final = 10_000
@@ -24,15 +22,13 @@ def load(path: str, *, environ: Mapping[str, str], port: int = 53, known: Contai
     """The Corefile at a path, or on standard input. Raises ConfigError, or ConfigErrors with all that is wrong.
 
     ``port`` and ``known`` are those of `parse_corefile`. Files are read at once, so call it where that may take the
-    time of a few reads. What is odd but no mistake is logged.
+    time of a few reads.
     """
     try:
         text = Text(path, _decoded(sys.stdin.buffer.read(MOST_TEXT + 1)) if path == STDIN else _read(path))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint="see -conf") from error
     corefile = parse_corefile(text, read=read_files, environ=environ, port=port, known=known)
-    for warning in corefile.warnings:
-        LOG.warning("%s", str(warning).partition("\n")[0])
     if path == STDIN:
         return corefile._replace(files=tuple(name for name in corefile.files if name != STDIN))
     return corefile

@@ -104,11 +104,3 @@ def test_no_corefile(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as raised:
             load(str(path), environ={})
         assert raised.value.problem == f"cannot read {path}: {reason}"
-
-
-def test_nothing_matches(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A pattern without a file is a line in the log."""
-    (tmp_path / "Corefile").write_text(". {\n import custom/*.override\n}\n")
-    with caplog.at_level("WARNING", logger="kdns.config"):
-        load(str(tmp_path / "Corefile"), environ={})
-    assert caplog.messages == [f"{tmp_path}/Corefile:2:9: no file matches 'custom/*.override'"]
