@@ -10,12 +10,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kdns.dns.handler import Request, Response
+from kdns.dns.request_values import bufsize, do, proto
 from kdns.dns.types import class_text, type_text
 from kdns.metrics import RCODE_LABELS
 from kdns.wire.compose import HEADER, compose_sections
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AD, CD, QR, RA, RD, TC
-from kdns.wire.query import PLAIN_LIMIT, TCP_LIMIT, opt_record
+from kdns.wire.query import opt_record
 from kdns.wire.rr import RR
 
 COMMON: Final = (
@@ -79,17 +80,6 @@ def _address(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _proto(asked: Asked) -> str:
-    return "udp" if asked.request.client.proto == "udp" else "tcp"  # TLS and HTTPS are TCP, as CoreDNS has it
-
-
-def _bufsize(asked: Asked) -> str:
-    edns = asked.request.query.edns
-    if asked.request.client.proto != "udp":
-        return str(TCP_LIMIT)
-    return str(PLAIN_LIMIT if edns is None else max(edns.payload, PLAIN_LIMIT))
-
-
 def _rcode(asked: Asked) -> str:
     rcode = asked.response.rcode
     if asked.response.dropped:
@@ -111,9 +101,8 @@ def _flags(asked: Asked) -> str:
 def _truncated(asked: Asked) -> bool:
     """True if the reply will be cut: compression is counted only where it can matter."""
     response, query = asked.response, asked.request.query
-    proto = asked.request.client.proto
-    limit = query.limit(proto)
-    if proto == "udp" and response.limit:
+    limit = query.limit(asked.request.client.proto)
+    if response.limit and proto(asked.request) == "udp":
         limit = min(limit, response.limit)
     opt = len(opt_record(0, False)) + len(response.options) if query.edns is not None else 0
     room = limit - HEADER - len(query.question) - opt
@@ -148,15 +137,15 @@ PARTS: Final[dict[str, Part]] = {
     "type": lambda asked: type_text(asked.request.query.rtype),
     "name": lambda asked: name_text(asked.request.query.name),
     "class": lambda asked: class_text(asked.request.query.rclass),
-    "proto": _proto,
+    "proto": lambda asked: proto(asked.request),
     "size": lambda asked: str(asked.request.size),
     "remote": lambda asked: _address(asked.request.client.address),
     "port": lambda asked: str(asked.request.client.port),
     "local": lambda asked: _address(asked.request.client.local),
     ">id": lambda asked: str(asked.request.query.id),
     ">opcode": lambda _: "0",
-    ">do": lambda asked: str(asked.request.query.edns is not None and asked.request.query.edns.do).lower(),
-    ">bufsize": _bufsize,
+    ">do": lambda asked: str(do(asked.request)).lower(),
+    ">bufsize": lambda asked: str(bufsize(asked.request)),
     "rcode": _rcode,
     "rsize": _rsize,
     "duration": _duration,

@@ -1,0 +1,77 @@
+"""``view``: a server block for the requests that its expressions want; others go to the next block for the same zone.
+
+::
+
+    view NAME {
+        expr EXPRESSION           several must all hold
+    }
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.config.directive import Directive, Word
+from kdns.config.reading import arguments, once, properties
+from kdns.dns.expression import ExpressionError, compile_expression
+from kdns.dns.handler import Request
+from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+
+NAME: Final = "view"
+KEY: Final = "view/name"
+"""Of the metadata that tells others which view a request is in."""
+
+
+class Options(Struct, frozen=True):
+    """A name for metrics, and what must hold."""
+
+    name: str
+    expressions: tuple[str, ...] = ()
+
+
+def parse(directives: Sequence[Directive], _place: Place) -> Options:
+    """The options. Raises ConfigError at the word where an expression cannot be understood."""
+    directive = once(directives)
+    name = arguments(directive, 1, 1)[0].text
+    found: list[str] = []
+
+    def expr(line: Directive) -> None:
+        words = arguments(line, 1, None)
+        text = " ".join(word.text for word in words)
+        try:
+            compile_expression(text)
+        except ExpressionError as error:
+            raise _word_at(words, error.at).error(error.problem, error.hint) from error
+        found.append(text)
+
+    properties(directive, {"expr": expr})
+    return Options(name, tuple(found))
+
+
+def _word_at(words: Sequence[Word], at: int) -> Word:
+    """The word that a character of the whole expression is in."""
+    for word in words:
+        if at <= len(word.text):
+            return word
+        at -= len(word.text) + 1
+    return words[-1]
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block: it offers its name, and is not in the chain."""
+    parts.offer(NAME, options.name)
+    return Built(sees=sees_nothing, admits=admits(options))
+
+
+def admits(options: Options) -> Callable[[Request], bool]:
+    """True for a request that every expression wants; it is told the view's name."""
+    tests = [compile_expression(text) for text in options.expressions]
+
+    def wanted(request: Request) -> bool:
+        if not all(test(request) for test in tests):
+            return False
+        request.metadata[KEY] = options.name
+        return True
+
+    return wanted

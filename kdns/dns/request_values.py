@@ -1,0 +1,23 @@
+"""What query lines and expressions say of a request, in CoreDNS's words."""
+
+from kdns.dns.handler import Request
+from kdns.wire.query import PLAIN_LIMIT, TCP_LIMIT
+
+
+def proto(request: Request) -> str:
+    """``udp`` or ``tcp``: TLS and HTTPS are TCP."""
+    return "udp" if request.client.proto == "udp" else "tcp"
+
+
+def bufsize(request: Request) -> int:
+    """Octets of a reply that the client can take, as it says."""
+    if request.client.proto != "udp":
+        return TCP_LIMIT
+    edns = request.query.edns
+    return PLAIN_LIMIT if edns is None else max(edns.payload, PLAIN_LIMIT)
+
+
+def do(request: Request) -> bool:
+    """The client wants DNSSEC records."""
+    edns = request.query.edns
+    return edns is not None and edns.do
