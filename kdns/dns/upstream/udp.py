@@ -71,9 +71,10 @@ async def _answer(sock: socket.socket, number: int, ask: Ask, seconds: float) ->
             if message is not None:
                 found.set_result(message)
 
-    loop.add_reader(sock, readable)
+    fd = sock.fileno()  # given a socket, the selector would write its repr into an error that nobody reads
+    loop.add_reader(fd, readable)
     try:
         async with asyncio.timeout(seconds):
             return await found
     finally:
-        loop.remove_reader(sock)
+        loop.remove_reader(fd)

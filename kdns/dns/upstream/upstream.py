@@ -77,6 +77,7 @@ class Upstream:
         self._probing = self._ended = False
         address = address_of(target, settings.source)
         self._udp: Udp | None = None
+        self._sent = self._counter("udp")
         self._stream: Transport
         if target.transport == "dns":
             self._udp = Udp(address)
@@ -88,9 +89,16 @@ class Upstream:
             self._stream = Https(address, settings.keep, tls, settings.doh_method)
 
     def _counter(self, proto: str) -> Callable[[bool], None]:
-        kept = self._meters.kept.labels(PROXY, self.text, proto)
-        dialled = self._meters.dialled.labels(PROXY, self.text, proto)
-        return lambda was_kept: (kept if was_kept else dialled).inc()
+        """Counts queries on kept (True) and on new connections; there is no series before there is something in it."""
+        series: dict[bool, Counter] = {}
+
+        def count(kept: bool) -> None:
+            if kept not in series:
+                counter = self._meters.kept if kept else self._meters.dialled
+                series[kept] = counter.labels(PROXY, self.text, proto)
+            series[kept].inc()
+
+        return count
 
     @property
     def down(self) -> bool:
@@ -119,7 +127,7 @@ class Upstream:
         seconds = min(seconds, self._settings.read_timeout)
         if self._udp is None or tcp:
             return await self._stream.exchange(ask, seconds, payload)
-        self._meters.dialled.labels(PROXY, self.text, "udp").inc()
+        self._sent(False)
         return await self._udp.exchange(ask, seconds, payload)
 
     def suspect(self) -> None:
