@@ -1,0 +1,155 @@
+"""``rewrite``: another question than the client's goes on, and the reply looks as if it had not.
+
+::
+
+    rewrite [continue|stop] FIELD ...      see docs/plugins/rewrite.md
+
+The rules work in the order of the file, up to the first that stops; what they want with the reply is done in the
+opposite order. The question in the reply is always the client's own.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kdns.config.directive import Directive
+from kdns.config.reading import Mistakes
+from kdns.dns.handler import Handler, Plugin, Request, Response
+from kdns.dns.plugin import Built, Found, Parts, Passes, Place
+from kdns.dns.rewriting.edns import NSID, SUBNET, echoed
+from kdns.dns.rewriting.reading import read_rule
+from kdns.dns.rewriting.replies import Alias, Option, Rcode, Reply, retargeted
+from kdns.dns.rewriting.rules import EdnsRule, NumberRule, Rule, named
+from kdns.errors import UpstreamError
+from kdns.wire.name import name_text
+from kdns.wire.numbers import IN
+from kdns.wire.query import Query
+
+log = logging.getLogger("kdns.dns.plugins.rewrite")
+
+NAME: Final = "rewrite"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a Corefile can say."""
+
+    rules: tuple[Rule, ...]
+    """In the order of the file."""
+
+
+def parse(directives: Sequence[Directive], place: Place) -> Options:
+    """The rules, one for each occurrence."""
+    rules: list[Rule] = []
+    mistakes = Mistakes()
+    for directive in directives:
+        with mistakes.noted():
+            rules.append(read_rule(directive, place.port))
+    mistakes.settle()
+    return Options(rules=tuple(rules))
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block."""
+    rules = options.rules
+
+    def sees(name: bytes, below: bool) -> bool:
+        text = name_text(name)
+        return any(rule.touches(text, below) for rule in rules)
+
+    other = any(isinstance(rule, NumberRule) and rule.what == "class" and rule.old != IN for rule in rules)
+    return Built(plugin=rewrite(rules, parts.lookup), sees=sees, passes=_passes(rules), classes=other)
+
+
+def _passes(rules: Sequence[Rule]) -> Passes | None:
+    """Where all rules look at the type only, queries for other types may be answered without them."""
+    types = {rule.old for rule in rules if isinstance(rule, NumberRule) and rule.what == "type"}
+    if not all(isinstance(rule, NumberRule) and rule.what == "type" for rule in rules):
+        return None
+
+    def passes(query: Query, _found: Found) -> bool:
+        return query.rtype not in types
+
+    return passes
+
+
+def rewrite(rules: Sequence[Rule], lookup: Handler) -> Plugin:
+    """The plugin; ``lookup`` is asked where a changed alias leads."""
+    codes = frozenset(rule.edit.code for rule in rules if isinstance(rule, EdnsRule)) - {NSID, SUBNET}
+
+    def plugin(following: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            changed, replies = applied(rules, request)
+            if changed is request and not replies and not codes:
+                return await following(request)
+            try:
+                response = await following(changed)
+            except UpstreamError as error:
+                raise _failed(error, replies) from error
+            if response.dropped:
+                return response
+            return await _answered(request, changed, response, replies)
+
+        return handle
+
+    async def _answered(request: Request, changed: Request, response: Response, replies: Sequence[Reply]) -> Response:
+        undone: list[Option] = []
+        for reply in reversed(replies):
+            if isinstance(reply, Option):
+                undone.append(reply)
+            elif isinstance(reply, Alias):
+                response = await _retarget(reply, changed, response, lookup)
+            else:
+                response = _revised(reply, response)
+        if codes and request.query.edns is not None:
+            response = replace(response, options=echoed(changed.query.edns, undone, codes, response.options))
+        return response
+
+    return plugin
+
+
+def applied(rules: Sequence[Rule], request: Request) -> tuple[Request, list[Reply]]:
+    """The request that goes on, and what is to be done to the reply, the last of it first."""
+    replies: list[Reply] = []
+    for rule in rules:
+        done = rule.apply(request)
+        if done is not None:
+            request = done.request
+            replies += done.replies
+            if rule.stop:
+                break
+    return request, replies
+
+
+def _failed(error: UpstreamError, replies: Sequence[Reply]) -> UpstreamError:
+    """A failure is a reply, too, and may get another rcode."""
+    response = Response(error.rcode)
+    for reply in reversed(replies):
+        if isinstance(reply, Rcode):
+            response = reply.revise(response)
+    return UpstreamError(str(error), response.rcode)
+
+
+def _revised(reply: Reply, response: Response) -> Response:
+    assert not isinstance(reply, Alias | Option)
+    try:
+        return reply.revise(response)
+    except ValueError as error:
+        raise UpstreamError(f"invalid name after rewrite: {error}") from None
+
+
+async def _retarget(alias: Alias, request: Request, response: Response, lookup: Handler) -> Response:
+    """The response with an alias that leads elsewhere, and what is there; unchanged if that cannot be found out."""
+    found = alias.target(response)
+    if found is None:
+        return response
+    number, target = found
+    query = named(request.query, target)
+    try:
+        there = await lookup(request._replace(query=query))
+    except UpstreamError as error:
+        log.error("upstream lookup failed: %s", error)
+        return response
+    return retargeted(response, number, query.name, there)
