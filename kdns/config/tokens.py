@@ -1,8 +1,9 @@
 """A Corefile's text as words with places. Pure.
 
 Words end at white space. One that starts with a quotation mark goes on to the next and may span lines; only ``\\"``
-is an escape in it. ``#`` starts a comment wherever it stands outside quotes, even inside a word. Environment
-variables, ``{$NAME}`` and ``{%NAME%}``, are put in once the words are known, so that a value stays one word.
+is an escape in it. ``#`` where a word may begin starts a comment up to the end of the line; inside a word it hides the
+rest of the word only, which is CoreDNS's way. Environment variables, ``{$NAME}`` and ``{%NAME%}``, are put in once the
+words are known, so that a value stays one word.
 """
 
 import re
@@ -17,7 +18,7 @@ BLANK: Final = " \\t\\n\\v\\f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u20
 """White space as Go has it, as a class of a regular expression; a CR is as if it were not there."""
 PIECE: Final = re.compile(
     rf"""(?P<blank>[{BLANK}\r]+) | (?P<comment>\#[^\n]*) | "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<open>")
-       | (?P<word>[^{BLANK}\#]+)""",
+       | (?P<word>[^{BLANK}\#]+)(?:\#[^{BLANK}]*)?""",
     re.VERBOSE | re.DOTALL,
 )
 ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -96,8 +97,12 @@ def _split(text: str) -> tuple[list[_Raw], _Raw | None]:
     for match in PIECE.finditer(text):
         kind, piece, start = match.lastgroup, match[0], match.start()
         if kind not in {"blank", "comment"}:
-            text_of = ESCAPED.sub(_unescaped, match["quoted"]) if kind == "quoted" else piece.replace("\r", "")
-            raw = _Raw(text_of, start, line, start - begun + 1, first, kind == "quoted")
+            word = (
+                ESCAPED.sub(_unescaped, match["quoted"])
+                if kind == "quoted"
+                else (match["word"] or "").replace("\r", "")
+            )
+            raw = _Raw(word, start, line, start - begun + 1, first, kind == "quoted")
             if kind == "open":
                 return raws, raw
             if raw.text or raw.quoted:
