@@ -76,10 +76,13 @@ class Serving:
         limits = wishes([live.plan for live in blocks]).limits
         started: list[LiveBlock] = []
         opened: dict[Listener, Place] = {}
+        gone = {listener: place for listener, place in self.places.items() if listener not in wanted}
+        in_the_way: list[Listener] = []
         try:
             for live in new:
                 await live.start()
                 started.append(live)
+            in_the_way = await self._make_way(gone, wanted)
             for listener, site in wanted.items():
                 if listener not in self.places:
                     opened[listener] = await self._open(listener, site, limits.get(listener), opened)
@@ -89,9 +92,10 @@ class Serving:
             for listener in opened:
                 self._unname(listener)
             await close_all(started)
+            for listener in in_the_way:
+                self.places[listener] = await self._open(listener, gone[listener].responder.site, None, {})
             raise
         old = [live for live in self.blocks if live not in blocks]
-        gone = {listener: place for listener, place in self.places.items() if listener not in wanted}
         self._swap(wanted, limits)
         self.blocks = list(blocks)
         self.places = {listener: self.places.get(listener) or opened[listener] for listener in wanted}
@@ -100,6 +104,14 @@ class Serving:
             task = asyncio.get_running_loop().create_task(self._retire(old, gone), name="retire")
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+
+    async def _make_way(self, gone: dict[Listener, Place], wanted: dict[Listener, Site]) -> list[Listener]:
+        """Close what goes and has a port that something new wants: every address and one of them exclude each other."""
+        ports = {listener.port for listener in wanted if listener not in self.places and listener.port}
+        found = [listener for listener in gone if listener.port in ports]
+        for listener in found:
+            await gone[listener].server.stop(DRAIN)
+        return found
 
     async def _open(
         self, listener: Listener, site: Site, limits: Timeouts | None, opened: dict[Listener, Place]
