@@ -1,0 +1,98 @@
+"""``metadata``: what plugins know of a question before it is answered, for formats of log and the like.
+
+A plugin that knows something offers a function under ``metadata/NAME``, which puts it into ``request.metadata``; it is
+called only for names in the zones given here. What the names of the cluster say is read here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.config.directive import Directive
+from kdns.config.reading import no_block, once, zones
+from kdns.dns.handler import Handler, Metadata, Request, Response
+from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.plugins import ORDER
+from kdns.dns.zones import Zones
+from kdns.records.answers import Answers
+from kdns.wire.name import leading_labels, name_text
+
+NAME: Final = "metadata"
+KINDS: Final = frozenset({b"svc", b"pod"})
+
+Provide = Callable[[Request], None]
+
+
+class Options(Struct, frozen=True):
+    """Where it is wanted."""
+
+    zones: tuple[str, ...] = (".",)
+
+
+def parse(directives: Sequence[Directive], place: Place) -> Options:
+    """``metadata [ZONE...]``."""
+    directive = once(directives)
+    no_block(directive)
+    return Options(zones(directive.args, place))
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block. It is built after all that stand behind it, so what they offer is there.
+
+    Those who tell of metadata see to it that they get it: it makes no difference to answers.
+    """
+    within = Zones(options.zones)
+    offered = [parts.sibling(f"{NAME}/{name}") for name in ORDER]
+    providers: list[Provide] = [each for each in offered if callable(each)]
+    if isinstance(answers := parts.sibling("kubernetes"), Answers):
+        providers.append(of_cluster_names(answers.schema.zones))
+
+    def plugin(following: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            if within.of(request.query.name) is not None:
+                for provide in providers:
+                    provide(request)
+            return await following(request)
+
+        return handle
+
+    return Built(plugin=plugin, sees=sees_nothing)
+
+
+def of_cluster_names(apexes: Sequence[bytes]) -> Provide:
+    """What a name in these zones says: see `name_parts`."""
+    cluster = Zones(map(name_text, apexes))
+
+    def provide(request: Request) -> None:
+        name = request.query.name
+        apex = cluster.of(name)
+        if apex is not None:
+            request.metadata.update(name_parts(leading_labels(name, len(name) - len(apex))))
+
+    return provide
+
+
+def name_parts(labels: Sequence[bytes]) -> Metadata:
+    """The metadata of a name from its labels, without the zone; all keys, empty where the name says nothing."""
+    parts = dict.fromkeys(("port-name", "protocol", "endpoint", "service", "namespace", "kind"), "")
+    kept = list(labels)
+    if kept and kept[-1] not in KINDS:
+        return {"kubernetes/parse-error": "invalid request"}
+    for key in ("kind", "namespace", "service"):
+        if kept:
+            parts[key] = _text(kept.pop())
+    match kept:
+        case []:
+            pass
+        case [endpoint]:
+            parts["endpoint"] = _text(endpoint)
+        case [port, protocol]:
+            parts["port-name"], parts["protocol"] = _text(port).removeprefix("_"), _text(protocol).removeprefix("_")
+        case _:
+            return {"kubernetes/parse-error": "invalid request"}
+    return {f"kubernetes/{key}": value for key, value in parts.items()}
+
+
+def _text(label: bytes) -> str:
+    return "".join(chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}" for octet in label)
