@@ -5,7 +5,7 @@ from typing import Final
 
 from kdns.records.answers import Answer
 from kdns.wire.compose import Sections
-from kdns.wire.numbers import AA, AAAA, AD, RA, A
+from kdns.wire.numbers import AA, AAAA, AD, MX, RA, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -100,6 +100,13 @@ def ttl_fields(sections: Sections) -> tuple[int, ...]:
             at += 1 + octets[at]  # noqa: PLW2901
         fields.append(at + 1 + _TO_TTL)
     return tuple(fields)
+
+
+def shuffled_elsewhere(answer: tuple[RR, ...], additional: tuple[RR, ...]) -> bool:
+    """True if more than the addresses of `rotating` has an order that ``loadbalance`` would change."""
+    first, last = rotating(answer)
+    others = (*answer[:first], *answer[last:], *additional)
+    return sum(rr.rtype in {A, AAAA, MX} for rr in others) > 1
 
 
 def rotating(answer: tuple[RR, ...]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from kdns.aio import Clock
-from kdns.dns.caching.aged import Aged, wants_ad
+from kdns.dns.caching.aged import Aged, shuffled_elsewhere, wants_ad
 from kdns.dns.caching.counts import CacheCounts
 from kdns.dns.caching.halves import Halves, half_of, key_of
 from kdns.dns.caching.options import Stale
@@ -65,6 +65,8 @@ class Cache:
         now = self._now()
         entry = self.halves.choose(key_of(query), now) if self.covers(query) else None
         if entry is None or entry.left(now) <= 0 or self._within(query) or self.halves.due(entry, now):
+            return None
+        if rotate and shuffled_elsewhere(entry.response.answer, entry.response.additional):
             return None
         return entry.aged(query.name, rotate, self._used if self._prefetch.amount else None), entry
 

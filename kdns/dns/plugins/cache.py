@@ -60,7 +60,9 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
 def build(options: Options, parts: Parts) -> Built:
     """The cache of one server block, for all its zones."""
     counts = CacheCounts(parts, ",".join(options.zones), _view(parts))
-    counts.start(parts.servers)
+
+    async def start() -> None:
+        counts.start(parts.servers)
 
     def cluster(query: Query) -> bool:
         answers = parts.sibling("kubernetes")
@@ -84,7 +86,7 @@ def build(options: Options, parts: Parts) -> Built:
             return found
         return found._replace(hit=counts.hits["success" if found.answer.sections.counts[0] else "denial"])
 
-    return Built(plugin=cache.plugin, sees=sees_nothing, find=find, adds=adds)
+    return Built(plugin=cache.plugin, sees=sees_nothing, find=find, adds=adds, start=start)
 
 
 def _view(parts: Parts) -> str:
