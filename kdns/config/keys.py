@@ -19,6 +19,8 @@ def parse_key(word: Word, port: int) -> tuple[Key, ...]:
 
     Raises ConfigError at the word.
     """
+    if word.text.startswith("("):
+        raise word.error(f"{word.text!r} is no zone", hint="a snippet is a name in parentheses, alone: (common) {")
     scheme, separator, rest = word.text.rpartition("://")
     if not separator:
         scheme = "dns"

@@ -153,6 +153,17 @@ CASES = (
            8 | (t)
                ^ such as (t) {
     """),
+    Case("half a snippet", "(s {\n}\n(a) (b) {\n}", """
+        C:1:1: '(s' is no zone
+           1 | (s {
+               ^ a snippet is a name in parentheses, alone: (common) {
+        C:3:1: '(a)' is no zone
+           3 | (a) (b) {
+               ^ a snippet is a name in parentheses, alone: (common) {
+        C:3:5: '(b)' is no zone
+           3 | (a) (b) {
+                   ^ a snippet is a name in parentheses, alone: (common) {
+    """),
     Case("a snippet that is never closed", "(s) {\n a {\n }\n", """
         C:1:5: this brace is never closed
            1 | (s) {
