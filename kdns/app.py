@@ -168,6 +168,8 @@ class App:
         addresses = own_addresses(list(dict.fromkeys(listen)))
         for answers in self.clusters.all_answers():
             answers.set_own_addresses(addresses)
+        if self._wishes.runtime_metrics:
+            self.hub.collect_runtime()
         logging.getLogger("kdns").setLevel(logging.DEBUG if self._wishes.debug else self._level)
 
     def _reloader(self, loaded: Loaded) -> Reloader[Loaded]:

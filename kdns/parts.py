@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram
 
 from kdns.aio import Clock
 from kdns.clusters import Clusters
@@ -71,6 +71,7 @@ class Hub:
         """Drops what lanes remember; set by who has the lanes."""
         self._made: dict[str, Counter | Gauge | Histogram] = {}
         self._told: dict[str, float] = {}
+        self._runtime: GCCollector | None = None
 
     def label(self, listener: Listener) -> str:
         """``dns://:53``, with the real port if it is known."""
@@ -84,6 +85,10 @@ class Hub:
         if not isinstance(found, kind):
             raise TypeError(f"metric {name} is a {type(found).__name__} already")
         return found
+
+    def collect_runtime(self) -> None:
+        """Python's own numbers are among the metrics from now on."""
+        self._runtime = self._runtime or GCCollector(self.registry)
 
     def failed(self, name: str, error: BaseException, request: Request | None) -> None:
         """A plugin has a bug: see `kdns.dns.guard.Incidents`."""
