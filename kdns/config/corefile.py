@@ -76,12 +76,15 @@ class Parser:
         self._broken = False
         """A text ended in the middle of a word: what is missing at the end is no further mistake."""
 
-    def open(self, text: Text, *, shown: bool = False) -> None:
-        """Take words from a file next."""
+    def open(self, text: Text, *, shown: bool = False, imported: Word | None = None) -> None:
+        """Take words from a file next; ``imported``: by a word that stands where server blocks do."""
         self._characters += len(text.text)
         if self._characters > MOST_TEXT:
             raise ConfigError(f"{text.name}: a Corefile of more than {MOST_TEXT // 1024 // 1024} MiB is too large")
         found = tokens(text.text, text.name, self._environ, self._known, shown)
+        if imported is not None and not found.shown and any(one.first and not one.mark for one in found.tokens):
+            # Anything is a zone, and zones are printed when they are served.
+            raise imported.error(f"nothing in {text.name} looks like a Corefile", "a zone and a brace: example.org {")
         for error in found.errors:
             self.mistakes.add(error)
         self._broken = self._broken or found.broken
@@ -118,7 +121,7 @@ class Parser:
 
     def _top(self, token: Token, blocks: list[ServerBlock]) -> None:
         if token.mark == "import" and token.first:
-            self._import(token.word)
+            self._import(token.word, top=True)
         elif token.mark == "}":
             self.mistakes.add(token.word.error("this brace closes nothing", "is there one too many?"))
         elif token.mark == "{":
@@ -256,7 +259,7 @@ class Parser:
 
     # Imports
 
-    def _import(self, word: Word) -> None:
+    def _import(self, word: Word, *, top: bool = False) -> None:
         within, folder = self._words.origins(), self._words.folder
         following = self._words.more()
         if following is None or following.mark in {"{", "}"}:
@@ -275,7 +278,7 @@ class Parser:
         elif what.text in self._snippets:
             self._import_snippet(what, within)
         else:
-            self._import_files(what, folder, within)
+            self._import_files(what, folder, within, top)
 
     def _import_snippet(self, what: Word, within: set[str]) -> None:
         self._snippet_imports += 1
@@ -288,7 +291,7 @@ class Parser:
         definition, body = self._snippets[what.text]
         self._words.push(Frame(body, origin, posixpath.dirname(definition.at.source)))
 
-    def _import_files(self, what: Word, folder: str, within: set[str]) -> None:
+    def _import_files(self, what: Word, folder: str, within: set[str], top: bool) -> None:
         self._file_imports += 1
         if self._file_imports > MOST_FILES:
             raise Stop(what.error(f"files are imported more than {MOST_FILES} times"))
@@ -315,7 +318,7 @@ class Parser:
                 self.mistakes.add(what.error(f"the file {text.name} imports itself"))
             else:
                 with self.mistakes.noted():
-                    self.open(text)
+                    self.open(text, imported=what if top else None)
 
 
 def digest(blocks: Sequence[ServerBlock]) -> str:

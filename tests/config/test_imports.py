@@ -116,6 +116,14 @@ MISTAKES: Sequence[tuple[str, str, Mapping[str, str], str]] = (
            3 | import x
                       ^
     """),
+    ("what is no Corefile, where zones are told when they are served", ". {\n}\nimport x\nimport y",
+     {"x": "s3cr3t", "y": "import z", "z": "s3cr3t"}, """
+        C:3:8: nothing in /etc/coredns/x looks like a Corefile
+           3 | import x
+                      ^ a zone and a brace: example.org {
+        /etc/coredns/y:1:8: nothing in /etc/coredns/z looks like a Corefile
+          a zone and a brace: example.org {
+    """),
     ("the Corefile itself", ". {\n}\nimport Core*", {"Corefile": ""}, """
         C:3:8: the file C imports itself
            3 | import Core*
