@@ -77,6 +77,11 @@ class FakeUpstream:
         return [name_text(query.name) for query in self.queries if query.name != b"\0"]
 
     @property
+    def open(self) -> int:
+        """Connections that are open now."""
+        return len(self._writers)
+
+    @property
     def probes(self) -> int:
         """Queries for the root."""
         return sum(query.name == b"\0" for query in self.queries)

@@ -178,8 +178,9 @@ class Forwarder:
             return await resolve(to.what, self._line.resolvers, self._line.folder)
         except UpstreamError as error:
             raise to.word.error(str(error), hint="an address needs no look-up; see resolver") from error
-        except OSError as error:
-            raise to.word.error(f"cannot read {to.word.text}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero octet in the path
+            problem = getattr(error, "strerror", None) or error
+            raise to.word.error(f"cannot read {to.word.text}: {problem}") from error
 
     def _tls(self, target: Target, to: To) -> Tls:
         """How to know the server: by the name that the Corefile gives, or by its address."""

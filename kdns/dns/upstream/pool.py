@@ -88,7 +88,12 @@ class Pool:
             task = asyncio.get_running_loop().create_task(self._asked(ask, tcp), name="ask upstream")
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
-        return await asyncio.shield(task)  # one client that is gone must not take the others' answer away
+        try:
+            return await asyncio.shield(task)  # one client that is gone must not take the others' answer away
+        except asyncio.CancelledError:
+            if task.cancelled():  # it was not the client, but `close`
+                raise UpstreamError("proxy: transport stopped") from None
+            raise
 
     def _done(self, key: tuple[Ask, bool], task: asyncio.Task[Answer]) -> None:
         del self._under_way[key]

@@ -20,6 +20,8 @@ from kdns.wire.query import UDP_LIMIT
 RESOLVER_TIMEOUT: Final = 2.0
 """Seconds for each question to each resolver."""
 SYSTEM_TIMEOUT: Final = 10.0
+LARGEST: Final = 1 << 16
+"""Octets of a file that are read; a resolv.conf has a few hundred."""
 
 
 async def resolve(what: Target | File, resolvers: Sequence[Target] = (), folder: str = ".") -> list[Target]:
@@ -31,7 +33,8 @@ async def resolve(what: Target | File, resolvers: Sequence[Target] = (), folder:
         return [what]
     path = Path(folder) / (what.path if isinstance(what, File) else what.host)
     if isinstance(what, File) or path.is_file():
-        return nameservers(path.read_text("utf-8", "replace"))
+        with path.open("rb") as file:
+            return nameservers(file.read(LARGEST).decode("utf-8", "replace"))
     found = await (_asked(what.host, resolvers) if resolvers else _looked_up(what.host))
     if not found:
         raise UpstreamError(f"no addresses found for {what.host!r}")

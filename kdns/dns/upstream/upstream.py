@@ -112,19 +112,23 @@ class Upstream:
         does not know EDNS is asked without (RFC 6891 section 6.2.2).
         """
         began = self._clock()
-        message = await self._once(ask, tcp, seconds, UDP_LIMIT)
-        if message.rcode == FORMERR and message.options is None:
-            message = await self._once(ask, tcp, max(0.0, seconds - (self._clock() - began)), None)
+        until = began + seconds
+        message = await self._understood(ask, tcp, until)
         if message.truncated and self._udp is not None and not tcp:
-            left = max(0.0, seconds - (self._clock() - began))
             with suppress(UpstreamError):
-                message = await self._once(ask, True, left, UDP_LIMIT if message.options is not None else None)
+                message = await self._understood(ask, True, until)
         rcode = _LABELS.get(message.rcode) or str(message.rcode)
         self._meters.duration.labels(PROXY, self.text, rcode).observe(max(0.0, self._clock() - began))
         return message
 
-    async def _once(self, ask: Ask, tcp: bool, seconds: float, payload: int | None) -> Message:
-        seconds = min(seconds, self._settings.read_timeout)
+    async def _understood(self, ask: Ask, tcp: bool, until: float) -> Message:
+        message = await self._once(ask, tcp, until, UDP_LIMIT)
+        if message.rcode == FORMERR and message.options is None:
+            return await self._once(ask, tcp, until, None)
+        return message
+
+    async def _once(self, ask: Ask, tcp: bool, until: float, payload: int | None) -> Message:
+        seconds = min(max(0.0, until - self._clock()), self._settings.read_timeout)
         if self._udp is None or tcp:
             return await self._stream.exchange(ask, seconds, payload)
         self._sent(False)

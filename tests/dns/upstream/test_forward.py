@@ -120,6 +120,7 @@ async def test_upstreams_from_a_file(tmp_path: Path) -> None:
 
 
 CANNOT_START = (
+    ("forward . ./a\0b", "1:11: cannot read .*null byte"),
     ("forward . ./gone", r"1:11: cannot read ./gone: No such file or directory"),
     ("forward . ./empty ./empty", "1:11: no upstream"),
     ("forward . gone.example {\n resolver 127.0.0.1:9\n}", "1:11: failed to resolve 'gone.example'"),
@@ -151,6 +152,18 @@ def test_mistakes_of_all_lines() -> None:
     with pytest.raises(ConfigErrors) as caught:
         forward.parse(directives("forward . 10.0.0.256\nforward"), parts.place)
     assert [error.at and error.at.line for error in caught.value.errors] == [1, 2]
+
+
+def test_every_option_is_documented() -> None:
+    """The page has each option in its syntax and in its table, and no other."""
+    page = (Path(__file__).parents[3] / "docs/plugins/forward.md").read_text()
+    syntax = page.partition("```\n")[2].partition("```")[0]
+    in_syntax = set(re.findall(r"^    (\w+)", syntax, re.MULTILINE))
+    in_table = set(re.findall(r"^\| `(\w+)", page, re.MULTILINE))
+    with pytest.raises(ConfigError) as caught:
+        forward.parse(directives("forward . 10.0.0.1 {\n zzzzz\n}"), FakeParts().place)
+    known = set(caught.value.hint.removeprefix("there are ").split(", "))
+    assert in_syntax == in_table == known
 
 
 def test_the_documented_example() -> None:

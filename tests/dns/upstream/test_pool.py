@@ -73,6 +73,17 @@ async def test_a_client_that_is_gone() -> None:
         assert await second == "192.0.2.7"
 
 
+async def test_a_block_that_ends() -> None:
+    """A question that is under way when the block ends is an error for its client, who is not cancelled."""
+    async with FakeUpstream() as upstream:
+        upstream.silent = True
+        async with forwarding(f"forward . {upstream.text}") as forward:
+            asking = asyncio.ensure_future(forward.ask("a.example.org."))
+            await until(lambda: upstream.queries)
+        with pytest.raises(UpstreamError, match="transport stopped"):
+            await asking
+
+
 async def test_max_concurrent() -> None:
     """A question that would be one too many is refused and counted; an equal one under way may be waited for."""
     text = "forward . {} {{\n max_concurrent 2\n}}"

@@ -62,6 +62,18 @@ async def test_connections_have_an_age() -> None:
         assert upstream.connections == 2
 
 
+async def test_idle_connections_are_closed() -> None:
+    """Connections that nobody uses do not stay open longer than ``expire``, even if no query comes any more."""
+    text = "forward . {} {{\n force_tcp\n expire 200ms\n}}"
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
+        upstream.delay = 0.05
+        await asyncio.gather(*(forward.ask(f"n{number}.example.org.") for number in range(5)))
+        assert upstream.open == 5
+        async with asyncio.timeout(20):
+            while upstream.open:  # noqa: ASYNC110 - what is waited for is told to nobody
+                await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("how", ["after one answer", "all at once", "with a reset"])
 async def test_a_kept_connection_that_is_closed(how: str) -> None:
     """A query meets a connection that the upstream has closed: it goes out again, and the upstream is not blamed."""

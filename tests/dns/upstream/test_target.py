@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdns.dns.upstream.resolve import resolve
 from kdns.dns.upstream.target import File, Target, nameservers, parse_target
@@ -77,6 +79,16 @@ def test_bad_targets(text: str, message: str) -> None:
     """What is no upstream says what would be one."""
     with pytest.raises(ValueError, match=message):
         parse_target(text)
+
+
+@given(st.text(max_size=40) | st.text("tlsdnhp:/[]%.0123456789abf", max_size=40))
+def test_any_word(text: str) -> None:
+    """Any word at all is an upstream, or a ValueError that says why not."""
+    try:
+        target = parse_target(text)
+    except ValueError:
+        return
+    assert isinstance(target, File) or (target.host and 0 < target.port < 65536)
 
 
 RESOLV_CONF = """
