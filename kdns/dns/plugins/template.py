@@ -1,0 +1,339 @@
+"""``template``: replies from patterns and texts.
+
+::
+
+    template CLASS TYPE [ZONE...] {
+        match REGEX...                   any of them; none: every name
+        answer | additional | authority RR...
+        rcode CODE | ederror NUMBER [TEXT] | fallthrough [ZONE...]
+    }
+
+The first template that a question fits answers; one in whose zone it is, but which it does not match, answers
+SERVFAIL or hands it on.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from prometheus_client import Counter
+
+from kdns.config.directive import Directive, Word
+from kdns.config.reading import Mistakes, arguments, choice, integer, properties, zones
+from kdns.dns.handler import Handler, Request, Response
+from kdns.dns.patterns import Match, Pattern, compile_pattern
+from kdns.dns.plugin import Built, Found, Parts, Place
+from kdns.dns.rcodes import RCODES
+from kdns.dns.templating.functions import Fields, Method, TemplateFailure, Value
+from kdns.dns.templating.parser import Template, parse_template
+from kdns.dns.templating.records import parse_record
+from kdns.dns.templating.tokens import TemplateMistake
+from kdns.dns.types import CLASS_TEXT, class_text, type_number, type_text
+from kdns.dns.zones import Fallthrough, Zones
+from kdns.errors import ConfigError, UpstreamError
+from kdns.wire.name import name_text
+from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, IN, RD, SERVFAIL, TC, A
+from kdns.wire.query import Query, edns_option
+from kdns.wire.rr import RR
+
+NAME: Final = "template"
+EDE: Final = 15
+"""The option of extended errors (RFC 8914)."""
+CLASSES: Final = {text: number for number, text in CLASS_TEXT.items()}
+SECTIONS: Final = ("answer", "additional", "authority")
+"""In the order in which they are made."""
+FIELDS: Final = frozenset(
+    {"Zone", "Name", "Regex", "Match", "Group", "Class", "Type", "Message", "Question", "Remote", "Meta"}
+)
+LABELS: Final = ("server", "zone", "view", "class", "type")
+
+
+class One(Struct, frozen=True, kw_only=True):
+    """What one occurrence of the directive says."""
+
+    rclass: int
+    rtype: int
+    zones: tuple[str, ...]
+    patterns: tuple[Pattern, ...] = ()
+    """None: every name matches."""
+    records: tuple[tuple[str, Template], ...] = ()
+    """Section and text, those of the answer first."""
+    rcode: int = 0
+    error: tuple[int, str] | None = None
+    """Extended error: number and text."""
+    fallthrough: tuple[str, ...] | None = None
+    """Zones in which a name that no pattern matches is handed on; None: nowhere."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a Corefile can say."""
+
+    templates: tuple[One, ...]
+    """In the order of the file."""
+
+
+def parse(directives: Sequence[Directive], place: Place) -> Options:
+    """The templates, one for each occurrence."""
+    found: list[One] = []
+    mistakes = Mistakes()
+    for directive in directives:
+        with mistakes.noted():
+            found.append(_Reader(place).one(directive))
+    mistakes.settle()
+    return Options(templates=tuple(found))
+
+
+class _Reader:
+    """The lines of one block."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._patterns: list[Pattern] = []
+        self._records: list[tuple[str, Template]] = []
+        self._rcode = 0
+        self._error: tuple[int, str] | None = None
+        self._fallthrough: tuple[str, ...] | None = None
+
+    def one(self, directive: Directive) -> One:
+        rclass, rtype, *rest = arguments(directive, 2, None)
+        number = type_number(rtype.text)
+        if number is None:
+            raise rtype.error(f"{rtype.text!r} is no type", hint="such as A, AAAA or ANY")
+        kind = CLASSES[choice(rclass, tuple(CLASSES))]
+        own = zones(rest, self._place)
+        known = {
+            "match": self._match,
+            **dict.fromkeys(SECTIONS, self._record),
+            "rcode": self._read_rcode,
+            "ederror": self._read_error,
+            "fallthrough": self._read_fallthrough,
+            "var": _not_yet,
+            "expr": _not_yet,
+            "upstream": lambda _line: None,  # means nothing in CoreDNS, either
+        }
+        properties(directive, known)
+        records = sorted(self._records, key=lambda record: SECTIONS.index(record[0]))
+        return One(
+            rclass=kind,
+            rtype=number,
+            zones=own,
+            patterns=tuple(self._patterns),
+            records=tuple(records),
+            rcode=self._rcode,
+            error=self._error,
+            fallthrough=self._fallthrough,
+        )
+
+    def _match(self, line: Directive) -> None:
+        for word in arguments(line, 1, None):
+            try:
+                self._patterns.append(compile_pattern(word.text))
+            except ValueError as error:
+                raise word.error(f"no regular expression: {error}") from None
+
+    def _record(self, line: Directive) -> None:
+        for word in arguments(line, 1, None):
+            self._records.append((line.name.text, _template(word)))
+
+    def _read_rcode(self, line: Directive) -> None:
+        self._rcode = RCODES[choice(arguments(line, 1, 1)[0], tuple(RCODES))]
+
+    def _read_error(self, line: Directive) -> None:
+        words = arguments(line, 1, 2)
+        self._error = integer(words[0], 0, 65535), words[1].text if len(words) > 1 else ""
+
+    def _read_fallthrough(self, line: Directive) -> None:
+        self._fallthrough = zones(line.args, Place((".",), 0, self._place.folder))
+
+
+def _not_yet(line: Directive) -> None:
+    name = line.name.text
+    raise line.name.error(f"{name!r} of 'template' is not supported yet", hint="match a regular expression instead")
+
+
+def _template(word: Word) -> Template:
+    """A record's text, checked as far as that can be done before a question is asked."""
+    try:
+        template = parse_template(word.text, FIELDS)
+        if template.constant:
+            parse_record(template.run({}))
+    except TemplateMistake as error:
+        raise _within(word, error) from None
+    except ValueError as error:
+        hint = "" if " " in word.text else "put the whole record into quotes"
+        raise word.error(f"no resource record: {error}", hint) from None
+    return template
+
+
+def _within(word: Word, error: TemplateMistake) -> ConfigError:
+    """The mistake where it is in the word, if that stands in the line as it is read."""
+    at = word.at
+    before = word.text[: error.at].replace('"', '\\"')
+    shown = f'"{before}'
+    if at.text[at.column - 1 :].startswith(shown) and "\n" not in before:
+        word = word._replace(at=at._replace(column=at.column + len(shown)))
+    return word.error(f"no template: {error}")
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block."""
+    templates = Templates(options, parts)
+    classes = any(one.rclass != IN for one in options.templates)
+    return Built(plugin=templates.plugin, sees=templates.sees, passes=templates.passes, classes=classes)
+
+
+class Ready(NamedTuple):
+    """One template, built."""
+
+    one: One
+    zones: Zones
+    fallthrough: Fallthrough
+    fixed: tuple[RR | None, ...]
+    """The records that are always the same."""
+
+    def fits(self, rclass: int, rtype: int) -> bool:
+        """True for a class and type that it is about."""
+        one = self.one
+        return (one.rclass == rclass or CLASS_ANY in {one.rclass, rclass}) and (
+            one.rtype == rtype or ANY in {one.rtype, rtype}
+        )
+
+    def match(self, text: str) -> tuple[str, Match, Mapping[str, int]] | None:
+        """The first pattern that matches a name, and its match."""
+        if not self.one.patterns:
+            return ".*", Match((text,)), {}
+        for pattern in self.one.patterns:
+            found = pattern.search(text)
+            if found is not None:
+                return pattern.text, found, pattern.names
+        return None
+
+
+class Templates:
+    """The templates of one server block."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        self._parts = parts
+        self._all = tuple(
+            Ready(
+                one,
+                Zones(one.zones),
+                Fallthrough(one.fallthrough),
+                tuple(parse_record(template.run({})) if template.constant else None for _, template in one.records),
+            )
+            for one in options.templates
+        )
+        name = "coredns_template"
+        self._matches = parts.counter(f"{name}_matches", "Questions that a template answered.", LABELS)
+        more = (*LABELS, "section", "template")
+        self._failures = parts.counter(f"{name}_template_failures", "Templates that came to nothing.", more)
+        self._bad = parts.counter(f"{name}_rr_failures", "Templates that made something that is no record.", more)
+
+    def sees(self, name: bytes, below: bool) -> bool:
+        """The names in its zones, but for those that match no pattern and are handed on."""
+        return any(self._touches(ready, name, below) for ready in self._all)
+
+    @staticmethod
+    def _touches(ready: Ready, name: bytes, below: bool) -> bool:
+        if not ready.zones.touch(name, below):
+            return False
+        return below or not ready.fallthrough.through(name) or ready.match(name_text(name)) is not None
+
+    def passes(self, query: Query, _found: Found) -> bool:
+        """Queries of classes and types that no template is about."""
+        return not any(ready.fits(query.rclass, query.rtype) for ready in self._all)
+
+    def plugin(self, following: Handler) -> Handler:
+        """Answers what a template is for."""
+
+        async def handle(request: Request) -> Response:
+            query = request.query
+            text = name_text(query.name)
+            for ready in self._all:
+                zone = ready.zones.of(query.name)
+                if zone is None or not ready.fits(query.rclass, query.rtype):
+                    continue
+                found = ready.match(text)
+                if found is not None:
+                    return await self._answer(ready, request, text, ready.zones.texts[zone], found)
+                if not ready.fallthrough.through(query.name):
+                    return Response(SERVFAIL)
+            return await following(request)
+
+        return handle
+
+    async def _answer(
+        self, ready: Ready, request: Request, text: str, zone: str, found: tuple[str, Match, Mapping[str, int]]
+    ) -> Response:
+        one, query = ready.one, request.query
+        rclass = class_text(one.rclass if query.rclass == CLASS_ANY else query.rclass)
+        rtype = type_text(one.rtype if query.rtype == ANY else query.rtype)
+        labels = (request.server, zone, "", rclass, rtype)
+        self._matches.labels(*labels).inc()
+        if one.rcode == SERVFAIL:
+            return Response(SERVFAIL)
+        data = _data(request, text, zone, found, (rclass, rtype))
+        made: dict[str, list[RR]] = {section: [] for section in SECTIONS}
+        flags = AA
+        for (section, template), fixed in zip(one.records, ready.fixed, strict=True):
+            rr = fixed if fixed is not None else self._run(template, data, (*labels, section, template.text))
+            made[section].append(rr)
+            if section == "answer" and rr.rtype == CNAME and query.rtype in {A, AAAA}:
+                there = await self._followed(request, rr.rdata)
+                made[section] += there.answer
+                flags = flags & ~TC | there.flags & TC
+        options = b""
+        if one.error is not None:
+            code, reason = one.error
+            options = edns_option(EDE, code.to_bytes(2, "big") + reason.encode())
+        answer, additional, authority = (tuple(made[section]) for section in SECTIONS)
+        return Response(one.rcode, flags, answer, authority, additional, plugin=NAME, options=options)
+
+    def _run(self, template: Template, data: Mapping[str, Value], labels: tuple[str, ...]) -> RR:
+        try:
+            text = template.run(data)
+        except TemplateFailure as failure:
+            self._count(self._failures, labels)
+            raise UpstreamError(f"template: {labels[-2]}: {failure}") from None
+        try:
+            return parse_record(text)
+        except ValueError as error:
+            self._count(self._bad, labels)
+            raise UpstreamError(f"dns: {error}") from None
+
+    @staticmethod
+    def _count(counter: Counter, labels: tuple[str, ...]) -> None:
+        counter.labels(*labels).inc()
+
+    async def _followed(self, request: Request, target: bytes) -> Response:
+        """What is where an alias leads; nothing if that cannot be found out."""
+        query = request.query._replace(name=target, question=target + request.query.question[-4:])
+        try:
+            return await self._parts.lookup(request._replace(query=query))
+        except UpstreamError:
+            return Response()
+
+
+def _data(
+    request: Request, text: str, zone: str, found: tuple[str, Match, Mapping[str, int]], kinds: tuple[str, str]
+) -> Mapping[str, Value]:
+    """What a template sees of a request; `FIELDS` names it."""
+    regex, match, names = found
+    query = request.query
+    groups: dict[str, Value] = {str(number): group for number, group in enumerate(match.groups)}
+    groups |= {name: match.groups[number] for name, number in names.items()}
+    question = Fields({"Name": name_text(query.question[:-4]), "Qtype": query.rtype, "Qclass": query.rclass})
+    message = Fields(
+        {
+            "Id": query.id,
+            "RecursionDesired": bool(query.flags & RD),
+            "CheckingDisabled": bool(query.flags & CD),
+            "Question": [question],
+        }
+    )
+    return {
+        "Zone": zone, "Name": text, "Regex": regex, "Match": list(match.groups), "Group": groups,
+        "Class": kinds[0], "Type": kinds[1], "Message": message, "Question": question,
+        "Remote": request.client.address,
+        "Meta": Method(lambda key: request.metadata.get(key, "") if isinstance(key, str) else ""),
+    }  # fmt: skip
