@@ -10,7 +10,7 @@ from kdns import __version__
 from kdns.cli import main, parse, serve_settings
 from kdns.config.flags import as_commands
 from kdns.config.settings import ServeSettings
-from tests.running import logging_as_it_was
+from tests.running import WEB, Kdns, folder, logging_as_it_was
 
 COREFILE = ServeSettings(corefile="F")
 
@@ -168,3 +168,24 @@ def test_check_never_tells_a_secret(capsys: pytest.CaptureFixture[str], tmp_path
     assert status == 1
     assert "s3cr3t" not in out + errors
     assert f"{tmp_path}/token:1:1: (not shown) is no plugin" in errors
+
+
+@pytest.mark.e2e
+async def test_serving_with_the_flags_of_coredns(tmp_path: Path) -> None:
+    """What a CoreDNS Deployment says starts a server; the Corefile's key has no port, so -dns.port counts."""
+    (tmp_path / "Corefile").write_text("cluster.local {\n bind 127.0.0.1\n import *.part\n}\n")
+    (tmp_path / "k.part").write_text("kubernetes\nerrors\n")
+    (tmp_path / "objects").mkdir()
+    source = folder(tmp_path / "objects")
+    async with Kdns("-conf", str(tmp_path / "Corefile"), "-dns.port", "0", "--source", source) as kdns:
+        assert "10.96.0.9" in str(await kdns.ask(WEB))
+
+
+@pytest.mark.e2e
+async def test_serving_a_wrong_corefile(tmp_path: Path) -> None:
+    """A wrong one is told in compiler form, and nothing is served."""
+    (tmp_path / "Corefile").write_text(". {\n erors\n")
+    async with Kdns("-conf", str(tmp_path / "Corefile")) as kdns:
+        status, errors = await kdns.ended()
+    assert status == 1
+    assert errors.startswith(f"{tmp_path}/Corefile:1:3: this brace is never closed\n   1 | . {{\n")
