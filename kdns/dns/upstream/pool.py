@@ -61,13 +61,12 @@ class Pool:
         *,
         all_down: Counter,
         refused: Counter,
-        places: int = MOST_AT_ONCE,
     ) -> None:
         """``all_down`` counts how often no upstream was well, ``refused`` questions over ``max_concurrent``."""
         self.upstreams = tuple(upstreams)
         self._rules, self._clock, self._chance = rules, clock, chance
         self._all_down, self._refused = all_down, refused
-        self._places = asyncio.Semaphore(places)
+        self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._turn = 0
         self._under_way: dict[tuple[Ask, bool], asyncio.Task[Answer]] = {}
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,6 +18,9 @@ from kdns.aio import Clock
 from kdns.dns.upstream.exchange import STRAYS, Address, Number, endpoints, reason, unguessable
 from kdns.errors import UpstreamError
 from kdns.wire.message import Ask, Message, compose_query, parse_reply
+
+DIALS: Final = 32
+"""Connections that are being opened at a time: a thousand handshakes at once would all be too late."""
 
 
 class Keep(Struct, frozen=True, kw_only=True):
@@ -77,6 +81,7 @@ class Stream:
         self._address, self._clock, self._keep, self._tls = address, clock, keep, tls
         self._connected, self._number = connected, number
         self._idle: deque[_Connection] = deque()
+        self._dials = asyncio.Semaphore(DIALS)
         self._sweep: asyncio.TimerHandle | None = None
         self._ended = False
 
@@ -90,18 +95,13 @@ class Stream:
         place = f"dial tcp {self._address.text}"
         try:
             async with asyncio.timeout(seconds):
-                while (kept := self._kept()) is not None:
-                    self._connected(True)
-                    place = f"read tcp {endpoints(kept.sock, self._address)}"
+                while True:
+                    connection, kept = await self._connection()
+                    place = f"read tcp {endpoints(connection.sock, self._address)}"
                     try:
-                        return await self._ask(kept, ask, payload, kept=True)
+                        return await self._ask(connection, ask, payload, kept=kept)
                     except _Closed:
-                        continue
-                self._connected(False)
-                place = f"dial tcp {self._address.text}"
-                connection = await self._dial()
-                place = f"read tcp {endpoints(connection.sock, self._address)}"
-                return await self._ask(connection, ask, payload, kept=False)
+                        place = f"dial tcp {self._address.text}"
         except ssl.SSLError as error:
             raise UpstreamError(f"{place}: tls: {getattr(error, 'verify_message', '') or error.reason}") from error
         except (TimeoutError, OSError, EOFError) as error:
@@ -117,6 +117,16 @@ class Stream:
         while self._idle:
             self._idle.popleft().close()
         await asyncio.sleep(0)  # let the transports say goodbye
+
+    async def _connection(self) -> tuple[_Connection, bool]:
+        """One that nobody uses, and whether it was kept: with much to do it is rather waited for than dialled."""
+        if (kept := self._kept()) is None:
+            async with self._dials:
+                if (kept := self._kept()) is None:
+                    self._connected(False)
+                    return await self._dial(), False
+        self._connected(True)
+        return kept, True
 
     async def _dial(self) -> _Connection:
         tls = self._tls

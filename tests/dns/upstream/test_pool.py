@@ -101,7 +101,7 @@ async def test_max_concurrent() -> None:
 
 async def test_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than so many exchanges are under way; the others wait for their turn."""
-    monkeypatch.setattr(pool.Pool.__init__, "__kwdefaults__", {"places": 10})
+    monkeypatch.setattr(pool, "MOST_AT_ONCE", 10)
     async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
         upstream.delay = 0.02
         await asyncio.gather(*(forward.ask(f"n{number}.example.org.") for number in range(50)))

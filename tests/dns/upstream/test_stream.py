@@ -5,6 +5,7 @@ import ssl
 
 import pytest
 
+from kdns.dns.upstream import pool
 from kdns.errors import ConfigError, UpstreamError
 from tests.dns.upstream.forwarding import Forwarding, forwarding
 from tests.fakes.certificates import SERVER, server_context
@@ -98,6 +99,16 @@ async def test_stray_messages_on_a_connection() -> None:
         upstream.answer = lambda query: wrong_id(query, b"")
         with pytest.raises(UpstreamError, match=rf"read tcp 127.0.0.1:\d+->{upstream.text}: i/o timeout"):
             await forward.ask("a.example.org.")
+
+
+async def test_many_queries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of questions at once over TLS are answered; not each has a handshake of its own."""
+    monkeypatch.setattr(pool, "DEADLINE", 30.0)
+    text = f"forward . tls://{{}} {{{{\n tls {SERVER.cert}\n read_timeout 30s\n}}}}"
+    async with FakeUpstream(tls=server_context()) as upstream, forwarding(text.format(upstream.text)) as forward:
+        found = await asyncio.gather(*(forward.address(f"n{number}.example.org.") for number in range(400)))
+        assert set(found) == {"rcode 3"}
+        assert upstream.connections < 300
 
 
 FAILURES = (
