@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -58,8 +58,10 @@ def logging_as_it_was() -> Iterator[None]:
 class Kdns:
     """``async with Kdns("serve", ...) as kdns``; the process is killed at the end if it still runs."""
 
-    def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
+    def __init__(self, *arguments: str, within: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> None:
+        """``within``: a command that runs ours; ``environ``: instead of our own environment."""
+        self._command = (*within, sys.executable, "-u", "-m", "kdns", *arguments)
+        self._environ = environ
         self._process: Process
         self.out: list[str] = []
         """Lines on stdout so far, without their ends."""
@@ -68,7 +70,7 @@ class Kdns:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-u", "-m", "kdns", *self._arguments, stdout=PIPE, stderr=PIPE
+            *self._command, stdout=PIPE, stderr=PIPE, env=self._environ
         )
         self._reader = asyncio.create_task(self._read())
         return self
@@ -89,6 +91,11 @@ class Kdns:
                 self._news.notify_all()
         async with self._news:
             self._news.notify_all()
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     async def line(self, pattern: str) -> re.Match[str]:
         """The first line of stdout in which the pattern is found, now or later."""
