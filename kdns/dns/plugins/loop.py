@@ -104,7 +104,7 @@ class Search:
         client = request.client
         address = f"[{client.address}]" if ":" in client.address else client.address
         return (
-            f'Loop ({address}:{client.port} -> {request.server}) detected for zone "{self._zone}": {client.address} '
+            f'plugin/{NAME}: Loop ({address}:{client.port} -> {request.server}) detected for zone "{self._zone}": {client.address} '
             f'sends our own questions back to us. Query: "HINFO {name_text(request.query.name)}". Forward to another '
             "resolver: /etc/resolv.conf often names one that asks this server, such as systemd-resolved's 127.0.0.53"
         )
