@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from kdns.assemble import BlockPlan, Step
 from kdns.dns.guard import guarded
-from kdns.dns.handler import chain
-from kdns.dns.plugin import Built
+from kdns.dns.handler import Request, chain
+from kdns.dns.plugin import Built, sees_nothing
 from kdns.dns.site import Block, Site
 from kdns.errors import ConfigError, KdnsError
 from kdns.parts import BlockParts, Hub, Listener
@@ -98,8 +98,16 @@ class LiveBlock:
             for key in self.plan.keys
             if (key.scheme, key.port) == (listener.scheme, listener.port)
         }
-        admits = self._admits[0] if self._admits else None
-        return Block(zones=zones, handler=self.handler, built=tuple(self.built), admits=admits)
+        # what makes no difference to ready answers is not asked about them
+        told = [each for each in self.built if each.find is not None or each.classes or each.sees is not sees_nothing]
+        return Block(zones=zones, handler=self.handler, built=tuple(told), admits=_all(self._admits))
+
+
+def _all(filters: Sequence[Callable[[Request], bool]]) -> Callable[[Request], bool] | None:
+    """One filter from several; None if there is none."""
+    if len(filters) < 2:
+        return filters[0] if filters else None
+    return lambda request: all(admits(request) for admits in filters)
 
 
 def sites(blocks: Sequence[LiveBlock]) -> dict[Listener, Site]:
