@@ -29,6 +29,8 @@ from kdns.wire.query import HEADER, Edns, Query, opt_record, reply_payload
 
 MAX_ENTRIES: Final = 16384
 """Whole messages in each of two generations: when the younger is full the elder is forgotten."""
+MAX_KINDS: Final = 16384
+"""Kinds of replies counted by their size; more are counted as if they were as long as their queries."""
 MAX_MISSES: Final = 4096
 """Ways to miss remembered at most: search domains, by lengths of labels, by types."""
 
@@ -76,7 +78,10 @@ def tally(
 ) -> dict[int, int]:
     """Where replies of one kind are counted, see `Counted`; types without a name are all type 0."""
     rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
-    return counts.tallies[Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin, hit)]
+    kind = Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin, hit)
+    if len(counts.tallies) >= MAX_KINDS and kind not in counts.tallies:
+        kind = kind._replace(grow=0)  # names outside can be answered with any size there is
+    return counts.tallies[kind]
 
 
 class FastWay:

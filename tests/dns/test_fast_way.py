@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.fast import MAX_ENTRIES, MAX_MISSES
+from kdns.dns.fast import MAX_ENTRIES, MAX_KINDS, MAX_MISSES, tally
+from kdns.metrics import LaneCounts
 from kdns.objects import Object
 from kdns.watch.source import Gone, Put
 from kdns.watch.store import Store
@@ -19,6 +20,7 @@ from kdns.wire.numbers import (
     TXT,
     A,
 )
+from kdns.wire.query import parse_query
 from tests.address_plan import NOW
 from tests.build import change, tcp, view
 from tests.dns.messages import Opt, lane, query, replies, slow_lane
@@ -181,3 +183,13 @@ def same_reply(new: bytes | None, old: bytes | None, message: bytes) -> None:
         assert new is old, message.hex()
     else:
         assert (new[:12], sorted(new[12:])) == (old[:12], sorted(old[12:])), message.hex()
+
+
+def test_sizes_do_not_grow_memory() -> None:
+    """However many sizes replies have, the kinds that are counted stay bounded, and every reply is counted."""
+    counts = LaneCounts("dns://:53", "tcp", 1)
+    asked = parse_query(query(parse_name("web.test."), A))
+    for grow in range(MAX_KINDS + 500):
+        tally(counts, asked, 0, grow, ".", "forward")[40] += 1
+    assert len(counts.tallies) == MAX_KINDS
+    assert sum(sum(lengths.values()) for lengths in counts.tallies.values()) == MAX_KINDS + 500

@@ -136,7 +136,7 @@ async def test_a_refresh_is_seen_at_once() -> None:
 
 
 async def test_addresses_take_turns_with_loadbalance() -> None:
-    """With loadbalance every address comes first in its turn, with the TTL that is left; without it they stand still."""
+    """With loadbalance each address comes first in its turn, with the TTL that is left; without it they stand still."""
     for offers, expected in (({"loadbalance": object()}, 3), ({}, 1)):
         play = Play("cache", FakeParts(offers=offers))
         records = " | ".join(f"web.some.test. 10 A 192.0.2.{number}" for number in (1, 2, 3))
