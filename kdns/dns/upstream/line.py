@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, address, arguments, choice, duration, integer, no_args, properties, zone
+from kdns.dns.rcodes import RCODES
 from kdns.dns.upstream.https import Method
 from kdns.dns.upstream.pool import Policy, Rules
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target, parse_target
 from kdns.dns.upstream.upstream import Settings
 from kdns.errors import ConfigError
-from kdns.metrics import RCODE_LABELS
 from kdns.wire.message import Ask
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
@@ -22,10 +22,6 @@ from kdns.wire.numbers import NS, RD
 MOST: Final = 15
 """Upstreams in one line, as in CoreDNS."""
 UNLIMITED: Final = 2**32 - 1
-RCODES: Final = {text: number for number, text in enumerate(RCODE_LABELS) if not text.startswith("RCODE")} | {
-    "BADSIG": 16, "BADKEY": 17, "BADTIME": 18, "BADMODE": 19, "BADNAME": 20, "BADALG": 21, "BADTRUNC": 22,
-    "BADCOOKIE": 23,
-}  # fmt: skip
 
 
 class To(NamedTuple):
