@@ -172,6 +172,35 @@ async def test_a_reload_moves_ports_and_pages(tmp_path: Path) -> None:
         assert await kdns.ask(WEB) == FOUND
 
 
+async def test_a_mounted_config_map_changes(tmp_path: Path) -> None:
+    """The kubelet swaps a link to a folder; a look at the file finds the new one without being asked."""
+    text = "cluster.local:0 {{\n bind 127.0.0.1\n kubernetes {{\n  ttl {}\n }}\n reload 2s 0\n}}\n"
+    for number in (1, 2):
+        (tmp_path / f"..v{number}").mkdir()
+        (tmp_path / f"..v{number}" / "Corefile").write_text(text.format(number))
+    (tmp_path / "..data").symlink_to("..v1")
+    (tmp_path / "Corefile").symlink_to("..data/Corefile")
+    (tmp_path / "objects").mkdir()
+    async with Served(tmp_path / "Corefile", "--source", folder(tmp_path / "objects")) as kdns:
+        assert await kdns.ask(WEB) == FOUND
+        (tmp_path / "..new").symlink_to("..v2")
+        (tmp_path / "..new").replace(tmp_path / "..data")
+        await kdns.line("^\\[INFO\\] Reloading complete$")
+        assert await kdns.ask(WEB) == FOUND
+
+
+async def test_a_name_that_leads_outside(tmp_path: Path) -> None:
+    """The target of an ExternalName Service is looked up through the whole chain, and is in the answer."""
+    async with kubeadm(tmp_path) as (kdns, _, api, _text):
+        api.put(service("shop", "db", type="ExternalName", externalName="www.example.org"))
+        question = Question("db.shop.svc.cluster.local", "A")
+        for _ in range(int(PATIENCE / 0.05)):
+            if (found := await kdns.ask(question)).rcode != "NXDOMAIN":
+                break
+            await asyncio.sleep(0.05)
+        assert found == Reply("NOERROR", ("CNAME www.example.org.", "192.0.2.7"))
+
+
 BAD = """
 import time
 from kdns.dns.plugin import Built, sees_all
