@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from kdns.errors import FormError
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, CD, CH, IN, OPT, QR, RD, SRV, TC, A
-from kdns.wire.query import Edns, Query, opt_record, parse_header, parse_query, reply_payload
+from kdns.wire.query import (
+    Edns,
+    Query,
+    edns_option,
+    edns_options,
+    opt_record,
+    parse_header,
+    parse_query,
+    reply_payload,
+)
 
 pytestmark = pytest.mark.timeout(300)  # a counterexample is worth the time that shrinking it takes
 
@@ -233,3 +242,17 @@ def test_what_others_compose_is_read(labels: list[str], rtype: int, id_: int, pa
     assert query.flags & (RD | CD) == RD | CD
     assert query.name == parse_name(".".join(labels))
     assert query.edns == (None if payload is None else Edns(payload, 0, do))
+
+
+OPTION_LISTS = (
+    (b"", []),
+    (edns_option(3, b"") + edns_option(10, b"12345678"), [(3, b""), (10, b"12345678")]),
+    (edns_option(3, b"a") + b"\0\x0a\0\x08cut", [(3, b"a")]),
+    (b"\0\x03\0", []),
+)
+
+
+@pytest.mark.parametrize(("octets", "options"), OPTION_LISTS)
+def test_edns_options(octets: bytes, options: list[tuple[int, bytes]]) -> None:
+    """Options are read one by one, up to one that is cut."""
+    assert list(edns_options(octets)) == options

@@ -24,7 +24,7 @@ NAME: Final = "loop"
 PATIENCE: Final = 30.0
 """Seconds after which it gives up, and nothing is said of a loop."""
 PAUSE: Final = 1.0
-"""Seconds between two attempts."""
+"""Seconds between the first two attempts; each further pause is twice as long, since each leaves a line in logs."""
 RETURNS: Final = 2
 """Coming back this often is a loop: it was seen more than twice, the first time on its way out."""
 BITS: Final = 62
@@ -104,17 +104,20 @@ class Search:
         client = request.client
         address = f"[{client.address}]" if ":" in client.address else client.address
         return (
-            f'plugin/{NAME}: Loop ({address}:{client.port} -> {request.server}) detected for zone "{self._zone}": {client.address} '
-            f'sends our own questions back to us. Query: "HINFO {name_text(request.query.name)}". Forward to another '
-            "resolver: /etc/resolv.conf often names one that asks this server, such as systemd-resolved's 127.0.0.53"
+            f"plugin/{NAME}: Loop ({address}:{client.port} -> {request.server}) detected for zone "
+            f'"{self._zone}": {client.address} sends our own questions back to us. '
+            f'Query: "HINFO {name_text(request.query.name)}". Forward to another resolver: '
+            "/etc/resolv.conf often names one that asks this server, such as systemd-resolved's 127.0.0.53"
         )
 
     async def run(self) -> None:
         """Probe until one comes to an end elsewhere, but not longer than `PATIENCE`."""
         until = self._parts.clock() + PATIENCE
+        pause = PAUSE
         try:
-            while not await self._ended() and self._parts.clock() < until:
-                await self._sleep(PAUSE)
+            while not await self._ended() and self._returns < RETURNS and self._parts.clock() < until:
+                await self._sleep(pause)
+                pause *= 2
         finally:
             self.probes.clear()
 
