@@ -244,7 +244,7 @@ def test_what_others_compose_is_read(labels: list[str], rtype: int, id_: int, pa
     assert query.edns == (None if payload is None else Edns(payload, 0, do))
 
 
-OPTION_LISTS = (
+OPTION_LISTS: tuple[tuple[bytes, list[tuple[int, bytes]]], ...] = (
     (b"", []),
     (edns_option(3, b"") + edns_option(10, b"12345678"), [(3, b""), (10, b"12345678")]),
     (edns_option(3, b"a") + b"\0\x0a\0\x08cut", [(3, b"a")]),
