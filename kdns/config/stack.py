@@ -1,13 +1,9 @@
 """Words from a stack of texts: those of an import come before those that follow it. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from kdns.config.tokens import Token
+from kdns.config.tokens import MOST_WORDS, Token
 from kdns.errors import ConfigError
-
-MOST_WORDS: Final = 200_000
-"""Words after all imports are expanded."""
 
 
 class Stop(Exception):

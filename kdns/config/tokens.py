@@ -17,12 +17,16 @@ from kdns.errors import ConfigError, Span
 BLANK: Final = " \\t\\n\\v\\f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 """White space as Go has it, as a class of a regular expression; a CR is as if it were not there."""
 PIECE: Final = re.compile(
-    rf"""(?P<blank>[{BLANK}\r]+) | (?P<comment>\#[^\n]*) | "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<open>")
+    rf"""(?P<blank>[{BLANK}\r]+) | (?P<comment>\#[^\n]*) | "(?P<quoted>(?:[^"\\]++|\\.)*+)" | (?P<open>")
        | (?P<word>[^{BLANK}\#]+)(?:\#[^{BLANK}]*)?""",
     re.VERBOSE | re.DOTALL,
 )
 ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
-ENVIRONMENT: Final = (re.compile(r"\{%((?:(?!%\}).)+)%\}", re.DOTALL), re.compile(r"\{\$([^}]+)\}"))
+ENVIRONMENT: Final = (re.compile(r"\{%([^%{}]+)%\}"), re.compile(r"\{\$([^{}]+)\}"))
+MOST_WORDS: Final = 100_000
+"""Of a Corefile, after all imports are expanded."""
+LONGEST_WORD: Final = 16_384
+"""Characters; CoreDNS's longest regular expressions have 10,000."""
 GLUED: Final = re.compile(r"[\w.:/*()-]+\{")
 KEY: Final = re.compile(r"(\{\$|:\d|[\w(.*])[\w.,:/*()}-]*(?<!:)")
 LONGEST_LINE: Final = 1000
@@ -74,6 +78,9 @@ def tokens(text: str, source: str, environ: Mapping[str, str], known: Container[
     errors: list[ConfigError] = []
     for raw, following in zip_longest(raws, raws[1:]):
         text = raw.text
+        if len(text) > LONGEST_WORD:
+            errors.append(ConfigError(f"a word of more than {LONGEST_WORD} characters", spans.at(raw)))
+            text = text[:1]
         mark = text if text in {"{", "}", "import"} and not raw.quoted else ""
         if text.endswith("{") and not raw.quoted and GLUED.fullmatch(text) and (following is None or following.first):
             brace = raw._replace(text="{", start=raw.start + len(text) - 1, column=raw.column + len(text) - 1)
@@ -107,6 +114,8 @@ def _split(text: str) -> tuple[list[_Raw], _Raw | None]:
                 return raws, raw
             if raw.text or raw.quoted:
                 raws.append(raw)
+            if len(raws) > MOST_WORDS:  # no use to keep millions of them
+                return raws, None
             first = False
         if breaks := piece.count("\n"):
             line += breaks

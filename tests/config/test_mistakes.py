@@ -201,8 +201,14 @@ def test_a_text_without_end() -> None:
     """There is a limit to the words and to the size of a Corefile."""
     with pytest.raises(ConfigError, match="more than 8 MiB"):
         corefile("#" * (8 * 1024 * 1024 + 1))
-    with pytest.raises(ConfigError, match="more than 200000 words"):
-        corefile(". {\n" + "a b\n" * 100_001 + "}")
+    with pytest.raises(ConfigError, match="more than 100000 words"):
+        corefile(". {\n" + "a b\n" * 50_001 + "}")
+
+
+def test_a_word_without_end() -> None:
+    """A word has a limit, too, and what looks like many variables is read once."""
+    with pytest.raises(ConfigError, match="a word of more than 16384 characters"):
+        corefile(". {\n " + "{$A" * 1_000_000 + "\n}")
 
 
 def test_a_long_line_is_not_shown() -> None:
