@@ -6,7 +6,7 @@ from kdns.wire.numbers import IN
 
 
 class RR(NamedTuple):
-    """A resource record; names in it are folded and uncompressed."""
+    """A resource record; names in it are uncompressed, and folded but for those that `kdns.wire.rdata` leaves alone."""
 
     owner: bytes
     rtype: int

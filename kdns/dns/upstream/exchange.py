@@ -82,8 +82,6 @@ def reason(error: BaseException) -> str:
     """An error of a socket in the words of CoreDNS's log."""
     if isinstance(error, TimeoutError):
         return "i/o timeout"
-    if isinstance(error, EOFError):  # asyncio.IncompleteReadError
-        return "EOF"
     if isinstance(error, OSError) and error.errno in _REASONS:
         return _REASONS[error.errno]
     return str(error) or type(error).__name__

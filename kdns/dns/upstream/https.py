@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import ssl
 from typing import Any, Final, Literal
 
 import aiohttp
@@ -41,9 +40,11 @@ class Https:
                     octets = await self._body(url, told, query)  # a kept connection was closed meanwhile
         except TimeoutError as error:
             raise UpstreamError(f"{told}: i/o timeout") from error
-        except (aiohttp.ClientError, ssl.SSLError, OSError, EOFError) as error:
-            cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-            raise UpstreamError(f"{told}: {reason(cause)}") from error
+        except aiohttp.ClientConnectorError as error:
+            told = f"{told}: dial tcp {self._address.text}: connect"
+            raise UpstreamError(f"{told}: {reason(error.os_error)}") from error
+        except (aiohttp.ClientError, OSError) as error:  # ssl.SSLError is an OSError
+            raise UpstreamError(f"{told}: {reason(error)}") from error
         message = parse_reply(octets, 0, ask)
         if message is None:
             raise UpstreamError(f"{told}: what came back is no answer to the question")

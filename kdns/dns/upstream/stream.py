@@ -104,8 +104,10 @@ class Stream:
                         place = f"dial tcp {self._address.text}"
         except ssl.SSLError as error:
             raise UpstreamError(f"{place}: tls: {getattr(error, 'verify_message', '') or error.reason}") from error
-        except (TimeoutError, OSError, EOFError) as error:
-            verb = "" if isinstance(error, TimeoutError | EOFError) else "read: "
+        except EOFError as error:  # asyncio.IncompleteReadError
+            raise UpstreamError("EOF") from error
+        except OSError as error:
+            verb = "" if isinstance(error, TimeoutError) else "read: "
             verb = "connect: " if verb and place.startswith("dial") else verb
             raise UpstreamError(f"{place}: {verb}{reason(error)}") from error
 
@@ -203,7 +205,7 @@ async def _read(reader: asyncio.StreamReader, kept: bool) -> bytes:
     """One message; raises _Closed if the other side has closed a kept connection without a word."""
     try:
         head = await reader.readexactly(2)
-    except (asyncio.IncompleteReadError, ConnectionError) as error:
+    except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError) as error:
         if kept and not getattr(error, "partial", b""):
             raise _Closed from error
         raise

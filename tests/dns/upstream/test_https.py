@@ -132,6 +132,8 @@ async def test_nobody_listens() -> None:
         port = server.port
     text = f"forward . https://127.0.0.1:{port} {{\n max_connect_attempts 1\n}}"
     async with forwarding(text) as forward:
-        with pytest.raises(UpstreamError, match=rf'Post "https://127.0.0.1:{port}/dns-query": connection refused'):
+        with pytest.raises(
+            UpstreamError, match=rf'"https://127.0.0.1:{port}/dns-query": dial tcp .*: connect: connection refused'
+        ):
             await forward.ask("a.example.org.")
         assert [task.get_name() for task in forward.parts.tasks] == [f"probe 127.0.0.1:{port}"]
