@@ -19,6 +19,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any, Final, NamedTuple
 
 from kdns.dns.handler import Request
+from kdns.dns.patterns import compile_pattern
 from kdns.dns.request_values import bufsize, do, proto
 from kdns.dns.types import class_text, type_text
 from kdns.wire.name import name_text
@@ -280,10 +281,10 @@ def _compare(sign: str, left: Value, right: Value, at: int) -> Run:
         return lambda request: first(request) in second(request)
     if sign == "matches":
         try:
-            pattern = re.compile(second(None))  # type: ignore[arg-type]
-        except re.error as error:
+            search = compile_pattern(second(None)).search  # type: ignore[arg-type]
+        except ValueError as error:
             raise ExpressionError(f"no pattern: {error}", at) from error
-        return lambda request: pattern.search(first(request)) is not None
+        return lambda request: search(first(request)) is not None
     test = ORDERED.get(sign) or TEXTUAL[sign]
     return lambda request: test(first(request), second(request))
 

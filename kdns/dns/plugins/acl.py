@@ -18,6 +18,7 @@ from typing import Final, Literal, cast
 
 from msgspec import Struct
 
+from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, choice, network, no_block, zones
 from kdns.dns.handler import Handler, Request, Response
@@ -112,9 +113,10 @@ def _types(words: list[Word] | None) -> frozenset[int] | None:
     for word in words:
         number = type_number(word.text.upper())
         if number is None:
-            choice(word, tuple(NUMBERS))
-        else:
-            found.add(number)
+            raise word.error(
+                f"{word.text!r} is no type", hint=near(word.text.upper(), NUMBERS) or "such as A or TYPE65"
+            )
+        found.add(number)
     return frozenset(found)
 
 

@@ -155,6 +155,7 @@ MISTAKES = (
     ("acl a..b {\n block\n}", "1:5 no zone: empty label in 'a..b'"),
     ("acl {\n deny\n}", "2:2 'deny' is none of allow, block, filter, drop"),
     ("acl {\n block 10.0.0.0/8\n}", "2:8 '10.0.0.0/8' is neither 'type' nor 'net'"),
+    ("acl {\n block type AAAAA\n}", "2:13 'AAAAA' is no type"),
     ("acl {\n block net\n}", "2:2 nothing stands behind 'net'"),
     ("acl {\n block net 10.0.0.0/33\n allow type net *\n}",
      "2:12 '10.0.0.0/33' is no network\n3:2 nothing stands behind 'type'"),
@@ -165,8 +166,3 @@ MISTAKES = (
 def test_mistakes_have_places(text: str, problem: str) -> None:
     """What is wrong with the directive is told at its place."""
     assert mistakes(acl, text, FakeParts()) == problem
-
-
-def test_an_unknown_type_is_a_mistake() -> None:
-    """A type is a name that is known, or TYPE and a number."""
-    assert mistakes(acl, "acl {\n block type AAAAA\n}", FakeParts()).startswith("2:13 'AAAAA' is none of ")
