@@ -85,11 +85,6 @@ class Stream:
         self._sweep: asyncio.TimerHandle | None = None
         self._ended = False
 
-    @property
-    def idle(self) -> int:
-        """Connections that are kept and not in use."""
-        return len(self._idle)
-
     async def exchange(self, ask: Ask, seconds: float, payload: int | None) -> Message:
         """See `Transport`; dialling counts as waiting."""
         place = f"dial tcp {self._address.text}"
