@@ -1,11 +1,10 @@
 """The keys of a server block: ``[scheme://]zone[:port]``, a zone being a name or a CIDR. Pure."""
 
 import re
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kdns.config.arguments import near
-from kdns.config.directive import Key, ServerBlock, Word
+from kdns.config.directive import Key, Word
 from kdns.config.reading import zone
 from kdns.wire.reverse import CIDR
 
@@ -42,16 +41,3 @@ def parse_key(word: Word, port: int) -> tuple[Key, ...]:
         problem = f"{word.text!r} has no port after its colon" if name.endswith(":") else f"{word.text!r} is no zone"
         raise word.error(problem, hint="such as example.org:53, or fd00::/64 for reverse names")
     return tuple(Key(scheme, text, number, word.at) for text in zone(word._replace(text=name)))
-
-
-def repeated(blocks: Sequence[ServerBlock]) -> Iterator[tuple[Key, Key]]:
-    """Keys that stand a second time, with the first one: same scheme, zone and port.
-
-    In different blocks that is right only where ``bind`` or ``view`` tells them apart.
-    """
-    seen: dict[tuple[str, str, int], Key] = {}
-    for block in blocks:
-        for key in block.keys:
-            first = seen.setdefault(key[:3], key)
-            if first is not key:
-                yield first, key
