@@ -144,7 +144,7 @@ class App:
         except BaseException:
             self._wishes = before
             await self.http.move(before.health, before.ready, before.metrics)
-            await self.clusters.retain([answers for live in self.serving.blocks for answers in live.parts.answers])
+            await self.serving.abandon()
             raise
 
     async def _prepare(self, loaded: Loaded) -> list[LiveBlock]:

@@ -178,6 +178,11 @@ class BlockParts:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    @property
+    def clusters(self) -> Clusters:
+        """Those of the whole server."""
+        return self._hub.clusters
+
     def forget(self) -> None:
         """Drop what lanes remember."""
         self._hub.forget()

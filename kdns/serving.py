@@ -39,6 +39,8 @@ class Serving:
     def __init__(self, hub: Hub) -> None:
         self.blocks: list[LiveBlock] = []
         self.places: dict[Listener, Place] = {}
+        self._coming: list[LiveBlock] = []
+        """Built, and not served yet."""
         self._hub = hub
         self._ending: set[asyncio.Task[None]] = set()
         hub.forget = self._forget
@@ -67,7 +69,18 @@ class Serving:
             if same is not None:
                 del kept[id(same)]
             found.append(same or LiveBlock(plan, self._hub))
+        self._coming = found
         return found
+
+    async def abandon(self) -> None:
+        """What was built last will not be served."""
+        self._coming = []
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Of the clusters that no block asks for any more."""
+        blocks = (*self.blocks, *self._coming)
+        await self._hub.clusters.retain([answers for live in blocks for answers in live.parts.answers])
 
     async def install(self, blocks: Sequence[LiveBlock]) -> None:
         """Serve these from now on. Raises ConfigError, with everything as it was."""
@@ -97,7 +110,7 @@ class Serving:
             raise
         old = [live for live in self.blocks if live not in blocks]
         self._swap(wanted, limits)
-        self.blocks = list(blocks)
+        self.blocks, self._coming = list(blocks), []
         self.places = {listener: self.places.get(listener) or opened[listener] for listener in wanted}
         self._count()
         if old or gone:
@@ -151,7 +164,7 @@ class Serving:
             if listener not in self.places:
                 self._unname(listener)
         await close_all(old)
-        await self._hub.clusters.retain([answers for live in self.blocks for answers in live.parts.answers])
+        await self._let_go()
 
     def _count(self) -> None:
         """Which plugins are on, for the metrics."""

@@ -1,5 +1,6 @@
 """What is served is exchanged: blocks that say the same are kept, and a failure leaves everything as it was."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -141,3 +142,20 @@ async def test_lookups_do_not_go_in_circles(serving: Serving, tmp_path: Path) ->
     )
     await install(serving, Registry(str(tmp_path)), "a.test:0 {\n bind 127.0.0.1\n errors\n circle\n}\n")
     assert await rcode(serving) == "SERVFAIL"
+
+
+async def test_what_is_being_prepared_keeps_its_cluster(serving: Serving, registry: Registry) -> None:
+    """While one exchange ends, the clusters of the next one are not let go of; of one that is given up they are."""
+    text = "cluster.local:0 {{\n bind 127.0.0.1\n kubernetes {{\n  ttl {}\n }}\n}}\n"
+    shared = serving.build(plan_corefile(corefile(text.format(1)), registry, "/"))
+    await serving.install(shared)
+    clusters = serving.blocks[0].parts.clusters
+    await install(serving, registry, text.format(2))
+    serving.build(plan_corefile(corefile(text.format(3)), registry, "/"))
+    for _ in range(200):
+        if len(clusters.all_answers()) == 2:
+            break
+        await asyncio.sleep(0.01)
+    assert [answers.schema.ttl for answers in clusters.all_answers()] == [2, 3]
+    await serving.abandon()
+    assert [answers.schema.ttl for answers in clusters.all_answers()] == [2]
