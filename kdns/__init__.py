@@ -6,9 +6,15 @@ RRsets and ready answers; `dns` sends them. Between the first and the last word 
 
 ::
 
-    cli           the commands: serve, demo, records, version
-    app           composition root: settings -> parts -> one TaskGroup; the only file that knows all parts
+    cli           the commands: serve, check, demo, records, plugins, version
     demo/         an example cluster that ships with the package, and a server that shows itself
+    app           composition root: settings -> parts -> one TaskGroup; the only file that knows all parts
+    stop          signals; reloading: the Corefile read again
+    serving       what is served now, and its exchange without losing a query
+    blocks        server blocks, built: chains that answer
+    assemble      a Corefile, or flags -> plans of server blocks
+    parts         what plugins get from the server
+    clusters      one watch and one store for each cluster that blocks name; follow: events into answers
     ops/          logs, readiness, and HTTP: /health, /ready, /metrics
     dns/          questions in, answers out: responder, UDP, TCP, plugins
     watch/        the cluster, kept: the API client, the files, the store

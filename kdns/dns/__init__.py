@@ -19,6 +19,8 @@
 - `interfaces`   the addresses of this machine
 - `responder`    the Lanes: one for each socket and transport
 - `handler`, `plugins`  what answers when the fast way cannot
+- `registry`     which plugins there are: built-in ones, packages', a folder's
+- `guard`        a plugin's bugs cost one SERVFAIL each
 
 The socket edge moves octets and decides nothing: no name, no rcode is known to it. Deciding never sees a socket.
 Nothing here knows Kubernetes objects but the plugin that is named after it, and nothing here watches them.
