@@ -22,6 +22,9 @@ from kdns.wire.query import HEADER, Edns, Query, opt_record, reply_payload
 
 MAX_ENTRIES: Final = 16384
 """Whole messages in each of two generations: when the younger is full the elder is forgotten."""
+MAX_OCTETS: Final = 4 << 20
+"""Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that somebody
+makes up is another message: by number alone a thousand small queries would fill a container's memory."""
 MAX_MISSES: Final = 4096
 """Ways to miss remembered at most: search domains, by lengths of labels, by types."""
 
@@ -49,10 +52,10 @@ Miss = tuple[Answer, dict[int, int], bytes, bytes, int, bytes]
 follows the question, where the question ends, and the Namespace in which a Service of that name would make it wrong."""
 
 
-def tally(counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, plugin: str) -> dict[int, int]:
-    """Where replies of one kind are counted, see `Counted`; types without a name are all type 0."""
+def kind_of(query: Query, rcode: int, grow: int, zone: str, plugin: str) -> Counted:
+    """Which replies are counted together; types without a name are all type 0."""
     rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
-    return counts.tallies[Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin)]
+    return Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin)
 
 
 class FastWay:
@@ -63,6 +66,7 @@ class FastWay:
         self._services: Container[bytes] = answers.zone.cluster.services
         self._entries: dict[bytes, Entry] = {}  # by the message without its id
         self._elder: dict[bytes, Entry] = {}
+        self._octets = 0  # of replies in the younger generation
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
 
     @property
@@ -149,9 +153,10 @@ class FastWay:
             entry = self._make(query, answer, behind)
             if answer.shared and answer.rcode and self._note_miss(key, name, entry):
                 return entry
-        if len(self._entries) >= MAX_ENTRIES:
-            self._elder, self._entries = self._entries, {}
+        if len(self._entries) >= MAX_ENTRIES or self._octets >= MAX_OCTETS:
+            self._elder, self._entries, self._octets = self._entries, {}, 0
         self._entries[key] = entry
+        self._octets += len(entry[2]) + len(entry[4])
         return entry
 
     def _make(self, query: Query, answer: Answer, behind: int) -> Entry:
@@ -171,7 +176,7 @@ class FastWay:
         else:
             octets, rest = octets + after + opt, b""
         grow = len(octets) + rotated + len(rest) - _HEAD - len(query.name) - behind
-        tallied = tally(self._counts, query, answer.rcode, grow, self._zone, self._plugin)
+        tallied = self._counts.tallies[kind_of(query, answer.rcode, grow, self._zone, self._plugin)]
         return answer, tallied, octets, rotated, rest, behind
 
     def _note_miss(self, key: bytes, name: bytes, entry: Entry) -> bool:

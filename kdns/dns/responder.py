@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from kdns.dns.fast import COPIED, TRANSFERS, FastWay, tally
+from kdns.dns.fast import COPIED, TRANSFERS, FastWay, kind_of
 from kdns.dns.handler import Client, Handler, Request, Response
 from kdns.errors import FormError
 from kdns.metrics import LaneCounts
@@ -176,7 +176,7 @@ class Lane:
         reply(octets)
 
     def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
-        tally(self.counts, query, response.rcode, length - size, zone, response.plugin)[size] += 1
+        self.counts.note(kind_of(query, response.rcode, 0, zone, response.plugin), size, length)
         self.counts.timed(1, self._clock() - started)
 
 
