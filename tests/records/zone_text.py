@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from kdns.config.settings import KubernetesOptions
+from kdns.dns.plugins.kubernetes import schema_of
 from kdns.objects import Namespace, ServiceView
 from kdns.records.answers import Answers
 from kdns.records.rrset import Result, RRset
-from kdns.records.schema import build_schema
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AAAA, CNAME, NS, PTR, RTYPE_TEXT, SOA, SRV, TXT, A, rcode_text, rtype_text
 from tests.address_plan import NOW
@@ -50,19 +50,7 @@ def cluster(
 
 def blank(options: KubernetesOptions | None = None, own: Iterable[str] = ()) -> Answers:
     """A zone without any object, synced."""
-    chosen = options or KubernetesOptions()
-    answers = Answers(
-        build_schema(
-            chosen.zones,
-            ttl=chosen.ttl,
-            pods=chosen.pods,
-            endpoint_pod_names=chosen.endpoint_pod_names,
-            namespaces=chosen.namespaces,
-            namespaces_selected=bool(chosen.namespace_labels),
-            ignore_empty_service=chosen.ignore_empty_service,
-            fallthrough=chosen.fallthrough,
-        )
-    )
+    answers = Answers(schema_of(options or KubernetesOptions()))
     answers.set_own_addresses([ip_address(address).packed for address in own])
     answers.synced = True
     return answers
