@@ -128,7 +128,8 @@ class FakeApiServer:
         for site in tuple(runner.sites):
             await site.stop()
         for transport in tuple(self._transports):
-            transport.abort()
+            if not transport.is_closing():  # Python 3.11.2 cannot abort a TLS transport that was closed twice
+                transport.abort()
         await runner.cleanup()
 
     async def restart(self, objects: Iterable[Json] = (), *, version: int = 1) -> None:
