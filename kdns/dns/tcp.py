@@ -6,16 +6,19 @@
                  │             └──> lane.slow ──> each reply leaves when it is ready
                  └── held back while the client does not read, or has `TcpLimits.in_flight` queries open
 
-However a client behaves, for its connection we keep at most a read and a frame, and as replies about `WRITE` octets,
-one more reply, and what the slow way owes.
+However a client behaves, for its connection we keep at most `LONGEST` octets of a query, or a read while it is held
+back; as replies about `WRITE` octets, one more reply, and what the slow way owes; and the kernel `SEND` octets.
 """
 
 import asyncio
 import logging
+import socket
+import struct
 from typing import Final, cast
 
 from msgspec import Struct
 
+from kdns.dns.datagram import HEADER, SLOT
 from kdns.dns.handler import Client
 from kdns.dns.lane import Debts, Family, Lane, Owed, panicked
 
@@ -23,9 +26,14 @@ READ: Final = 64 * 1024
 """Octets of one read; one buffer serves all connections of a listener, since a read is copied out at once."""
 WRITE: Final = 16 * 1024
 """Octets of replies that are gathered into one write, and that may lie unsent before a client counts as stuck."""
+SEND: Final = 64 * 1024
+"""Octets of replies that the kernel keeps for a client, times two by its own count. Left alone it keeps megabytes for
+one that does not read, which a container's memory limit counts as ours; and writes them all before anybody else's."""
+LONGEST: Final = SLOT
+"""Octets of a query, as over UDP: of a longer frame only the header is kept, and answered with FORMERR."""
 MAX_MESSAGE: Final = 65_535
-HEADER: Final = 12
-"""Octets of a DNS header: a frame with fewer is no DNS (RFC 1035 section 4.1.1)."""
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: close with a reset, which frees what was not sent; else the kernel goes on trying for minutes."""
 
 _log = logging.getLogger("kdns.dns")
 
@@ -50,33 +58,46 @@ class TcpLimits(Struct, frozen=True, kw_only=True):
 
 
 class Frames:
-    """Cuts a stream of octets into messages: each after its length in two octets (RFC 1035 section 4.2.2)."""
+    """Cuts a stream of octets into messages: each after its length in two octets (RFC 1035 section 4.2.2).
+
+    Of a message over `LONGEST` octets the header comes out alone, as soon as it is there; the rest is skipped.
+    """
 
     def __init__(self) -> None:
         self._octets = b""
         self._at = 0
+        self._skip = 0  # octets to come of a message whose header was taken
 
     def feed(self, octets: bytes) -> None:
         """Take in what was read."""
+        if self._skip:
+            skipped = min(self._skip, len(octets))
+            self._skip -= skipped
+            octets = octets[skipped:]
         rest = self._octets[self._at :]
         self._octets = rest + octets if rest else octets
         self._at = 0
 
     def take(self) -> bytes | None:
-        """The next message; None when it is not complete."""
+        """The next message; None when it is not complete. Then nothing is kept but what is there of it."""
         octets, begin = self._octets, self._at + 2
-        if begin > len(octets):
-            return None
-        end = begin + (octets[begin - 2] << 8 | octets[begin - 1])
-        if end > len(octets):
-            return None
-        self._at = end
-        return octets[begin:end]
+        if begin <= len(octets):
+            end = begin + (octets[begin - 2] << 8 | octets[begin - 1])
+            if end - begin > LONGEST and begin + HEADER <= len(octets):
+                self._at = min(end, len(octets))
+                self._skip = end - self._at
+                return octets[begin : begin + HEADER]
+            if end <= len(octets):
+                self._at = end
+                return octets[begin:end]
+        if self._at:
+            self._octets, self._at = octets[self._at :], 0
+        return None
 
     @property
     def left(self) -> int:
-        """Octets that are not taken yet."""
-        return len(self._octets) - self._at
+        """Octets that are not taken yet, and those to come of a message that is being skipped."""
+        return len(self._octets) - self._at + self._skip
 
 
 class TcpListener:
@@ -174,6 +195,7 @@ class Connection(asyncio.BufferedProtocol):
         self._admitted = True
         self._client = Client(peer[0], peer[1], local[0], "tcp", self._listener.family)
         self._transport.set_write_buffer_limits(high=WRITE)
+        self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND)
         self._steer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -219,7 +241,12 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close now, whatever is owed."""
         if self._transport is not None:
+            if self._blocked is not None or self._closing is not None:
+                self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
+
+    def _socket(self) -> socket.socket:
+        return cast("socket.socket", cast("asyncio.Transport", self._transport).get_extra_info("socket"))
 
     def _work(self) -> None:
         """Answer the frames that are there, as far as the limits let us."""

@@ -1,0 +1,53 @@
+"""DNS over TCP: what a thousand clients that mean harm can make us keep."""
+
+import socket
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from kdns.dns.tcp import LONGEST, SEND, Frames
+from tests.dns.lanes import answer, big, fast, until
+from tests.dns.tcp_rig import frame, serving
+from tests.dns.test_tcp import CUTS
+
+
+@pytest.mark.parametrize("size", [LONGEST + 1, 65_535])
+@pytest.mark.parametrize("cut", [cut for _, cut in CUTS], ids=[name for name, _ in CUTS])
+def test_of_a_frame_too_long_the_header_is_left(size: int, cut: Callable[[bytes], Sequence[bytes]]) -> None:
+    """As over UDP: nobody's query is that long, and a thousand clients may send one each. What follows is in step."""
+    frames = Frames()
+    got: list[bytes] = []
+    for octets in cut(frame(b"a" * 20) + frame(b"x" * size) + frame(b"b") + b"\0"):
+        frames.feed(octets)
+        while (message := frames.take()) is not None:
+            got.append(message)
+        assert len(frames._octets) <= LONGEST + 2
+    assert got == [b"a" * 20, b"x" * 12, b"b"]
+    assert frames.left == 1
+
+
+async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None:
+    """Not megabytes, which it would write before it told us that nobody reads; and nothing after we give it up."""
+    async with serving() as rig:
+        sock = socket.create_connection(rig.address)
+        with sock:
+            for _ in range(200):
+                sock.sendall(frame(big(60_000)))
+            await until(lambda: bool(rig.listener._stuck))
+            (connection,) = rig.listener._stuck
+            assert connection._socket().getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND
+            connection.abort()
+            await until(lambda: not rig.listener._stuck)
+            with pytest.raises(ConnectionResetError):
+                b"".join(iter(lambda: sock.recv(1 << 20), b""))
+
+
+async def test_nothing_is_kept_of_what_was_answered() -> None:
+    """A connection that is idle after many queries in one read holds none of it."""
+    async with serving() as rig:
+        client = await rig.client()
+        messages = [fast(str(number)) for number in range(1000)]
+        client.send(*messages)
+        assert await client.receive_all(1000) == list(map(answer, messages))
+        (connection,) = rig.listener._open
+        assert connection._frames._octets == b""
