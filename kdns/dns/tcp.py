@@ -148,7 +148,9 @@ class TcpListener:
         """A client does not read what it is sent."""
         self._stuck[connection] = None
         if len(self._stuck) > self.limits.stuck:
-            next(iter(self._stuck)).abort()
+            longest = next(iter(self._stuck))
+            del self._stuck[longest]  # now: in this turn of the loop others may get stuck
+            longest.abort()
 
     def unstuck(self, connection: "Connection") -> None:
         """It reads again, or is gone."""

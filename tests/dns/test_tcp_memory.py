@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from kdns.dns.tcp import LONGEST, SEND, Frames
+from kdns.dns.tcp import LONGEST, SEND, Frames, TcpLimits
 from tests.dns.lanes import answer, big, fast, until
 from tests.dns.tcp_rig import frame, serving
 from tests.dns.test_tcp import CUTS
@@ -40,6 +40,19 @@ async def test_the_kernel_keeps_little_for_a_client_that_does_not_read() -> None
             await until(lambda: not rig.listener._stuck)
             with pytest.raises(ConnectionResetError):
                 b"".join(iter(lambda: sock.recv(1 << 20), b""))
+
+
+async def test_many_that_get_stuck_at_once() -> None:
+    """However many clients stop reading in one turn of the loop, no more than the limit stay."""
+    async with serving(TcpLimits(stuck=1, write=30.0)) as rig:
+        socks = [socket.create_connection(rig.address) for _ in range(5)]
+        for sock in socks:
+            sock.sendall(frame(big(60_000)) * 200)
+        await until(lambda: len(rig.lane.seen) >= 5)
+        await until(lambda: len(rig.listener._open) <= 1)
+        assert len(rig.listener._stuck) == 1
+        for sock in socks:
+            sock.close()
 
 
 async def test_nothing_is_kept_of_what_was_answered() -> None:
