@@ -165,6 +165,8 @@ class FakeApiServer:
 
     def compact(self) -> None:
         """Forget history and list snapshots: older versions and continue tokens are 410 from now on."""
+        for watcher in self.watchers:
+            watcher.keep_unshown()
         self.state.compact()
         self._snapshots.clear()
 
