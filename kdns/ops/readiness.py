@@ -40,6 +40,7 @@ class Readiness:
             case Listed(kind):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
+                self.waived.pop(kind, None)
             case Waived(kind, reason):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
