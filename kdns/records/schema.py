@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from kdns.wire.name import name_text, parse_name, under
+from kdns.wire.name import parse_name, under
 
 SCHEMA_VERSION: Final = "1.1.0"
 SCHEMA_TTL: Final = 28800
@@ -108,8 +108,3 @@ def reverse_name(address: bytes, digits: int | None = None) -> bytes:
     if digits is not None:
         parts = parts[:digits]
     return b"".join(bytes((len(part),)) + part.encode("ascii") for part in reversed(parts)) + apex
-
-
-def zone_text(apex: bytes) -> str:
-    """A zone for people: ``cluster.local.``."""
-    return name_text(apex)

@@ -21,8 +21,6 @@ AXFR: Final = 252
 ANY: Final = 255
 
 IN: Final = 1
-CH: Final = 3
-CLASS_ANY: Final = 255
 
 NOERROR: Final = 0
 FORMERR: Final = 1
@@ -36,7 +34,6 @@ QR: Final = 0x8000
 AA: Final = 0x0400
 TC: Final = 0x0200
 RD: Final = 0x0100
-RA: Final = 0x0080
 AD: Final = 0x0020
 CD: Final = 0x0010
 OPCODE: Final = 0x7800
@@ -46,17 +43,8 @@ RTYPE_TEXT: Final = {
     SRV: "SRV", 35: "NAPTR", OPT: "OPT", DS: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3",
     SVCB: "SVCB", HTTPS: "HTTPS", IXFR: "IXFR", AXFR: "AXFR", ANY: "ANY",
 }  # fmt: skip
-RCODE_TEXT: Final = {
-    NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP",
-    REFUSED: "REFUSED", BADVERS: "BADVERS",
-}  # fmt: skip
 
 
 def rtype_text(rtype: int) -> str:
     """``A``, ``SRV``..., or ``TYPE1234`` (RFC 3597 section 5) for a type without a name here."""
     return RTYPE_TEXT.get(rtype) or f"TYPE{rtype}"
-
-
-def rcode_text(rcode: int) -> str:
-    """``NXDOMAIN``..., or ``RCODE17`` for one without a name here."""
-    return RCODE_TEXT.get(rcode) or f"RCODE{rcode}"

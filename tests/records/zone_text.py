@@ -14,13 +14,15 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
+from dnslib import RCODE
+
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.objects import Namespace, ServiceView
 from kdns.records.answers import Answers
 from kdns.records.rrset import Result, RRset
 from kdns.wire.name import name_text, parse_name
-from kdns.wire.numbers import AAAA, CNAME, NS, PTR, RTYPE_TEXT, SOA, SRV, TXT, A, rcode_text, rtype_text
+from kdns.wire.numbers import AAAA, CNAME, NS, PTR, RTYPE_TEXT, SOA, SRV, TXT, A, rtype_text
 from tests.address_plan import NOW
 from tests.build import Thing, change, namespace, view_key
 
@@ -74,7 +76,7 @@ def present(result: Result, ttl: int = 5) -> list[str]:
     answer, authority, additional = (
         sorted(rr_lines(section)) for section in (result.answer, result.authority, result.additional)
     )
-    kind = rcode_text(result.rcode)
+    kind = RCODE[result.rcode]
     if authority and authority == [negative_soa(name_text(result.zone), ttl)]:
         if not answer and kind == "NOERROR":
             kind = "NODATA"
