@@ -2,13 +2,14 @@
 
 One straight pipe: `watch` turns the cluster into objects and says which Service changed; `records` turns those into
 RRsets and ready answers; `dns` sends them. Between the first and the last word of that sentence all is pure; only
-`watch`, `dns`, `config.load`, `ops`, `demo` and `app` may wait, read a clock or open anything.
+`watch`, `dns`, `ops`, `follow`, `app`, `demo` and `cli` may wait, read a clock or open anything.
 
 ::
 
     cli           the commands: serve, demo, records, version
-    app           composition root: settings -> parts -> one TaskGroup; the only file that knows all parts
     demo/         an example cluster that ships with the package, and a server that shows itself
+    app           composition root: settings -> parts -> one TaskGroup; the only file that knows all parts
+    follow        a source's events into the store, the changes into the answers
     ops/          logs, readiness, and HTTP: /health, /ready, /metrics
     dns/          questions in, answers out: responder, UDP, TCP, plugins
     watch/        the cluster, kept: the API client, the files, the store
@@ -20,8 +21,8 @@ RRsets and ready answers; `dns` sends them. Between the first and the last word 
     aio           clock and back-off
     errors        one class for each way to react
 
-A line imports only lines below it (`records` and `config` are strangers, so are `dns` and `watch`, and the last
-but one group); import-linter contracts in pyproject.toml see to that when the tests run.
+A line imports only lines below it; `dns` and `watch` are strangers, so are `records` and `config`, and `wire`,
+`objects`, `metrics` and `aio`. Import-linter contracts in pyproject.toml see to that when the tests run.
 """
 
 from typing import Final

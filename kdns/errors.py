@@ -4,7 +4,7 @@
 
     KdnsError
     ├─ ConfigError(problem, at, hint)        tell the operator with file:line:column, exit 1; on reload keep the old
-    ├─ FormError(problem, id)                answer FORMERR if the id is known, else drop
+    ├─ FormError(problem, id)                answer FORMERR if there is a whole header, else drop
     └─ ApiError(code, reason, message)       back off and retry
         ├─ Expired                           relist at once (410)
         ├─ Throttled(after)                  wait what the server asks (429)
