@@ -17,8 +17,8 @@ from typing import Final
 from kdns.metrics import Counted, LaneCounts
 from kdns.records.answers import Answer, Answers
 from kdns.wire.compose import head
-from kdns.wire.numbers import AA, AD, AXFR, CD, IN, IXFR, QR, RD, RTYPE_TEXT, TC
-from kdns.wire.query import HEADER, Edns, Query, opt_record, reply_payload
+from kdns.wire.numbers import AA, AD, AXFR, CD, HEADER, IN, IXFR, QR, RD, RTYPE_TEXT, TC
+from kdns.wire.query import Edns, Query, opt_record, reply_payload
 
 MAX_ENTRIES: Final = 16384
 """Whole messages in each of two generations: when the younger is full the elder is forgotten."""

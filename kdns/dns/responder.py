@@ -25,6 +25,7 @@ from kdns.wire.numbers import (
     AA,
     BADVERS,
     FORMERR,
+    HEADER,
     IN,
     NOTIMP,
     OPCODE,
@@ -35,7 +36,6 @@ from kdns.wire.numbers import (
     TC,
 )
 from kdns.wire.query import (
-    HEADER,
     Header,
     Query,
     opt_record,

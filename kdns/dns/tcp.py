@@ -18,9 +18,10 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-from kdns.dns.datagram import HEADER, SLOT
+from kdns.dns.datagram import SLOT
 from kdns.dns.handler import Client
 from kdns.dns.lane import Debts, Family, Lane, Owed, panicked
+from kdns.wire.numbers import HEADER
 
 READ: Final = 64 * 1024
 """Octets of one read; one buffer serves all connections of a listener, since a read is copied out at once."""
