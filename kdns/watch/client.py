@@ -15,7 +15,7 @@ from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from kdns.errors import ApiError, Denied, Expired, Throttled
-from kdns.objects import Kind
+from kdns.objects import PLURALS, Kind
 from kdns.watch.credentials import Credentials
 from kdns.watch.lines import LineSplitter
 from kdns.watch.schema import Metadata, Status
@@ -55,10 +55,10 @@ class Resource(NamedTuple):
 
 
 RESOURCES: Final[Mapping[Kind, Resource]] = {
-    "Service": Resource("", "v1", "services"),
-    "EndpointSlice": Resource("discovery.k8s.io", "v1", "endpointslices"),
-    "Namespace": Resource("", "v1", "namespaces"),
-    "Pod": Resource("", "v1", "pods"),
+    "Service": Resource("", "v1", PLURALS["Service"]),
+    "EndpointSlice": Resource("discovery.k8s.io", "v1", PLURALS["EndpointSlice"]),
+    "Namespace": Resource("", "v1", PLURALS["Namespace"]),
+    "Pod": Resource("", "v1", PLURALS["Pod"]),
 }
 """All that kdns asks for, with the verbs list and watch and no other."""
 
