@@ -170,6 +170,18 @@ async def test_a_name_next_to_a_missing_one_may_exist() -> None:
     assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 3]
 
 
+async def test_a_zone_next_to_a_missing_service_exists() -> None:
+    """Zones may lie below a Namespace: they, and the names between, are not among its Services and exist all the same."""
+    one = lane(cluster(*SHOP, options=KubernetesOptions(zones=("cluster.local.", *_BELOW))))
+    for name, rcode in (("nop", NXDOMAIN), ("api", 0), ("nix", NXDOMAIN), ("top", 0)):
+        (reply,) = await replies(one, [query(parse_name(f"{name}.shop.svc.cluster.local."), A)])
+        assert reply is not None
+        assert reply[3] & 0xF == rcode, name
+
+
+_BELOW = ("api.shop.svc.cluster.local.", "deep.top.shop.svc.cluster.local.")
+
+
 async def test_type_65_is_not_type_97() -> None:
     """Folding is for the name alone: HTTPS (65, an A in ASCII) and 97 (an a) are different questions."""
     answers = cluster(*SHOP)
