@@ -171,7 +171,7 @@ async def test_a_name_next_to_a_missing_one_may_exist() -> None:
 
 
 async def test_a_zone_next_to_a_missing_service_exists() -> None:
-    """Zones may lie below a Namespace: they, and the names between, are not among its Services and exist all the same."""
+    """Zones may lie below a Namespace: they, and the names between, are no Services and exist all the same."""
     one = lane(cluster(*SHOP, options=KubernetesOptions(zones=("cluster.local.", *_BELOW))))
     for name, rcode in (("nop", NXDOMAIN), ("api", 0), ("nix", NXDOMAIN), ("top", 0)):
         (reply,) = await replies(one, [query(parse_name(f"{name}.shop.svc.cluster.local."), A)])
