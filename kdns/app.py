@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import platform
@@ -58,7 +59,7 @@ class Running(NamedTuple):
 
 
 class Stop:
-    """The wish to end: by SIGTERM with lameduck, by SIGINT without, at once by a second signal."""
+    """The wish to end: by SIGTERM with lameduck, by SIGINT or SIGHUP without, at once by a second signal."""
 
     def __init__(self) -> None:
         self.asked, self.at_once = asyncio.Event(), asyncio.Event()
@@ -81,7 +82,10 @@ class Stop:
 
     def install(self) -> None:
         """Have the process's signals told here."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # the terminal was closed; under nohup it is ignored
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             asyncio.get_running_loop().add_signal_handler(number, self.signal, number)
 
 
@@ -232,6 +236,9 @@ async def print_records(
     answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
     schema = answers.schema
     found = below(by_zone(answers.records(), (*schema.zones, *schema.reverse_zones)), name)
+    if (first := next(found, None)) is None:
+        raise ConfigError(f"no records at or below {name_text!r}", hint="say whole names: web.shop.svc.cluster.local")
+    found = itertools.chain((first,), found)
     if form == "json":
         json.dump(list(values(found)), out, indent=1, ensure_ascii=False)
         out.write("\n")

@@ -4,6 +4,7 @@ Each method is one request (or one list of pages) and ends; who lists and watche
 go wrong comes out as an `ApiError`, with the code 0 where there was no answer at all.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -244,6 +245,11 @@ async def _translated(waiting: Awaitable[T], timeout: aiohttp.ClientTimeout) -> 
 def _no_answer(error: Exception, timeout: aiohttp.ClientTimeout) -> ApiError:
     os_error = getattr(error, "os_error", error)
     text = _one_line(str(error) or type(error).__name__)
+    if isinstance(error, aiohttp.ClientConnectorError):  # its own text shows the TLS context's address in memory
+        cause = getattr(error, "certificate_error", os_error)
+        said = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")  # of TLS
+        number = getattr(cause, "errno", None)
+        text = _one_line(f"{error.host}:{error.port}: {said or (os.strerror(number) if number else cause)}")
     if isinstance(os_error, socket.gaierror):
         return ApiError(0, "DNS", f"cannot resolve {getattr(error, 'host', 'the API server')} ({os_error.strerror})")
     if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):

@@ -147,6 +147,11 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
     server = found.get("host")
     if not server:
         raise ConfigError(f"kubeconfig {path} names no server", hint="kubectl config set-cluster NAME --server URL")
+    if not server.startswith(("https://", "http://")):
+        raise ConfigError(
+            f"kubeconfig {path}: the server {server!r} is no URL",
+            hint=f"kubectl config set-cluster NAME --server https://{server.rpartition('/')[2]}",
+        )
     token, cert_file = found.get("token"), found.get("cert_file")
     if executed and not token and not cert_file:
         raise ConfigError(f"the exec plugin in kubeconfig {path} gave no credentials", hint="run it by hand to see why")
