@@ -16,7 +16,8 @@
 - `datagram`     what all ways of moving datagrams share
 - `mmsg`         the fast way: whole batches by recvmmsg and sendmmsg
 - `packet_info`  which of our addresses was asked, and how to reply from it
-- `tcp`          frames on connections, with all their limits
+- `tcp`          queries on connections, with all their limits
+- `frames`       the messages in a connection's stream
 - `interfaces`   the addresses of this machine
 - `responder`    the Lanes: one for each socket and transport
 - `fast`         replies from precompiled answers, without parsing the query

@@ -6,8 +6,8 @@
                  │             └──> lane.slow ──> each reply leaves when it is ready
                  └── held back while the client does not read, or has `TcpLimits.in_flight` queries open
 
-However a client behaves, for its connection we keep at most `LONGEST` octets of a query, or a read while it is held
-back; as replies about `WRITE` octets, one more reply, and what the slow way owes; and the kernel `SEND` octets.
+However a client behaves, for its connection we keep at most `frames.LONGEST` octets of a query, or a read while it is
+held back; as replies about `WRITE` octets, one more reply, and what the slow way owes; and the kernel `SEND` octets.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-from kdns.dns.datagram import SLOT
+from kdns.dns.frames import Frames
 from kdns.dns.handler import Client
 from kdns.dns.lane import Debts, Family, Lane, Owed, panicked
 from kdns.wire.numbers import HEADER
@@ -30,8 +30,11 @@ WRITE: Final = 16 * 1024
 SEND: Final = 64 * 1024
 """Octets of replies that the kernel keeps for a client, times two by its own count. Left alone it keeps megabytes for
 one that does not read, which a container's memory limit counts as ours; and writes them all before anybody else's."""
-LONGEST: Final = SLOT
-"""Octets of a query, as over UDP: of a longer frame only the header is kept, and answered with FORMERR."""
+TURN: Final = 0.005
+"""Seconds of one turn of the loop for all connections of a listener; then it is the others' turn, datagrams first of
+all. A thousand connections with a read of pipelined queries each would keep them waiting for seconds."""
+CHECKED: Final = 16
+"""Queries between two looks at the clock."""
 MAX_MESSAGE: Final = 65_535
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: close with a reset, which frees what was not sent; else the kernel goes on trying for minutes."""
@@ -58,49 +61,6 @@ class TcpLimits(Struct, frozen=True, kw_only=True):
     """For a client that does not read, and for the last octets of a connection that is closed."""
 
 
-class Frames:
-    """Cuts a stream of octets into messages: each after its length in two octets (RFC 1035 section 4.2.2).
-
-    Of a message over `LONGEST` octets the header comes out alone, as soon as it is there; the rest is skipped.
-    """
-
-    def __init__(self) -> None:
-        self._octets = b""
-        self._at = 0
-        self._skip = 0  # octets to come of a message whose header was taken
-
-    def feed(self, octets: bytes) -> None:
-        """Take in what was read."""
-        if self._skip:
-            skipped = min(self._skip, len(octets))
-            self._skip -= skipped
-            octets = octets[skipped:]
-        rest = self._octets[self._at :]
-        self._octets = rest + octets if rest else octets
-        self._at = 0
-
-    def take(self) -> bytes | None:
-        """The next message; None when it is not complete. Then nothing is kept but what is there of it."""
-        octets, begin = self._octets, self._at + 2
-        if begin <= len(octets):
-            end = begin + (octets[begin - 2] << 8 | octets[begin - 1])
-            if end - begin > LONGEST and begin + HEADER <= len(octets):
-                self._at = min(end, len(octets))
-                self._skip = end - self._at
-                return octets[begin : begin + HEADER]
-            if end <= len(octets):
-                self._at = end
-                return octets[begin:end]
-        if self._at:
-            self._octets, self._at = octets[self._at :], 0
-        return None
-
-    @property
-    def left(self) -> int:
-        """Octets that are not taken yet, and those to come of a message that is being skipped."""
-        return len(self._octets) - self._at + self._skip
-
-
 class TcpListener:
     """All connections to one listening socket."""
 
@@ -111,6 +71,28 @@ class TcpListener:
         """Connections that are open."""
         self._open: dict[Connection, None] = {}
         self._stuck: dict[Connection, None] = {}
+        self._deferred: dict[Connection, None] = {}
+        self._turn_ends: float | None = None
+
+    def turn(self, loop: asyncio.AbstractEventLoop) -> float:
+        """When this turn of the loop is over; what connections have not done by then they `defer` to a later one."""
+        if self._turn_ends is None:
+            self._turn_ends = loop.time() + TURN
+            loop.call_soon(self._next_turn, loop)
+        return self._turn_ends
+
+    def defer(self, connection: "Connection") -> None:
+        """Have a connection go on in a later turn, one after the other."""
+        self._deferred[connection] = None
+
+    def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn_ends = None
+        if self._deferred:
+            ends = self.turn(loop)
+            while self._deferred and loop.time() < ends:
+                connection = next(iter(self._deferred))
+                del self._deferred[connection]
+                connection.go_on()
 
     def connection(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection."""
@@ -161,6 +143,7 @@ class TcpListener:
         """A connection that was taken in is gone."""
         self._open.pop(connection, None)
         self._stuck.pop(connection, None)
+        self._deferred.pop(connection, None)
         self.debts.settle()
 
 
@@ -173,7 +156,7 @@ class Connection(asyncio.BufferedProtocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._client = Client("", 0, "", "tcp", listener.family)
-        self._admitted = self._working = self._ending = False
+        self._admitted = self._working = self._ending = self._deferred = False
         self._out: list[bytes] = []
         self._out_size = self._in_flight = self._queries = 0
         # when the state began that has a time limit; None outside of it
@@ -251,6 +234,11 @@ class Connection(asyncio.BufferedProtocol):
     def _socket(self) -> socket.socket:
         return cast("socket.socket", cast("asyncio.Transport", self._transport).get_extra_info("socket"))
 
+    def go_on(self) -> None:
+        """The turn has come in which to do what was deferred."""
+        self._deferred = False
+        self._work()
+
     def _work(self) -> None:
         """Answer the frames that are there, as far as the limits let us."""
         if self._transport is None:
@@ -258,7 +246,12 @@ class Connection(asyncio.BufferedProtocol):
         self._active = before = self._loop.time()
         self._working = True
         answered = taken = 0
+        ends = self._listener.turn(self._loop)
         while not self._held():
+            if not taken % CHECKED and self._loop.time() >= ends and self._frames.left:
+                self._deferred = True
+                self._listener.defer(self)
+                break
             message = self._frames.take()
             if message is None:
                 break
@@ -277,7 +270,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _held(self) -> bool:
         """True while no more queries are taken."""
-        return self._ending or self._blocked is not None or self._in_flight >= self._limits.in_flight
+        if self._ending or self._deferred or self._blocked is not None:
+            return True
+        return self._in_flight >= self._limits.in_flight
 
     def _answer(self, message: bytes) -> bool:
         """Answer one query, or pass it on; True if it was answered the fast way."""
@@ -352,7 +347,7 @@ class Connection(asyncio.BufferedProtocol):
             return self._closing + self._limits.write
         if self._blocked is not None:
             return self._blocked + self._limits.write
-        if self._in_flight:
+        if self._in_flight or self._deferred:
             return None
         if self._partial is not None:
             return self._partial + self._limits.read

@@ -6,7 +6,8 @@ from typing import Final
 
 import pytest
 
-from kdns.dns.tcp import Frames, TcpLimits
+from kdns.dns.frames import Frames
+from kdns.dns.tcp import TcpLimits
 from tests.dns.lanes import HEAD, answer, at_once, big, bug, drop, fast, slow, until
 from tests.dns.tcp_rig import frame, serving
 

@@ -1,13 +1,16 @@
 """DNS over TCP: what a thousand clients that mean harm can make us keep."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from kdns.dns.tcp import LONGEST, SEND, Frames, TcpLimits
+from kdns.dns import tcp
+from kdns.dns.frames import LONGEST, Frames
+from kdns.dns.tcp import SEND, TcpLimits
 from tests.dns.lanes import answer, big, fast, until
-from tests.dns.tcp_rig import frame, serving
+from tests.dns.tcp_rig import Client, frame, serving
 from tests.dns.test_tcp import CUTS
 
 
@@ -53,6 +56,31 @@ async def test_many_that_get_stuck_at_once() -> None:
         assert len(rig.listener._stuck) == 1
         for sock in socks:
             sock.close()
+
+
+async def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much many clients have pipelined, the loop is not theirs alone, and all of it is answered in order."""
+    monkeypatch.setattr(tcp, "TURN", 0.0005)
+    async with serving() as rig:
+        clients = [await rig.client() for _ in range(20)]
+        messages = [fast(str(number)) for number in range(500)]
+        for client in clients:
+            client.send(*messages)
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while len(rig.lane.seen) < 20 * 500:
+                turns += 1
+                await asyncio.sleep(0)
+
+        await asyncio.gather(others(), *(_all(client, messages) for client in clients))
+        assert turns > 20
+        assert not rig.listener._deferred
+
+
+async def _all(client: Client, messages: Sequence[bytes]) -> None:
+    assert await client.receive_all(len(messages)) == list(map(answer, messages))
 
 
 async def test_nothing_is_kept_of_what_was_answered() -> None:
