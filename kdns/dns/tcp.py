@@ -23,8 +23,9 @@ from kdns.dns.handler import Client
 from kdns.dns.lane import Debts, Family, Lane, Owed, panicked
 from kdns.wire.numbers import HEADER
 
-READ: Final = 64 * 1024
-"""Octets of one read; one buffer serves all connections of a listener, since a read is copied out at once."""
+READ: Final = 16 * 1024
+"""Octets of one read, about 300 queries; each connection may hold one until its turn comes. One buffer serves all
+connections of a listener, since a read is copied out at once."""
 WRITE: Final = 16 * 1024
 """Octets of replies that are gathered into one write, and that may lie unsent before a client counts as stuck."""
 SEND: Final = 64 * 1024
@@ -320,6 +321,8 @@ class Connection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         if self._out and self._transport is not None:
             out, self._out, self._out_size = self._out, [], 0
+            if self._transport.is_closing():
+                return  # asyncio would log each of many writes to a client that is gone
             self._transport.write(b"".join(out))  # runs pause_writing when the client does not read
 
     def _steer(self) -> None:

@@ -92,3 +92,14 @@ async def test_nothing_is_kept_of_what_was_answered() -> None:
         assert await client.receive_all(1000) == list(map(answer, messages))
         (connection,) = rig.listener._open
         assert connection._frames._octets == b""
+
+
+async def test_a_client_that_is_gone_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever pipelines and leaves without reading would fill the log: asyncio warns of each write that comes later."""
+    async with serving() as rig:
+        for _ in range(20):
+            with socket.create_connection(rig.address) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, tcp._RESET)
+                sock.sendall(frame(big(20_000)) * 200)
+        await until(lambda: bool(rig.lane.seen) and not rig.listener._open)
+    assert "raised exception" not in caplog.text
