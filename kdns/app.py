@@ -186,6 +186,8 @@ class App:
             at_once = asyncio.create_task(stop.at_once.wait())
             await asyncio.wait((ending, at_once), return_when=asyncio.FIRST_COMPLETED)
             at_once.cancel()
+            if ending.done() and (bug := ending.exception()) is not None:
+                CLUSTER.error("a bug while the sockets were closed", exc_info=bug)
             await self.responder.drain(0 if stop.at_once.is_set() else DRAIN)
 
 

@@ -132,6 +132,7 @@ class Follower:
         match event:
             case Lost(reason=reason):
                 watch.losses += lost_before is None
+                self._listing.discard(kind)  # what is listed next begins with Listing again
                 if reason not in (said := self._said.setdefault(kind, set())):
                     said.add(reason)
                     LOG.warning("watch of %s lost: %s", resource, reason.removeprefix("lost: "))

@@ -28,7 +28,7 @@ CONNECT_TIMEOUT: Final = 10.0
 """Seconds for name, connection and TLS together."""
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
-PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 200, "Namespace": 500, "Pod": 500}
+PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500}
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
