@@ -14,8 +14,11 @@ import logging
 import platform
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TextIO
+from contextlib import suppress
+from io import FileIO
+from typing import BinaryIO, Final, NamedTuple, TextIO, TypeVar, cast
 
 from kdns import __version__
 from kdns.config.settings import KubernetesOptions, ServeSettings
@@ -36,6 +39,8 @@ from kdns.watch.cluster import ApiSource, load_credentials
 from kdns.watch.files import FileSource
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
+
+T = TypeVar("T")
 
 CLUSTER: Final = logging.getLogger("kdns.watch")
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
@@ -93,7 +98,43 @@ async def build_source(text: str, *, watch_timeout: float = 90.0) -> Source:
     """A source from its words on the command line. Raises ConfigError for one that cannot be."""
     if text == "cluster" or text.partition(":")[0] in {"kubeconfig", "http", "https"}:
         return ApiSource(await load_credentials(text), watch_timeout=watch_timeout)
-    return FileSource(text)
+    return await _aside(lambda: _file_source(text))
+
+
+def _file_source(text: str) -> FileSource:
+    if text != "-":
+        return FileSource(text)
+    try:
+        # as it is: a buffer's lock, held by a thread that reads, would abort the process at its end
+        return FileSource(text, stdin=cast("BinaryIO", FileIO(0, closefd=False)))
+    except OSError as error:
+        raise ConfigError(f"standard input cannot be read: {error.strerror}") from error
+
+
+async def _aside(build: Callable[[], T]) -> T:
+    """Run it in a thread that nobody waits for at the end: a pipe may never be written, and signals must not wait."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        result, failed = None, None
+        try:
+            result = build()
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            failed = error
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, result, failed)
+
+    threading.Thread(target=run, name="source", daemon=True).start()
+    return await done
 
 
 class App:
@@ -196,8 +237,14 @@ async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[
     prepare()
     stop = Stop()
     stop.install()
-    source = await build_source(settings.source, watch_timeout=settings.watch_timeout)
-    await App(settings, source).run(stop, started)
+    building = asyncio.create_task(build_source(settings.source, watch_timeout=settings.watch_timeout))
+    asked = asyncio.create_task(stop.asked.wait())
+    await asyncio.wait((building, asked), return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if stop.asked.is_set():
+        building.cancel()
+        return stop.status
+    await App(settings, building.result()).run(stop, started)
     return stop.status
 
 
