@@ -134,6 +134,12 @@ def _check_context(merged: Any, path: str, context: str | None) -> None:
     if current not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
         raise ConfigError(f"kubeconfig {path} has no context {current!r}", hint=f"it has: {known}")
+    (entry, *_) = [entry for entry in merged.value["contexts"] if entry["name"] == current]
+    user = (entry["context"] or {}).get("user")
+    users = [each["name"] for each in merged.value.get("users") or ()]
+    if user and user not in users:  # the kubernetes package would go on without credentials
+        known = ", ".join(sorted(users)) or "none"
+        raise ConfigError(f"kubeconfig {path}: context {current!r} wants the user {user!r}, who is not in it", hint=f"users: {known}")
 
 
 def _executes(loader: Any, merged: Any) -> bool:

@@ -185,7 +185,9 @@ users: [{name: lab, user: {token: abc}}]
 contexts: [{name: lab, context: {cluster: home, user: lab}}]
 current-context: lab
 """
+USERLESS = SCHEMELESS.replace("user: lab}", "user: nobody}")
 BAD = (
+    Bad("a user that is not there", USERLESS, "", "kubeconfig {}: context 'lab' wants the user 'nobody'"),
     Bad("another context", {}, "@other", "kubeconfig {} has no context 'other'"),
     Bad("no YAML", "a: [", "", "cannot use kubeconfig {}: "),
     Bad("an empty file", "", "", "cannot use kubeconfig {}: "),
