@@ -134,12 +134,18 @@ def _check_context(merged: Any, path: str, context: str | None) -> None:
     if current not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
         raise ConfigError(f"kubeconfig {path} has no context {current!r}", hint=f"it has: {known}")
-    (entry, *_) = [entry for entry in merged.value["contexts"] if entry["name"] == current]
-    user = (entry["context"] or {}).get("user")
+    _check_user(merged, path, current)
+
+
+def _check_user(merged: Any, path: str, context: str) -> None:
+    """The kubernetes package goes on without credentials where the user of a context is missing; we do not."""
+    entries = merged.value["contexts"]
+    found = next((entry.value["context"] for entry in entries if entry["name"] == context), None) or {}
+    user = found.get("user")
     users = [each["name"] for each in merged.value.get("users") or ()]
-    if user and user not in users:  # the kubernetes package would go on without credentials
-        known = ", ".join(sorted(users)) or "none"
-        raise ConfigError(f"kubeconfig {path}: context {current!r} wants the user {user!r}, who is not in it", hint=f"users: {known}")
+    if user and user not in users:
+        problem = f"kubeconfig {path}: context {context!r} wants the user {user!r}, who is not in it"
+        raise ConfigError(problem, hint=f"it has: {', '.join(sorted(users)) or 'none'}")
 
 
 def _executes(loader: Any, merged: Any) -> bool:
