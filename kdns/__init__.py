@@ -19,10 +19,11 @@ RRsets and ready answers; `dns` sends them. Between the first and the last word 
     objects       Kubernetes objects as small frozen structs, and what changed about them
     metrics       everything that is counted, under the names CoreDNS gave it
     aio           clock and back-off
+    early         signals, before everything else is imported
     errors        one class for each way to react
 
 A line imports only lines below it; `dns` and `watch` are strangers, so are `records` and `config`, and `wire`,
-`objects`, `metrics` and `aio`. Import-linter contracts in pyproject.toml see to that when the tests run.
+`objects`, `metrics`, `aio` and `early`. Import-linter contracts in pyproject.toml see to that when the tests run.
 """
 
 from typing import Final

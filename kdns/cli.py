@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, cast
 
 from msgspec.structs import replace
 
-from kdns import __version__
+from kdns import __version__, early
 from kdns.config.arguments import (
     near,
     parse_duration,
@@ -277,10 +277,16 @@ def _version(_arguments: argparse.Namespace) -> int:
 COMMANDS: Final = {"serve": _serve, "demo": _demo, "records": _records, "version": _version}
 
 
+SERVING: Final = frozenset({"serve", "demo"})
+"""Commands with a way of their own to take signals, see `kdns.app.Stop`."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
+        if arguments.command not in SERVING:
+            early.restore()
         status = COMMANDS[cast(str, arguments.command)](arguments)
         sys.stdout.flush()  # a reader that has gone is noticed here and not after main
         return status
