@@ -12,7 +12,7 @@ RUN python -m venv --without-pip /opt/kdns \
       --compile -r requirements.lock
 COPY pyproject.toml README.md ./
 COPY kdns kdns
-# The image's own setuptools builds the wheel, so nothing unpinned is fetched.
+# The image's own setuptools builds the wheel, so nothing unpinned is fetched (images of Python 3.12 and later have none).
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python -m pip --python /opt/kdns/bin/python install --no-cache-dir --no-index --no-deps --compile /wheels/kdns-*.whl
 

@@ -12,5 +12,7 @@ bench: .venv/installed.run
 	@$(PY) -m bench $(ARGS)
 
 # What is installed follows pyproject.toml: the stamp is older, so it is installed again.
-.venv/installed.%: pyproject.toml .ci/venv
+.venv/installed.%: pyproject.toml .ci/venv $(PY)
 	@.ci/venv $*
+# Without its Python (an upgrade took it, say) a .venv counts as not installed.
+$(PY): ;

@@ -2,7 +2,7 @@
 
 One straight pipe: `watch` turns the cluster into objects and says which Service changed; `records` turns those into
 RRsets and ready answers; `dns` sends them. Between the first and the last word of that sentence all is pure; only
-`watch`, `dns`, `config.load`, `ops`, `demo` and `app` may wait, read a clock or open anything.
+`watch`, `dns`, `ops`, `follow`, `app`, `demo` and `cli` may wait, read a clock or open anything.
 
 ::
 
@@ -14,6 +14,7 @@ RRsets and ready answers; `dns` sends them. Between the first and the last word 
     blocks        server blocks, built: chains that answer
     assemble      a Corefile, or flags -> plans of server blocks
     parts         what plugins get from the server
+    sources       a source of objects from its words
     clusters      one watch and one store for each cluster that blocks name; follow: events into answers
     ops/          logs, readiness, and HTTP: /health, /ready, /metrics
     dns/          questions in, answers out: responder, UDP, TCP, plugins
@@ -24,10 +25,12 @@ RRsets and ready answers; `dns` sends them. Between the first and the last word 
     objects       Kubernetes objects as small frozen structs, and what changed about them
     metrics       everything that is counted, under the names CoreDNS gave it
     aio           clock and back-off
+    early         signals, before everything else is imported
+    early         signals, before everything else is imported
     errors        one class for each way to react
 
-A line imports only lines below it (`records` and `config` are strangers, so are `dns` and `watch`, and the last
-but one group); import-linter contracts in pyproject.toml see to that when the tests run.
+A line imports only lines below it; `dns` and `watch` are strangers, so are `records` and `config`, and `wire`,
+`objects`, `metrics`, `aio` and `early`. Import-linter contracts in pyproject.toml see to that when the tests run.
 """
 
 from typing import Final

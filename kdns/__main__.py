@@ -1,7 +1,17 @@
-"""``python -m kdns`` is ``kdns``."""
+"""``kdns`` and ``python -m kdns``: signals first, then everything else."""
 
 import sys
 
-from kdns.cli import main
+from kdns import early
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; the exit status."""
+    early.install()
+    from kdns import cli  # noqa: PLC0415 - it takes its time
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -41,10 +41,6 @@ class Backoff:
         """Things go well from now on, until the next pause."""
         self._began = self._clock()
 
-    def reset(self) -> None:
-        """The next pause is a first one."""
-        self._failures = 0
-
     @property
     def well(self) -> bool:
         """The present stretch has lasted long enough to be called healthy."""

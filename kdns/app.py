@@ -10,6 +10,7 @@ What is served comes from a Corefile, or from the flags; both become the same pl
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import os
@@ -22,7 +23,7 @@ from typing import Final, NamedTuple, TextIO
 from kdns import __version__
 from kdns.assemble import BlockPlan, Wishes, banner_lines, plan_corefile, plan_settings, wishes
 from kdns.blocks import LiveBlock, describe
-from kdns.clusters import Clusters, build_source
+from kdns.clusters import Clusters
 from kdns.config.load import STDIN, load
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.interfaces import own_addresses
@@ -41,6 +42,7 @@ from kdns.records.answers import Answers
 from kdns.records.present import below, by_zone, master_file, values
 from kdns.reloading import Reloader
 from kdns.serving import DRAIN, Serving
+from kdns.sources import build_source
 from kdns.stop import Stop, any_of
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
@@ -155,9 +157,21 @@ class App:
         if not self.serving.blocks:
             for path, where in self.http.listening.items():
                 logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
-        await self.clusters.start(self._tasks)
+        await self._start_clusters()
         await self._wait_for_clusters()
         return blocks
+
+    async def _start_clusters(self) -> None:
+        """Begin to follow; a source that takes long, such as a pipe that nobody writes, must not outlast a signal."""
+        starting = asyncio.create_task(self.clusters.start(self._tasks))
+        asked = asyncio.create_task(self._stop.asked.wait())
+        await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if starting.done():
+            starting.result()
+        else:
+            starting.cancel()
+            await asyncio.wait((starting,))
 
     async def _install(self, loaded: Loaded, blocks: list[LiveBlock]) -> None:
         for line in loaded.warnings:
@@ -237,14 +251,16 @@ class App:
             await asyncio.wait((ending, at_once), return_when=asyncio.FIRST_COMPLETED)
             for task in (ending, at_once):
                 task.cancel()
-            await asyncio.gather(ending, at_once, return_exceptions=True)
+            (ended, _) = await asyncio.gather(ending, at_once, return_exceptions=True)
+            if isinstance(ended, Exception):
+                LOG.error("a bug while the sockets were closed", exc_info=ended)
 
 
 async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[None]] | None = None) -> int:
     """``kdns serve``: the exit status. Raises ConfigError for what the operator must fix."""
     prepare()
     stop = Stop()
-    stop.install()
+    stop.install(hangup_ends=not settings.corefile)
     await App(settings).run(stop, started)
     return stop.status
 
@@ -301,6 +317,9 @@ async def print_records(
     answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
     schema = answers.schema
     found = below(by_zone(answers.records(), (*schema.zones, *schema.reverse_zones)), name)
+    if (first := next(found, None)) is None:
+        raise ConfigError(f"no records at or below {name_text!r}", hint="say whole names: web.shop.svc.cluster.local")
+    found = itertools.chain((first,), found)
     if form == "json":
         json.dump(list(values(found)), out, indent=1, ensure_ascii=False)
         out.write("\n")

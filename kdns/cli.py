@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,13 @@ from typing import Any, Final, NoReturn, cast
 
 from msgspec.structs import replace
 
-from kdns import __version__
+from kdns import __version__, early
 from kdns.config.arguments import (
     near,
     parse_duration,
     parse_listen,
     parse_namespace,
+    parse_pause,
     parse_port,
     parse_ttl,
     parse_word,
@@ -33,6 +35,7 @@ from kdns.records.schema import build_schema
 from kdns.watch.selectors import label_selector
 from kdns.wire.reverse import zone_names
 
+ZONE: Final = re.compile(r"[A-Za-z0-9._-]+")
 SOURCES: Final = "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH (manifests; - is stdin)"
 
 IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
@@ -160,7 +163,7 @@ def _add_serve(part: Parser) -> None:
         "--metrics": {"default": defaults.metrics, "metavar": "ADDR", "help": "/metrics; '' for off (:9153)"},
         "--lameduck": {"type": seconds, "default": defaults.lameduck, "metavar": "S",
                        "help": "after SIGTERM answer so long while not ready (0s)"},
-        "--watch-timeout": {"type": seconds, "default": defaults.watch_timeout, "metavar": "S",
+        "--watch-timeout": {"type": value(parse_pause), "default": defaults.watch_timeout, "metavar": "S",
                             "help": "a watch that is silent so long is broken (90s)"},
         "--log-format": {"type": value(parse_word, ("text", "json")), "default": defaults.log_format,
                          "metavar": "FORM", "help": "text (default) or json"},
@@ -212,7 +215,9 @@ def pick_source(text: str, environ: Mapping[str, str]) -> str:
     if text:
         known = text in {"cluster", "kubeconfig", "-"} or text.startswith(("kubeconfig:", "http://", "https://"))
         if not known and not Path(text).exists():
-            hint = near(text.partition(":")[0], ("cluster", "kubeconfig"))
+            hint = near(text.partition(":")[0].partition("@")[0], ("cluster", "kubeconfig"))
+            if text.startswith("kubeconfig@"):
+                hint = f"did you mean {text.replace('@', ':@', 1)}?"
             raise ConfigError(f"--source: no file or folder {text!r}", hint=hint or f"there are {SOURCES}")
         return text
     if environ.get(IN_CLUSTER):
@@ -277,6 +282,8 @@ def _zone(text: str) -> str:
         raise ValueError(f"{text!r} is no zone\nwrite it in ASCII (xn--...)")
     if text == "":
         raise ValueError("an empty text is no zone\nthe root is a dot")
+    if "/" not in text and not ZONE.fullmatch(text):
+        raise ValueError(f"{text!r} is no zone\nletters, digits, -, _ and dots, such as cluster.local; again for more")
     list(zone_names(text))
     return text if text.endswith(".") or "/" in text else f"{text}."
 
@@ -343,11 +350,19 @@ COMMANDS: Final = {
 }  # fmt: skip
 
 
+SERVING: Final = frozenset({"serve", "demo"})
+"""Commands with a way of their own to take signals, see `kdns.app.Stop`."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        return COMMANDS[cast(str, arguments.command)](arguments)
+        if arguments.command not in SERVING:
+            early.restore()
+        status = COMMANDS[cast(str, arguments.command)](arguments)
+        sys.stdout.flush()  # a reader that has gone is noticed here and not after main
+        return status
     except ConfigError as error:
         print(f"kdns: {error}" if error.at is None else error, file=sys.stderr)  # FILE:LINE:COLUMN: as compilers do
         return 1

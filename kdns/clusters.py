@@ -13,45 +13,19 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from kdns.config.settings import ApiOptions, KubernetesOptions
+from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.errors import ConfigError
 from kdns.follow import Follower, wants
 from kdns.metrics import Metrics
 from kdns.objects import Change, NamespaceChange, PodChange, ServiceChange
 from kdns.records.answers import Answers
-from kdns.watch.cluster import ApiSource, load_credentials
-from kdns.watch.credentials import Anonymous, Certified, Credentials
-from kdns.watch.files import FileSource
-from kdns.watch.pace import Pace
 from kdns.watch.source import Source, Want
 
 LOG: Final = logging.getLogger("kdns.watch")
 SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 
 MakeSource = Callable[[KubernetesOptions], Awaitable[Source]]
-
-
-async def build_source(text: str, *, watch_timeout: float = 90.0, api: ApiOptions | None = None) -> Source:
-    """A source from its words on the command line, or the API server that a Corefile names, which wins.
-
-    Raises ConfigError for one that cannot be.
-    """
-    api = api or ApiOptions()
-    pace = Pace(api.qps, api.burst, api.inflight)
-    credentials: Credentials
-    if api.kubeconfig:
-        at = f"@{api.context}" if api.context else ""
-        credentials = await load_credentials(f"kubeconfig:{api.kubeconfig}{at}")
-    elif api.certificate:
-        credentials = Certified(api.endpoint, api.certificate, api.key, api.ca)
-    elif api.endpoint:
-        credentials = Anonymous(api.endpoint)
-    elif text == "cluster" or text.partition(":")[0] in SERVER_OF_ITS_OWN:
-        credentials = await load_credentials(text)
-    else:
-        return FileSource(text)
-    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace)
 
 
 class Fan:

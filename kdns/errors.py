@@ -5,7 +5,7 @@
     KdnsError
     ├─ ConfigError(problem, at, hint)        tell the operator with file:line:column, exit 1; on reload keep the old
     │   └─ ConfigErrors(errors)             several of them, told together
-    ├─ FormError(problem, id)                answer FORMERR if the id is known, else drop
+    ├─ FormError(problem, id)                answer FORMERR if there is a whole header, else drop
     ├─ UpstreamError(problem, rcode)         next upstream, then SERVFAIL
     └─ ApiError(code, reason, message)       back off and retry
         ├─ Expired                           relist at once (410)

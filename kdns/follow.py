@@ -18,8 +18,8 @@ from kdns.aio import Backoff, Turn
 from kdns.config.settings import KubernetesOptions
 from kdns.errors import ConfigError
 from kdns.metrics import Metrics, WatchCounts
-from kdns.objects import Change, Kind, ServiceChange
-from kdns.ops.readiness import RESOURCES, Readiness
+from kdns.objects import PLURALS, Change, Kind, ServiceChange
+from kdns.ops.readiness import Readiness
 from kdns.records.answers import Answers
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
 from kdns.watch.store import Store
@@ -135,13 +135,14 @@ class Follower:
 
     def _state(self, event: Listing | Listed | Lost | Resumed | Waived, now: float) -> None:
         """Note an event that is about a kind as a whole, and say what is new."""
-        kind, resource = event.kind, RESOURCES[event.kind]
+        kind, resource = event.kind, PLURALS[event.kind]
         watch = self._metrics.watches[kind]
         lost_before = self.readiness.lost.get(kind)
         self.readiness.note(event)
         match event:
             case Lost(reason=reason):
                 watch.losses += lost_before is None
+                self._listing.discard(kind)  # what is listed next begins with Listing again
                 if reason not in (said := self._said.setdefault(kind, set())):
                     said.add(reason)
                     LOG.warning("watch of %s lost: %s", resource, reason.removeprefix("lost: "))
@@ -167,7 +168,7 @@ class Follower:
         if kind in self._listed_once and known is not None:
             watch.relists += 1
             changed = f" ~{known.changed:,}" if known.changed else ""
-            LOG.info("%s relisted: +%s -%s%s", RESOURCES[kind], f"{known.added:,}", f"{known.removed:,}", changed)
+            LOG.info("%s relisted: +%s -%s%s", PLURALS[kind], f"{known.added:,}", f"{known.removed:,}", changed)
         self._listed_once.add(kind)
 
     def _settle(self) -> None:
@@ -210,7 +211,7 @@ async def read_once(source: Source, wanted: Sequence[Want], answers: Answers) ->
                 answers.apply(change, int(time.time()))
             readiness.note(event)
             if isinstance(event, Lost):
-                raise ConfigError(f"cannot read {RESOURCES[event.kind]}: {event.reason}")
+                raise ConfigError(f"cannot read {PLURALS[event.kind]}: {event.reason}")
             if readiness.synced:
                 answers.synced = True
                 done.set()

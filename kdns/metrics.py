@@ -58,13 +58,37 @@ class Counted(NamedTuple):
     """Who counts them, too. Equal for equal labels, so that a reload makes no new kind."""
 
 
+class Sizes:
+    """A histogram of octets."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SIZE_BUCKETS) + 1)
+        """How many had at most as many octets as each bucket and more than the one before; the last is for the rest."""
+        self.sum = 0
+
+    def add(self, octets: int, times: int = 1) -> None:
+        """Note so many messages of one size."""
+        self.counts[bisect_left(SIZE_BUCKETS, octets)] += times
+        self.sum += octets * times
+
+    def merge(self, other: "Sizes") -> None:
+        """Add what another one has counted."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
+
 class LaneCounts:
     """The counters of one socket: written on the hot path, read at scrape."""
 
     def __init__(self, server: str, proto: str, family: int) -> None:
         self.server, self.proto, self.family = server, proto, family
         self.tallies: defaultdict[Counted, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
-        """For each kind of reply: octets of the query -> how many."""
+        """For each kind of compiled reply: octets of the query -> how many."""
+        self.others: defaultdict[Counted, tuple[Sizes, Sizes]] = defaultdict(lambda: (Sizes(), Sizes()))
+        """Octets of queries and of replies that were made one by one, by kind with nothing in `grow`: such queries
+        have any length, and differ from their replies by any, so to tally each difference would grow for ever."""
         self.durations = [0] * (len(DURATION_BUCKETS) + 1)
         """How many replies took at most as long as each bucket; the last is for everything longer."""
         self.duration_sum = 0.0
@@ -79,6 +103,12 @@ class LaneCounts:
                 total = sum(lengths.values())
                 counted.hit(self.server, total - self._told.get(counted, 0))
                 self._told[counted] = total
+
+    def note(self, counted: Counted, query: int, reply: int) -> None:
+        """Count a reply that was made for one query, and the octets of both; `grow` is left out."""
+        queries, replies = self.others[counted._replace(grow=0)]
+        queries.add(query)
+        replies.add(reply)
 
     def timed(self, count: int, seconds: float) -> None:
         """Note that so many replies took this long each."""
@@ -218,8 +248,8 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
     requests: Counter[tuple[str, ...]] = Counter()
     responses: Counter[tuple[str, ...]] = Counter()
     with_do: Counter[tuple[str, ...]] = Counter()
-    request_sizes: defaultdict[tuple[str, ...], _Sizes] = defaultdict(_Sizes)
-    response_sizes: defaultdict[tuple[str, ...], _Sizes] = defaultdict(_Sizes)
+    request_sizes: defaultdict[tuple[str, ...], Sizes] = defaultdict(Sizes)
+    response_sizes: defaultdict[tuple[str, ...], Sizes] = defaultdict(Sizes)
     durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
     for lane in lanes:
         server, proto, family = lane.server, lane.proto, str(lane.family)
@@ -228,16 +258,13 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
             [a + b for a, b in zip(sofar, lane.durations, strict=True)],
             seconds + lane.duration_sum,
         )
-        for counted, lengths in lane.tallies.items():
-            zone, count = counted.zone, sum(lengths.values())
+        for counted, queries, replies in _sized(lane):
+            zone, count = counted.zone, sum(queries.counts)
             requests[server, zone, "", proto, family, TYPE_LABELS.get(counted.rtype, "other")] += count
             responses[server, zone, "", _rcode_label(counted.rcode), counted.plugin] += count
             with_do[server, zone, ""] += count if counted.do else 0
-            of_requests = request_sizes[server, zone, "", proto]
-            of_responses = response_sizes[server, zone, "", proto]
-            for length, times in lengths.items():
-                of_requests.add(length, times)
-                of_responses.add(length + counted.grow, times)
+            request_sizes[server, zone, "", proto].merge(queries)
+            response_sizes[server, zone, "", proto].merge(replies)
 
     block = ("server", "zone", "view")
     yield _counter("coredns_dns_requests", "Questions asked.",
@@ -257,19 +284,19 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
                    (*block, "rcode", "plugin"), responses)  # fmt: skip
 
 
-class _Sizes:
-    """A histogram of octets."""
+def _sized(lane: LaneCounts) -> Iterator[tuple[Counted, Sizes, Sizes]]:
+    """Every kind of reply of a lane, with the octets of its queries and replies."""
+    for counted, lengths in lane.tallies.items():
+        queries, replies = Sizes(), Sizes()
+        for length, times in lengths.items():
+            queries.add(length, times)
+            replies.add(length + counted.grow, times)
+        yield counted, queries, replies
+    for counted, (queries, replies) in lane.others.items():
+        yield counted, queries, replies
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(SIZE_BUCKETS) + 1)
-        self.sum = 0
 
-    def add(self, octets: int, times: int) -> None:
-        self.counts[bisect_left(SIZE_BUCKETS, octets)] += times
-        self.sum += octets * times
-
-
-def _sizes(name: str, text: str, sizes: dict[tuple[str, ...], _Sizes]) -> Metric:
+def _sizes(name: str, text: str, sizes: dict[tuple[str, ...], Sizes]) -> Metric:
     family = HistogramMetricFamily(name, text, labels=("server", "zone", "view", "proto"))
     for labels, size in sizes.items():
         family.add_metric(labels, _cumulated(SIZE_BUCKETS, size.counts), size.sum)

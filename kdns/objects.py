@@ -7,12 +7,19 @@ side by side, and a column of names only where there are names.
 No I/O here, and nothing that knows DNS or packets.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod"]
+PLURALS: Final[Mapping[Kind, str]] = {
+    "Service": "services",
+    "EndpointSlice": "endpointslices",
+    "Namespace": "namespaces",
+    "Pod": "pods",
+}
+"""Each kind as the API's paths and RBAC rules spell it."""
 
 
 class ObjectKey(NamedTuple):

@@ -39,14 +39,21 @@ class Stop:
         self.at_once.set()
         self.asked.set()
 
-    def install(self) -> None:
-        """Have the process's signals told here. HUP and USR2, of which CoreDNS makes nothing here, are ignored."""
+    def install(self, *, hangup_ends: bool = False) -> None:
+        """Have the process's signals told here. HUP and USR2, of which CoreDNS makes nothing here, are ignored.
+
+        ``hangup_ends``: a terminal that is closed ends what was started in it, unless nohup had HUP ignored.
+        """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]
+        if hangup_ends and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            numbers.append(signal.SIGHUP)
+        else:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in numbers:
             loop.add_signal_handler(number, self.signal, number)
         loop.add_signal_handler(signal.SIGUSR1, self.reload.set)
-        for number in (signal.SIGHUP, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 async def any_of(seconds: float, *events: asyncio.Event, every: Sequence[asyncio.Event] = ()) -> bool:

@@ -64,8 +64,6 @@ async def test_a_healthy_stretch_counts_as_a_new_beginning() -> None:
             assert growing.well is (lasted >= 10)
         await growing.pause()
         assert clock.slept[-1] == pytest.approx(pause)
-    growing.reset()
-    assert growing.length() == pytest.approx(0.4)
 
 
 async def test_at_least_what_somebody_asked_for() -> None:

@@ -104,12 +104,13 @@ async def test_a_second_signal_ends_it_at_once(tmp_path: Path, second: signal.Si
         assert await kdns.ended() == (128 + second, "")
 
 
-async def test_an_interrupt_has_no_lameduck(tmp_path: Path) -> None:
-    """Ctrl-C ends it without the lameduck time, with 0."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+async def test_an_interrupt_has_no_lameduck(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C, or a terminal that is closed, ends it without the lameduck time, with 0."""
     arguments = ("serve", "--source", folder(tmp_path), *LOOPBACK, *HTTP, "--lameduck", "1h")
     async with Kdns(*arguments) as kdns:
         await kdns.port()
-        kdns.send(signal.SIGINT)
+        kdns.send(number)
         assert await kdns.ended() == (0, "")
 
 

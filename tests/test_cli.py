@@ -93,12 +93,14 @@ MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, wha
     ("serve --source clustr", "--source: no file or folder 'clustr'", "did you mean cluster?"),
     ("serve --source kubconfig:x", "--source: no file or folder", "did you mean kubeconfig?"),
     ("serve --source /no/where", "--source: no file or folder '/no/where'", "--source cluster"),
+    ("serve --source kubeconfig@kind-kind", "--source: no file or folder", "did you mean kubeconfig:@kind-kind?"),
     ("serve --ttl 3601", "--ttl: must be between 0 and 3600 seconds, got 3601", "one hour"),
     ("serve --ttl -1", "--ttl: '-1' is no number of seconds", "0 to 3600"),
     ("serve --ttl 5s", "--ttl: '5s' is no number of seconds", "0 to 3600"),
     ("serve --pods verifed", "--pods: 'verifed' is none of disabled, insecure, verified", "did you mean verified?"),
     ("serve --zone a..b", "--zone: empty label in 'a..b'", ""),
     ("serve --zone b\u00fccher", "--zone: 'b\u00fccher' is no zone", "xn--"),
+    ("serve --zone a.b,c.d", "--zone: 'a.b,c.d' is no zone", "again for more"),
     ("serve --zone=", "--zone: an empty text is no zone", "the root is a dot"),
     ("serve --zone 10.96.0.0/33", "--zone: '10.96.0.0/33'", ""),
     ("records --source - --zone in-addr.arpa", "--zone: at least one zone must be a forward zone", ""),
@@ -109,6 +111,7 @@ MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, wha
     ("serve --port 65536", "--port: '65536' is no port", "up to 65535"),
     ("serve --lameduck 5parsecs", "--lameduck: '5parsecs' is no duration", "500ms"),
     ("serve --lameduck 1m30", "--lameduck: '1m30' is no duration", "unit"),
+    ("serve --watch-timeout 0", "--watch-timeout: '0' is too short", "90s"),
     ("serve --log-format jsn", "--log-format: 'jsn' is none of text, json", "did you mean json?"),
     ("serve --source / --health 8080", "--health: '8080' is no ADDRESS:PORT", ":8080"),
     ("serve --source cluster --port 0", "not inside a cluster", "--source"),
@@ -180,6 +183,14 @@ def test_records_below_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert owners == {"web.shop.svc.cluster.local.", "_http._tcp.web.shop.svc.cluster.local."}
 
 
+def test_records_of_a_name_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name without records, or half a name, is a mistake that is told, not an empty file."""
+    assert main(["records", "--source", folder(tmp_path), "web"]) == 1
+    out, errors = capsys.readouterr()
+    assert out == ""
+    assert errors.startswith("kdns: no records at or below 'web'\n")
+
+
 def test_records_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """JSON is one list of records with their source, null for what the zone brings itself."""
     found = json.loads(records(capsys, "--source", folder(tmp_path), "-o", "json"))
@@ -194,13 +205,14 @@ def test_records_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.e2e
-def test_records_from_a_pipe_to_a_pipe_that_closes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("services", [0, 1500], ids=["less than a buffer", "more than a pipe holds"])
+def test_records_from_a_pipe_to_a_pipe_that_closes(tmp_path: Path, services: int) -> None:
     """Standard input is a source, and a reader that has seen enough is no reason for a traceback."""
     text = (Path(folder(tmp_path)) / "shop.yaml").read_text()
     many = text + "".join(
         f"\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: w{number}, namespace: shop}}\n"
         f"spec: {{clusterIP: 10.97.{number // 250}.{number % 250}, ports: [{{name: http, port: 80}}]}}\n"
-        for number in range(1500)
+        for number in range(services)
     )
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader:
@@ -211,8 +223,10 @@ def test_records_from_a_pipe_to_a_pipe_that_closes(tmp_path: Path) -> None:
         os.close(writing)
         assert process.stdin is not None
         process.stdin.write(many.encode())
-        process.stdin.close()
-        assert reader.readline().startswith(b"; kdns-")
+        if services:
+            process.stdin.close()
+            assert reader.readline().startswith(b"; kdns-")
+    process.stdin.close()  # with few records the reader has gone before the first line is written
     assert process.stderr is not None
     with process.stderr as stderr:
         assert stderr.read() == b""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kdns.clusters import Clusters, build_source
+from kdns.clusters import Clusters
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.errors import ConfigError
 from kdns.metrics import Metrics
+from kdns.sources import build_source
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import A

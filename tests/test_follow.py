@@ -1,6 +1,7 @@
 """Following a source: what is wanted, what is said, and what survives."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
@@ -245,6 +246,25 @@ async def test_programming_duration(service: Service, triggered: float | None, k
     made.follower.take(Put(service, triggered), 1000.0)
     noted = {name: durations.sum for name, durations in made.metrics.programming.items() if durations.sum}
     assert noted == ({kind: 10.0} if kind else {})
+
+
+async def test_the_cluster_is_out_of_the_collectors_sight() -> None:
+    """Once synced, and again after a relist, no round of the garbage collector walks what is kept."""
+    known = parts([says(*NAMESPACES, *SLICES, *SERVICES)])
+    relist = (Listing("Service"), Put(DB), Listed("Service"))
+    try:
+        gc.unfreeze()
+        await run(known.follower, known.follower.synced.is_set)
+        first = gc.get_freeze_count()
+        assert first > 0
+        mark: dict[str, list[int]] = {"a dictionary": []}
+        assert any(each is mark for each in gc.get_objects())
+        for event in relist:
+            known.follower.take(event, 1.0)
+        assert not any(each is mark for each in gc.get_objects())
+        assert gc.get_freeze_count() > first
+    finally:
+        gc.unfreeze()
 
 
 async def test_each_kind_is_counted() -> None:

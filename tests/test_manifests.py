@@ -153,19 +153,20 @@ def test_the_deployment_keeps_its_promises(path: str, promised: object) -> None:
 
 
 def test_the_service_is_kube_dns() -> None:
-    """The Service has the name, address and ports that kubelets and monitoring expect."""
+    """The Service is kubeadm's to the letter: kubectl cannot patch ports of the same number, so none may differ."""
     service = one(built("base"), "Service")
     assert service["metadata"]["name"] == "kube-dns"
     assert at(service, "spec.clusterIP") == "10.96.0.10"
-    assert [(port["name"], port["port"], port["protocol"]) for port in at(service, "spec.ports")] == [
-        ("dns", 53, "UDP"),
-        ("dns-tcp", 53, "TCP"),
-        ("metrics", 9153, "TCP"),
+    assert at(service, "spec.selector") == {"k8s-app": "kube-dns"}
+    assert at(service, "spec.ports") == [
+        {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+        {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+        {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
     ]
 
 
 def test_ports_have_the_numbers_that_kdns_listens_on() -> None:
-    """The container's ports are kdns' defaults, and the Service's targets are among their names."""
+    """The container's ports are kdns' defaults, and the Service's targets are among them."""
     manifests = built("base")
     ports = at(one(manifests, "Deployment"), "spec.template.spec.containers.0.ports")
     settings = ServeSettings()
@@ -176,9 +177,8 @@ def test_ports_have_the_numbers_that_kdns_listens_on() -> None:
         "health": int(settings.health.rpartition(":")[2]),
         "ready": int(settings.ready.rpartition(":")[2]),
     }
-    assert {port["targetPort"] for port in at(one(manifests, "Service"), "spec.ports")} <= {
-        port["name"] for port in ports
-    }
+    targets = {(port["targetPort"], port["protocol"]) for port in at(one(manifests, "Service"), "spec.ports")}
+    assert targets <= {(port["containerPort"], port["protocol"]) for port in ports}
 
 
 def test_there_is_time_to_leave() -> None:

@@ -1,1 +1,5 @@
-"""Configuration as text becomes typed values here. Pure, but for `load`, which reads files."""
+"""What an operator can decide: words become typed values here. Pure.
+
+- `arguments`  single values as operators write them: durations, ports, addresses
+- `settings`   all of them together, with their defaults
+"""

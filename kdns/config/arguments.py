@@ -31,6 +31,13 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
+def parse_pause(text: str) -> float:
+    """A duration that is not nothing."""
+    if (seconds := parse_duration(text)) <= 0:
+        raise ValueError(f"{text!r} is too short\nsuch as 90s")
+    return seconds
+
+
 def parse_ttl(text: str) -> int:
     """Seconds, 0 to 3600."""
     if not (text.isascii() and text.isdigit()):

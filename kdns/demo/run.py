@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -47,7 +49,7 @@ async def demo(port: int, folder_text: str = "") -> int:
     """Serve until a signal comes; the exit status. Raises ConfigError for what the operator must fix."""
     logs.set_up()
     logging.getLogger("kdns").setLevel(logging.WARNING)  # the table says it all; mistakes in edited files do not wait
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     folder = prepare(folder_text)
     settings = ServeSettings(
         source=str(folder.path),
@@ -69,7 +71,24 @@ async def demo(port: int, folder_text: str = "") -> int:
     return status
 
 
+class Terminal(Console):
+    """A console whose reader may go (``kdns demo | head``): rich would leave the process from the middle of a task."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the writer see the BrokenPipeError."""
+        raise  # noqa: PLE0704 - rich calls this while it handles one
+
+
 async def show(console: Console, folder: Folder, running: Running) -> None:
+    """`explain`, and end as Ctrl-C does when nobody reads it any more."""
+    try:
+        await explain(console, folder, running)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        running.stop()
+
+
+async def explain(console: Console, folder: Folder, running: Running) -> None:
     """Ask every question, and say what came back and how to ask more."""
     port = running.bound[0].port
     rows = [

@@ -13,11 +13,14 @@
 - `lane`         the seam between the two halves: what a socket asks of the deciding side, and replies that are owed
 - `server`       addresses and ports to sockets; start, drain, close
 - `udp`          the drained datagram socket, and its two plain ways of moving datagrams
+- `datagram`     what all ways of moving datagrams share
 - `mmsg`         the fast way: whole batches by recvmmsg and sendmmsg
 - `packet_info`  which of our addresses was asked, and how to reply from it
-- `tcp`          frames on connections, with all their limits
+- `tcp`          queries on connections, with all their limits
+- `frames`       the messages in a connection's stream
 - `interfaces`   the addresses of this machine
 - `responder`    the Lanes: one for each socket and transport
+- `fast`         replies from precompiled answers, without parsing the query
 - `handler`, `plugins`  what answers when the fast way cannot
 - `registry`     which plugins there are: built-in ones, packages', a folder's
 - `guard`        a plugin's bugs cost one SERVFAIL each

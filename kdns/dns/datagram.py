@@ -14,8 +14,6 @@ Hand = Callable[[bytes, Address, bytes | None], None]
 SLOT: Final = 4096
 """Octets of a datagram that are read. A query is never longer: 4096 is what EDNS implementations offer at most in
 practice (RFC 6891 section 6.2.5), and padding (RFC 8467) goes to 468."""
-HEADER: Final = 12
-"""Octets of a DNS header (RFC 1035 section 4.1.1)."""
 BATCH: Final = 64
 """Datagrams an exchange takes at most: 64 in one call cost a few percent less than 32."""
 

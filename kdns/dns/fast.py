@@ -24,13 +24,16 @@ from kdns.dns.site import Ready, Site
 from kdns.metrics import Counted, Hit, LaneCounts
 from kdns.records.answers import Answer
 from kdns.wire.compose import head
-from kdns.wire.numbers import AA, AD, AXFR, CD, IN, IXFR, QR, RD, RTYPE_TEXT, TC
-from kdns.wire.query import HEADER, Edns, Query, opt_record, reply_payload
+from kdns.wire.numbers import AA, AD, AXFR, CD, HEADER, IN, IXFR, QR, RD, RTYPE_TEXT, TC
+from kdns.wire.query import Edns, Query, opt_record, reply_payload
 
 MAX_ENTRIES: Final = 16384
 """Whole messages in each of two generations: when the younger is full the elder is forgotten."""
 MAX_KINDS: Final = 16384
 """Kinds of replies counted by their size; more are counted as if they were as long as their queries."""
+MAX_OCTETS: Final = 4 << 20
+"""Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that somebody
+makes up is another message: by number alone a thousand small queries would fill a container's memory."""
 MAX_MISSES: Final = 4096
 """Ways to miss remembered at most: search domains, by lengths of labels, by types."""
 
@@ -73,12 +76,14 @@ UNTOLD: Final = 1 << 62
 """The second of a lane that nobody tells the time: all that ages is over."""
 
 
-def tally(
-    counts: LaneCounts, query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hit | None = None
-) -> dict[int, int]:
-    """Where replies of one kind are counted, see `Counted`; types without a name are all type 0."""
+def kind_of(query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hit | None = None) -> Counted:
+    """Which replies are counted together; types without a name are all type 0."""
     rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
-    kind = Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin, hit)
+    return Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin, hit)
+
+
+def tally(counts: LaneCounts, kind: Counted) -> dict[int, int]:
+    """Where replies of one kind are counted."""
     if len(counts.tallies) >= MAX_KINDS and kind not in counts.tallies:
         kind = kind._replace(grow=0)  # names outside can be answered with any size there is
     return counts.tallies[kind]
@@ -95,6 +100,7 @@ class FastWay:
         self._now = UNTOLD
         self._entries: dict[bytes, Entry] = {}  # by the message without its id
         self._elder: dict[bytes, Entry] = {}
+        self._octets = 0  # of replies in the younger generation
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
 
     def tick(self) -> None:
@@ -103,7 +109,7 @@ class FastWay:
 
     def forget(self) -> None:
         """Remember nothing: the site, or what its plugins say, is another."""
-        self._entries, self._elder, self._misses = {}, {}, {}
+        self._entries, self._elder, self._misses, self._octets = {}, {}, {}, 0
 
     @property
     def remembered(self) -> tuple[int, int]:
@@ -231,9 +237,11 @@ class FastWay:
             entry = self._make(query, ready, behind)
             if ready.found.beneath is not None and self._note_miss(key, name, entry, ready.found):
                 return entry
-        if len(self._entries) >= MAX_ENTRIES:
-            self._elder, self._entries = self._entries, {}
+        if len(self._entries) >= MAX_ENTRIES or self._octets >= MAX_OCTETS:
+            self._elder, self._entries, self._octets = self._entries, {}, 0
         self._entries[key] = entry
+        _, pieces, turns = entry[6]
+        self._octets += len(entry[2]) + len(entry[4]) + sum(len(each) for turn in (pieces, *turns) for each in turn)
         return entry
 
     def _make(self, query: Query, ready: Ready, behind: int) -> Entry:
@@ -272,7 +280,7 @@ class FastWay:
 
     def _tally(self, query: Query, ready: Ready, grow: int) -> dict[int, int]:
         found = ready.found
-        return tally(self._counts, query, found.answer.rcode, grow, ready.zone, found.plugin, found.hit)
+        return tally(self._counts, kind_of(query, found.answer.rcode, grow, ready.zone, found.plugin, found.hit))
 
     def _note_miss(self, key: bytes, name: bytes, entry: Entry, found: Found) -> bool:
         """Remember what follows the first label of a name that does not exist; False if that says nothing of others."""

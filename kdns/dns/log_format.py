@@ -13,9 +13,9 @@ from kdns.dns.handler import Request, Response
 from kdns.dns.request_values import bufsize, do, proto
 from kdns.dns.types import class_text, type_text
 from kdns.metrics import RCODE_LABELS
-from kdns.wire.compose import HEADER, compose_sections
+from kdns.wire.compose import compose_sections
 from kdns.wire.name import name_text
-from kdns.wire.numbers import AA, AD, CD, QR, RA, RD, TC
+from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RA, RD, TC
 from kdns.wire.query import opt_record
 from kdns.wire.rr import RR
 

@@ -24,10 +24,11 @@ import socket
 import struct
 from typing import Final
 
-from kdns.dns.datagram import BATCH, HEADER, SLOT, Address, Hand, Losses
+from kdns.dns.datagram import BATCH, SLOT, Address, Hand, Losses
 from kdns.dns.lane import Family, Lane, panicked
 from kdns.dns.packet_info import HEADER as CONTROL_HEADER
 from kdns.dns.packet_info import INDEX_AT, LENGTHS, LINK_LOCAL, find
+from kdns.wire.numbers import HEADER
 
 _MSGHDR: Final = "@PIPNPNi0P"
 """name, its length, iov, how many, control, its length, flags: as the kernel has it, on 32 and 64 bits."""

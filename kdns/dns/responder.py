@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kdns.aio import Clock
-from kdns.dns.fast import COPIED, FastWay, tally
+from kdns.dns.fast import COPIED, FastWay, kind_of
 from kdns.dns.handler import Client, Request, Response
 from kdns.dns.site import DROPPED, Site
 from kdns.errors import FormError, UpstreamError
@@ -25,6 +25,7 @@ from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import (
     BADVERS,
     FORMERR,
+    HEADER,
     IN,
     NOTIMP,
     OPCODE,
@@ -35,7 +36,6 @@ from kdns.wire.numbers import (
     TC,
 )
 from kdns.wire.query import (
-    HEADER,
     UDP_LIMIT,
     Header,
     Query,
@@ -200,7 +200,7 @@ class Lane:
         reply(octets)
 
     def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
-        tally(self.counts, query, response.rcode, length - size, zone, response.plugin)[size] += 1
+        self.counts.note(kind_of(query, response.rcode, 0, zone, response.plugin), size, length)
         self.counts.timed(1, self._clock() - started)
 
 

@@ -258,9 +258,9 @@ def refusal(kind: Kind, address: str, port: int, error: OSError) -> ConfigError:
         case errno.EACCES | errno.EPERM:
             return ConfigError(
                 f"{problem}: no permission for ports below 1024",
-                hint="give the process CAP_NET_BIND_SERVICE (in Kubernetes: capabilities add NET_BIND_SERVICE; with "
-                "systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; else: setcap cap_net_bind_service=+ep on the "
-                "Python that runs it), or choose a port such as --port 1053",
+                hint="choose a port such as --port 1053, or allow this one (in Kubernetes: the Pod's sysctl "
+                "net.ipv4.ip_unprivileged_port_start=0, as in manifests/base; with systemd: "
+                "AmbientCapabilities=CAP_NET_BIND_SERVICE; else: run as root)",
             )
         case errno.EADDRNOTAVAIL:
             have = ", ".join(dict.fromkeys(str(ip_address(one.address)) for one in interface_addresses()))

@@ -6,26 +6,39 @@
                  │             └──> lane.slow ──> each reply leaves when it is ready
                  └── held back while the client does not read, or has `TcpLimits.in_flight` queries open
 
-However a client behaves, for its connection we keep at most a read and a frame, and as replies about `WRITE` octets,
-one more reply, and what the slow way owes.
+However a client behaves, for its connection we keep at most `frames.LONGEST` octets of a query, or a read while it is
+held back; as replies about `WRITE` octets, one more reply, and what the slow way owes; and the kernel `SEND` octets.
 """
 
 import asyncio
 import logging
+import socket
+import struct
 from typing import Final, cast
 
 from msgspec import Struct
 
+from kdns.dns.frames import Frames
 from kdns.dns.handler import Client
 from kdns.dns.lane import Debts, Family, Lane, Owed, panicked
+from kdns.wire.numbers import HEADER
 
-READ: Final = 64 * 1024
-"""Octets of one read; one buffer serves all connections of a listener, since a read is copied out at once."""
+READ: Final = 16 * 1024
+"""Octets of one read, about 300 queries; each connection may hold one until its turn comes. One buffer serves all
+connections of a listener, since a read is copied out at once."""
 WRITE: Final = 16 * 1024
 """Octets of replies that are gathered into one write, and that may lie unsent before a client counts as stuck."""
+SEND: Final = 64 * 1024
+"""Octets of replies that the kernel keeps for a client, times two by its own count. Left alone it keeps megabytes for
+one that does not read, which a container's memory limit counts as ours; and writes them all before anybody else's."""
+TURN: Final = 0.005
+"""Seconds of one turn of the loop for all connections of a listener; then it is the others' turn, datagrams first of
+all. A thousand connections with a read of pipelined queries each would keep them waiting for seconds."""
+CHECKED: Final = 16
+"""Queries between two looks at the clock."""
 MAX_MESSAGE: Final = 65_535
-HEADER: Final = 12
-"""Octets of a DNS header: a frame with fewer is no DNS (RFC 1035 section 4.1.1)."""
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: close with a reset, which frees what was not sent; else the kernel goes on trying for minutes."""
 
 _log = logging.getLogger("kdns.dns")
 
@@ -49,36 +62,6 @@ class TcpLimits(Struct, frozen=True, kw_only=True):
     """For a client that does not read, and for the last octets of a connection that is closed."""
 
 
-class Frames:
-    """Cuts a stream of octets into messages: each after its length in two octets (RFC 1035 section 4.2.2)."""
-
-    def __init__(self) -> None:
-        self._octets = b""
-        self._at = 0
-
-    def feed(self, octets: bytes) -> None:
-        """Take in what was read."""
-        rest = self._octets[self._at :]
-        self._octets = rest + octets if rest else octets
-        self._at = 0
-
-    def take(self) -> bytes | None:
-        """The next message; None when it is not complete."""
-        octets, begin = self._octets, self._at + 2
-        if begin > len(octets):
-            return None
-        end = begin + (octets[begin - 2] << 8 | octets[begin - 1])
-        if end > len(octets):
-            return None
-        self._at = end
-        return octets[begin:end]
-
-    @property
-    def left(self) -> int:
-        """Octets that are not taken yet."""
-        return len(self._octets) - self._at
-
-
 class TcpListener:
     """All connections to one listening socket."""
 
@@ -89,6 +72,28 @@ class TcpListener:
         """Connections that are open."""
         self._open: dict[Connection, None] = {}
         self._stuck: dict[Connection, None] = {}
+        self._deferred: dict[Connection, None] = {}
+        self._turn_ends: float | None = None
+
+    def turn(self, loop: asyncio.AbstractEventLoop) -> float:
+        """When this turn of the loop is over; what connections have not done by then they `defer` to a later one."""
+        if self._turn_ends is None:
+            self._turn_ends = loop.time() + TURN
+            loop.call_soon(self._next_turn, loop)
+        return self._turn_ends
+
+    def defer(self, connection: "Connection") -> None:
+        """Have a connection go on in a later turn, one after the other."""
+        self._deferred[connection] = None
+
+    def _next_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._turn_ends = None
+        if self._deferred:
+            ends = self.turn(loop)
+            while self._deferred and loop.time() < ends:
+                connection = next(iter(self._deferred))
+                del self._deferred[connection]
+                connection.go_on()
 
     def connection(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection."""
@@ -127,7 +132,9 @@ class TcpListener:
         """A client does not read what it is sent."""
         self._stuck[connection] = None
         if len(self._stuck) > self.limits.stuck:
-            next(iter(self._stuck)).abort()
+            longest = next(iter(self._stuck))
+            del self._stuck[longest]  # now: in this turn of the loop others may get stuck
+            longest.abort()
 
     def unstuck(self, connection: "Connection") -> None:
         """It reads again, or is gone."""
@@ -137,6 +144,7 @@ class TcpListener:
         """A connection that was taken in is gone."""
         self._open.pop(connection, None)
         self._stuck.pop(connection, None)
+        self._deferred.pop(connection, None)
         self.debts.settle()
 
 
@@ -149,7 +157,7 @@ class Connection(asyncio.BufferedProtocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._client = Client("", 0, "", "tcp", listener.family)
-        self._admitted = self._working = self._ending = False
+        self._admitted = self._working = self._ending = self._deferred = False
         self._out: list[bytes] = []
         self._out_size = self._in_flight = self._queries = 0
         # when the state began that has a time limit; None outside of it
@@ -174,6 +182,7 @@ class Connection(asyncio.BufferedProtocol):
         self._admitted = True
         self._client = Client(peer[0], peer[1], local[0], "tcp", self._listener.family)
         self._transport.set_write_buffer_limits(high=WRITE)
+        self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND)
         self._steer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -219,7 +228,17 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close now, whatever is owed."""
         if self._transport is not None:
+            if self._blocked is not None or self._closing is not None:
+                self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
+
+    def _socket(self) -> socket.socket:
+        return cast("socket.socket", cast("asyncio.Transport", self._transport).get_extra_info("socket"))
+
+    def go_on(self) -> None:
+        """The turn has come in which to do what was deferred."""
+        self._deferred = False
+        self._work()
 
     def _work(self) -> None:
         """Answer the frames that are there, as far as the limits let us."""
@@ -229,7 +248,12 @@ class Connection(asyncio.BufferedProtocol):
         self._working = True
         self._lane.tick()
         answered = taken = 0
+        ends = self._listener.turn(self._loop)
         while not self._held():
+            if not taken % CHECKED and self._loop.time() >= ends and self._frames.left:
+                self._deferred = True
+                self._listener.defer(self)
+                break
             message = self._frames.take()
             if message is None:
                 break
@@ -248,7 +272,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _held(self) -> bool:
         """True while no more queries are taken."""
-        return self._ending or self._blocked is not None or self._in_flight >= self._limits.in_flight
+        if self._ending or self._deferred or self._blocked is not None:
+            return True
+        return self._in_flight >= self._limits.in_flight
 
     def _answer(self, message: bytes) -> bool:
         """Answer one query, or pass it on; True if it was answered the fast way."""
@@ -296,6 +322,8 @@ class Connection(asyncio.BufferedProtocol):
     def _flush(self) -> None:
         if self._out and self._transport is not None:
             out, self._out, self._out_size = self._out, [], 0
+            if self._transport.is_closing():
+                return  # asyncio would log each of many writes to a client that is gone
             self._transport.write(b"".join(out))  # runs pause_writing when the client does not read
 
     def _steer(self) -> None:
@@ -323,7 +351,7 @@ class Connection(asyncio.BufferedProtocol):
             return self._closing + self._limits.write
         if self._blocked is not None:
             return self._blocked + self._limits.write
-        if self._in_flight:
+        if self._in_flight or self._deferred:
             return None
         if self._partial is not None:
             return self._partial + self._limits.read

@@ -11,9 +11,10 @@ from time import perf_counter
 from typing import Final, Literal
 
 from kdns.dns import mmsg, packet_info
-from kdns.dns.datagram import BATCH, HEADER, SLOT, Address, Exchange, Hand, Losses
+from kdns.dns.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses
 from kdns.dns.handler import Client
 from kdns.dns.lane import Debts, Family, Lane, Owed, panicked
+from kdns.wire.numbers import HEADER
 
 Way = Literal["mmsg", "msg", "plain"]
 """How datagrams are taken: recvmmsg, recvmsg, or recvfrom (only from a socket bound to one address)."""

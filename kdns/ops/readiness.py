@@ -1,18 +1,9 @@
 """Which kinds of objects are still missing, and why. Pure: fed with events, asked by /ready and the start-up."""
 
 from collections.abc import Sequence
-from typing import Final
 
-from kdns.objects import Kind
+from kdns.objects import PLURALS, Kind
 from kdns.watch.source import Event, Listed, Listing, Lost, Resumed, Waived, Want
-
-RESOURCES: Final[dict[Kind, str]] = {
-    "Service": "services",
-    "EndpointSlice": "endpointslices",
-    "Namespace": "namespaces",
-    "Pod": "pods",
-}
-"""Each kind as the API's paths and RBAC rules spell it."""
 
 
 class Readiness:
@@ -40,6 +31,7 @@ class Readiness:
             case Listed(kind):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
+                self.waived.pop(kind, None)
             case Waived(kind, reason):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
@@ -57,4 +49,4 @@ class Readiness:
         """Why kdns is not ready, a line each: ``kubernetes: services: 403: may not list services``; empty if it is."""
         if self.shutting_down:
             return ["Shutting down"]
-        return [f"kubernetes: {RESOURCES[kind]}: {self.lost.get(kind, state)}" for kind, state in self._missing.items()]
+        return [f"kubernetes: {PLURALS[kind]}: {self.lost.get(kind, state)}" for kind, state in self._missing.items()]

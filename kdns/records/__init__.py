@@ -13,6 +13,7 @@
 - `cluster`  the objects by name and by address: takes in a Change
 - `zone`     the cluster as a tree of names: `apply` a Change, `lookup` a name, walk all `records`
 - `answers`  Results compiled into octets when first asked for, dropped when a Change touches them
+- `present`  RRsets as the lines of a master file, or as values for JSON
 
 Pure: no socket, no clock (times are arguments), no randomness, and nothing about transports.
 """

@@ -27,6 +27,8 @@ from kdns.wire.rr import RR
 MAX_ANSWERS: Final = 32768
 """Compiled answers kept at most; Pods' names alone are as many as there are addresses."""
 
+MAX_OCTETS: Final = 24 * 2**20
+"""Octets of compiled answers kept at most: the whole SRV set of a large headless Service has many spellings."""
 MAX_NEGATIVE: Final = 4096
 """Compiled "no" answers kept at most: a handful of types by the lengths of names, unless somebody tries all types."""
 
@@ -55,6 +57,11 @@ class Answer:
         self.turn = 0
         """Where in the ring the next reply begins."""
 
+    @property
+    def octets(self) -> int:
+        """About how much memory this takes: the octets, their copies, and where each record ends."""
+        return 2 * len(self.sections.octets) + len(self.ring) + 36 * len(self.sections.ends)
+
     def next_turn(self) -> int:
         """Where in the ring this reply begins; the next one begins one record further."""
         turn = self.turn
@@ -71,7 +78,8 @@ class Answers:
         self.chased_elsewhere = False
         """True if somebody can look up CNAME targets outside our zones: such answers are not ours alone then."""
         self._kept: dict[int, dict[bytes, Answer]] = {}  # by type, then name
-        self._count = 0
+        self._count = 0  # of the answers in it, live or not, and about how many octets they take
+        self._octets = 0
         self._by_tag: dict[object, list[Answer]] = {}
         self._passing: list[Answer] = []  # may be changed by any change
         self._negative: dict[tuple[bytes, int, int, int], Answer] = {}  # by apex, type, rcode, length of the name
@@ -150,11 +158,14 @@ class Answers:
                     self._drop_passing()
                 answer = self._negative[key] = self._compile(name, result)
             return answer
-        if self._count >= MAX_ANSWERS:
+        if self._count >= MAX_ANSWERS or self._octets >= MAX_OCTETS:
             self._drop_all()
         answer = self._compile(name, result)
-        self._kept.setdefault(rtype, {})[name] = answer
-        self._count += 1
+        by_name = self._kept.setdefault(rtype, {})
+        replaced = by_name.get(name)
+        by_name[name] = answer
+        self._count += replaced is None
+        self._octets += answer.octets - (replaced.octets if replaced is not None else 0)
         if result.lasting:
             for tag in result.tags:
                 self._by_tag.setdefault(tag, []).append(answer)
@@ -188,7 +199,7 @@ class Answers:
                 answer.live = False
         self._kept.clear()
         self._by_tag.clear()
-        self._count = 0
+        self._count = self._octets = 0
         self._drop_passing()
 
 

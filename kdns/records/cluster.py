@@ -98,7 +98,8 @@ class Cluster:
 
     def _check_external(self, service: Service) -> None:
         if external_target(service) is None:
-            self._warn(f"{service.key}: externalName {service.external_name!r} is no domain name: it gets no records")
+            name = (service.external_name or "")[:80]
+            self._warn(f"{service.key}: externalName {name!r} is no domain name: it gets no records")
 
     def _apply_namespace(self, change: NamespaceChange) -> Sequence[object]:
         name = change.key.name

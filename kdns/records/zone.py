@@ -99,13 +99,13 @@ class Zone:
         """Which children a folded name can have: ``b""``, none, for it does not exist itself (RFC 8020).
 
         Otherwise, for a Namespace, what follows a child's label in the keys of `services`, since it exists only if it
-        is among them; and None when this is not known.
+        is among them; and None when this is not known, or not the same for all children.
         """
         starts = label_starts(parent)
         apex = self.apex_of(parent, starts) if starts else None
         if starts is None or apex is None:
             return None
-        if any(under(zone, parent) and zone != parent for zone in self.schema.fallthrough):
+        if any(under(zone, parent) and zone != parent for zone in (*self.schema.fallthrough, *self._nested)):
             return None
         if self._node(apex, parent, starts, NS) is None:
             return b""

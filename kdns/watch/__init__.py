@@ -8,8 +8,16 @@
           lines       chunks -> lines, bounded, pure
           credentials   who we are: the service account, or nobody
           kubeconfig    who we are: what a kubeconfig says, through the kubernetes package
+            certificate   when a client certificate ends, pure
     files     the same events from manifests                     (folder, file, stdin)
+      collection  the objects of all files together, and those that are wanted, pure
+        derive      EndpointSlices where there are none, as the slice controller would write them, pure
+        selectors   label and field selectors, pure
+        manifests   the objects of one file, pure
+          documents   bytes -> values that know their place, pure
+            yaml_values  the YAML among them, with its depth and its aliases bounded, pure
     schema    the API's own spelling -> kdns.objects, pure
+    source    what every source says: the events, and what is wanted
     store     events -> which Service, Namespace or Pod changed, pure
 
 This is the only package that talks to the API server. It knows nothing of DNS or packets: what a change means for

@@ -4,6 +4,7 @@ Each method is one request (or one list of pages) and ends; who lists and watche
 go wrong comes out as an `ApiError`, with the code 0 where there was no answer at all.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -15,7 +16,7 @@ from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from kdns.errors import ApiError, Denied, Expired, Throttled
-from kdns.objects import Kind
+from kdns.objects import PLURALS, Kind
 from kdns.watch.credentials import Credentials
 from kdns.watch.lines import LineSplitter
 from kdns.watch.pace import Pace
@@ -28,7 +29,7 @@ CONNECT_TIMEOUT: Final = 10.0
 """Seconds for name, connection and TLS together."""
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
-PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 200, "Namespace": 500, "Pod": 500}
+PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500}
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
@@ -56,10 +57,10 @@ class Resource(NamedTuple):
 
 
 RESOURCES: Final[Mapping[Kind, Resource]] = {
-    "Service": Resource("", "v1", "services"),
-    "EndpointSlice": Resource("discovery.k8s.io", "v1", "endpointslices"),
-    "Namespace": Resource("", "v1", "namespaces"),
-    "Pod": Resource("", "v1", "pods"),
+    "Service": Resource("", "v1", PLURALS["Service"]),
+    "EndpointSlice": Resource("discovery.k8s.io", "v1", PLURALS["EndpointSlice"]),
+    "Namespace": Resource("", "v1", PLURALS["Namespace"]),
+    "Pod": Resource("", "v1", PLURALS["Pod"]),
 }
 """All that kdns asks for, with the verbs list and watch and no other."""
 
@@ -248,6 +249,11 @@ async def _translated(waiting: Awaitable[T], timeout: aiohttp.ClientTimeout) -> 
 def _no_answer(error: Exception, timeout: aiohttp.ClientTimeout) -> ApiError:
     os_error = getattr(error, "os_error", error)
     text = _one_line(str(error) or type(error).__name__)
+    if isinstance(error, aiohttp.ClientConnectorError):  # its own text shows the TLS context's address in memory
+        cause = getattr(error, "certificate_error", os_error)
+        said = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")  # of TLS
+        number = getattr(cause, "errno", None)
+        text = _one_line(f"{error.host}:{error.port}: {said or (os.strerror(number) if number else cause)}")
     if isinstance(os_error, socket.gaierror):
         return ApiError(0, "DNS", f"cannot resolve {getattr(error, 'host', 'the API server')} ({os_error.strerror})")
     if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):

@@ -218,7 +218,10 @@ class FileSource:
                 continue
             before = self._files.get(name, Read(NOTHING, Manifests()))
             try:
-                self._files[name] = Read(signature, parse_manifests(_content(name), _shown(name)))
+                data = _content(name)
+                if len(data) < signature[2]:
+                    continue  # it is being written just now, and will be looked at again
+                self._files[name] = Read(signature, parse_manifests(data, _shown(name)))
             except ConfigError as error:
                 self._files[name] = Read(signature, before.manifests, broken=True)
                 kept = "what it said before stays in force" if before.manifests.objects else "the others are served"

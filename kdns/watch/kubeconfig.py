@@ -134,6 +134,18 @@ def _check_context(merged: Any, path: str, context: str | None) -> None:
     if current not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
         raise ConfigError(f"kubeconfig {path} has no context {current!r}", hint=f"it has: {known}")
+    _check_user(merged, path, current)
+
+
+def _check_user(merged: Any, path: str, context: str) -> None:
+    """The kubernetes package goes on without credentials where the user of a context is missing; we do not."""
+    entries = merged.value["contexts"]
+    found = next((entry.value["context"] for entry in entries if entry["name"] == context), None) or {}
+    user = found.get("user")
+    users = [each["name"] for each in merged.value.get("users") or ()]
+    if user and user not in users:
+        problem = f"kubeconfig {path}: context {context!r} wants the user {user!r}, who is not in it"
+        raise ConfigError(problem, hint=f"it has: {', '.join(sorted(users)) or 'none'}")
 
 
 def _executes(loader: Any, merged: Any) -> bool:
@@ -147,6 +159,11 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
     server = found.get("host")
     if not server:
         raise ConfigError(f"kubeconfig {path} names no server", hint="kubectl config set-cluster NAME --server URL")
+    if not server.startswith(("https://", "http://")):
+        raise ConfigError(
+            f"kubeconfig {path}: the server {server!r} is no URL",
+            hint=f"kubectl config set-cluster NAME --server https://{server.rpartition('/')[2]}",
+        )
     token, cert_file = found.get("token"), found.get("cert_file")
     if executed and not token and not cert_file:
         raise ConfigError(f"the exec plugin in kubeconfig {path} gave no credentials", hint="run it by hand to see why")

@@ -207,14 +207,11 @@ def _trim_pod(pod: SourcePod, notes: list[str]) -> None:
 
 
 def _about_service(service: Service) -> Iterator[str]:
-    if service.external_name is not None:
-        labels = service.external_name.removesuffix(".").split(".")
-        if not 0 < len(service.external_name) <= 254 or any(not 0 < len(label.encode()) <= 63 for label in labels):
-            raise ValueError(f"its externalName {_short(service.external_name)} is no name")
-        return
-    if not service.headless and not service.cluster_ips:
+    if service.external_name is not None or service.headless:
+        return  # whether an externalName is one, the zone says: it does so for all sources
+    if not service.cluster_ips:
         yield "it has no clusterIP, which the API server would have given it: no address"
-    if not service.headless and not service.ports:
+    if not service.ports:
         yield "it has no ports: only its addresses are served"
 
 

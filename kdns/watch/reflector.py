@@ -242,8 +242,7 @@ class Reflector:
             kept = None
         if kept is not None:
             return [Put(kept, None if self._listing else trigger_time(metadata))]
-        # It cannot be served any more, as it would not be after a list.
-        return [] if key is None or self._listing else [Gone(key)]
+        return [] if key is None else [Gone(key)]  # it cannot be served any more, as it would not be after a list
 
     def _read_unusable(self, line: bytes, error: ValidationError) -> list[Event]:
         """An object with a field of the wrong type: name it, and go on behind it."""

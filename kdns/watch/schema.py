@@ -139,8 +139,6 @@ class ApiPod(Wire):
     status: ApiPodStatus | None = None
 
 
-ApiObject = ApiService | ApiEndpointSlice | ApiNamespace | ApiPod
-
 WIRE_TYPES: dict[Kind, type[Any]] = {
     "Service": ApiService,
     "EndpointSlice": ApiEndpointSlice,

@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from kdns.wire.name import under
-from kdns.wire.numbers import AAAA, CNAME, IN, MX, NS, PTR, SOA, SRV, A
+from kdns.wire.numbers import AAAA, CNAME, HEADER, IN, MX, NS, PTR, SOA, SRV, A
 from kdns.wire.rr import RR
 
-HEADER: Final = 12
 _FIRST_NAME: Final = {CNAME: 0, NS: 0, PTR: 0, MX: 2}
 """Types whose rdata ends in one name that may be compressed: where it begins."""
 _POINTER_LIMIT: Final = 0x4000

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+HEADER: Final = 12
+"""Octets of a message's header (RFC 1035 section 4.1.1)."""
+
 A: Final = 1
 NS: Final = 2
 CNAME: Final = 5

@@ -6,9 +6,8 @@ from typing import Final, NamedTuple
 
 from kdns.errors import FormError
 from kdns.wire.name import MAX_NAME
-from kdns.wire.numbers import OPCODE, OPT, QR
+from kdns.wire.numbers import HEADER, OPCODE, OPT, QR
 
-HEADER: Final = 12
 UDP_LIMIT: Final = 1232
 """Octets of a UDP reply at most, whatever the client can take: what passes every path without fragments
 (DNS flag day 2020)."""

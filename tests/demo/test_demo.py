@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -130,6 +132,20 @@ async def test_what_it_says_to_type_works(index: int) -> None:
         await kdns.ended()
     assert asking.returncode == 0
     assert re.search(r"10\.96\.80\.80|db-2\.db\.data|kube-dns\.kube-system", out.decode())
+
+
+@pytest.mark.e2e
+def test_a_reader_that_goes(tmp_path: Path) -> None:
+    """``kdns demo | head`` ends: no traceback, no folder left behind."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "kdns", "demo", "--port", "0"], stdout=writing, stderr=subprocess.PIPE, timeout=40,
+        check=False, env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 120, 200])

@@ -1,6 +1,8 @@
-"""A Lane with behaviour, and sockets to talk to it: what the socket edge is tested with."""
+"""A Lane with behaviour, and what waits for it: what the socket edge is tested with."""
 
+import asyncio
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from kdns.dns.handler import Client
@@ -104,6 +106,13 @@ class FakeLanes:
         """The one Lane of a transport and family."""
         (found,) = (made for made in self.made if (made.counts.proto, made.counts.family) == (proto, family))
         return found
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Let the loop run until something holds."""
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
 
 
 def has_ipv6() -> bool:

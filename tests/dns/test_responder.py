@@ -283,7 +283,7 @@ async def test_fallthrough_goes_on_to_the_next_plugin() -> None:
         if one.fast(query(parse_name(name), rtype)) is None:
             assert name.startswith("1.2")
     await one.settled(5)
-    assert {(key.plugin, key.rcode) for key in one.counts.tallies} == {
+    assert {(key.plugin, key.rcode) for key in (*one.counts.tallies, *one.counts.others)} == {
         ("next", NOERROR), ("kubernetes", NOERROR), ("kubernetes", NXDOMAIN)}  # fmt: skip
 
 
@@ -292,6 +292,22 @@ async def test_early_replies_count_as_dropped() -> None:
     one = lane(cluster(*SHOP))
     message = query(NAMES[0], A, flags=0x2800)
     await replies(one, [message, query(NAMES[0], SOA, rclass=3)])
-    assert {key.zone for key in one.counts.tallies} == {"dropped"}
-    assert one.counts.tallies[Counted("dropped", 0, RCODE.NOTIMP, False, 12 - len(message), "")] == {len(message): 1}
+    assert not one.counts.tallies
+    assert {key.zone for key in one.counts.others} == {"dropped"}
+    queries, replies_ = one.counts.others[Counted("dropped", 0, RCODE.NOTIMP, False, 0, "")]
+    assert (queries.sum, replies_.sum) == (len(message), 12)
     assert sum(one.counts.durations) == 2
+
+
+async def test_counting_does_not_grow_memory() -> None:
+    """Queries of any length, with options, of any version, or no queries at all: what is counted stays bounded."""
+    one = lane(cluster(*SHOP), proto="tcp")
+    messages = [
+        query(NAMES[0], A, opt=Opt(version=version, options=b"\xfd\xe9" + size.to_bytes(2, "big") + bytes(size)))
+        for size in range(500)
+        for version in (0, 1)
+    ]
+    garbage = [b"\0\1" + flags + bytes(size) for size in range(10, 500) for flags in (b"\x28\0", b"\1\0")]
+    await replies(one, messages + garbage)
+    assert sum(sum(queries.counts) for queries, _ in one.counts.others.values()) == len(messages) + len(garbage)
+    assert len(one.counts.tallies) + len(one.counts.others) < 10

@@ -156,7 +156,7 @@ async def test_two_servers_do_not_share_a_port() -> None:
 
 
 REFUSALS: Final = (
-    (errno.EACCES, "no permission", ("CAP_NET_BIND_SERVICE", "setcap", "--port 1053")),
+    (errno.EACCES, "no permission", ("ip_unprivileged_port_start", "CAP_NET_BIND_SERVICE", "--port 1053")),
     (errno.EADDRINUSE, "taken", ("ss -lunp", "--port", "--listen")),
     (errno.EADDRNOTAVAIL, "no such address", ("127.0.0.1",)),
     (errno.ENOBUFS, "No buffer space", ("--listen",)),

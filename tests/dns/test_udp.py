@@ -1,110 +1,16 @@
 """The contract of datagram I/O: the same for every way of moving datagrams, both families, bound to one or to all."""
 
 import asyncio
-import ctypes
-import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
 
 import pytest
 
 from kdns.dns import mmsg, udp
 from kdns.dns.datagram import BATCH, SLOT
-from kdns.dns.lane import Family
 from kdns.dns.packet_info import IP_PKTINFO
-from kdns.dns.udp import UdpListener, Way
-from tests.dns.lanes import FakeLane, answer, at_once, big, bug, drop, fast, has_ipv6, slow
-
-AF: Final[dict[Family, socket.AddressFamily]] = {1: socket.AF_INET, 2: socket.AF_INET6}
-LOOPBACK: Final[dict[Family, str]] = {1: "127.0.0.1", 2: "::1"}
-IP_RECVERR: Final = 11
-IPV6_RECVERR: Final = 25
-"""linux/in.h and linux/in6.h; the socket module does not name them."""
-
-
-class Case(NamedTuple):
-    """One way of moving datagrams on one kind of socket."""
-
-    way: Way
-    family: Family
-    bind: str
-
-
-CASES: Final = (
-    Case("mmsg", 1, "0.0.0.0"),
-    Case("mmsg", 1, "127.0.0.1"),
-    Case("mmsg", 2, "::"),
-    Case("mmsg", 2, "::1"),
-    Case("msg", 1, "0.0.0.0"),
-    Case("msg", 1, "127.0.0.1"),
-    Case("msg", 2, "::"),
-    Case("msg", 2, "::1"),
-    Case("plain", 1, "127.0.0.1"),
-    Case("plain", 2, "::1"),
-)
-
-
-class Rig:
-    """A listener with a fake Lane, and clients on connected sockets: a reply from another address never arrives."""
-
-    def __init__(self, case: Case) -> None:
-        self.lane = FakeLane("udp", case.family)
-        self.sock = socket.socket(AF[case.family], socket.SOCK_DGRAM)
-        if case.family == 2:
-            self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        self.sock.bind((case.bind, 0))
-        self.port = self.sock.getsockname()[1]
-        self.listener = UdpListener(self.sock, case.family, self.lane, way=case.way)
-        self._family = case.family
-        self._clients: list[socket.socket] = []
-
-    def client(self, asked: str | None = None) -> socket.socket:
-        """A socket connected to the server at one of its addresses."""
-        sock = socket.socket(AF[self._family], socket.SOCK_DGRAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
-        sock.connect((asked or LOOPBACK[self._family], self.port))
-        self._clients.append(sock)
-        return sock
-
-    def close(self) -> None:
-        self.listener.close()
-        for sock in self._clients:
-            sock.close()
-
-
-@pytest.fixture(params=CASES, ids=lambda case: f"{case.way}-{case.bind}")
-async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
-    case: Case = request.param
-    if case.family == 2 and not has_ipv6():
-        pytest.skip("no ::1 on this machine")
-    if case.way == "mmsg" and not mmsg.available():
-        pytest.skip("this libc has no recvmmsg")
-    made = Rig(case)
-    made.listener.start()
-    yield made
-    made.close()
-
-
-async def receive(sock: socket.socket, count: int) -> list[bytes]:
-    """So many datagrams; fails with what has come when they do not come."""
-    got: list[bytes] = []
-    try:
-        async with asyncio.timeout(10):
-            while len(got) < count:
-                got.append(await asyncio.get_running_loop().sock_recv(sock, 70_000))
-    except TimeoutError:
-        pytest.fail(f"{len(got)} of {count} replies came: {got[:8]}")
-    return got
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Let the loop run until something holds."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.001)
+from kdns.dns.udp import UdpListener
+from tests.dns.lanes import FakeLane, answer, at_once, big, bug, drop, fast, slow, until
+from tests.dns.udp_rig import CASES, LOOPBACK, Case, Rig, receive
 
 
 async def test_an_answer_comes_back(rig: Rig) -> None:
@@ -315,92 +221,6 @@ async def test_stopped_means_no_new_queries_but_late_replies(rig: Rig) -> None:
     rig.lane.finish(slow("a"))
     assert await receive(client, 1) == [answer(slow("a"))]
     assert fast("b") not in rig.lane.seen
-
-
-async def test_replies_the_kernel_refuses_are_counted(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """A reply that no datagram can carry is lost alone, counted each time and logged once; its neighbours arrive."""
-    rig.listener.stop()
-    client = rig.client()
-    for message in (fast("1"), big(70_000), fast("2"), big(70_001), fast("3")):
-        client.send(message)
-    rig.listener.start()
-    assert await receive(client, 3) == [answer(fast(text)) for text in "123"]
-    assert rig.listener.losses.unsent == 2
-    assert caplog.messages == ["dns://test:53 udp: could not send a reply: Message too long (said once)"]
-
-
-async def test_clients_that_are_gone_do_not_disturb(rig: Rig, request: pytest.FixtureRequest) -> None:
-    """Errors that ICMP brings back to the socket are survived (asked for here, to be sure that they come)."""
-    case: Case = request.node.callspec.params["rig"]
-    if case.family == 1:
-        rig.sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-    else:
-        rig.sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
-    client = rig.client()
-    for number in range(3):
-        gone = rig.client()
-        gone.send(slow(str(number)))
-        await until(lambda: bool(rig.lane.waiting))
-        gone.close()
-        rig.lane.finish(slow(str(number)))
-        client.send(fast(str(number)))
-        assert await receive(client, 1) == [answer(fast(str(number)))]
-    rig.sock.recvmsg(100, 1000, socket.MSG_ERRQUEUE)  # raises if there were none
-
-
-class Sender:
-    """Stands in for sendmmsg: takes so many of a batch, or fails with an error number."""
-
-    def __init__(self, real: Callable[..., int], *script: int) -> None:
-        self._real, self._script = real, list(script)
-
-    def __call__(self, fd: int, heads: int, count: int, flags: int) -> int:
-        step = self._script.pop(0) if self._script else count
-        if step < 0:
-            ctypes.set_errno(-step)
-            return -1
-        return self._real(fd, heads, min(step, count), flags)
-
-
-@contextmanager
-def scripted(rig: Rig, *script: int) -> Iterator[None]:
-    """Let sendmmsg go by a script for a while."""
-    exchange = rig.listener._exchange
-    assert isinstance(exchange, mmsg.MmsgExchange)
-    real = exchange._sendmmsg
-    exchange._sendmmsg = Sender(real, *script)  # type: ignore[assignment]
-    yield
-    exchange._sendmmsg = real
-
-
-SENDS: Final = (
-    ("one at a time", (1, 1, 1, 1, 1), "01234"),
-    ("in parts", (2, 3), "01234"),
-    ("full at once", (-errno.EAGAIN,), ""),
-    ("full in the middle", (2, -errno.EAGAIN), "01"),
-    ("the first cannot be sent", (-errno.ENETUNREACH,), "1234"),
-    ("one in the middle cannot be sent", (2, -errno.EPERM), "0134"),
-    ("none can be sent", (-errno.EINVAL,) * 5, ""),
-)
-
-
-@pytest.mark.parametrize(("script", "arrive"), [case[1:] for case in SENDS], ids=[case[0] for case in SENDS])
-async def test_batches_that_are_sent_in_part(script: tuple[int, ...], arrive: str) -> None:
-    """What the kernel takes arrives, the rest is counted, and the next batch is whole again."""
-    if not mmsg.available():
-        pytest.skip("this libc has no sendmmsg")
-    rig = Rig(Case("mmsg", 1, "0.0.0.0"))
-    client = rig.client()
-    for text in "01234":
-        client.send(fast(text))
-    with scripted(rig, *script):
-        rig.listener.start()
-        assert await receive(client, len(arrive)) == [answer(fast(text)) for text in arrive]
-        await until(lambda: bool(rig.lane.times))
-    assert rig.listener.losses.unsent == 5 - len(arrive)
-    client.send(fast("next"))
-    assert await receive(client, 1) == [answer(fast("next"))]
-    rig.close()
 
 
 def test_the_plain_way_is_refused_where_it_would_lie() -> None:

@@ -128,7 +128,8 @@ class FakeApiServer:
         for site in tuple(runner.sites):
             await site.stop()
         for transport in tuple(self._transports):
-            transport.abort()
+            if not transport.is_closing():  # Python 3.11.2 cannot abort a TLS transport that was closed twice
+                transport.abort()
         await runner.cleanup()
 
     async def restart(self, objects: Iterable[Json] = (), *, version: int = 1) -> None:
@@ -164,6 +165,8 @@ class FakeApiServer:
 
     def compact(self) -> None:
         """Forget history and list snapshots: older versions and continue tokens are 410 from now on."""
+        for watcher in self.watchers:
+            watcher.keep_unshown()
         self.state.compact()
         self._snapshots.clear()
 

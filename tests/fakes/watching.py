@@ -49,12 +49,17 @@ class Watcher:
         self._sees = view.predicate()
         self._request, self._response = request, response
         self._orders: deque[Disturbance] = deque()
+        self._unshown: list[Occurred] = []
         self._last = b""
 
     def disturb(self, disturbance: Disturbance) -> None:
         """To be done before anything else that is still to be written."""
         self._orders.append(disturbance)
         self.wake.set()
+
+    def keep_unshown(self) -> None:
+        """The history is about to be forgotten; an open watch still shows all of it (real servers feed each watch)."""
+        self._unshown += self.collection.since(self.since)
 
     async def run(self, *, initial: bool, announce: bool) -> None:
         """Write until the watch ends.
@@ -80,9 +85,11 @@ class Watcher:
                 await self._bookmark(self.server.version)
 
     async def _catch_up(self) -> None:
-        for occurred in self.collection.since(self.since):
-            await self._show(occurred)
-            self.since = occurred.version
+        unshown, self._unshown = self._unshown, []
+        for occurred in (*unshown, *self.collection.since(self.since)):
+            if occurred.version > self.since:
+                await self._show(occurred)
+                self.since = occurred.version
 
     async def _write_initial(self, announce: bool) -> None:
         version = self.server.version

@@ -72,6 +72,15 @@ def test_shutting_down_is_the_only_reason_then() -> None:
     assert readiness.reasons() == ["Shutting down"]
 
 
+def test_a_waived_kind_that_may_be_listed_after_all_is_waived_no_longer() -> None:
+    """Somebody granted the permission: from then on the kind counts like all others."""
+    readiness = Readiness(WANTS)
+    readiness.note(Waived("Namespace", "403: may not list namespaces"))
+    assert readiness.waived == {"Namespace": "403: may not list namespaces"}
+    readiness.note(Listed("Namespace"))
+    assert readiness.waived == {}
+
+
 def test_a_resumed_kind_is_no_longer_lost() -> None:
     """Lost and Resumed come in pairs."""
     readiness = Readiness(WANTS)

@@ -7,7 +7,7 @@ import pytest
 from dnslib import DNSRecord
 
 from kdns.config.settings import KubernetesOptions
-from kdns.records.answers import MAX_ANSWERS, Answer, Answers
+from kdns.records.answers import MAX_ANSWERS, MAX_OCTETS, Answer, Answers
 from kdns.wire.name import child, parse_name
 from kdns.wire.numbers import AAAA, NXDOMAIN, SRV, TXT, A
 from tests.address_plan import NOW
@@ -313,3 +313,17 @@ def test_a_target_outside_is_ours_only_when_nobody_can_look_it_up() -> None:
     other.chased_elsewhere = True
     assert other.find(*question) is None
     assert other.find(*parse_question("alias.shop.svc.cluster.local. A")) is not None
+
+
+def test_large_answers_are_bounded_by_their_octets() -> None:
+    """A large set asked for under all its spellings does not stay compiled under each of them."""
+    endpoints = [f"10.244.{i // 250}.{i % 250}" for i in range(5000)]
+    answers = cluster(view("shop/large", ips=("None",), ports=(tcp(80, "http"), tcp(81, "more")), endpoints=endpoints))
+    asked = [f"{port}.{proto}.large.shop.svc.cluster.local. {rtype}"
+             for port in ("_http", "http", "_", "_more", "more") for proto in ("_tcp", "tcp", "_")
+             for rtype in ("SRV", "A")]  # fmt: skip
+    found = [find(answers, question) for question in asked for _ in range(2)]
+    live = {id(each): each.octets for each in found if each.live}
+    assert sum({id(each): each.octets for each in found}.values()) > MAX_OCTETS
+    assert sum(live.values()) <= MAX_OCTETS + max(live.values())
+    assert found[-1].live

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
+from kdns.config.settings import KubernetesOptions
 from kdns.wire.name import name_text, parse_name
+from kdns.wire.numbers import NOERROR, A
 from tests.build import namespace
 from tests.records.shop import SHOP
 from tests.records.zone_text import ask, cluster, expected, negative_soa, present, rr_lines
@@ -123,6 +125,19 @@ def test_below_nxdomain_there_is_nothing(title: str, name: str) -> None:
     answers = cluster(*SHOP)
     for label in ("_tcp", "_http._tcp", "10-244-1-4", "a.b.c"):
         assert present(ask(answers, f"{label}.{name} A")) == ["NXDOMAIN"], label
+
+
+def test_zones_inside_a_namespace_exist_beside_its_services() -> None:
+    """What is remembered of misses in a Namespace leaves room for zones below it, and for the names above those."""
+    inner = ("api.shop.svc.cluster.local.", "x.deep.shop.svc.cluster.local.")
+    zone = cluster(*SHOP, options=KubernetesOptions(zones=("cluster.local.", *inner))).zone
+    assert zone.services_under(parse_name("shop.svc.cluster.local.")) is None
+    assert zone.services_under(parse_name("empty.svc.cluster.local.")) == parse_name("empty.")[:-1]
+    assert zone.services_under(parse_name("nowhere.svc.cluster.local.")) == b""
+    for name in (*inner, "deep.shop.svc.cluster.local."):
+        found = zone.lookup(parse_name(name), A)
+        assert found is not None
+        assert found.rcode == NOERROR, name
 
 
 OUTSIDE = ("example.com.", "local.", ".", "xcluster.local.", "arpa.", "cluster.local.example.com.")

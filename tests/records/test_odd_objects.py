@@ -161,6 +161,8 @@ def test_one_warning_names_a_service_that_points_at_an_address() -> None:
     assert len(told) == 1
     assert "Service shop/literal" in told[0]
     assert "192.0.2.7" in told[0]
+    answers.apply(change(None, view("shop/long", external="x" * 5000)), NOW)
+    assert len(told[1]) < 200
 
 
 LONG_ZONE = ".".join(["z" * 49] * 3)

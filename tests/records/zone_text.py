@@ -14,13 +14,15 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
+from dnslib import RCODE
+
 from kdns.config.settings import KubernetesOptions
+from kdns.dns.plugins.kubernetes import schema_of
 from kdns.objects import Namespace, ServiceView
 from kdns.records.answers import Answers
 from kdns.records.rrset import Result, RRset
-from kdns.records.schema import build_schema
 from kdns.wire.name import name_text, parse_name
-from kdns.wire.numbers import AAAA, CNAME, NS, PTR, RTYPE_TEXT, SOA, SRV, TXT, A, rcode_text, rtype_text
+from kdns.wire.numbers import AAAA, CNAME, NS, PTR, RTYPE_TEXT, SOA, SRV, TXT, A, rtype_text
 from tests.address_plan import NOW
 from tests.build import Thing, change, namespace, view_key
 
@@ -50,19 +52,7 @@ def cluster(
 
 def blank(options: KubernetesOptions | None = None, own: Iterable[str] = ()) -> Answers:
     """A zone without any object, synced."""
-    chosen = options or KubernetesOptions()
-    answers = Answers(
-        build_schema(
-            chosen.zones,
-            ttl=chosen.ttl,
-            pods=chosen.pods,
-            endpoint_pod_names=chosen.endpoint_pod_names,
-            namespaces=chosen.namespaces,
-            namespaces_selected=bool(chosen.namespace_labels),
-            ignore_empty_service=chosen.ignore_empty_service,
-            fallthrough=chosen.fallthrough,
-        )
-    )
+    answers = Answers(schema_of(options or KubernetesOptions()))
     answers.set_own_addresses([ip_address(address).packed for address in own])
     answers.synced = True
     return answers
@@ -86,7 +76,7 @@ def present(result: Result, ttl: int = 5) -> list[str]:
     answer, authority, additional = (
         sorted(rr_lines(section)) for section in (result.answer, result.authority, result.additional)
     )
-    kind = rcode_text(result.rcode)
+    kind = RCODE[result.rcode]
     if authority and authority == [negative_soa(name_text(result.zone), ttl)]:
         if not answer and kind == "NOERROR":
             kind = "NODATA"

@@ -257,7 +257,15 @@ async def test_a_refused_connection(closed_port: int) -> None:
         with pytest.raises(ApiError) as caught:
             await api.newest(SERVICES)
     assert caught.value.reason == "refused"
-    assert str(closed_port) in reason_of(caught.value)
+    assert reason_of(caught.value) == f"refused: 127.0.0.1:{closed_port}: Connection refused"
+
+
+async def test_a_refused_tls_connection(closed_port: int) -> None:
+    """The same line with TLS: nothing of Python's objects in it."""
+    async with open_session() as session:
+        with pytest.raises(ApiError) as caught:
+            await Api(session, Trusting(f"https://127.0.0.1:{closed_port}")).newest(SERVICES)
+    assert reason_of(caught.value) == f"refused: 127.0.0.1:{closed_port}: Connection refused"
 
 
 async def test_a_name_that_does_not_resolve() -> None:
@@ -285,7 +293,8 @@ async def test_a_certificate_of_somebody_else() -> None:
                 await api.newest(SERVICES)
         assert caught.value.reason == "TLS"
 
-        assert reason_of(caught.value).startswith("TLS: ")
+        assert reason_of(caught.value).startswith(f"TLS: {fake.url.removeprefix('https://')}: ")
+        assert "object at" not in reason_of(caught.value)
         async with open_session() as session:
             assert await Api(session, Trusting(fake.url)).newest(SERVICES) == str(fake.version)
 

@@ -179,7 +179,15 @@ class Bad(NamedTuple):
 
 
 EXPIRED_USER = {"client-certificate-data": inline(EXPIRED.cert), "client-key-data": inline(EXPIRED.key)}
+SCHEMELESS = """
+clusters: [{name: home, cluster: {server: "kube.example:6443"}}]
+users: [{name: lab, user: {token: abc}}]
+contexts: [{name: lab, context: {cluster: home, user: lab}}]
+current-context: lab
+"""
+USERLESS = SCHEMELESS.replace("user: lab}", "user: nobody}")
 BAD = (
+    Bad("a user that is not there", USERLESS, "", "kubeconfig {}: context 'lab' wants the user 'nobody'"),
     Bad("another context", {}, "@other", "kubeconfig {} has no context 'other'"),
     Bad("no YAML", "a: [", "", "cannot use kubeconfig {}: "),
     Bad("an empty file", "", "", "cannot use kubeconfig {}: "),
@@ -193,6 +201,7 @@ BAD = (
         "",
         "kubeconfig {}: client certificate and key cannot be used: ",
     ),
+    Bad("a server without scheme", SCHEMELESS, "", "kubeconfig {}: the server 'kube.example:6443' is no URL"),
     Bad("a certificate file that is missing", {"client-certificate": "no.pem"}, "", "cannot use kubeconfig {}: "),
     Bad(
         "a certificate that is none",

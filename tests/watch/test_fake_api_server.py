@@ -89,6 +89,20 @@ async def test_pages_show_one_moment() -> None:
         assert (await get(f"{api.url}/api/v1/services?limit=2&continue={token}"))[0] == 410
 
 
+async def test_an_open_watch_loses_nothing_when_history_is_forgotten() -> None:
+    """What was written before a compaction still reaches the watches that were open."""
+    async with FakeApiServer([WEB]) as api, aiohttp.ClientSession() as session:
+        watch = f"{api.url}/api/v1/services?watch=1&resourceVersion={api.version}"
+        async with session.get(watch) as response:
+            for index in range(3):
+                api.put(service("shop", f"web-{index}", "10.96.0.10"))
+                api.compact()
+            api.put(service("shop", "web-3", "10.96.0.10"))
+            for index in range(4):
+                event = json.loads(await response.content.readline())
+                assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", f"web-{index}")
+
+
 def test_in_another_process() -> None:
     """It can be filled, asked and told from here, and ends with the block."""
     with BackgroundApiServer(version=50) as api:

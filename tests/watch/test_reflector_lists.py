@@ -107,6 +107,16 @@ async def test_an_object_nobody_can_read_is_skipped_and_named(caplog: pytest.Log
         ]
 
 
+async def test_an_object_that_turns_unreadable_while_it_is_listed_is_gone() -> None:
+    """A streaming list goes on with events: the last one about an object counts, not the one that could be read."""
+    async with FakeApiServer([WEB], bookmark_every=60.0) as api:
+        api.ends_lists = False
+        async with Following(api) as seen:
+            await seen.until_said("put Service shop/web")
+            api.patch("Service", "shop", "web", {"spec": {"clusterIP": "x", "clusterIPs": ["x"]}})
+            await seen.until_said("gone Service shop/web")
+
+
 async def test_selectors_are_the_servers_work() -> None:
     """Label and field selectors go into list and watch; a Pod that ends leaves like one that is deleted."""
     ended = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"

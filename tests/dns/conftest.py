@@ -1,0 +1,23 @@
+"""The fixture of the tests of datagram I/O."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kdns.dns import mmsg
+from tests.dns.lanes import has_ipv6
+from tests.dns.udp_rig import CASES, Case, Rig
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case.way}-{case.bind}")
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    """A listener for each way of moving datagrams, both families, bound to one address or to all."""
+    case: Case = request.param
+    if case.family == 2 and not has_ipv6():
+        pytest.skip("no ::1 on this machine")
+    if case.way == "mmsg" and not mmsg.available():
+        pytest.skip("this libc has no recvmmsg")
+    made = Rig(case)
+    made.listener.start()
+    yield made
+    made.close()
