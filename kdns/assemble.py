@@ -16,13 +16,14 @@ from kdns.config.directive import Corefile, Directive, Key, ServerBlock
 from kdns.config.reading import Mistakes
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.plugin import Place, PluginModule
-from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, timeouts
+from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts
 from kdns.dns.plugins.reload import Options as ReloadOptions
 from kdns.dns.registry import Known, Registry
 from kdns.errors import ConfigError, KdnsError, Span
 from kdns.parts import Listener
+from kdns.records.schema import is_reverse
 from kdns.watch.selectors import label_selector
-from kdns.wire.name import name_text
+from kdns.wire.name import name_text, parse_name
 from kdns.wire.reverse import zone_names
 
 TRANSPORTS: Final = frozenset({"dns"})
@@ -148,6 +149,8 @@ def plan_settings(settings: ServeSettings) -> tuple[BlockPlan, ...]:
     options = settings.kubernetes
     at = Span("--zone", 1, 1)
     zones = [name_text(apex) for text in options.zones for apex in zone_names(text)]
+    if settings.shortnames:
+        zones.append(".")  # such names are in no zone of ours
     keys = tuple(Key("dns", zone, settings.port, at) for zone in dict.fromkeys(zones))
     steps: list[Step] = []
     if settings.ready:
@@ -156,6 +159,9 @@ def plan_settings(settings: ServeSettings) -> tuple[BlockPlan, ...]:
         steps.append(Step("health", health, health.Options(address=settings.health, lameduck=settings.lameduck)))
     if settings.metrics:
         steps.append(Step("prometheus", prometheus, prometheus.Options(address=settings.metrics)))
+    if settings.shortnames:
+        forward = next(zone for zone in zones if not is_reverse(parse_name(zone)))
+        steps.append(Step("shortnames", shortnames, shortnames.Options(forward)))
     steps.append(Step("kubernetes", kubernetes, options))
     place = Place(tuple(key.zone for key in keys), settings.port, "")
     listen = tuple(dict.fromkeys(settings.listen))

@@ -43,7 +43,7 @@ IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 OF_THE_COREFILE: Final = (
     "--listen", "--zone", "--ttl", "--pods", "--namespace", "--namespace-labels", "--labels", "--endpoint-pod-names",
     "--no-endpoints", "--ignore-empty-service", "--fallthrough", "--startup-timeout", "--health", "--ready",
-    "--metrics", "--lameduck",
+    "--metrics", "--lameduck", "--shortnames",
 )  # fmt: skip
 """Flags of ``serve`` that only go without a Corefile."""
 
@@ -156,6 +156,7 @@ def _add_serve(part: Parser) -> None:
         "--port": {"type": value(parse_port), "default": defaults.port, "metavar": "N", "help": "UDP and TCP (53)"},
         "--fallthrough": {"nargs": "*", "type": value(_zone), "metavar": "ZONE",
                           "help": "pass on names that do not exist, in these zones (all)"},
+        "--shortnames": {"action": "store_true", "help": "answer service.namespace as it stands, too"},
         "--startup-timeout": {"type": seconds, "default": defaults.kubernetes.startup_timeout, "metavar": "S",
                               "help": "wait so long for the cluster before serving what there is (5s)"},
         "--health": {"default": defaults.health, "metavar": "ADDR", "help": "/health; '' for off (:8080)"},
@@ -267,6 +268,7 @@ def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
         kubernetes=replace(
             kubernetes_options(arguments), fallthrough=fallthrough, startup_timeout=arguments.startup_timeout
         ),
+        shortnames=arguments.shortnames,
         health=arguments.health,
         ready=arguments.ready,
         metrics=arguments.metrics,

@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from kdns import cli
+from kdns.assemble import BlockPlan, plan_corefile, wishes
 from kdns.config.settings import ServeSettings
+from kdns.dns.registry import Registry
 from kdns.follow import wants
 from kdns.watch.client import RESOURCES
+from tests.config.text import corefile
 
 HOUSE = Path(__file__).parent.parent
 MANIFESTS = HOUSE / "manifests"
@@ -67,6 +70,12 @@ def at(manifest: Manifest, path: str) -> Any:
     return place
 
 
+def plans(manifests: list[Manifest]) -> tuple[BlockPlan, ...]:
+    """What the Corefile of the ConfigMap would serve."""
+    text = one(manifests, "ConfigMap", "kdns")["data"]["Corefile"]
+    return plan_corefile(corefile(text), Registry(), "/")
+
+
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_object_is_valid(variant: str, version: str) -> None:
@@ -77,12 +86,13 @@ def test_every_object_is_valid(variant: str, version: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_rbac_is_what_the_client_lists(variant: str) -> None:
-    """The ClusterRole allows list and watch of the kinds that kdns follows with these arguments, and nothing else."""
+    """The ClusterRole allows list and watch of the kinds that kdns follows with this Corefile, and nothing else."""
     manifests = built(variant)
-    arguments = at(one(manifests, "Deployment"), "spec.template.spec.containers.0.args")
+    options = [step.options for plan in plans(manifests) for step in plan.steps if step.name == "kubernetes"]
     followed = {
         (RESOURCES[want.kind].group, RESOURCES[want.kind].plural, verb)
-        for want in wants(cli.kubernetes_options(cli.parse(arguments)))
+        for each in options
+        for want in wants(each)
         for verb in ("list", "watch")
     }
     allowed = {
@@ -181,12 +191,30 @@ def test_ports_have_the_numbers_that_kdns_listens_on() -> None:
     assert targets <= {(port["containerPort"], port["protocol"]) for port in ports}
 
 
-def test_there_is_time_to_leave() -> None:
-    """The arguments are kdns' own, lameduck is 5 s, and the grace period is well above it."""
+def test_the_corefile_is_mounted_where_it_is_read() -> None:
+    """The arguments are kdns' own, and name a file of the ConfigMap that the Pods mount."""
     pod = at(one(built("base"), "Deployment"), "spec.template.spec")
-    settings = cli.serve_settings(cli.parse(at(pod, "containers.0.args")), {})
-    assert (settings.source, settings.lameduck) == ("cluster", 5.0)
-    assert pod["terminationGracePeriodSeconds"] >= settings.lameduck + 10
+    settings = cli.serve_settings(cli.parse(at(pod, "containers.0.args")), {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
+    (mount,) = at(pod, "containers.0.volumeMounts")
+    (volume,) = pod["volumes"]
+    assert settings.source == "cluster"
+    assert (mount["name"], volume["configMap"]["name"]) == (volume["name"], "kdns")
+    assert settings.corefile == f"{mount['mountPath']}/Corefile"
+
+
+def test_there_is_time_to_leave() -> None:
+    """Lameduck is 5 s, and the grace period is well above it."""
+    pod = at(one(built("base"), "Deployment"), "spec.template.spec")
+    lameduck = wishes(plans(built("base"))).lameduck
+    assert lameduck == 5.0
+    assert pod["terminationGracePeriodSeconds"] >= lameduck + 10
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_short_names_are_answered(variant: str) -> None:
+    """`nslookup kubernetes.default` from any busybox works with our manifests, and names outside are forwarded."""
+    (plan,) = plans(built(variant))
+    assert {"shortnames", "kubernetes", "forward", "cache", "loop", "reload"} <= {step.name for step in plan.steps}
 
 
 def test_image_and_manifests_agree() -> None:

@@ -77,6 +77,8 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     """Addresses to bind; the empty text is every address of both families."""
     port: int = 53
     kubernetes: KubernetesOptions = KubernetesOptions()
+    shortnames: bool = False
+    """Answer ``service.namespace`` as it stands, too."""
     health: str = ":8080"
     """ADDRESS:PORT of /health; empty switches it off. So for the next two."""
     ready: str = ":8181"

@@ -26,6 +26,7 @@ from kdns.wire.numbers import RTYPE_TEXT
 ADDRESS: Final = "127.0.0.1"
 QUESTIONS: Final = (
     Question("kubernetes.default.svc.cluster.local", "A"),
+    Question("kubernetes.default", "A"),
     Question("hostnames.default.svc.cluster.local", "A"),
     Question("hostnames.default.svc.cluster.local", "AAAA"),
     Question("cart.shop.svc.cluster.local", "AAAA"),
@@ -56,6 +57,7 @@ async def demo(port: int, folder_text: str = "") -> int:
         listen=(ADDRESS,),
         port=port,
         kubernetes=KubernetesOptions(pods="verified"),
+        shortnames=True,
         health=f"{ADDRESS}:0",
         ready=f"{ADDRESS}:0",
         metrics=f"{ADDRESS}:0",
@@ -114,6 +116,7 @@ def how_to_ask(port: int) -> Sequence[str]:
         f"{at} +short hostnames.default.svc.cluster.local",
         f"{at} _postgresql._tcp.db.data.svc.cluster.local SRV",
         f"{at} -x 10.96.0.10",
+        f"{at} +short kubernetes.default",
         f"nslookup -port={port} hostnames.default.svc.cluster.local {ADDRESS}",
     )
 
@@ -121,6 +124,8 @@ def how_to_ask(port: int) -> Sequence[str]:
 def sources(answers: Answers, question: Question) -> tuple[ObjectKey, ...]:
     """The objects an answer comes from; for an existing name without such data, those that make it exist."""
     name = parse_name(question.name)
+    if question.name.count(".") == 1 and answers.lookup(name, RTYPES["A"]) is None:  # short, see `shortnames`
+        name = parse_name(f"{question.name}.svc.cluster.local")
     for rtype in (question.rtype, "A", "AAAA", "SRV"):
         found = answers.lookup(name, RTYPES[rtype])
         if found is not None and found.answer:

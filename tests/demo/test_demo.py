@@ -131,7 +131,7 @@ async def test_what_it_says_to_type_works(index: int) -> None:
         kdns.send(signal.SIGINT)
         await kdns.ended()
     assert asking.returncode == 0
-    assert re.search(r"10\.96\.80\.80|db-2\.db\.data|kube-dns\.kube-system", out.decode())
+    assert re.search(r"10\.96\.80\.80|10\.96\.0\.1\n|db-2\.db\.data|kube-dns\.kube-system", out.decode())
 
 
 @pytest.mark.e2e
