@@ -19,7 +19,8 @@ RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-di
 FROM python:${PYTHON}-slim
 COPY --from=build /opt/kdns /opt/kdns
 ENV PATH=/opt/kdns/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-USER 65532:65532
+# No USER: kubeadm's Deployment of CoreDNS names none, and gives NET_BIND_SERVICE alone, which only uid 0 can use. Our own
+# manifests run it as 65532.
 EXPOSE 53/udp 53/tcp 8080/tcp 8181/tcp 9153/tcp
 ENTRYPOINT ["kdns"]
 CMD ["serve"]
