@@ -103,17 +103,22 @@ class Program:
     def _repeat(self, inner: Node, least: int, most: int | None, lazy: bool, after: int) -> int:
         if most is None:
             loop = self._add(_SPLIT, 0, 0)
-            body = self._emit(inner, loop)
-            self._steps[loop] = (_SPLIT, 0, after, body) if lazy else (_SPLIT, 0, body, after)
-            here = loop
+            here = body = self._emit(inner, loop)
+            self._steps[loop] = self._split(body, after, lazy)
+            if not least:  # as in Go: what may be empty is tried once, and that again and again
+                here = self._add(*self._split(body, after, lazy)) if _empty(inner) else loop
+            least -= 1
         else:
             here = after
             for _ in range(most - least):
-                body = self._emit(inner, here)
-                here = self._add(_SPLIT, 0, after, body) if lazy else self._add(_SPLIT, 0, body, after)
+                here = self._add(*self._split(self._emit(inner, here), after, lazy))
         for _ in range(least):
             here = self._emit(inner, here)
         return here
+
+    @staticmethod
+    def _split(body: int, after: int, lazy: bool) -> tuple[int, int, int, int]:
+        return (_SPLIT, 0, after, body) if lazy else (_SPLIT, 0, body, after)
 
     def search(self, text: str) -> Match | None:
         """The leftmost match."""
@@ -177,6 +182,23 @@ def _holds(kind: str, text: str, at: int) -> bool:
     return (before != behind) == (kind == "b")
 
 
+def _empty(node: Node) -> bool:
+    """True if nothing at all may match."""
+    match node:
+        case Chars():
+            return False
+        case Group(_, inner):
+            return _empty(inner)
+        case Sequence(nodes):
+            return all(map(_empty, nodes))
+        case Choice(nodes):
+            return any(map(_empty, nodes))
+        case Repeat(inner, least, _, _):
+            return not least or _empty(inner)
+        case _:
+            return True
+
+
 def _anchored(node: Node) -> bool:
     """True if a match can only begin where the text does."""
     if isinstance(node, Group):
@@ -209,6 +231,8 @@ def _repeats(node: Node) -> tuple[int, int]:
             if not isinstance(inner, Chars):
                 return 2, 1
             return (1, 1) if most is None else (0, most - least + 1)
+        case Assert("B"):
+            return 2, 1  # before Python 3.14 it does not hold in an empty text
         case _:
             return 0, 1
 

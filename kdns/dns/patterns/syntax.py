@@ -143,6 +143,8 @@ class _Reader:
                 quoted, found, _ = self.text[self.at + 2 :].partition(r"\E")
                 self.at += 2 + len(quoted) + (2 if found else 0)
                 nodes += [self._chars(((ord(char), ord(char)),)) for char in quoted]
+                if quoted:
+                    nodes.append(self._repeated(nodes.pop()))
             elif self._starts(r"\E"):
                 self.at += 2
             else:
@@ -205,9 +207,7 @@ class _Reader:
             named = NAME.match(self.text, self.at)
             if named is None:
                 return self._flags()
-            if named[1] in self.names:
-                raise ValueError(f"duplicate capture group name: {named[1]}")
-            self.names[named[1]] = self.groups + 1
+            self.names[named[1]] = self.groups + 1  # Go takes a name twice; the last group has it
             self.at = named.end()
         else:
             self.at += 1
