@@ -69,7 +69,8 @@ MISTAKES = (
     ("[z-a]", "invalid character class range"),
     ("a\\", "trailing backslash"),
     ("(" * 200, "groups within groups"),
-    ("((a{100}){100}){100}", "too large"),
+    ("((a{10}){10}){11}", "invalid repeat count"),
+    ("(?:(a*){1000}b)" * 10, "too large"),
     ("a" * (LONGEST + 1), "too long"),
 )
 

@@ -151,7 +151,7 @@ async def test_an_alias_that_leads_nowhere_stays(caplog: pytest.LogCaptureFixtur
     assert "upstream lookup failed" in caplog.text
 
 
-OPTIONS = (
+OPTIONS: tuple[tuple[str, dict[int, bytes], dict[int, bytes], dict[int, bytes]], ...] = (
     # rules, the client's options, those that go on, those of the reply
     ("rewrite edns0 local set 0xffee abcd", {}, {0xFFEE: b"abcd"}, {0xFFEE: b"abcd"}),  # seen
     ("rewrite edns0 local set 0xffee abcd revert", {}, {0xFFEE: b"abcd"}, {}),  # seen
