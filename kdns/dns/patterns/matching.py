@@ -48,6 +48,8 @@ class Pattern:
         """How many, without number 0."""
         self.names = tree.names
         """Name -> number."""
+        self.ending = _ending(tree.node)
+        """What every text ends in that matches; empty where that is not known."""
         self.search = search
         """The leftmost match in a text, or None."""
 
@@ -199,6 +201,18 @@ def _empty(node: Node) -> bool:
             return not least or _empty(inner)
         case _:
             return True
+
+
+def _ending(node: Node) -> str:
+    """The characters in front of the end of the text that a pattern ends with."""
+    if not isinstance(node, Sequence) or not node.nodes or node.nodes[-1] != Assert("z"):
+        return ""
+    found = ""
+    for each in reversed(node.nodes[:-1]):
+        if not isinstance(each, Chars) or len(each.ranges) != 1 or each.ranges[0][0] != each.ranges[0][1]:
+            break
+        found = chr(each.ranges[0][0]) + found
+    return found
 
 
 def _anchored(node: Node) -> bool:

@@ -102,3 +102,19 @@ def test_both_ways_find_the_same(text: str, parts: list[str]) -> None:
 def test_names_of_groups() -> None:
     """Groups are found by name; of two with one name the last has it."""
     assert compile_pattern("(?P<a>x)(?P<b>y)(?<a>z)").names == {"a": 3, "b": 2}
+
+
+ENDINGS = (
+    (r"^(.*)\.a\.test\.$", ".a.test."),
+    (r"a\.$", "a."),
+    (r"[ab]c\z", "c"),
+    ("(?i)a.$", ""),
+    ("a", ""),
+    ("a$|b$", ""),
+)
+
+
+@pytest.mark.parametrize(("pattern", "ending"), ENDINGS)
+def test_endings(pattern: str, ending: str) -> None:
+    """What every text ends in that matches, where the pattern says so plainly."""
+    assert compile_pattern(pattern).ending == ending

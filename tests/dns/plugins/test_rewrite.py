@@ -234,7 +234,12 @@ BELOW = (
     (SUFFIX, "test.", True),
     (SUFFIX, "a.old.b.test.", True),
     (SUFFIX, "cluster.local.", False),
-    (REGEX, "cluster.local.", True),
+    (REGEX, "cluster.local.", False),
+    (REGEX, "a.re-x.b.test.", True),
+    (REGEX, "test.", True),
+    (REGEX, ".", True),
+    ("rewrite name regex (.*)x b", "cluster.local.", True),
+    ("rewrite name substring x b", "cluster.local.", True),
 )
 
 
