@@ -90,7 +90,8 @@ class App:
         self.hub = Hub(self.metrics, registry, self.clusters, self._fatal)
         self.serving = Serving(self.hub)
         self.http = HttpPorts(self.metrics, self._unready, registry=registry)
-        self._wishes = Wishes()
+        self.wishes = Wishes()
+        """What the Corefile that is served asks of the server itself."""
         self._tasks: asyncio.TaskGroup
         self._level = logging.getLogger("kdns").level
 
@@ -139,12 +140,12 @@ class App:
 
     async def exchange(self, loaded: Loaded) -> None:
         """Serve something else from now on. Raises ConfigError, with everything as it was."""
-        before = self._wishes
+        before = self.wishes
         try:
             blocks = await self._prepare(loaded)
             await self._install(loaded, blocks)
         except BaseException:
-            self._wishes = before
+            self.wishes = before
             await self.http.move(before.health, before.ready, before.metrics)
             await self.serving.abandon()
             raise
@@ -177,20 +178,20 @@ class App:
         for line in loaded.warnings:
             LOG.warning("%s", line)
         await self.serving.install(blocks)
-        self._wishes = wishes(loaded.plans)
+        self.wishes = wishes(loaded.plans)
         listen = [address for plan in loaded.plans for address in plan.addresses]
         addresses = own_addresses(list(dict.fromkeys(listen)))
         for answers in self.clusters.all_answers():
             answers.set_own_addresses(addresses)
-        if self._wishes.runtime_metrics:
+        if self.wishes.runtime_metrics:
             self.hub.collect_runtime()
-        logging.getLogger("kdns").setLevel(logging.DEBUG if self._wishes.debug else self._level)
+        logging.getLogger("kdns").setLevel(logging.DEBUG if self.wishes.debug else self._level)
 
     def _reloader(self, loaded: Loaded) -> Reloader[Loaded]:
         return Reloader(
             self.load,
             self.exchange,
-            lambda: self._wishes.reload,
+            lambda: self.wishes.reload,
             lambda one: one.digest,
             self.hub,
             loaded,
@@ -212,11 +213,11 @@ class App:
             return reasons
         if not self.serving.bound:
             return ["server: not listening yet"]
-        return [reason for live in self.serving.blocks for reason in self._unready_plugins(live)]
+        return [reason for live in self.serving.blocks for reason in self.unready_plugins(live)]
 
-    def _unready_plugins(self, live: LiveBlock) -> list[str]:
+    def unready_plugins(self, live: LiveBlock) -> list[str]:
         """What was ready once is not asked again, unless ``monitor continuously`` is said."""
-        found = dict(live.reasons(() if self._wishes.continuously else live.was_ready))
+        found = dict(live.reasons(() if self.wishes.continuously else live.was_ready))
         live.was_ready |= {name for name in live.monitored if name not in found}
         return [f"{name}: {reason}" for name, reason in found.items()]
 
@@ -242,7 +243,7 @@ class App:
                 BANNER.info(line)
 
     async def _end(self, stop: Stop) -> None:
-        if stop.gently and (seconds := self._wishes.lameduck) > 0:
+        if stop.gently and (seconds := self.wishes.lameduck) > 0:
             HEALTH.info("Going into lameduck mode for %gs", seconds)
             await any_of(seconds, stop.at_once)
         if not stop.at_once.is_set():

@@ -110,15 +110,23 @@ def known(follower: Follower) -> Iterator[Change]:
 
 def _within(want: Want, wanted: Iterable[Want]) -> bool:
     """Some of what is followed is this, or this and more."""
-    return any(want in {one, one._replace(pod_names=False)} for one in wanted)
+    return any(_joined(want, one) == one for one in wanted)
+
+
+def _joined(one: Want, other: Want) -> Want:
+    """The first, with the columns of both."""
+    return one._replace(
+        pod_names=one.pod_names or other.pod_names,
+        external=one.external or other.external,
+        zones=one.zones or other.zones,
+    )
 
 
 def _united(several: Iterable[Want]) -> Iterator[Want]:
-    """Each kind once; Pod names if anybody wants them."""
+    """Each kind once, with every column that somebody wants."""
     found: dict[object, Want] = {}
     for want in several:
-        kept = found.setdefault(want.kind, want)
-        found[want.kind] = kept._replace(pod_names=kept.pod_names or want.pod_names)
+        found[want.kind] = _joined(found.setdefault(want.kind, want), want)
     yield from found.values()
 
 

@@ -42,9 +42,10 @@ def wants(options: KubernetesOptions) -> list[Want]:
 
     Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects.
     """
-    found = [Want("Service", label_selector=options.labels)]
+    found = [Want("Service", label_selector=options.labels, external=options.external)]
     if options.endpoints:
-        found.append(Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names))
+        slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
+        found.append(slices._replace(zones=options.zonal))
     found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
     if options.pods == "verified":
         found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES))

@@ -44,6 +44,15 @@ class ServicePort(Struct, frozen=True):
     port: int
 
 
+class Outside(NamedTuple):
+    """How a Service is reached from outside the cluster."""
+
+    addresses: tuple[bytes, ...] = ()
+    """Packed: spec.externalIPs, then the load balancer's."""
+    names: tuple[str, ...] = ()
+    """Host names of load balancers that have no address."""
+
+
 class Service(Struct, frozen=True):
     """A Service as DNS sees it."""
 
@@ -55,6 +64,8 @@ class Service(Struct, frozen=True):
     external_name: str | None = None
     """The target text of type ExternalName, None for every other type."""
     ports: tuple[ServicePort, ...] = ()
+    outside: Outside = Outside()
+    """Kept only when a setting uses it."""
 
 
 class EndpointPort(Struct, frozen=True):
@@ -85,6 +96,8 @@ class EndpointSlice(Struct, frozen=True):
     """targetRef.name, folded, when it is a Pod; kept only when a setting names endpoints after Pods."""
     texts: tuple[str, ...] = ()
     """The address as the object spells it; kept only when a spelling is not the canonical one."""
+    zones: tuple[str, ...] = ()
+    """The topology zone of the row, folded; kept only when a setting has names for zones."""
 
     @property
     def rows(self) -> int:

@@ -78,7 +78,10 @@ class Reloader(Generic[L]):
         try:
             loaded = await self._load()
             mark = self._digest(loaded)
-            if not forced and mark in {self._running, self._refused}:
+            if not forced and mark == self._running:
+                self._refused = ""  # it is well again; the same mistake another time is another one
+                return
+            if not forced and mark == self._refused:
                 return
             SERVER.info("Reloading")
             await self._exchange(loaded)

@@ -11,6 +11,7 @@ from kdns.objects import (
     Namespace,
     NamespaceChange,
     ObjectKey,
+    Outside,
     Pod,
     PodChange,
     Service,
@@ -26,6 +27,7 @@ class Endpoint(NamedTuple):
     address: str
     hostname: str = ""
     pod: str = ""
+    zone: str = ""
 
 
 def tcp(port: int, name: str = "") -> ServicePort:
@@ -65,11 +67,20 @@ def service(
     ports: Iterable[ServicePort] = (),
     *,
     external: str | None = None,
+    outside: Sequence[str] = (),
 ) -> Service:
-    """A Service; ``ips=("None",)`` is headless, ``external`` is type ExternalName."""
+    """A Service; ``ips=("None",)`` is headless, ``external`` is type ExternalName, ``outside`` external addresses."""
     headless = tuple(ips) == ("None",)
     addresses = () if headless else tuple(map(packed, ips))
-    return Service(key("Service", path), addresses, headless, external, tuple(ports))
+    reached = Outside(
+        tuple(packed(text) for text in outside if _is_address(text)),
+        tuple(text for text in outside if not _is_address(text)),
+    )
+    return Service(key("Service", path), addresses, headless, external, tuple(ports), reached)
+
+
+def _is_address(text: str) -> bool:
+    return text[0].isdigit() or ":" in text
 
 
 def slice_(
@@ -93,6 +104,7 @@ def slice_(
         tuple(row.hostname.lower() for row in rows) if any(row.hostname for row in rows) else (),
         tuple(row.pod.lower() for row in rows) if any(row.pod for row in rows) else (),
         () if canonical else tuple(row.address for row in rows),
+        tuple(row.zone for row in rows) if any(row.zone for row in rows) else (),
     )
 
 
@@ -118,12 +130,13 @@ def view(
     external: str | None = None,
     target_ports: Iterable[ServicePort] | None = None,
     more: Iterable[EndpointSlice] = (),
+    outside: Sequence[str] = (),
 ) -> ServiceView:
     """A Service with its slices; ``target_ports`` are the slices' when they differ, ``more`` are further slices."""
     ports = tuple(ports)
     own = slices(path, endpoints, ports if target_ports is None else target_ports)
     joined = sorted((*own, *more), key=lambda one: one.key)
-    return ServiceView(service(path, ips, ports, external=external), tuple(joined))
+    return ServiceView(service(path, ips, ports, external=external, outside=outside), tuple(joined))
 
 
 def orphan(*slices: EndpointSlice) -> ServiceView:

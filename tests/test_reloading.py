@@ -55,10 +55,12 @@ BROKEN = ConfigError("a brace is missing")
         (Script(BROKEN, ConfigError("another mistake")), [], 2),
         (Script("two", "two", "three", "two", refuses=["two"]), ["three"], 2),
         (Script("bug", "bug", "two"), ["two"], 1),
+        (Script(BROKEN, "one", BROKEN), [], 2),
+        (Script("two", "one", "two", refuses=["two"]), [], 2),
     ],
 )
 async def test_looks(script: Script, served: list[str], failures: int, caplog: pytest.LogCaptureFixture) -> None:
-    """What changed is served once; what cannot be is told and counted once, until it changes again."""
+    """What changed is served once; what cannot be is told and counted once, until it changes again, be it back."""
     with caplog.at_level(logging.INFO, "kdns"):
         while script.looks:
             await script.reloader.look()

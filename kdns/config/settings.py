@@ -54,6 +54,12 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """A cluster IP Service without a ready endpoint does not exist."""
     fallthrough: tuple[str, ...] | None = None
     """Zones in which a name that does not exist goes on to the next plugin; ``(".",)`` means all, None none."""
+    zonal: bool = False
+    """Headless Services have names for their endpoints in one topology zone."""
+    external: bool = False
+    """Keep how Services are reached from outside the cluster: there is a ``k8s_external`` beside this."""
+    by_client: bool = False
+    """Keep which Namespace a Pod's address is of: there is an ``autopath`` beside this."""
     startup_timeout: float = 5.0
     """How long start-up waits for the first complete lists before it serves what there is."""
     api: ApiOptions = ApiOptions()

@@ -4,7 +4,7 @@ A response is a value that comes back: a plugin may look at it, change it, or pu
 order of the tuple given to `chain`, from the client inwards.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import reduce
 from typing import NamedTuple
 
@@ -67,6 +67,8 @@ class Response(Struct, frozen=True):
     """Flags that are not set whatever is said elsewhere, such as RD."""
     limit: int = 0
     """Octets of a UDP reply at most, where that is less than what the client can take; 0: no such limit."""
+    further: AsyncGenerator[tuple[RR, ...], None] | None = None
+    """The answer sections of the messages that follow this one (RFC 5936 section 2.2), for clients over TCP and TLS."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -6,7 +6,7 @@ reply callback that it was given: an `Owed`, which also knows when it is forgott
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
 from kdns.dns.handler import Client
@@ -16,6 +16,9 @@ Proto = Literal["udp", "tcp"]
 Family = Literal[1, 2]
 """1 = IPv4, 2 = IPv6."""
 Send = Callable[[bytes], None]
+SendPart = Callable[[bytes], Awaitable[bool]]
+"""Sends one of several messages that answer one query, and waits until the client has taken most of it; False: the
+client is gone."""
 
 _log = logging.getLogger("kdns.dns")
 
@@ -36,8 +39,11 @@ class Lane(Protocol):
         """The whole reply, counted; None: take the slow way."""
         ...
 
-    def slow(self, message: bytes, client: Client, reply: Send) -> None:
-        """Call ``reply`` at once, later, or never (to drop the message). Never raises."""
+    def slow(self, message: bytes, client: Client, reply: Send, part: SendPart | None = None) -> None:
+        """Call ``reply`` at once, later, or never (to drop the message). Never raises.
+
+        Where an answer may be several messages, all but the last are sent with ``part``.
+        """
         ...
 
     def timed(self, count: int, seconds: float) -> None:

@@ -12,8 +12,11 @@ give the same octets, which a test checks for every kind of question.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Final
+
+from msgspec.structs import replace
 
 from kdns.aio import Clock
 from kdns.dns.fast import COPIED, FastWay, kind_of
@@ -44,6 +47,9 @@ from kdns.wire.query import (
     parse_query,
     reply_payload,
 )
+from kdns.wire.rr import RR
+
+Part = Callable[[bytes], Awaitable[bool]]
 
 log = logging.getLogger("kdns.dns")
 
@@ -125,9 +131,10 @@ class Lane:
         """Wait until the chain owes no reply, but not longer than this."""
         await self._responder.drain(seconds)
 
-    def slow(self, message: bytes, client: Client, reply: Callable[[bytes], None]) -> None:
+    def slow(self, message: bytes, client: Client, reply: Callable[[bytes], None], part: Part | None = None) -> None:
         """Answer through the chain: ``reply`` is called at once, later, or never (the message is to be dropped).
 
+        Of several messages all but the last are sent with ``part``, see `kdns.dns.lane`.
         Never raises: what goes wrong is logged with the query, counted, and answered with SERVFAIL.
         """
         started = self._clock()
@@ -151,7 +158,7 @@ class Lane:
         elif self._responder.pending >= MAX_SLOW:
             self._send(query, Response(SERVFAIL), DROPPED, len(message), reply, started)
         else:
-            work = self._answer(Request(query, client, len(message), self.counts.server, {}), reply, started)
+            work = self._answer(Request(query, client, len(message), self.counts.server, {}), reply, part, started)
             self._responder.start(asyncio.get_running_loop().create_task(work))
 
     def _early(self, query: Query) -> Response | None:
@@ -162,12 +169,16 @@ class Lane:
             return Response(REFUSED)
         return None
 
-    async def _answer(self, request: Request, reply: Callable[[bytes], None], started: float) -> None:
+    async def _answer(
+        self, request: Request, reply: Callable[[bytes], None], part: Part | None, started: float
+    ) -> None:
         query, size = request.query, request.size
         zone = DROPPED
         try:
             response, zone = await self._responder.site.handle(request)
             octets = compose_reply(query, response, self.counts.proto)
+            if response.further is not None and not response.dropped:
+                octets = await self._several(query, response, octets, response.further, part)
         except UpstreamError as error:  # told by the errors plugin, if there is one
             response = Response(error.rcode)
             octets = compose_reply(query, response, self.counts.proto)
@@ -181,6 +192,23 @@ class Lane:
         self._count(query, response, zone, size, len(octets), started)
         if octets:
             reply(octets)
+
+    async def _several(
+        self,
+        query: Query,
+        response: Response,
+        octets: bytes,
+        further: AsyncGenerator[tuple[RR, ...], None],
+        part: Part | None,
+    ) -> bytes:
+        """Send all messages but the last, which is returned; empty if the client is gone or cannot take several."""
+        async with aclosing(further):
+            async for section in further:
+                if part is None or not await part(octets):
+                    return b""
+                octets = compose_reply(query, replace(response, answer=section), self.counts.proto)
+                await asyncio.sleep(0)  # a zone may be long, and others wait
+        return octets
 
     def _send(
         self, query: Query, response: Response, zone: str, size: int, reply: Callable[[bytes], None], started: float

@@ -166,6 +166,7 @@ class Connection(asyncio.BufferedProtocol):
         self._closing: float | None = None
         self._active = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._room: asyncio.Future[None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -189,6 +190,7 @@ class Connection(asyncio.BufferedProtocol):
         """Forget everything; replies that come later go nowhere."""
         self._transport = None
         self._frames, self._out = Frames(), []
+        self._has_room()
         if self._timer is not None:
             self._timer.cancel()
         if self._admitted:
@@ -217,6 +219,7 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """It has read: go on with what was held back."""
         self._blocked = None
+        self._has_room()
         self._listener.unstuck(self)
         self._work()
 
@@ -289,7 +292,7 @@ class Connection(asyncio.BufferedProtocol):
                 return True
             owed = Owed(self._late, self._settled)
             self._in_flight += 1
-            self._lane.slow(message, self._client, owed)
+            self._lane.slow(message, self._client, owed, self._part)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(self._lane, message)
             if owed is not None:
@@ -308,6 +311,21 @@ class Connection(asyncio.BufferedProtocol):
             self._put(reply)
             if not self._working:
                 self._flush()
+
+    async def _part(self, reply: bytes) -> bool:
+        """Send one of several messages; the next is made when the client has read most of this: no zone is buffered."""
+        self._late(reply)
+        if self._blocked is not None and self._transport is not None:
+            if self._room is None:
+                self._room = self._loop.create_future()
+            await asyncio.shield(self._room)  # others on this connection may wait for the same
+        return self._transport is not None
+
+    def _has_room(self) -> None:
+        """Whoever waits for the client to read waits no longer."""
+        room, self._room = self._room, None
+        if room is not None:
+            room.set_result(None)
 
     def _put(self, reply: bytes) -> None:
         size = len(reply)

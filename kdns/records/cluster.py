@@ -1,6 +1,7 @@
 """The objects of the cluster as names need them: by name and by address. Takes in Changes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 
 from kdns.objects import (
@@ -8,6 +9,7 @@ from kdns.objects import (
     EndpointSlice,
     NamespaceChange,
     ObjectKey,
+    Pod,
     PodChange,
     Service,
     ServiceChange,
@@ -28,6 +30,10 @@ class Cluster:
         self.pods: dict[tuple[str, str], tuple[ObjectKey, ...]] = {}
         """By Namespace and address text."""
         self.addresses = AddressIndex()
+        self.outside = AddressIndex()
+        """Services by the addresses they have outside of the cluster, if those are kept."""
+        self.clients: dict[bytes, dict[ObjectKey, bytes]] = {}
+        """By packed address, the Namespace's label of each Pod that has it; only if the schema wants it."""
         self._schema, self._warn = schema, warn
         self._namespaces: set[bytes] = set()
         self._service_counts: dict[bytes, int] = {}  # by namespace label
@@ -75,6 +81,11 @@ class Cluster:
             for address, holder in _holders(view, kept, same_service=before.service is after.service):
                 (self.addresses.add if add else self.addresses.remove)(address, holder)
                 touched.append(address)
+        if before.service is not after.service:
+            for service, note in ((before.service, self.outside.remove), (after.service, self.outside.add)):
+                if service is not None:
+                    for address in service.outside.addresses:
+                        note(address, service)
         if owner:
             self._put(owner, namespace, change)
         if after.service is not None and after.service.external_name is not None and before.service != after.service:
@@ -128,7 +139,27 @@ class Cluster:
                 self.pods[at] = keys
             else:
                 self.pods.pop(at, None)
+            if self._schema.by_client:
+                self._note_client(pod, add=add)
         return (change.key,)
+
+    def _note_client(self, pod: Pod, *, add: bool) -> None:
+        address = ip_address(pod.address).packed
+        known = self.clients.setdefault(address, {})
+        known.pop(pod.key, None)
+        if add:
+            with suppress(ValueError):  # told when its Namespace came
+                known[pod.key] = label(pod.key.namespace)
+        if not known:
+            del self.clients[address]
+
+    def client_namespace(self, address: bytes) -> bytes | None:
+        """The Namespace, as label, of the Pod that has a packed address.
+
+        None if there is none, or if it cannot be told: Pods on the host's network share the address of their node.
+        """
+        found = set(self.clients.get(address, {}).values())
+        return found.pop() if len(found) == 1 else None
 
 
 def _is_address(text: str) -> bool:

@@ -29,6 +29,8 @@ class Schema(Struct, frozen=True, kw_only=True):
     namespaces_selected: bool = False
     """A label selector picks the Namespaces: only those the source lists exist. Otherwise a Service in one is proof."""
     ignore_empty_service: bool = False
+    zonal: bool = False
+    by_client: bool = False
     fallthrough: tuple[bytes, ...] = ()
     """In names at or under these, what does not exist goes on to the next plugin."""
 
@@ -46,6 +48,8 @@ def build_schema(
     namespaces: tuple[str, ...] = (),
     namespaces_selected: bool = False,
     ignore_empty_service: bool = False,
+    zonal: bool = False,
+    by_client: bool = False,
     fallthrough: tuple[str, ...] | None = None,
 ) -> Schema:
     """A Schema from options in text. Raises ValueError for a bad zone or ttl, or when no forward zone is left."""
@@ -65,6 +69,8 @@ def build_schema(
         namespaces=frozenset(namespaces),
         namespaces_selected=namespaces_selected,
         ignore_empty_service=ignore_empty_service,
+        zonal=zonal,
+        by_client=by_client,
         fallthrough=tuple(apex for text in fallthrough or () for apex in zone_names(text)),
     )
 

@@ -20,8 +20,9 @@ from kdns.objects import PLURALS, Kind
 from kdns.watch.credentials import Credentials
 from kdns.watch.lines import LineSplitter
 from kdns.watch.pace import Pace
-from kdns.watch.schema import Metadata, Status
+from kdns.watch.schema import Metadata
 from kdns.watch.source import Want
+from kdns.watch.status import Status
 
 T = TypeVar("T")
 

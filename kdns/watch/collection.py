@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey
+from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey, Outside, Service
 from kdns.watch import schema
 from kdns.watch.derive import SourcePod, SourceService, derive_slices
 from kdns.watch.manifests import FIELDS, Manifest, Manifests
@@ -40,12 +40,19 @@ class Selection:
         for key, manifest in sorted(collection.objects.items()):
             want, labels, fields = self._wants.get(key.kind, (None, None, None))
             if want and labels and fields and labels(manifest.labels) and fields(manifest.fields):
-                picked[key.kind][key] = _without_pods(manifest.object) if not want.pod_names else manifest.object
+                picked[key.kind][key] = _trimmed(manifest.object, want)
         return picked
 
 
-def _without_pods(kept: Object) -> Object:
-    return replace(kept, pods=()) if isinstance(kept, EndpointSlice) and kept.pods else kept
+def _trimmed(kept: Object, want: Want) -> Object:
+    """Without what is not wanted of it."""
+    if isinstance(kept, EndpointSlice):
+        if kept.pods and not want.pod_names:
+            kept = replace(kept, pods=())
+        return replace(kept, zones=()) if kept.zones and not want.zones else kept
+    if isinstance(kept, Service) and not want.external and any(kept.outside):
+        return replace(kept, outside=Outside())
+    return kept
 
 
 def collect(files: Mapping[str, Manifests]) -> Collection:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec import field
 
 from kdns.watch import schema
-from kdns.watch.schema import Wire
+from kdns.watch.status import Wire
 
 SLICE_LIMIT = 100
 """Endpoints a slice: kube-controller-manager's default for --max-endpoints-per-slice."""

@@ -19,6 +19,7 @@ from kdns.objects import Kind, Object, ObjectKey, Service
 from kdns.watch import schema
 from kdns.watch.derive import SourceMetadata, SourcePod, SourceService
 from kdns.watch.documents import Document, read_documents
+from kdns.watch.status import Wire
 from kdns.watch.yaml_values import Path
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ def parse_manifests(data: bytes, source: str) -> Manifests:
     return Manifests(tuple(objects), tuple(warnings))
 
 
-class _Named(schema.Wire):
+class _Named(Wire):
     metadata: SourceMetadata | None = None
 
 
@@ -117,7 +118,7 @@ def _manifest(document: Document, kind: Kind, metadata: SourceMetadata, at: str,
         wire.metadata.namespace = metadata.namespace
     _check_names(kind, metadata)
     source = _trimmed(document, kind, metadata, wire, notes)
-    kept = schema.keeper(kind, pod_names=True)(wire, notes.append)
+    kept = schema.keeper(kind, pod_names=True, external=True, zones=True)(wire, notes.append)
     if kept is None:
         raise ValueError(f"its addressType {wire.address_type} is not used by DNS")
     if isinstance(kept, Service):

@@ -77,7 +77,7 @@ class Reflector:
         self._api, self._want, self._clock, self._chance = api, want, clock, chance
         self._backoff = backoff or Backoff(clock=clock, chance=chance)
         self._warn_once = _Once(warn)
-        self._keep = keeper(want.kind, pod_names=want.pod_names)
+        self._keep = keeper(want.kind, pod_names=want.pod_names, external=want.external, zones=want.zones)
         self._decode = watch_decoder(want.kind)
         self._decode_named = named_decoder()
         self._decode_object: Decoder[Any] = Decoder(WIRE_TYPES[want.kind])

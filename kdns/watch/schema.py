@@ -15,7 +15,20 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, field
 from msgspec.json import Decoder
 
-from kdns.objects import EndpointPort, EndpointSlice, Kind, Namespace, Object, ObjectKey, Pod, Service, ServicePort
+from kdns.objects import (
+    EndpointPort,
+    EndpointSlice,
+    Kind,
+    Namespace,
+    Object,
+    ObjectKey,
+    Outside,
+    Pod,
+    Service,
+    ServicePort,
+)
+from kdns.watch.outside import ApiServiceStatus, keep_outside
+from kdns.watch.status import Status, Wire
 
 T = TypeVar("T")
 Warn = Callable[[str], None]
@@ -24,10 +37,6 @@ Warn = Callable[[str], None]
 SharedPorts = dict[tuple[EndpointPort, ...], tuple[EndpointPort, ...]]
 """Equal port lists of many slices become one tuple; the same dictionary is handed to each `keep_slice`."""
 SHARED_PORTS_LIMIT = 4096
-
-
-class Wire(Struct, rename="camel", gc=False):
-    """Only the fields kdns reads; all others are skipped while decoding. Lives from the line to the packed object."""
 
 
 class Labels(Wire):
@@ -71,6 +80,7 @@ class ApiServiceSpec(Wire):
     cluster_ip: str | None = field(name="clusterIP", default=None)
     cluster_ips: list[str | None] | None = field(name="clusterIPs", default=None)
     external_name: str | None = None
+    external_ips: list[str | None] | None = field(name="externalIPs", default=None)
     ports: list[ApiServicePort | None] | None = None
 
 
@@ -79,6 +89,7 @@ class ApiService(Wire):
 
     metadata: Metadata | None = None
     spec: ApiServiceSpec | None = None
+    status: ApiServiceStatus | None = None
 
 
 class ApiConditions(Wire):
@@ -101,6 +112,7 @@ class ApiEndpoint(Wire):
     conditions: ApiConditions | None = None
     hostname: str | None = None
     target_ref: ApiTargetRef | None = None
+    zone: str | None = None
 
 
 class ApiEndpointPort(Wire):
@@ -145,39 +157,6 @@ WIRE_TYPES: dict[Kind, type[Any]] = {
     "Namespace": ApiNamespace,
     "Pod": ApiPod,
 }
-
-
-class Cause(Wire):
-    """One entry of Status.details.causes."""
-
-    reason: str | None = None
-
-
-class StatusDetails(Wire):
-    """Status.details."""
-
-    retry_after_seconds: int | None = None
-    causes: list[Cause | None] | None = None
-
-
-class Status(Wire):
-    """What the server says instead of an answer."""
-
-    code: int | None = None
-    reason: str | None = None
-    message: str | None = None
-    details: StatusDetails | None = None
-
-    @property
-    def too_large_version(self) -> bool:
-        """Our resource version is from the server's future: it was restored, or is another server.
-
-        Told by the cause ResourceVersionTooLarge; servers before 1.20 say it in the message only.
-        """
-        causes = (self.details.causes if self.details else None) or ()
-        return any(cause is not None and cause.reason == "ResourceVersionTooLarge" for cause in causes) or (
-            "Too large resource version" in (self.message or "")
-        )
 
 
 class Versioned(Wire):
@@ -241,23 +220,32 @@ def key_of(kind: Kind, metadata: Metadata | None) -> ObjectKey:
     return ObjectKey(kind, sys.intern(metadata.namespace), metadata.name)
 
 
-def keep_service(wire: ApiService) -> Service:
-    """Pack a Service; ValueError for one without spec, with a port that is none, or an address that is none."""
+def keep_service(wire: ApiService, *, external: bool = False, warn: Warn | None = None) -> Service:
+    """Pack a Service; ValueError for one without spec, with a port that is none, or an address that is none.
+
+    `external`: keep how it is reached from outside; what is no address there is left out and told to `warn`.
+    """
     key = key_of("Service", wire.metadata)
     spec = wire.spec
     if spec is None:
         raise ValueError("it has no spec")
     ports = tuple(_service_port(port) for port in spec.ports or () if port is not None)
+    outside = keep_outside(spec.external_ips or (), wire.status, warn) if external else Outside()
     if spec.type == "ExternalName":
-        return Service(key, external_name=spec.external_name or "", ports=ports)
+        return Service(key, external_name=spec.external_name or "", ports=ports, outside=outside)
     texts = [text for text in spec.cluster_ips or (spec.cluster_ip,) if text]
     if "None" in texts:
-        return Service(key, headless=True, ports=ports)
-    return Service(key, cluster_ips=tuple(_packed_any(text) for text in texts), ports=ports)
+        return Service(key, headless=True, ports=ports, outside=outside)
+    return Service(key, cluster_ips=tuple(_packed_any(text) for text in texts), ports=ports, outside=outside)
 
 
 def keep_slice(
-    wire: ApiEndpointSlice, *, pod_names: bool, warn: Warn | None = None, shared: SharedPorts | None = None
+    wire: ApiEndpointSlice,
+    *,
+    pod_names: bool,
+    zones: bool = False,
+    warn: Warn | None = None,
+    shared: SharedPorts | None = None,
 ) -> EndpointSlice | None:
     """Pack the ready endpoints of a slice; None for a slice of names (FQDN), which DNS does not use.
 
@@ -271,7 +259,7 @@ def keep_slice(
     family = {"IPv4": AF_INET, "IPv6": AF_INET6}.get(wire.address_type or "")
     if family is None:
         raise ValueError(f"its addressType is {_quoted(wire.address_type)}, not IPv4, IPv6 or FQDN")
-    addresses, hostnames, pods, texts = bytearray(), [], [], []
+    addresses, hostnames, pods, texts, places = bytearray(), [], [], [], []
     bad: list[str | None] = []
     odd = False
     for endpoint in wire.endpoints or ():
@@ -288,6 +276,7 @@ def keep_slice(
             texts.append(text or "")
             hostnames.append((endpoint.hostname or "").lower())
             pods.append(_pod_name(endpoint.target_ref) if pod_names else "")
+            places.append(sys.intern((endpoint.zone or "").lower()) if zones else "")
     if bad and warn is not None:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         warn(f"address {_quoted(bad[0])}{more} left out: not {wire.address_type}")
@@ -301,6 +290,7 @@ def keep_slice(
         tuple(hostnames) if any(hostnames) else (),
         tuple(pods) if any(pods) else (),
         tuple(texts) if odd else (),
+        tuple(places) if any(places) else (),
     )
 
 
@@ -314,14 +304,16 @@ def keep_pod(wire: ApiPod) -> Pod:
     return Pod(key_of("Pod", wire.metadata), (wire.status.pod_ip if wire.status else None) or "")
 
 
-def keeper(kind: Kind, *, pod_names: bool = False) -> Callable[[Any, Warn], Object | None]:
+def keeper(
+    kind: Kind, *, pod_names: bool = False, external: bool = False, zones: bool = False
+) -> Callable[[Any, Warn], Object | None]:
     """The function that packs objects of one kind, with what they share; None from it: nothing of it is used."""
     shared: SharedPorts = {}
     match kind:
         case "Service":
-            return lambda wire, warn: keep_service(wire)
+            return lambda wire, warn: keep_service(wire, external=external, warn=warn)
         case "EndpointSlice":
-            return lambda wire, warn: keep_slice(wire, pod_names=pod_names, warn=warn, shared=shared)
+            return lambda wire, warn: keep_slice(wire, pod_names=pod_names, zones=zones, warn=warn, shared=shared)
         case "Namespace":
             return lambda wire, warn: keep_namespace(wire)
         case "Pod":

@@ -20,6 +20,10 @@ class Want(NamedTuple):
     """Being forbidden to list it is a warning and a lesser feature, not a reason to be unready."""
     pod_names: bool = False
     """EndpointSlices only: keep the Pod name of each endpoint."""
+    external: bool = False
+    """Services only: keep how they are reached from outside the cluster."""
+    zones: bool = False
+    """EndpointSlices only: keep the topology zone of each endpoint."""
 
 
 class Listing(NamedTuple):

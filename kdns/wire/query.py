@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from kdns.errors import FormError
 from kdns.wire.name import MAX_NAME
-from kdns.wire.numbers import HEADER, OPCODE, OPT, QR
+from kdns.wire.numbers import HEADER, IXFR, OPCODE, OPT, QR, SOA
 
 UDP_LIMIT: Final = 1232
 """Octets of a UDP reply at most, whatever the client can take: what passes every path without fragments
@@ -60,6 +60,8 @@ class Query(NamedTuple):
     rtype: int
     rclass: int
     edns: Edns | None = None
+    serial: int | None = None
+    """Of an IXFR question: the serial of the zone as the client has it (RFC 1995 section 3)."""
 
     def limit(self, proto: str) -> int:
         """Octets of the reply at most."""
@@ -106,7 +108,21 @@ def parse_query(message: bytes) -> Query:
         raise FormError("the question is cut, compressed or too long", header.id)
     rtype, rclass = struct.unpack_from("!HH", message, end)
     edns = _parse_edns(message, end + 4, header)
-    return Query(header.id, header.flags, message[HEADER : end + 4], message[HEADER:end].lower(), rtype, rclass, edns)
+    serial = _client_serial(message, end + 4, header) if rtype == IXFR else None
+    question, name = message[HEADER : end + 4], message[HEADER:end].lower()
+    return Query(header.id, header.flags, question, name, rtype, rclass, edns, serial)
+
+
+def _client_serial(message: bytes, at: int, header: Header) -> int | None:
+    """The serial of a lone SOA record in the authority section; all records are whole, `_parse_edns` has seen to it."""
+    if header.answers or header.authorities != 1:
+        return None
+    at = _name_end(message, at, header.id)
+    rtype, _, _, length = struct.unpack_from("!HHIH", message, at)
+    if rtype != SOA or length < 22:  # two names of one octet at least, and five numbers
+        return None
+    end = at + 10 + length
+    return int.from_bytes(message[end - 20 : end - 16], "big")
 
 
 def _parse_edns(message: bytes, at: int, header: Header) -> Edns | None:

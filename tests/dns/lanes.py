@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kdns.dns.handler import Client
-from kdns.dns.lane import Family, Proto, Send
+from kdns.dns.lane import Family, Proto, Send, SendPart
 from kdns.metrics import LaneCounts
 
 HEAD: Final = b"\0\1" + bytes(10)
@@ -74,7 +74,7 @@ class FakeLane:
             case _:
                 return None
 
-    def slow(self, message: bytes, client: Client, reply: Send) -> None:
+    def slow(self, message: bytes, client: Client, reply: Send, part: SendPart | None = None) -> None:
         self.clients.append(client)
         match message[12:13]:
             case b"S":

@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
+import signal
 from asyncio.subprocess import PIPE, Process
-from pathlib import Path
 from typing import Final, Self
 
 import pytest
@@ -30,6 +30,8 @@ WORLD: Final = (
     *(f'local-data: "many.example.com. 300 IN A {address}"' for address in MANY),
 )
 """Below fresh.example.com every name has an address: a new name each time is never in a cache."""
+CONFIG_PATH: Final = "/etc/unbound/unbound.conf"
+"""As the Pod sees it; AppArmor lets Debian's unbound read nothing elsewhere."""
 CONFIG: Final = f"""\
 server:
   interface: {NODE}
@@ -57,8 +59,9 @@ class Resolver:
     def __init__(self, pod: Pod) -> None:
         self._pod = pod
         self._process: Process | None = None
-        self._config = Path(pod.etc, "unbound.conf")
-        self._config.write_text(CONFIG.format("\n  ".join(WORLD)))
+        config = pod.etc / "unbound" / "unbound.conf"
+        config.parent.mkdir(exist_ok=True)
+        config.write_text(CONFIG.format("\n  ".join(WORLD)))
 
     async def __aenter__(self) -> Self:
         if (program := shutil.which("unbound", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin")) is None:
@@ -73,7 +76,7 @@ class Resolver:
     async def live(self) -> None:
         """Start, and wait until it answers."""
         self._process = await asyncio.create_subprocess_exec(
-            *self._pod.on_the_node(self._program, "-d", "-c", str(self._config)), stderr=PIPE
+            *self._pod.on_the_node(self._program, "-d", "-c", CONFIG_PATH), stderr=PIPE
         )
         stream = self._process.stderr
         assert stream is not None
@@ -91,3 +94,15 @@ class Resolver:
             if process.returncode is None:
                 process.kill()
             await process.communicate()
+
+    async def pause(self) -> None:
+        """Say nothing from now on; the port stays open."""
+        self._signal(signal.SIGSTOP)
+
+    async def go_on(self) -> None:
+        """The end of a pause."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)

@@ -15,8 +15,8 @@ from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.watch.client import RESOURCES, Api, StreamingRefused, open_session, reason_of, refusal
 from kdns.watch.credentials import Access, Anonymous, tls_context
 from kdns.watch.lines import LineSplitter
-from kdns.watch.schema import Cause, Status, StatusDetails
 from kdns.watch.source import Want
+from kdns.watch.status import Cause, Status, StatusDetails
 from tests.fakes.api_server import SYSTEM_COREDNS, FakeApiServer, refuse
 from tests.fakes.certificates import SERVER, server_context
 from tests.fakes.objects import service

@@ -17,13 +17,13 @@ WEB = ObjectKey("Service", "shop", "web")
 WEB_1 = ObjectKey("EndpointSlice", "shop", "web-1")
 
 
-def kept(body: dict[str, Any], warnings: list[str] | None = None, *, pod_names: bool = False) -> Object | None:
-    """Decode as a watch line, and pack."""
+def kept(body: dict[str, Any], warnings: list[str] | None = None, **columns: bool) -> Object | None:
+    """Decode as a watch line, and pack; `columns` as for `schema.keeper`."""
     line = msgspec.json.encode({"type": "ADDED", "object": body})
     event = schema.watch_decoder(body["kind"]).decode(line)
     assert isinstance(event, schema.Added)
     said = warnings if warnings is not None else []
-    return schema.keeper(body["kind"], pod_names=pod_names)(event.object, said.append)
+    return schema.keeper(body["kind"], **columns)(event.object, said.append)
 
 
 class ServiceCase(NamedTuple):

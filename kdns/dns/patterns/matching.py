@@ -4,6 +4,7 @@ A program of small steps runs backwards and forwards as Go's would, but no step 
 failed there once fails again. ``re`` finds the same for a pattern with one unbounded repetition at most, faster.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -26,6 +27,7 @@ LONGEST: Final = 10_000
 MOST_STEPS: Final = 20_000
 """Steps of a program; counts such as ``{1000}`` write what they repeat so often."""
 
+_MANY: Final = 1_000_000
 _SET, _SPLIT, _JUMP, _SAVE, _ASSERT, _DONE = range(6)
 _WORD: Final = frozenset(chr(code) for low, high in WORD for code in range(low, high + 1))
 
@@ -46,6 +48,8 @@ class Pattern:
         """How many, without number 0."""
         self.names = tree.names
         """Name -> number."""
+        self.ending = _ending(tree.node)
+        """What every text ends in that matches; empty where that is not known."""
         self.search = search
         """The leftmost match in a text, or None."""
 
@@ -103,17 +107,22 @@ class Program:
     def _repeat(self, inner: Node, least: int, most: int | None, lazy: bool, after: int) -> int:
         if most is None:
             loop = self._add(_SPLIT, 0, 0)
-            body = self._emit(inner, loop)
-            self._steps[loop] = (_SPLIT, 0, after, body) if lazy else (_SPLIT, 0, body, after)
-            here = loop
+            here = body = self._emit(inner, loop)
+            self._steps[loop] = self._split(body, after, lazy)
+            if not least:  # as in Go: what may be empty is tried once, and that again and again
+                here = self._add(*self._split(body, after, lazy)) if _empty(inner) else loop
+            least -= 1
         else:
             here = after
             for _ in range(most - least):
-                body = self._emit(inner, here)
-                here = self._add(_SPLIT, 0, after, body) if lazy else self._add(_SPLIT, 0, body, after)
+                here = self._add(*self._split(self._emit(inner, here), after, lazy))
         for _ in range(least):
             here = self._emit(inner, here)
         return here
+
+    @staticmethod
+    def _split(body: int, after: int, lazy: bool) -> tuple[int, int, int, int]:
+        return (_SPLIT, 0, after, body) if lazy else (_SPLIT, 0, body, after)
 
     def search(self, text: str) -> Match | None:
         """The leftmost match."""
@@ -177,6 +186,35 @@ def _holds(kind: str, text: str, at: int) -> bool:
     return (before != behind) == (kind == "b")
 
 
+def _empty(node: Node) -> bool:
+    """True if nothing at all may match."""
+    match node:
+        case Chars():
+            return False
+        case Group(_, inner):
+            return _empty(inner)
+        case Sequence(nodes):
+            return all(map(_empty, nodes))
+        case Choice(nodes):
+            return any(map(_empty, nodes))
+        case Repeat(inner, least, _, _):
+            return not least or _empty(inner)
+        case _:
+            return True
+
+
+def _ending(node: Node) -> str:
+    """The characters in front of the end of the text that a pattern ends with."""
+    if not isinstance(node, Sequence) or not node.nodes or node.nodes[-1] != Assert("z"):
+        return ""
+    found = ""
+    for each in reversed(node.nodes[:-1]):
+        if not isinstance(each, Chars) or len(each.ranges) != 1 or each.ranges[0][0] != each.ranges[0][1]:
+            break
+        found = chr(each.ranges[0][0]) + found
+    return found
+
+
 def _anchored(node: Node) -> bool:
     """True if a match can only begin where the text does."""
     if isinstance(node, Group):
@@ -188,27 +226,30 @@ def _anchored(node: Node) -> bool:
 
 def _quick(node: Node) -> bool:
     """True if ``re`` cannot take long: at most one repetition without bound, of single characters, and few others."""
-    return _repeats(node)[0] <= 1 and _repeats(node)[1] <= 8
+    unbounded, ways = _repeats(node)
+    return ways <= 500 if not unbounded else unbounded == 1 and ways <= 8
 
 
 def _repeats(node: Node) -> tuple[int, int]:
-    """Repetitions without bound, and the ways that bounded ones can multiply; those of more than one character are
-    never quick."""
+    """Repetitions without bound, and in how many ways bounded ones can be combined; both are capped."""
     match node:
         case Group(_, inner):
             return _repeats(inner)
-        case Sequence(nodes) | Choice(nodes):
+        case Sequence(nodes):
             found = [_repeats(each) for each in nodes]
-            ways = 1
-            for _, each in found:
-                ways *= each
-            return sum(each for each, _ in found), ways if isinstance(node, Sequence) else ways * len(nodes)
+            return sum(each for each, _ in found), min(math.prod(each for _, each in found), _MANY)
+        case Choice(nodes):
+            found = [_repeats(each) for each in nodes]
+            return sum(each for each, _ in found), min(sum(each for _, each in found), _MANY)
         case Repeat(inner, least, most, _):
-            if least == most and isinstance(inner, Chars):
-                return 0, 1
-            if not isinstance(inner, Chars):
-                return 2, 1
-            return (1, 1) if most is None else (0, most - least + 1)
+            unbounded, ways = _repeats(inner)
+            if most is None:
+                return (1, 1) if isinstance(inner, Chars) else (2, 1)
+            if _empty(inner):
+                return 2, 1  # re and Go differ in how often nothing is repeated
+            return unbounded * most, min(ways ** min(most, 20) * (most - least + 1), _MANY)
+        case Assert("B"):
+            return 2, 1  # before Python 3.14 it does not hold in an empty text
         case _:
             return 0, 1
 

@@ -105,6 +105,20 @@ def both_cases(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ..
     return tuple(found)
 
 
+def _few_repeats(node: Node, left: int) -> bool:
+    """True if counts within counts do not multiply to more than what is left, as Go checks it."""
+    match node:
+        case Repeat(inner, least, most, _):
+            count = least if most is None else most
+            return count <= left and _few_repeats(inner, left // max(count, 1))
+        case Group(_, inner):
+            return _few_repeats(inner, left)
+        case Sequence(nodes) | Choice(nodes):
+            return all(_few_repeats(each, left) for each in nodes)
+        case _:
+            return True
+
+
 def parse_pattern(text: str) -> Tree:
     """The tree of a pattern. Raises ValueError that says what is wrong."""
     return _Reader(text).tree()
@@ -124,6 +138,8 @@ class _Reader:
         node = self._choice()
         if self.at < len(self.text):
             raise ValueError("unexpected )")
+        if not _few_repeats(node, MOST_REPEATS):
+            raise ValueError(f"invalid repeat count: counts within counts make over {MOST_REPEATS}")
         return Tree(node, self.groups, self.names)
 
     def _starts(self, text: str) -> bool:
@@ -143,6 +159,8 @@ class _Reader:
                 quoted, found, _ = self.text[self.at + 2 :].partition(r"\E")
                 self.at += 2 + len(quoted) + (2 if found else 0)
                 nodes += [self._chars(((ord(char), ord(char)),)) for char in quoted]
+                if quoted:
+                    nodes.append(self._repeated(nodes.pop()))
             elif self._starts(r"\E"):
                 self.at += 2
             else:
@@ -205,9 +223,7 @@ class _Reader:
             named = NAME.match(self.text, self.at)
             if named is None:
                 return self._flags()
-            if named[1] in self.names:
-                raise ValueError(f"duplicate capture group name: {named[1]}")
-            self.names[named[1]] = self.groups + 1
+            self.names[named[1]] = self.groups + 1  # Go takes a name twice; the last group has it
             self.at = named.end()
         else:
             self.at += 1

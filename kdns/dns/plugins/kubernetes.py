@@ -5,17 +5,20 @@ from dataclasses import dataclass, field
 from posixpath import join
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from kdns.config.arguments import parse_namespace
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, duration, integer, no_args, once, properties, value, zones
 from kdns.config.settings import ApiOptions, KubernetesOptions
+from kdns.dns.chase import chased
 from kdns.dns.handler import Handler, Plugin, Request, Response
 from kdns.dns.plugin import Beneath, Built, Found, Parts, Place, sees_nothing
-from kdns.errors import ConfigError, KdnsError
+from kdns.errors import ConfigError
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
-from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED, SERVFAIL
+from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -152,6 +155,10 @@ def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
 
 def build(options: KubernetesOptions, parts: Parts) -> Built:
     """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
+    if parts.sibling("k8s_external") is not None:
+        options = replace(options, external=True)
+    if parts.sibling("autopath") is not None:
+        options = replace(options, by_client=True)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
     return built(answers, parts.lookup)
@@ -168,6 +175,8 @@ def schema_of(options: KubernetesOptions) -> Schema:
             namespaces=options.namespaces,
             namespaces_selected=bool(options.namespace_labels),
             ignore_empty_service=options.ignore_empty_service,
+            zonal=options.zonal,
+            by_client=options.by_client,
             fallthrough=options.fallthrough,
         )
     except ValueError as error:
@@ -212,7 +221,7 @@ def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
                 NAME,
             )
             if result.chase is not None and chase is not None:
-                return await _chased(request, response, result, chase)
+                return await chased(request, response, result.chase, chase)
             return response
 
         return handle
@@ -229,18 +238,3 @@ def _in_turn(result: Result, compiled: Answer | None) -> tuple[RR, ...]:
     turn = compiled.next_turn() // compiled.unit
     run = answer[first:last]
     return (*answer[:first], *run[turn:], *run[:turn])
-
-
-async def _chased(request: Request, response: Response, result: Result, chase: Handler) -> Response:
-    """The response with what its CNAME leads to, and the rcode of the end of the chain (RFC 6604 section 2.1)."""
-    target = result.chase or b""
-    query = request.query
-    question = target + query.question[-4:]
-    onward = Query(query.id, query.flags, question, target, query.rtype, query.rclass, query.edns)
-    try:
-        found = await chase(request._replace(query=onward))
-    except KdnsError:
-        return Response(SERVFAIL, AA, response.answer, plugin=NAME)
-    if found.rcode == REFUSED:
-        return response  # nobody here answers for the target: the client may find somebody who does
-    return Response(found.rcode, AA, (*response.answer, *found.answer), found.authority, found.additional, NAME)

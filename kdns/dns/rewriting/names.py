@@ -46,7 +46,8 @@ class Matcher(NamedTuple):
             return True
         if self.kind in {"exact", "suffix"}:
             return below and (self.text.endswith(name) or name == ".")
-        return below
+        ending = self.pattern.ending if self.pattern is not None else ""
+        return below and (ending.endswith(name) or name.endswith(ending) or name == ".")
 
     def replaced(self, name: str, to: str) -> str | None:
         """Another name for one that looks like it; None for one that does not."""

@@ -1,0 +1,229 @@
+"""``file``: zones from master files (RFC 1035 section 5), such as stub zones of a cluster's own.
+
+::
+
+    file DBFILE [ZONES...] {          the zones of the server block
+        reload 1m | reload_by_mtime | fallthrough [ZONES...]
+    }
+
+A file is looked at every ``reload``; when it has changed the whole of it is read anew, beside the queries. A broken
+one is told, and the zone stays as it was.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.config.directive import Directive
+from kdns.config.reading import Mistakes, arguments, duration, no_args, properties, zones
+from kdns.dns.handler import Handler, Request, Response
+from kdns.dns.plugin import Built, Parts, Place
+from kdns.dns.zonefile.reading import read_zone
+from kdns.dns.zonefile.zone import Looked, StaticZone
+from kdns.dns.zones import Fallthrough, Zones
+from kdns.errors import ConfigError, KdnsError
+from kdns.wire.name import name_text, parse_name
+from kdns.wire.numbers import AA, AXFR, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
+from kdns.wire.query import Query
+from kdns.wire.rr import RR
+
+log = logging.getLogger("kdns.dns.plugins.file")
+
+NAME: Final = "file"
+RELOAD: Final = 60.0
+MAX_FILE: Final = 64 << 20
+"""Octets of a file at most."""
+
+Signature = tuple[int, int, int]
+
+
+class ZoneFile(Struct, frozen=True, kw_only=True):
+    """One directive: a file, and the zones that are read from it."""
+
+    file: str
+    zones: tuple[str, ...]
+    reload: float = RELOAD
+    """Seconds between two looks at the file; 0: one look is all."""
+    fallthrough: tuple[str, ...] | None = None
+    """Zones in which a name that does not exist goes on to the next plugin; None: nowhere."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a Corefile can say."""
+
+    files: tuple[ZoneFile, ...]
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """Of all files."""
+        return tuple(zone for each in self.files for zone in each.zones)
+
+
+def parse(directives: Sequence[Directive], place: Place) -> Options:
+    """Raises ConfigError, also for a zone that is in two files."""
+    mistakes = Mistakes()
+    found: list[ZoneFile] = []
+    for directive in directives:
+        with mistakes.noted():
+            one = _parse_one(directive, place)
+            for zone in one.zones:
+                if any(zone in other.zones for other in found):
+                    raise directive.name.error(f"zone {zone} is read from two files", hint="name it with one of them")
+            found.append(one)
+    mistakes.settle()
+    return Options(files=tuple(found))
+
+
+def _parse_one(directive: Directive, place: Place) -> ZoneFile:
+    words = arguments(directive, 1, None)
+    own = zones(words[1:], place)
+    seconds = RELOAD
+    through: tuple[str, ...] | None = None
+
+    def reload(line: Directive) -> None:
+        nonlocal seconds
+        seconds = duration(arguments(line, 1, 1)[0])
+
+    def fallthrough(line: Directive) -> None:
+        nonlocal through
+        through = zones(line.args, Place((".",), 0, place.folder))
+
+    # by modification time is how files are looked at in any case
+    properties(directive, {"reload": reload, "reload_by_mtime": no_args, "fallthrough": fallthrough})
+    path = os.path.join(place.folder, words[0].text)
+    return ZoneFile(file=path, zones=own, reload=seconds, fallthrough=through)
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block; aliases that lead out of a zone are looked up through the whole server."""
+    files = Files(options, parts)
+    parts.offer(NAME, files)
+    return Built(plugin=files.plugin, sees=files.known.touch, start=files.start)
+
+
+def load(path: str, apex: bytes) -> StaticZone:
+    """Read one zone from a file. Raises ConfigError, with places in the file where there are any, and OSError."""
+    if Path(path).stat().st_size > MAX_FILE:
+        raise ConfigError(f"{path} has over {MAX_FILE} octets")
+    with Path(path).open(encoding="utf-8", errors="surrogateescape") as lines:
+        records = read_zone(lines, apex, path)
+    try:
+        return StaticZone(apex, records)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.problem}", error.at, error.hint) from None
+
+
+class Files:
+    """The zones of one server block. Fits `kdns.dns.zone_source.ZoneSource`."""
+
+    def __init__(
+        self, options: Options, parts: Parts, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    ) -> None:
+        self._options, self._parts, self._sleep = options, parts, sleep
+        self.known = Zones(options.zones)
+        self._through = {zone: Fallthrough(each.fallthrough) for each in options.files for zone in _apexes(each)}
+        self._zones: dict[bytes, StaticZone] = {}
+        self._signatures: dict[str, Signature] = {}
+
+    async def start(self) -> None:
+        """Read the files, and from now on look at them. Raises ConfigError; one that is not there yet is awaited."""
+        mistakes = Mistakes()
+        for each in self._options.files:
+            with mistakes.noted():
+                try:
+                    await self.refresh(each)
+                except OSError as error:
+                    if not each.reload:
+                        raise ConfigError(f"cannot read the zone file: {error}") from error
+                    log.warning("Failed to open %s: %s; trying again in %gs", each.file, error, each.reload)
+        mistakes.settle()
+        for each in self._options.files:
+            if each.reload:
+                self._parts.spawn(self._follow(each), NAME)
+
+    async def _follow(self, each: ZoneFile) -> None:
+        told = ""
+        while True:
+            await self._sleep(each.reload)
+            try:
+                changed = await self.refresh(each)
+            except (ConfigError, OSError) as error:
+                if str(error) != told:
+                    log.error("zone file %s is not taken, the zone stays as it was: %s", each.file, error)
+                told = str(error)
+                continue
+            told = ""
+            if changed:
+                self._parts.forget()
+
+    async def refresh(self, each: ZoneFile) -> bool:
+        """Read a file if it is another one than before: True if it was. Raises ConfigError and OSError."""
+        status = await asyncio.to_thread(os.stat, each.file)
+        signature = (status.st_mtime_ns, status.st_size, status.st_ino)
+        if signature == self._signatures.get(each.file):
+            return False
+        loaded = {apex: await asyncio.to_thread(load, each.file, apex) for apex in _apexes(each)}
+        self._signatures[each.file] = signature
+        self._zones |= loaded
+        for apex, zone in loaded.items():
+            log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), each.file, zone.serial)
+            if zone.strays:
+                log.warning("%s: %d records are not in zone %s: left out", each.file, zone.strays, name_text(apex))
+        return True
+
+    def apexes(self) -> tuple[bytes, ...]:
+        """All of them."""
+        return tuple(self.known.texts)
+
+    def serial(self, apex: bytes) -> int | None:
+        """None while the file could not be read."""
+        zone = self._zones.get(apex)
+        return zone.serial if zone is not None else None
+
+    def zone_records(self, apex: bytes) -> Iterator[RR]:
+        """Those of the file that is read now."""
+        return self._zones[apex].records()
+
+    def plugin(self, following: Handler) -> Handler:
+        """Answers for its zones."""
+
+        async def handle(request: Request) -> Response:
+            query = request.query
+            apex = self.known.of(query.name) if query.rclass == IN else None
+            if apex is None:
+                return await following(request)
+            if query.rtype in {AXFR, IXFR}:
+                return Response(REFUSED, plugin=NAME)
+            zone = self._zones.get(apex)
+            if zone is None:
+                return Response(SERVFAIL, plugin=NAME)
+            found = zone.lookup(query.name, query.rtype)
+            if found.rcode == NXDOMAIN and not found.answer and self._through[apex].through(query.name):
+                return await following(request)
+            if found.chase is not None:
+                return await self._chased(request, found, found.chase)
+            return Response(found.rcode, found.flags, found.answer, found.authority, found.additional, NAME)
+
+        return handle
+
+    async def _chased(self, request: Request, found: Looked, target: bytes) -> Response:
+        """What an alias leads to outside, and the rcode of the end of the chain (RFC 6604 section 2.1)."""
+        query = request.query
+        question = target + query.question[-4:]
+        onward = Query(query.id, query.flags, question, target, query.rtype, query.rclass, query.edns)
+        try:
+            end = await self._parts.lookup(request._replace(query=onward))
+        except KdnsError:
+            return Response(SERVFAIL, AA, found.answer, plugin=NAME)
+        if end.rcode == REFUSED:
+            return Response(0, AA, found.answer, plugin=NAME)  # the client may find somebody who answers
+        return Response(end.rcode, AA, (*found.answer, *end.answer), end.authority, end.additional, NAME)
+
+
+def _apexes(each: ZoneFile) -> list[bytes]:
+    return [parse_name(zone) for zone in each.zones]

@@ -1,0 +1,142 @@
+"""``k8s_external``: names for Services that are reached from outside the cluster, beside ``kubernetes``.
+
+::
+
+    k8s_external [ZONE...] {          the block's zones
+        apex dns | ttl 5 | headless | fallthrough [ZONE...]
+    }
+
+The cluster is the one of the block's ``kubernetes``; see `kdns.records.external` for the names.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any, Final
+
+from msgspec import Struct
+
+from kdns.config.directive import Directive
+from kdns.config.reading import arguments, integer, no_args, once, properties, zones
+from kdns.dns.chase import chased
+from kdns.dns.handler import Handler, Request, Response
+from kdns.dns.plugin import Built, Parts, Place
+from kdns.dns.zones import Fallthrough, Zones
+from kdns.errors import ConfigError
+from kdns.records.answers import Answers, rotated_run, to_rrs
+from kdns.records.external import External, ExternalOptions
+from kdns.records.schema import is_reverse
+from kdns.wire.name import MAX_NAME, ROOT, parse_name
+from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED
+
+NAME: Final = "k8s_external"
+LONGEST: Final = len("hostmaster") + 1
+"""Octets that stand in front of the apex's name."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a Corefile can say."""
+
+    zones: tuple[str, ...]
+    """Reverse names point into the first one that is not itself reverse."""
+    apex: str = "dns"
+    """This server is called ``ns1.APEX.ZONE``."""
+    ttl: int = 5
+    """Seconds, of all records."""
+    headless: bool = False
+    """Services without an external address have names, too: those of their endpoints."""
+    fallthrough: tuple[str, ...] | None = None
+    """Zones in which a name that does not exist goes on to the next plugin; None: nowhere."""
+
+
+def parse(directives: Sequence[Directive], place: Place) -> Options:
+    """The options. Raises ConfigError, several together."""
+    directive = once(directives)
+    found: dict[str, Any] = {}
+
+    def ttl(line: Directive) -> None:
+        found["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
+
+    def apex(line: Directive) -> None:
+        word = arguments(line, 1, 1)[0]
+        try:
+            name = parse_name(word.text)
+        except ValueError as error:
+            raise word.error(f"no name: {error}") from None
+        if name == ROOT:
+            raise word.error("the apex needs a label of its own", "such as dns")
+        found["apex"] = word.text
+
+    def headless(line: Directive) -> None:
+        no_args(line)
+        found["headless"] = True
+
+    def fallthrough(line: Directive) -> None:
+        found["fallthrough"] = zones(line.args, Place((".",), 0, place.folder))
+
+    own = zones(directive.args, place)
+    known: dict[str, Callable[[Directive], None]] = {
+        "ttl": ttl,
+        "apex": apex,
+        "headless": headless,
+        "fallthrough": fallthrough,
+    }
+    properties(directive, known)
+    options = Options(zones=own, **found)
+    apexes = [parse_name(text) for text in own]
+    if all(is_reverse(each) for each in apexes):
+        raise directive.name.error("at least one zone must be a forward zone", "such as example.org")
+    if any(LONGEST + len(parse_name(options.apex)) - 1 + len(each) > MAX_NAME for each in apexes):
+        raise directive.name.error(f"there is no room for hostmaster.{options.apex} in a zone with so long a name")
+    return options
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block; `kubernetes`, which stands behind it, sees from the offer what to keep."""
+    parts.offer(NAME, options)
+    plugin = _Plugin(options, parts)
+    return Built(plugin=plugin.plugin, sees=Zones(options.zones).touch, start=plugin.start)
+
+
+class _Plugin:
+    """Answers from the cluster of the block's ``kubernetes``."""
+
+    def __init__(self, options: Options, parts: Parts) -> None:
+        self._options, self._parts = options, parts
+        self._fallthrough = Fallthrough(options.fallthrough)
+        self._external: External | None = None
+        self._turns = count()
+
+    async def start(self) -> None:
+        """Raises ConfigError if there is no cluster in the block."""
+        answers = self._parts.sibling("kubernetes")
+        if not isinstance(answers, Answers):
+            raise ConfigError(f"{NAME} has no cluster to answer from", hint="name kubernetes in the same server block")
+        options = self._options
+        apexes = tuple(parse_name(text) for text in options.zones)
+        shape = ExternalOptions(apexes, parse_name(options.apex)[:-1], options.ttl, options.headless)
+        self._external = External(answers.zone, shape)
+
+    def plugin(self, following: Handler) -> Handler:
+        """See `kdns.dns.handler`."""
+
+        async def handle(request: Request) -> Response:
+            query = request.query
+            if query.rclass != IN or self._external is None:
+                return await following(request)
+            result = self._external.lookup(query.name, query.rtype)
+            if result is None or (result.fallthrough and self._fallthrough.through(query.name)):
+                return await following(request)
+            if query.rtype in {AXFR, IXFR}:
+                return Response(REFUSED, plugin=NAME)
+            answer = tuple(to_rrs(result.answer))
+            first, last = rotated_run(result.answer)
+            if last > first:  # addresses take turns, as those of cluster names do
+                at = first + next(self._turns) % (last - first)
+                answer = (*answer[:first], *answer[at:last], *answer[first:at], *answer[last:])
+            authority, additional = tuple(to_rrs(result.authority)), tuple(to_rrs(result.additional))
+            response = Response(result.rcode, AA, answer, authority, additional, NAME)
+            if result.chase is None:
+                return response
+            return await chased(request, response, result.chase, self._parts.lookup)
+
+        return handle

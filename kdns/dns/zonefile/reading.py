@@ -1,0 +1,111 @@
+"""A master file becomes records (RFC 1035 section 5; $TTL: RFC 2308 section 4). Mistakes are told at their place."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, ParamSpec, TypeVar
+
+from kdns.config.reading import Mistakes
+from kdns.dns.types import type_number
+from kdns.dns.zonefile.rdata import absolute, read_rdata, seconds
+from kdns.dns.zonefile.tokens import Entry, Token, entries, wrong
+from kdns.errors import ConfigError
+from kdns.wire.numbers import IN, SOA
+from kdns.wire.rr import RR
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CLASSES: Final = {"IN", "CH", "HS", "CS"}
+MAX_RECORDS: Final = 1_000_000
+"""More do not fit into the memory of a name server of this kind."""
+QUESTIONS: Final = range(249, 256)
+"""Types that are no records (RFC 6895 section 3.1)."""
+
+
+def read_zone(lines: Iterable[str], origin: bytes, source: str) -> list[RR]:
+    """The records of a file, in its order. Raises ConfigError, several together, each with file, line and column."""
+    reader = _Reader(origin, source)
+    mistakes = Mistakes()
+    found: list[RR] = []
+    try:
+        for entry in entries(lines, source):
+            with mistakes.noted():
+                found.extend(reader.read(entry))
+                if len(found) > MAX_RECORDS:
+                    raise ConfigError(f"{source}: over {MAX_RECORDS} records")
+    except ConfigError as error:  # what follows is cut in the wrong places
+        mistakes.add(error)
+    mistakes.settle()
+    return found
+
+
+class _Reader:
+    """What earlier entries say of later ones."""
+
+    def __init__(self, origin: bytes, source: str) -> None:
+        self._origin, self._source = origin, source
+        self._owner: bytes | None = None
+        self._default: int | None = None
+        self._last: int | None = None
+
+    def read(self, entry: Entry) -> Iterator[RR]:
+        """The record of an entry; none for a directive."""
+        first = entry.tokens[0]
+        if first.text.startswith("$") and not entry.indented and not first.quoted:
+            self._directive(first, entry.tokens[1:])
+            return
+        rest = list(entry.tokens)
+        if not entry.indented:
+            self._owner = self._at(first, absolute, first.text, self._origin)
+            rest.pop(0)
+        if self._owner is None:
+            raise wrong(self._source, first, "the first record has no owner")
+        ttl: int | None = None
+        while rest and not rest[0].quoted:
+            text = rest[0].text.upper()
+            if text in CLASSES:
+                if text != "IN":
+                    raise wrong(self._source, rest[0], f"class {text}: only records of class IN are served")
+            elif ttl is None and re.fullmatch(r"[0-9][0-9A-Z]*", text):
+                ttl = self._at(rest[0], seconds, text)
+            else:
+                break
+            rest.pop(0)
+        if not rest:
+            raise wrong(self._source, entry.tokens[-1], "this record has no type")
+        yield self._record(self._owner, ttl, rest[0], rest[1:])
+
+    def _record(self, owner: bytes, ttl: int | None, kind: Token, rest: list[Token]) -> RR:
+        rtype = type_number(kind.text.upper())
+        if rtype is None or rtype in QUESTIONS or rtype == 41:
+            raise wrong(self._source, kind, f"{kind.text!r} is no type of record")
+        rdata = self._at(rest[0] if rest else kind, read_rdata, rtype, rest, self._origin)
+        if ttl is None:
+            ttl = self._default if self._default is not None else self._last
+        if ttl is None:  # CoreDNS and others take the minimum of the SOA where nothing has been said yet
+            ttl = int.from_bytes(rdata[-4:], "big") if rtype == SOA else 3600
+        self._last = ttl
+        return RR(owner, rtype, ttl, rdata, IN)
+
+    def _directive(self, name: Token, rest: tuple[Token, ...]) -> None:
+        known = name.text.upper()
+        if known in {"$INCLUDE", "$GENERATE"}:
+            hint = "put its records into this file"
+            raise wrong(self._source, name, f"{known} is not supported yet", hint)
+        if known not in {"$ORIGIN", "$TTL"}:
+            raise wrong(self._source, name, f"{name.text!r} is no directive", "there are $ORIGIN and $TTL")
+        if len(rest) != 1:
+            raise wrong(self._source, name, f"{known} needs 1 argument, got {len(rest)}")
+        if known == "$TTL":
+            self._default = self._at(rest[0], seconds, rest[0].text)
+        else:
+            self._origin = self._at(rest[0], absolute, rest[0].text, self._origin)
+
+    def _at(self, token: Token, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a function makes of its arguments; its ValueError is told at a token."""
+        try:
+            return read(*args, **kwargs)
+        except UnicodeError:
+            raise wrong(self._source, token, f"{token.text!r} is not ASCII", "write names as xn--...") from None
+        except ValueError as error:
+            raise wrong(self._source, token, str(error)) from None

@@ -1,0 +1,194 @@
+"""A static zone: names are looked up as an authoritative server does (RFC 1034 section 4.3.2, RFC 4592, RFC 6672).
+
+::
+
+    name ──> below a cut? ──> referral with glue
+       └──> below a DNAME? ──> it, and an alias made from it
+       └──> there? ──> its records, its alias, or NODATA; an empty non-terminal exists (RFC 8020)
+       └──> a wildcard under the closest encloser? ──> the same, with the name asked for
+       └──> NXDOMAIN
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from kdns.dns.zonefile.rdata import DNAME
+from kdns.errors import ConfigError
+from kdns.wire.name import MAX_NAME, label_starts, name_text, under
+from kdns.wire.numbers import AA, AAAA, ANY, CNAME, DS, MX, NOERROR, NS, NXDOMAIN, SERVFAIL, SOA, SRV, A
+from kdns.wire.rr import RR
+
+MAX_CHAIN: Final = 11
+"""Aliases that are followed within the zone."""
+RRSIG: Final = 46
+YXDOMAIN: Final = 6
+"""RFC 6672 section 2.2: the name that a DNAME leads to is too long."""
+WILDCARD: Final = b"\x01*"
+TARGET_AT: Final = {NS: 0, MX: 2, SRV: 6}
+"""Types whose targets' addresses are told along: where in the rdata the name begins."""
+
+Sets = dict[int, tuple[RR, ...]]
+"""The records of a name by type."""
+
+
+class Looked(NamedTuple):
+    """What a lookup found."""
+
+    rcode: int = NOERROR
+    flags: int = AA
+    answer: tuple[RR, ...] = ()
+    authority: tuple[RR, ...] = ()
+    additional: tuple[RR, ...] = ()
+    chase: bytes | None = None
+    """An alias leads to this name, which is not in the zone."""
+
+
+class StaticZone:
+    """The records of one zone; never changed, but replaced by another."""
+
+    def __init__(self, apex: bytes, records: Iterable[RR]) -> None:
+        """Records outside of the zone are left out, and counted in `strays`. Raises ConfigError for what is no zone."""
+        self.apex = apex
+        self.strays = 0
+        self._nodes: dict[bytes, Sets] = {}
+        for record in records:
+            self._add(record)
+        top = self._nodes.get(apex, {})
+        if len(top.get(SOA, ())) != 1:
+            raise ConfigError(
+                f"{len(top.get(SOA, ()))} SOA records at {name_text(apex)}, a zone has one",
+                hint="is the file for another zone? Write the zone behind the name of the file",
+            )
+        for name, sets in self._nodes.items():
+            if CNAME in sets and (len(sets[CNAME]) > 1 or sets.keys() - {CNAME, RRSIG}):
+                raise ConfigError(
+                    f"{name_text(name)} is an alias and has other records as well (RFC 2181 section 10.1)"
+                )
+            if SOA in sets and name != apex:
+                raise ConfigError(f"an SOA record at {name_text(name)}, which is not the apex {name_text(apex)}")
+            if len(sets.get(DNAME, ())) > 1:
+                raise ConfigError(f"{name_text(name)} has more than one DNAME record (RFC 6672 section 2.4)")
+            if RRSIG in sets:
+                raise ConfigError(
+                    f"{name_text(name)} is signed: signed zones are not supported yet",
+                    hint="give the file as it was before it was signed",
+                )
+        self.soa = top[SOA][0]
+        self._cuts = any(name != apex and (NS in sets or DNAME in sets) for name, sets in self._nodes.items())
+        self._cuts = self._cuts or DNAME in top
+        minimum = int.from_bytes(self.soa.rdata[-4:], "big")
+        self._denial = (self.soa._replace(ttl=min(self.soa.ttl, minimum)),)  # RFC 2308 section 5
+
+    @property
+    def serial(self) -> int:
+        """Of the SOA record."""
+        return int.from_bytes(self.soa.rdata[-20:-16], "big")
+
+    def records(self) -> Iterator[RR]:
+        """All of them, the SOA record first, name by name in the order of the file."""
+        yield self.soa
+        for sets in self._nodes.values():
+            for rtype, several in sets.items():
+                if rtype != SOA:
+                    yield from several
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return sum(1 for _ in self.records())
+
+    def _add(self, record: RR) -> None:
+        if not under(record.owner, self.apex):
+            self.strays += 1
+            return
+        if record.owner not in self._nodes:
+            for start in label_starts(record.owner) or ():  # empty non-terminals on the way
+                above = record.owner[start:]
+                if len(above) >= len(self.apex):
+                    self._nodes.setdefault(above, {})
+            self._nodes.setdefault(record.owner, {})
+        sets = self._nodes[record.owner]
+        present = sets.get(record.rtype, ())
+        if all(record.rdata != other.rdata for other in present):
+            ttl = present[0].ttl if present else record.ttl  # RFC 2181 section 5.2: those of a set are equal
+            sets[record.rtype] = (*present, record._replace(ttl=ttl))
+
+    def lookup(self, name: bytes, rtype: int) -> Looked:
+        """What a folded name in the zone has of a type; aliases are followed within the zone."""
+        answer: tuple[RR, ...] = ()
+        seen: set[bytes] = set()
+        while True:
+            found = self._step(name, rtype)
+            answer += found.answer
+            if found.chase is None:
+                flags = found.flags | (AA if answer else 0)
+                return found._replace(answer=answer, flags=flags)
+            seen.add(name)
+            name = found.chase
+            if not under(name, self.apex):
+                return Looked(answer=answer, chase=name)
+            if name in seen or len(seen) >= MAX_CHAIN:
+                return Looked(SERVFAIL, AA, answer)
+
+    def _step(self, name: bytes, rtype: int) -> Looked:
+        """One name, its alias not followed."""
+        if self._cuts and (elsewhere := self._above(name, rtype)) is not None:
+            return elsewhere
+        sets = self._nodes.get(name)
+        if sets is None:
+            sets = self._wildcard(name)
+            if sets is None:
+                return Looked(NXDOMAIN, authority=self._denial)
+            sets = {kind: tuple(each._replace(owner=name) for each in several) for kind, several in sets.items()}
+        alias = sets.get(CNAME)
+        if alias and rtype in {CNAME, ANY}:
+            return Looked(answer=alias)
+        if alias and rtype not in sets:
+            return Looked(answer=alias, chase=alias[0].rdata)
+        answer = sets.get(rtype)
+        if not answer:
+            return Looked(authority=self._denial)
+        servers = self._nodes[self.apex].get(NS, ()) if (name, rtype) != (self.apex, NS) else ()
+        return Looked(answer=answer, authority=servers, additional=self._addresses((*answer, *servers)))
+
+    def _above(self, name: bytes, rtype: int) -> Looked | None:
+        """The highest cut or DNAME that a name is under; None if it is under neither."""
+        for start in reversed((*(label_starts(name) or ()), len(name) - 1)):
+            above = name[start:]
+            if len(above) < len(self.apex):
+                continue
+            sets = self._nodes.get(above)
+            if sets is None:
+                return None
+            # RFC 4035 section 3.1.4.1: DS records of a cut are on this side of it
+            if above != self.apex and NS in sets and (above != name or rtype != DS):
+                servers = sets[NS]
+                return Looked(flags=0, authority=servers, additional=self._addresses(servers))
+            if above != name and DNAME in sets:
+                return _renamed(name, start, sets[DNAME][0])
+        return None
+
+    def _wildcard(self, name: bytes) -> Sets | None:
+        """The wildcard that a name which does not exist is made from (RFC 4592 section 3.3.1)."""
+        for start in (*(label_starts(name) or ())[1:], len(name) - 1):
+            encloser = name[start:]
+            if encloser in self._nodes:
+                return self._nodes.get(WILDCARD + encloser)
+        return None
+
+    def _addresses(self, records: Iterable[RR]) -> tuple[RR, ...]:
+        """What the zone knows of the addresses of the targets of records, also below its cuts (RFC 1034 4.2.1)."""
+        found: dict[RR, None] = {}
+        for record in records:
+            at = TARGET_AT.get(record.rtype)
+            if at is not None:
+                sets = self._nodes.get(record.rdata[at:].lower(), {})
+                found |= dict.fromkeys((*sets.get(A, ()), *sets.get(AAAA, ())))
+        return tuple(found)
+
+
+def _renamed(name: bytes, start: int, dname: RR) -> Looked:
+    """A DNAME record, and the alias that it makes of a name under it (RFC 6672 section 2.2)."""
+    target = name[:start] + dname.rdata
+    if len(target) > MAX_NAME:
+        return Looked(YXDOMAIN, answer=(dname,))
+    return Looked(answer=(dname, RR(name, CNAME, dname.ttl, target)), chase=target)

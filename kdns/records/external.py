@@ -1,0 +1,173 @@
+"""Names for what is reached from outside the cluster: ``SERVICE.NAMESPACE.ZONE``, as CoreDNS's k8s_external has them.
+
+::
+
+    web.shop.example.org.                A, AAAA: spec.externalIPs and the load balancer's; or a CNAME
+    _http._tcp.web.shop.example.org.     SRV, and the same addresses
+    db-0.db.shop.example.org.            with `headless`: an endpoint of a Service that has nothing outside
+    ns1.dns.example.org.                 this server; `dns` is the option `apex`
+
+Below a Service's name everything is as in the cluster's own zone, see `service`.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from kdns.objects import EndpointSlice, ObjectKey, Service, ServiceView
+from kdns.records.reverse import spelled_address
+from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick, soa_rdata
+from kdns.records.schema import Schema, is_reverse
+from kdns.records.service import service_node
+from kdns.records.zone import Zone
+from kdns.wire.name import ROOT, child, label_starts, leading_labels, parse_name, under
+from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, PTR, SERVFAIL, SOA, SRV
+
+_NS1: Final = b"\3ns1"
+_HOSTMASTER: Final = b"\12hostmaster"
+
+
+class ExternalOptions(NamedTuple):
+    """What shapes the names."""
+
+    zones: tuple[bytes, ...]
+    """Apexes, forward and reverse; reverse names point into the first forward one."""
+    apex: bytes
+    """What the names of this server are under, relative to a zone: labels without the root."""
+    ttl: int
+    """Seconds, of all records."""
+    headless: bool
+    """Endpoints of Services that have nothing outside have names, too."""
+
+
+class External:
+    """The external names of one cluster. Reads the cluster as `Zone` keeps it; nothing is kept here."""
+
+    def __init__(self, zone: Zone, options: ExternalOptions) -> None:
+        self._zone, self._options = zone, options
+        self._apexes = sorted(options.zones, key=len, reverse=True)
+        self._primary = next(apex for apex in options.zones if not is_reverse(apex))
+        self._schema: Schema = replace(zone.schema, ttl=options.ttl, ignore_empty_service=False, zonal=False)
+
+    def lookup(self, name: bytes, rtype: int) -> Result | None:
+        """What a folded name has of a type; None when it is in none of the zones. CNAMEs are for others to follow."""
+        starts = label_starts(name)
+        if starts is None:
+            return None
+        apex = next((one for one in self._apexes if name[len(name) - len(one) :] == one and under(name, one)), None)
+        if apex is None:
+            return None
+        node = self._node(apex, name, starts, rtype)
+        if node is None:
+            rcode = NXDOMAIN if self._zone.synced else SERVFAIL
+            return Result(apex, rcode, (), (self._soa(apex),), fallthrough=True)
+        alias = pick(node.rrsets, CNAME)
+        answer = pick(node.rrsets, rtype) or (alias if rtype != SRV else ())
+        if not answer:
+            return Result(apex, NOERROR, (), (self._soa(apex),))
+        chase = alias[0].rdatas[0] if answer is alias and rtype not in {CNAME, ANY} else None
+        return Result(apex, NOERROR, answer, (), node.additional if rtype in {SRV, NS} else (), chase)
+
+    def _soa(self, apex: bytes) -> RRset:
+        server, mail = (self._named(left, apex) for left in (_NS1, _HOSTMASTER))
+        rdata = soa_rdata(server, mail, self._zone.serial, self._options.ttl)
+        return RRset(apex, SOA, self._options.ttl, (rdata,))
+
+    def _named(self, left: bytes, apex: bytes) -> bytes:
+        """A name of this server; a reverse zone has none of its own."""
+        return left + self._options.apex + (self._primary if is_reverse(apex) else apex)
+
+    def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int) -> Node | None:
+        if name == apex:
+            server = self._named(_NS1, apex)
+            ns = RRset(apex, NS, self._options.ttl, (server,))
+            return Node((self._soa(apex), ns), address_rrsets(server, self._own_addresses(), self._options.ttl))
+        if is_reverse(apex):
+            return self._reverse_node(name)
+        server = self._named(_NS1, apex)
+        if under(server, name):  # this server's name, or on the way to it
+            own = self._own_addresses() if name == server else ()
+            return Node(address_rrsets(name, own, self._options.ttl))
+        if under(name, self._options.apex + apex):
+            return None
+        depth = sum(start < len(name) - len(apex) for start in starts)
+        namespace = name[starts[depth - 1] : len(name) - len(apex)]
+        if not self._zone.cluster.namespace_exists(namespace):
+            return None
+        if depth == 1:
+            return EMPTY_NODE
+        at = starts[depth - 2]
+        view = self._zone.cluster.services.get(name[at : len(name) - len(apex)])
+        if view is None or view.service is None:
+            return None
+        return self._service_node(view, view.service, name[at:], leading_labels(name, at), rtype)
+
+    def _service_node(
+        self, view: ServiceView, service: Service, owner: bytes, left: Sequence[bytes], rtype: int
+    ) -> Node | None:
+        addresses, names = service.outside
+        if addresses:
+            shown = ServiceView(Service(service.key, addresses, ports=service.ports))
+            return service_node(shown, owner, left, self._schema, rtype)
+        if names:
+            return self._named_node(service, _target(names), owner, left)
+        if not self._options.headless or service.external_name is not None:
+            return None
+        shown = ServiceView(Service(service.key, headless=True, ports=service.ports), view.slices)
+        if service.headless or len(left) == 1:
+            return service_node(shown, owner, left, self._schema, rtype)
+        return EMPTY_NODE if not left and any(part.addresses for part in view.slices) else None
+
+    def _named_node(self, service: Service, target: bytes | None, owner: bytes, left: Sequence[bytes]) -> Node | None:
+        """Of a Service behind a load balancer that has a name only: where a cluster IP has addresses it has a CNAME."""
+        shown = ServiceView(Service(service.key, (b"\0\0\0\0",), ports=service.ports))
+        node = service_node(shown, owner, left, self._schema)
+        if node is None or not node.rrsets or target is None:
+            return node and EMPTY_NODE
+        name = node.rrsets[0].owner
+        srv = [
+            each._replace(rdatas=tuple(dict.fromkeys(rdata[:6] + target for rdata in each.rdatas)))
+            for each in pick(node.rrsets, SRV)
+        ]
+        return Node((RRset(name, CNAME, self._options.ttl, (target,), service.key), *srv))
+
+    def _reverse_node(self, name: bytes) -> Node | None:
+        spelled = spelled_address(name)
+        if spelled is None:
+            return None
+        index = self._zone.cluster.outside
+        width, digits = spelled
+        if len(digits) < 2 * width:
+            return EMPTY_NODE if index.any_under(width, digits) else None
+        owners = index.find(bytes.fromhex(digits))
+        targets: list[bytes] = []
+        for one in owners:
+            with suppress(ValueError):  # too long to be a name in this zone
+                targets.append(child(self._primary, one.key.name, one.key.namespace))
+        return Node((RRset(name, PTR, self._options.ttl, tuple(targets), owners[0].key),)) if targets else None
+
+    def _own_addresses(self) -> tuple[bytes, ...]:
+        """Where this server is reached from outside: what the Services have that it is an endpoint of, or its own."""
+        cluster = self._zone.cluster
+        found: dict[bytes, None] = {}
+        for address in self._zone.own_addresses:
+            for part in cluster.addresses.find(address):
+                if isinstance(part, EndpointSlice):
+                    view = cluster.view(ObjectKey("Service", part.key.namespace, part.service))
+                    if view is not None and view.service is not None:
+                        found |= dict.fromkeys(view.service.outside.addresses)
+        return tuple(found) or self._zone.own_addresses
+
+
+def _target(names: Sequence[str]) -> bytes | None:
+    """The first of some host names that is one: a name has at most one CNAME (RFC 1034 section 3.6.2)."""
+    for text in names:
+        try:
+            target = parse_name(text)
+        except ValueError:
+            continue
+        if target != ROOT:
+            return target
+    return None
