@@ -18,7 +18,7 @@ from kdns.errors import ConfigError
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
-from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED
+from kdns.wire.numbers import AA, ANY, AXFR, CNAME, IN, IXFR, NOERROR, REFUSED, SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -161,7 +161,7 @@ def build(options: KubernetesOptions, parts: Parts) -> Built:
         options = replace(options, by_client=True)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
-    return built(answers, parts.lookup)
+    return built(answers, parts.lookup, lambda: parts.sibling("acl") is not None)
 
 
 def schema_of(options: KubernetesOptions) -> Schema:
@@ -183,11 +183,13 @@ def schema_of(options: KubernetesOptions) -> Schema:
         raise ConfigError(str(error)) from error
 
 
-def built(answers: Answers, chase: Handler | None = None) -> Built:
-    """The plugin for one cluster, as a part of a server block; see `kubernetes` for ``chase``."""
+def built(answers: Answers, chase: Handler | None = None, judged: Callable[[], bool] = lambda: False) -> Built:
+    """The plugin for one cluster, as a part of a server block; see `kubernetes` for ``chase`` and ``judged``."""
     answers.chased_elsewhere = chase is not None
 
     def find(query: Query) -> Found | None:
+        if chase is not None and judged() and _alias(answers.lookup(query.name, query.rtype), query.rtype):
+            return None
         answer = answers.find(query.name, query.rtype)
         if answer is None:
             return None
@@ -197,11 +199,14 @@ def built(answers: Answers, chase: Handler | None = None) -> Built:
         after = answers.zone.services_under(parent)
         return None if after is None else Beneath(answers.zone.cluster.services, after)
 
-    return Built(plugin=kubernetes(answers, chase), find=find, sees=sees_nothing)
+    return Built(plugin=kubernetes(answers, chase, judged), find=find, sees=sees_nothing)
 
 
-def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
-    """The plugin for one cluster; ``chase`` looks up CNAME targets outside our zones, None leaves it to clients."""
+def kubernetes(answers: Answers, chase: Handler | None = None, judged: Callable[[], bool] = lambda: False) -> Plugin:
+    """The plugin for one cluster; ``chase`` looks up CNAME targets outside our zones, None leaves it to clients.
+
+    ``judged`` says that some names are not for everybody: then targets inside our zones are looked up through it, too.
+    """
 
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -211,6 +216,10 @@ def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
                 return await following(request)
             if query.rtype in {AXFR, IXFR}:
                 return Response(REFUSED, plugin=NAME)
+            target = _alias(result, query.rtype)
+            if target and chase is not None and judged():
+                response = Response(NOERROR, AA, tuple(to_rrs(result.answer[:1])), plugin=NAME)
+                return await chased(request, response, target, chase)
             answer = _in_turn(result, answers.find(query.name, query.rtype))
             response = Response(
                 result.rcode,
@@ -227,6 +236,13 @@ def kubernetes(answers: Answers, chase: Handler | None = None) -> Plugin:
         return handle
 
     return plugin
+
+
+def _alias(result: Result | None, rtype: int) -> bytes:
+    """What the CNAME that an answer begins with leads to; empty if there is none, or it leads to no end."""
+    if result is None or not result.answer or result.answer[0].rtype != CNAME or rtype in {CNAME, ANY}:
+        return b""
+    return b"" if result.rcode == SERVFAIL else result.answer[0].rdatas[0]
 
 
 def _in_turn(result: Result, compiled: Answer | None) -> tuple[RR, ...]:
