@@ -28,8 +28,10 @@ LONGEST: Final = 8190
 """Octets of a request line, and of each header: a query of more than about 6000 octets must be a POST."""
 CONNECTIONS: Final = 200
 """As CoreDNS has it; one more closes that which has been idle longest."""
+SERVER: Final = {"Server": "kdns"}
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 
+_log = logging.getLogger("kdns.dns")
 _silent = logging.getLogger("kdns.dns.https.protocol")
 _silent.setLevel(logging.CRITICAL + 1)  # what is no HTTP is the client's fault, and answered with 400
 
@@ -37,7 +39,7 @@ _silent.setLevel(logging.CRITICAL + 1)  # what is no HTTP is the client's fault,
 class Wrong(Exception):
     """A request that is no query: its status, and a line for whoever reads it."""
 
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, text: str, headers: dict[str, str] = {}) -> None:  # noqa: B006
         super().__init__(text)
         self.status, self.text, self.headers = status, text, headers
 
@@ -47,7 +49,7 @@ class HttpsListener:
 
     def __init__(self, lane: Lane, family: Family, limits: TcpLimits, responded: Callable[[int], None]) -> None:
         """``responded`` is told the status of each response."""
-        self.lane, self.family, self.limits, self._responded = lane, family, limits, responded
+        self.lane, self.family, self.limits, self.responded = lane, family, limits, responded
         self.debts = Debts()
         """Connections that are open."""
         self._ending = False
@@ -94,7 +96,7 @@ class HttpsListener:
         """Answer one request, and have it sent."""
         connection = self._open.get(request.protocol)
         if connection is None:
-            raise ConnectionResetError
+            return web.Response(status=503)  # it is being closed
         connection.busy = True
         connection.wait(None)
         self._open[connection.handler] = self._open.pop(connection.handler)  # the least idle one now
@@ -102,14 +104,14 @@ class HttpsListener:
             response = await self._respond(request, connection)
             if self._ending or response.status in {413, 415}:
                 response.force_close()  # after these its body may still be on its way
-            self._responded(response.status)
-            async with asyncio.timeout(self.limits.write):
-                await response.prepare(request)
-                await response.write_eof()
+            self.responded(response.status)
+            try:
+                async with asyncio.timeout(self.limits.write):
+                    await response.prepare(request)
+                    await response.write_eof()
+            except (TimeoutError, ConnectionError):
+                connection.transport.abort()
             return response
-        except TimeoutError:
-            connection.transport.abort()
-            raise
         finally:
             connection.busy = False
             if connection.handler in self._open:
@@ -126,10 +128,10 @@ class HttpsListener:
             wrong = error
         else:
             if reply is None:
-                return web.Response(status=500, text="no answer\n")
-            headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": f"max-age={lifetime(reply)}"}
+                return web.Response(status=500, text="no answer\n", headers=SERVER)
+            headers = {**SERVER, "Content-Type": CONTENT_TYPE, "Cache-Control": f"max-age={lifetime(reply)}"}
             return web.Response(body=reply, headers=headers)
-        return web.Response(status=wrong.status, text=f"{wrong.text}\n", headers=wrong.headers)
+        return web.Response(status=wrong.status, text=f"{wrong.text}\n", headers={**SERVER, **wrong.headers})
 
     async def _answer(self, message: bytes, connection: "_Connection") -> bytes | None:
         """The reply; None: there is none. Raises Wrong for what is no query."""
@@ -188,15 +190,40 @@ class _Connection:
         return Client(peer[0], peer[1], local[0], "https", family)
 
 
-class _Server(web.Server):
-    """aiohttp's protocol, which tells us of its connections."""
+class _Protocol(web.RequestHandler):
+    """aiohttp's protocol of one connection; what is no HTTP is told in a line, and counted."""
 
-    def __init__(self, listener: HttpsListener) -> None:
+    __slots__ = ("_listener",)
+
+    def __init__(self, server: "_Server", listener: HttpsListener) -> None:
         super().__init__(
-            listener.handle, access_log=None, logger=_silent, auto_decompress=False, max_line_size=LONGEST,
-            max_field_size=LONGEST, keepalive_timeout=24 * 3600.0, lingering_time=0.0,
+            server, loop=asyncio.get_running_loop(), access_log=_silent, logger=_silent, auto_decompress=False,
+            max_line_size=LONGEST, max_field_size=LONGEST, keepalive_timeout=24 * 3600.0, lingering_time=0.0,
         )  # fmt: skip
         self._listener = listener
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The response to a request that is none, or that met a bug; the connection is closed after it."""
+        if status >= 500 and exc is not None:
+            self._listener.lane.counts.panics += 1
+            _log.error("a request of HTTPS met a bug", exc_info=exc)
+        self._listener.responded(status)
+        response = web.Response(status=status, text="no request of HTTP/1.1\n" if status < 500 else "", headers=SERVER)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Makes those, and tells us when they begin and end."""
+
+    def __init__(self, listener: HttpsListener) -> None:
+        super().__init__(listener.handle)
+        self._listener = listener
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, self._listener)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)

@@ -14,6 +14,7 @@ from kdns.errors import ConfigError
 from kdns.serving import Serving
 from tests.dns.secure import BOTH, Stream, install, port, query, serving, trusting
 from tests.fakes.certificates import EXPIRED, SERVER
+import contextlib
 
 PLAIN = "tls://.:0 {{\n bind 127.0.0.1\n tls {}\n{}\n whoami\n}}\n"
 
@@ -63,10 +64,8 @@ async def test_what_is_no_handshake(said: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port(made, "tls"))
         writer.write(said)
         async with asyncio.timeout(10):
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 assert b"a\x04test" not in await reader.read()
-            except ConnectionResetError:
-                pass
         writer.close()
         async with Stream(port(made, "tls")) as stream:
             stream.send(query())
@@ -103,10 +102,8 @@ async def test_too_many_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
         silent = [await asyncio.open_connection("127.0.0.1", port(made, "tls")) for _ in range(5)]
         async with asyncio.timeout(10):
             for reader, _ in silent[:2]:
-                try:
+                with contextlib.suppress(ConnectionResetError):
                     assert await reader.read() == b""
-                except ConnectionResetError:
-                    pass
         async with Stream(port(made, "tls")) as stream:
             stream.send(query())
             assert await stream.receive()
@@ -185,8 +182,6 @@ async def test_the_end() -> None:
         async with asyncio.timeout(5):
             await made.stop(4)
             assert await stream.reader.read() == b""
-            try:
+            with contextlib.suppress(ConnectionResetError):
                 assert await silent.read() == b""
-            except ConnectionResetError:
-                pass
         writer.close()
