@@ -60,6 +60,8 @@ def blank(options: KubernetesOptions | None = None, own: Iterable[str] = ()) -> 
             namespaces=chosen.namespaces,
             namespaces_selected=bool(chosen.namespace_labels),
             ignore_empty_service=chosen.ignore_empty_service,
+            zonal=chosen.zonal,
+            by_client=chosen.by_client,
             fallthrough=chosen.fallthrough,
         )
     )

@@ -55,6 +55,7 @@ GOOD: tuple[tuple[ModuleType, str, Struct], ...] = (
             zones=ZONES, pods="verified", ttl=3600, endpoint_pod_names=True, endpoints=False, ignore_empty_service=True
         ),
     ),
+    (kubernetes, "kubernetes {\n zonal\n}", K8S(zones=ZONES, zonal=True)),
     (
         kubernetes,
         "kubernetes {\n namespaces a b\n namespaces c\n labels app in (x, y)\n fallthrough\n startup_timeout 1m\n}",
