@@ -147,6 +147,7 @@ BAD: tuple[tuple[ModuleType, str, str], ...] = (
     (kubernetes, "kubernetes {\n apiserver_qps fast\n}", "'fast' is no number"),
     (kubernetes, "kubernetes {\n apiserver_burst -1\n}", "at least 0"),
     (kubernetes, "kubernetes {\n ignore everything\n}", "'everything' is none of empty_service"),
+    (kubernetes, "kubernetes {\n zonal\n noendpoints\n}", "zonal has no endpoints to choose from"),
     (kubernetes, "kubernetes {\n upstream\n}", "'kubernetes' has no property 'upstream'"),
     (kubernetes, "kubernetes {\n resyncperiod 5m\n}", "'kubernetes' has no property 'resyncperiod'"),
     (kubernetes, "kubernetes\nkubernetes", "'kubernetes' stands twice in this server block"),
