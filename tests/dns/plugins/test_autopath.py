@@ -82,7 +82,7 @@ async def walk(
     return soa[0], asked, parts.value("coredns_autopath_success_total") or 0.0
 
 
-CASES = (
+CASES: tuple[tuple[str, str, list[str], int], ...] = (
     # question, reply, names asked outside, counted
     (f"www.example.com.shop.{ZONE} A",
      f"NOERROR aa | www.example.com.shop.{ZONE} 60 CNAME www.example.com. | www.example.com. 60 A 198.51.100.1",
