@@ -44,6 +44,8 @@ async def served(text: str = ANYBODY, **offers: object) -> AsyncIterator[tuple[i
     whole = chain((made.plugin,), scripted(response(rcode=5)))
     server = Server(Responder(Site((Block(zones={ROOT: "."}, handler=whole, built=(made,)),))), ("127.0.0.1",), 0)
     await server.start()
+    for accepting in server._accepting:  # what is accepted has it, too: the kernel could keep a whole zone otherwise
+        accepting.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
     try:
         yield server.port, parts
     finally:
