@@ -1,10 +1,12 @@
-"""How much a query, a change and a cluster cost: kdns beside Knot DNS and NSD, in one run on one machine.
+"""How much a query, a change and a cluster cost: kdns beside other servers, in one run on one machine.
 
 ::
 
     __main__   what was asked for -> sections, tables, targets met or missed, docs/benchmarks.md
     queries    sets of questions with what the answer must be      plan     names and addresses of the test cluster
     peers      starts knotd, nsd and kdns with the same names      flood    a client that saturates a server
+    forwarders starts dnsmasq, unbound and kdns with one upstream  upstream who they ask
+    forwarding names outside the cluster: cached, not, far away
     dnsperf    the client everybody knows                          rounds   interleaved rounds -> medians and ratios
     apiserver  an API server that only sends prepared lines        cluster  sync, memory, relist, change -> answer
     machine    CPU time, memory, pinning, namespaces, cgroups      report   tables for people

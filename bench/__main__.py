@@ -8,18 +8,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cluster, machine, peers, plan, queries, report, rounds
+from bench import cluster, forwarders, forwarding, machine, peers, plan, queries, report, rounds
 from bench.report import Target
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
 CLUSTER = "cluster"
+KEYS = (*(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER)
+SERVERS = tuple(dict.fromkeys((*peers.COMMANDS, *forwarders.COMMANDS)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     arguments = _arguments(argv)
-    only = arguments.only or [*(workload.key for workload in queries.WORKLOADS), CLUSTER]
+    only = arguments.only or KEYS
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers, namespaces and cgroups are cleared away
     if arguments.urgent:
         machine.hurry()
@@ -38,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if workloads:
             text, met = _queries(Path(name), workloads, arguments)
             page.append(text)
+            targets += met
+        if not set(forwarding.KEYS).isdisjoint(only):
+            rest = (arguments.servers, arguments.rounds, arguments.seconds)
+            texts, met = forwarding.measure(Path(name), only, *rest)
+            page += texts
             targets += met
         if CLUSTER in only:
             text, met = cluster.measure(Path(name), arguments.seconds)
@@ -61,23 +68,23 @@ def _queries(
     folder: Path, workloads: Sequence[queries.Workload], arguments: argparse.Namespace
 ) -> tuple[str, list[Target]]:
     results = []
-    with peers.running(folder, arguments.servers) as running:
+    head, names = report.query_head(), [name for name in peers.COMMANDS if name in arguments.servers]
+    with peers.running(folder, names) as running:
         for workload in workloads:
             results.append(rounds.measure(workload, running, arguments.rounds, arguments.seconds, folder))
             rows = report.query_rows(results[-1])
-            say("\n" + report.table(report.QUERY_HEAD, rows))
+            say("\n" + report.table(head, rows))
         memory = report.memory_line([(peer.name, machine.resident_mb(peer.pid)) for peer in running])
     memory = f"Resident after all this, with {plan.SERVICES:,} Services: {memory}."
     say("\n" + memory)
     rows = [row for result in results for row in report.query_rows(result)]
-    return report.table(report.QUERY_HEAD, rows) + "\n\n" + memory, report.query_targets(results)
+    return report.table(head, rows) + "\n\n" + memory, report.query_targets(results)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    keys = [*(workload.key for workload in queries.WORKLOADS), CLUSTER]
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=keys, metavar="KEY", help=f"some of: {' '.join(keys)}")
-    parser.add_argument("--servers", nargs="+", choices=list(peers.COMMANDS), default=list(peers.COMMANDS))
+    parser.add_argument("--only", nargs="+", choices=KEYS, metavar="KEY", help=f"some of: {' '.join(KEYS)}")
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS)
     parser.add_argument("--rounds", type=int, help="how often everything is repeated (2; with --full 7)")
     parser.add_argument("--seconds", type=float, help="how long each load lasts (0.5; with --full 2)")
     parser.add_argument("--full", action="store_true", help="about half an hour instead of a few minutes")

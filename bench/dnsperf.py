@@ -13,6 +13,8 @@ from bench.queries import Query, Workload
 CONNECTIONS, OUTSTANDING = 20, 150
 LATENCY_RATE = 10_000
 """Questions a second while latency is measured: far from saturation, so that queues do not count."""
+FRESH_RATE = 1_000
+"""The same for questions that are not in a cache."""
 
 
 class Perf(NamedTuple):
@@ -26,8 +28,9 @@ class Perf(NamedTuple):
 
 
 def saturate(port: int, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> Perf:
-    """Ask as fast as dnsperf can on one core."""
-    output = _run(port, queries, workload, folder, "-l", str(seconds))
+    """Ask as fast as dnsperf can on one core: for so many seconds, or fresh questions once."""
+    limit = ("-n", "1") if workload.fresh else ("-l", str(seconds))
+    output = _run(port, queries, workload, folder, *limit)
     return Perf(
         int(_find(r"Queries completed:\s+(\d+)", output)),
         int(_find(r"Queries lost:\s+(\d+)", output)),
@@ -43,7 +46,8 @@ def once(port: int, queries: Sequence[Query], workload: Workload, folder: Path) 
 
 def latencies(port: int, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> list[float]:
     """Seconds each question waited at a modest rate, sorted."""
-    output = _run(port, queries, workload, folder, "-l", str(seconds), "-v", "-Q", str(LATENCY_RATE))
+    rate = FRESH_RATE if workload.fresh else LATENCY_RATE
+    output = _run(port, queries, workload, folder, "-l", str(seconds), "-v", "-Q", str(rate))
     return sorted(float(text) for text in re.findall(r"^> \S+ \S+ \S+ ([\d.]+)$", output, re.MULTILINE))
 
 

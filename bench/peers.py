@@ -61,6 +61,8 @@ class Peer(NamedTuple):
     name: str
     pid: int
     port: int
+    beside: tuple[int, ...] = ()
+    """Processes of ours that work with it, and are no noise."""
 
 
 def free_port() -> int:
@@ -101,12 +103,16 @@ def running(folder: Path, names: Sequence[str]) -> Iterator[list[Peer]]:
 
 @contextlib.contextmanager
 def started(
-    argv: Sequence[str], log: Path, enter: Callable[[], None] = lambda: None, env: dict[str, str] | None = None
+    argv: Sequence[str],
+    log: Path,
+    enter: Callable[[], None] = lambda: None,
+    env: dict[str, str] | None = None,
+    cpu: int = machine.SERVER_CPU,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process on the servers' core, its output in a file; ended by SIGTERM, then SIGKILL after 10 s."""
+    """A process on the servers' core or another, its output in a file; ended by SIGTERM, then SIGKILL after 10 s."""
 
     def before_exec() -> None:
-        machine.pin(machine.SERVER_CPU)
+        machine.pin(cpu)
         enter()
 
     with log.open("wb") as output:
@@ -156,12 +162,19 @@ def wait_for_reply(port: int, query: Query, patience: float, alive: Callable[[],
 
 def versions(names: Sequence[str]) -> str:
     """What is compared, in the words of the programs themselves."""
-    asked = {"knotd": ("knotd", "--version"), "nsd": ("nsd", "-v"), "kdns": (sys.executable, "-m", "kdns", "version")}
+    asked = {
+        "knotd": ("knotd", "--version"),
+        "nsd": ("nsd", "-v"),
+        "dnsmasq": ("dnsmasq", "--version"),
+        "unbound": ("unbound", "-V"),
+        "kdns": (sys.executable, "-m", "kdns", "version"),
+    }
     found = []
     for program, *flags in (asked[name] for name in names):
         if path := find(program):
             done = subprocess.run((path, *flags), capture_output=True, text=True, check=False)
-            found.append((done.stdout + done.stderr).splitlines()[0])
+            said = (done.stdout + done.stderr).splitlines()[0].partition("  Copyright")[0]
+            found.append(said.replace("Version", "unbound", 1) if program == "unbound" else said)
     return ", ".join(found)
 
 

@@ -46,6 +46,8 @@ class Workload(NamedTuple):
     transport: str = "udp"
     edns: bool = False
     """What dnsperf is told; our own client goes by each query."""
+    fresh: bool = False
+    """No question may be asked of a server twice: the flood, dnsperf and its latencies get a third of them each."""
 
     def make(self, seed: int) -> list[Query]:
         """The questions of one round: other random names each round, the same ones for every server."""
@@ -139,4 +141,46 @@ WORKLOADS = (
     Workload("headless100", "headless of 100, cut, EDNS", _headless("hundred", -1), edns=True),
     Workload("mix", "realistic mix", _mix),
     Workload("tcp", "A over TCP, 20 connections", _hits, transport="tcp"),
+)
+
+CACHED = 1_000
+"""Names that a cache has while it is measured: with those of some rounds before, fewer than CoreDNS's 10,000."""
+MISSED = 3 * 4_096
+
+
+def _cluster(edns: bool) -> Callable[[random.Random], Iterable[Query]]:
+    def queries(rng: random.Random) -> Iterable[Query]:
+        return (Query(plan.service_owner(number), edns=edns) for number in _numbers(rng)[:CACHED])
+
+    return queries
+
+
+def _outside(label: str, count: int, edns: bool) -> Callable[[random.Random], Iterable[Query]]:
+    """Names that were in no round and in no row before, so that nothing goes out of a cache while it is measured."""
+
+    def queries(rng: random.Random) -> Iterable[Query]:
+        return (Query(f"www.{label}-{rng.getrandbits(40):x}.example.com", edns=edns) for _ in range(count))
+
+    return queries
+
+
+class Forwarded(NamedTuple):
+    """One row of the table of forwarded names."""
+
+    workload: Workload
+    beside: Workload | None = None
+    """What kdns alone is asked in the same rounds."""
+
+
+FORWARDED = (
+    Forwarded(
+        Workload("cached", "cached", _outside("c", CACHED, edns=False)),
+        Workload("cachedcluster", "of the cluster", _cluster(edns=False)),
+    ),
+    Forwarded(
+        Workload("cachededns", "cached, EDNS", _outside("e", CACHED, edns=True), edns=True),
+        Workload("cachedednscluster", "of the cluster, EDNS", _cluster(edns=True), edns=True),
+    ),
+    Forwarded(Workload("missed", "not cached", _outside("m", MISSED, edns=False), fresh=True)),
+    Forwarded(Workload("missededns", "not cached, EDNS", _outside("n", MISSED, edns=True), edns=True, fresh=True)),
 )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bench.rounds import Result, Spread, cpu, qps, ratio, spread
 
 BASE = "knotd"
-"""The server that the others are compared with."""
+"""The server that the others are compared with, for names of the cluster."""
 
 
 class Target(NamedTuple):
@@ -40,22 +40,26 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join((line(head), rule, *map(line, rows)))
 
 
-QUERY_HEAD = (
-    "workload", "server", "flood us/query", "x knotd", "flood qps", "x knotd", "dnsperf us/query", "x knotd",
-    "dnsperf qps", "x knotd", "p50 ms", "x knotd", "p99 ms", "x knotd", "trouble",
-)  # fmt: skip
+def query_head(against: str = BASE) -> tuple[str, ...]:
+    """The head of `query_rows`."""
+    x = f"x {against}"
+    return (
+        "workload", "server", "flood us/query", x, "flood qps", x, "dnsperf us/query", x,
+        "dnsperf qps", x, "p50 ms", x, "p99 ms", x, "trouble",
+    )  # fmt: skip
 
 
-def query_rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """One row a server for one workload."""
-    base = next((result for result in results if result.peer == BASE), None)
+def query_rows(results: Sequence[Result], against: str = BASE) -> list[tuple[str, ...]]:
+    """One row a server and workload; each is compared with the other server's row of the same workload."""
     rows = []
     for result in results:
+        bases = (each for each in results if each.peer == against and each.workload.key == result.workload.key)
+        base = next(bases, None)
         cells = [result.workload.title, result.peer]
         for samples, theirs in ((result.flood, base and base.flood), (result.perf, base and base.perf)):
             cells += [
-                _spread(spread(samples, cpu), "{:.2f}"),
-                _spread(ratio(samples, theirs) if theirs else None, "{:.2f}"),
+                spread_text(spread(samples, cpu)),
+                spread_text(ratio(samples, theirs) if theirs else None),
                 _middle(spread(samples, lambda sample: sample.qps / 1000), "{:.0f}k"),
                 _middle(ratio(samples, theirs, qps) if theirs else None, "{:.2f}"),
             ]
@@ -72,11 +76,11 @@ def memory_line(resident: Sequence[tuple[str, float]]) -> str:
     return ", ".join(f"{name} {mb:.0f} MB" + (f" ({mb / base:.1f} x knotd)" if base else "") for name, mb in resident)
 
 
-def _spread(values: Spread | None, form: str) -> str:
+def spread_text(values: Spread | None) -> str:
     """``4.12 (3.77-4.28)``, with ``~`` ahead when every round was noisy."""
     if values is None:
         return ""
-    middle, low, high = (form.format(value) for value in values[:3])
+    middle, low, high = (f"{value:.2f}" for value in values[:3])
     return f"{'~' * values.noisy}{middle} ({low}-{high})"
 
 
@@ -93,11 +97,11 @@ def query_targets(results: Sequence[Sequence[Result]]) -> list[Target]:
         if key in kdns and key in base:
             found = ratio(kdns[key].flood, base[key].flood)
             text = f"{kdns[key].workload.title}: at most 1.2 x knotd's CPU a query, saturated"
-            targets.append(Target(text, _spread(found, "{:.2f}"), found.middle <= 1.2 if found else None))
+            targets.append(Target(text, spread_text(found), found.middle <= 1.2 if found else None))
     for key in ("nodata", "nxdomain", "nxrandom"):
         if key in kdns and "hits" in kdns:
             # "As cheap as": within the scatter that the same server shows between rounds, a tenth.
             found = ratio(kdns[key].flood, kdns["hits"].flood)
             text = f"{kdns[key].workload.title}: as cheap as hits (at most 1.1 x)"
-            targets.append(Target(text, _spread(found, "{:.2f}"), found.middle <= 1.1 if found else None))
+            targets.append(Target(text, spread_text(found), found.middle <= 1.1 if found else None))
     return targets

@@ -54,26 +54,34 @@ class Spread(NamedTuple):
 
 def measure(workload: Workload, peers: Sequence[Peer], rounds: int, seconds: float, folder: Path) -> list[Result]:
     """All rounds of one workload, for all servers."""
-    floods: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
-    perfs: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
-    waits: dict[str, list[float]] = {peer.name: [] for peer in peers}
+    return interleaved([(workload, peer) for peer in peers], rounds, seconds, folder)
+
+
+def interleaved(pairs: Sequence[tuple[Workload, Peer]], rounds: int, seconds: float, folder: Path) -> list[Result]:
+    """All rounds of some workloads with their servers: each round has all of them, one after the other."""
+    floods: list[list[Sample]] = [[] for _ in pairs]
+    perfs: list[list[Sample]] = [[] for _ in pairs]
+    waits: list[list[float]] = [[] for _ in pairs]
     for number in range(rounds):
-        queries = workload.make(seed=number)
-        # Each round begins with another server, so that none is always the first.
-        for peer in (*peers[number % len(peers) :], *peers[: number % len(peers)]):
+        # Each round begins with another pair, so that none is always the first.
+        for turn in range(len(pairs)):
+            which = (turn + number) % len(pairs)
+            workload, peer = pairs[which]
+            queries = workload.make(seed=number)
+            first, second, third = [queries[n::3] for n in range(3)] if workload.fresh else [queries] * 3
             if workload.transport == "udp":
-                floods[peer.name].append(_flooded(peer, queries, seconds))
-            perfs[peer.name].append(_perf(peer, queries, workload, seconds, folder))
-            waits[peer.name] += dnsperf.latencies(peer.port, queries, workload, seconds / 2, folder)
+                floods[which].append(_flooded(peer, first, workload, seconds))
+            perfs[which].append(_perf(peer, second, workload, seconds, folder))
+            waits[which] += dnsperf.latencies(peer.port, third, workload, seconds / 2, folder)
     return [
         Result(
             workload,
             peer.name,
-            tuple(floods[peer.name]),
-            tuple(perfs[peer.name]),
-            *(percentile(sorted(waits[peer.name]), share) * 1000 for share in (0.50, 0.99)),
+            tuple(flooded),
+            tuple(perf),
+            *(percentile(sorted(waited), share) * 1000 for share in (0.50, 0.99)),
         )
-        for peer in peers
+        for (workload, peer), flooded, perf, waited in zip(pairs, floods, perfs, waits, strict=True)
     ]
 
 
@@ -111,17 +119,22 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
-def _flooded(peer: Peer, queries: Sequence[Query], seconds: float) -> Sample:
-    flood(peer.port, queries, 0, least=len(queries))  # every answer was asked for once
-    meter = _Meter(peer.pid)
-    done = flood(peer.port, queries, seconds)
+def _flooded(peer: Peer, queries: Sequence[Query], workload: Workload, seconds: float) -> Sample:
+    if workload.fresh:
+        meter = _Meter(peer)
+        done = flood(peer.port, queries, 0, least=len(queries))
+    else:
+        flood(peer.port, queries, 0, least=len(queries))  # every answer was asked for once
+        meter = _Meter(peer)
+        done = flood(peer.port, queries, seconds)
     trouble = [f"{done.wrong} wrong"] * (done.wrong > 0) + [f"{done.lost} lost"] * (done.lost > 0)
     return Sample(meter.read(done.received), done.received / done.seconds, meter.noisy, ", ".join(trouble))
 
 
 def _perf(peer: Peer, queries: Sequence[Query], workload: Workload, seconds: float, folder: Path) -> Sample:
-    dnsperf.once(peer.port, queries, workload, folder)
-    meter = _Meter(peer.pid)
+    if not workload.fresh:
+        dnsperf.once(peer.port, queries, workload, folder)
+    meter = _Meter(peer)
     done = dnsperf.saturate(peer.port, queries, workload, seconds, folder)
     trouble = f"{done.lost} lost" if done.lost else ""
     return Sample(meter.read(done.completed), done.qps, meter.noisy, trouble)
@@ -130,8 +143,8 @@ def _perf(peer: Peer, queries: Sequence[Query], workload: Workload, seconds: flo
 class _Meter:
     """Server CPU between two moments, and what others used meanwhile."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
         self.noisy = False
         self._before = self._now()
 
@@ -140,7 +153,8 @@ class _Meter:
             usage.ru_utime + usage.ru_stime
             for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         )
-        return machine.cpu_seconds(self._pid), ours, machine.busy_seconds(), machine.now()
+        ours += sum(map(machine.cpu_seconds, self._peer.beside))
+        return machine.cpu_seconds(self._peer.pid), ours, machine.busy_seconds(), machine.now()
 
     def read(self, answers: int) -> float:
         """Microseconds a query since the meter was made."""

@@ -10,6 +10,7 @@ What is served comes from a Corefile, or from the flags; both become the same pl
 """
 
 import asyncio
+import hashlib
 import itertools
 import json
 import logging
@@ -21,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TextIO
 
 from kdns import __version__
-from kdns.assemble import BlockPlan, Wishes, banner_lines, plan_corefile, plan_settings, wishes
+from kdns.assemble import BlockPlan, Wishes, banner_lines, plan_corefile, plan_settings, secured_files, wishes
 from kdns.blocks import LiveBlock, describe
 from kdns.clusters import Clusters
 from kdns.config.load import STDIN, load
@@ -269,7 +270,10 @@ async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[
 def load_plans(settings: ServeSettings, registry: Registry) -> Loaded:
     """What the Corefile says. Reads files. Raises ConfigError, or ConfigErrors with all that is wrong."""
     corefile = load(settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *ELSEWHERE})
-    return Loaded(plan_corefile(corefile, registry, os.getcwd()), corefile.digest, corefile.warnings)
+    plans = plan_corefile(corefile, registry, os.getcwd())
+    files = secured_files(plans)  # a new certificate is served like a new Corefile
+    digest = hashlib.sha512(f"{corefile.digest} {files}".encode()).hexdigest() if files else corefile.digest
+    return Loaded(plans, digest, corefile.warnings)
 
 
 def check(settings: ServeSettings) -> list[str]:

@@ -6,7 +6,8 @@
                       ├──> BlockPlan, one for each server block ──> `kdns.blocks` builds and serves them
     ServeSettings ────┘
 
-Pure but for the interfaces that ``bind`` names. All mistakes of a Corefile are told at once.
+Pure but for the interfaces that ``bind`` names, and the times of files of ``tls``.
+All mistakes of a Corefile are told at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from kdns.config.directive import Corefile, Directive, Key, ServerBlock
 from kdns.config.reading import Mistakes
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.plugin import Place, PluginModule
-from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts
+from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts, tls
 from kdns.dns.plugins.reload import Options as ReloadOptions
 from kdns.dns.registry import Known, Registry
 from kdns.errors import ConfigError, KdnsError, Span
@@ -26,7 +27,7 @@ from kdns.watch.selectors import label_selector
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.reverse import zone_names
 
-TRANSPORTS: Final = frozenset({"dns"})
+TRANSPORTS: Final = frozenset({"dns", *tls.SCHEMES})
 """Schemes that are served."""
 
 
@@ -70,6 +71,7 @@ def plan_corefile(corefile: Corefile, registry: Registry, folder: str) -> tuple[
     plans = [_plan(block, registry, folder, mistakes) for block in corefile.blocks]
     mistakes.settle()
     _check_places(plans, mistakes)
+    _check_secure(plans, mistakes)
     mistakes.settle()
     return tuple(plans)
 
@@ -78,7 +80,9 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
     place = Place(tuple(dict.fromkeys(key.zone for key in block.keys)), block.keys[0].port, folder)
     for key in block.keys:
         if key.scheme not in TRANSPORTS:
-            mistakes.add(ConfigError(f"{key.scheme}:// is not supported yet", key.at, "serve dns:// for now"))
+            mistakes.add(
+                ConfigError(f"{key.scheme}:// is not supported yet", key.at, "serve dns://, tls:// or https:// instead")
+            )
     by_name: dict[str, list[Directive]] = {}
     for directive in block.directives:
         by_name.setdefault(directive.name.text, []).append(directive)
@@ -92,7 +96,8 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
             if isinstance(step.options, bind.Options):
                 addresses = bind.addresses(step.options)
     found.sort(key=lambda pair: pair[0].rank)
-    said = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder
+    files = tuple(tls.stamp(step.options) for _, step in found if isinstance(step.options, tls.Options))
+    said = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder, files
     return BlockPlan(block.keys, tuple(step for _, step in found), place, addresses, said)
 
 
@@ -142,6 +147,38 @@ def _check_places(plans: Iterable[BlockPlan], mistakes: Mistakes) -> None:
                     mistakes.add(ConfigError(f"{key.zone}:{key.port} is served twice", key.at,
                                              f"it is in line {earlier.at.line} already"))  # fmt: skip
                     break
+
+
+def _check_secure(plans: Iterable[BlockPlan], mistakes: Mistakes) -> None:
+    """Who serves TLS has a certificate, one for each place; and no place is served in two ways."""
+    schemes: dict[tuple[str, int], str] = {}
+    shown: dict[Listener, tuple[Key, object]] = {}
+    for plan in plans:
+        options = plan.options(tls.NAME)
+        for key in plan.keys:
+            if key.scheme in tls.SCHEMES and options is None:
+                mistakes.add(ConfigError(f"{key.scheme}:// needs a certificate", key.at,
+                                         "tls CERT KEY in this server block"))  # fmt: skip
+                continue
+            for address in plan.addresses:
+                listener = Listener(key.scheme, address, key.port)
+                scheme = schemes.setdefault((address, key.port), key.scheme) if key.port else key.scheme
+                if scheme != key.scheme:
+                    mistakes.add(ConfigError(f"port {key.port} is served as {scheme}:// already", key.at,
+                                             f"{key.scheme}:// needs a port of its own"))  # fmt: skip
+                    break
+                if options is not None and key.scheme in tls.SCHEMES:
+                    first, meaning = shown.setdefault(listener, (key, options.meaning))
+                    if meaning != options.meaning:
+                        mistakes.add(ConfigError(f"port {key.port} has another certificate already", key.at,
+                                                 f"see line {first.at.line}; a port has one for all"))  # fmt: skip
+                        break
+
+
+def secured_files(plans: Iterable[BlockPlan]) -> str:
+    """Changes when a certificate does; empty without any."""
+    steps = [step.options for plan in plans for step in plan.steps if isinstance(step.options, tls.Options)]
+    return repr([tls.stamp(options) for options in steps]) if steps else ""
 
 
 def plan_settings(settings: ServeSettings) -> tuple[BlockPlan, ...]:

@@ -25,6 +25,8 @@ class LiveBlock:
         self.plan = plan
         self.parts = BlockParts(hub, plan.place, plan.listeners)
         self.built: list[Built] = []
+        for step in plan.steps:  # kubernetes keeps more of the cluster where some plugins stand in front of it
+            self.parts.offer(f"options/{step.name}", step.options)
         try:
             for step in reversed(plan.steps):  # kubernetes offers what autopath, in front of it, asks for
                 self.built.insert(0, self._build(step, hub))

@@ -11,11 +11,14 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from prometheus_client import Counter
+
 from kdns.assemble import BlockPlan, wishes
 from kdns.blocks import LiveBlock, close_all, sites
+from kdns.dns.plugins import tls
 from kdns.dns.plugins.timeouts import Options as Timeouts
 from kdns.dns.responder import Responder
-from kdns.dns.server import Bound, Server
+from kdns.dns.server import Bound, Secure, Server
 from kdns.dns.site import Site
 from kdns.dns.tcp import TcpLimits
 from kdns.metrics import Enabled, Metrics
@@ -29,8 +32,8 @@ DRAIN: Final = 5.0
 class Place:
     """One listener: its sockets, and who answers for them."""
 
-    def __init__(self, server: Server, responder: Responder) -> None:
-        self.server, self.responder = server, responder
+    def __init__(self, server: Server, responder: Responder, secure: Secure | None) -> None:
+        self.server, self.responder, self.secure = server, responder, secure
 
 
 class Serving:
@@ -87,6 +90,7 @@ class Serving:
         new = [live for live in blocks if live not in self.blocks]
         wanted = sites(blocks)
         limits = wishes([live.plan for live in blocks]).limits
+        secured = self._secured(blocks)
         started: list[LiveBlock] = []
         opened: dict[Listener, Place] = {}
         gone = {listener: place for listener, place in self.places.items() if listener not in wanted}
@@ -98,7 +102,9 @@ class Serving:
             in_the_way = await self._make_way(gone, wanted)
             for listener, site in wanted.items():
                 if listener not in self.places:
-                    opened[listener] = await self._open(listener, site, limits.get(listener), opened)
+                    opened[listener] = await self._open(
+                        listener, site, limits.get(listener), opened, secured.get(listener)
+                    )
         except BaseException:
             for place in opened.values():
                 place.server.close()
@@ -106,10 +112,11 @@ class Serving:
                 self._unname(listener)
             await close_all(started)
             for listener in in_the_way:
-                self.places[listener] = await self._open(listener, gone[listener].responder.site, None, {})
+                was = gone[listener]
+                self.places[listener] = await self._open(listener, was.responder.site, None, {}, was.secure)
             raise
         old = [live for live in self.blocks if live not in blocks]
-        self._swap(wanted, limits)
+        self._swap(wanted, limits, secured)
         self.blocks, self._coming = list(blocks), []
         self.places = {listener: self.places.get(listener) or opened[listener] for listener in wanted}
         self._count()
@@ -126,27 +133,58 @@ class Serving:
             await gone[listener].server.stop(DRAIN)
         return found
 
+    def _secured(self, blocks: Sequence[LiveBlock]) -> dict[Listener, Secure]:
+        """The certificates of the listeners that have one."""
+        found: dict[Listener, Secure] = {}
+        for live in blocks:
+            contexts = live.parts.sibling(tls.NAME)
+            if isinstance(contexts, tls.Contexts):
+                for listener in live.plan.listeners:
+                    if listener.scheme == "tls":
+                        found[listener] = Secure("tls", contexts.tls, self._responded)
+                    elif listener.scheme == "https":
+                        found[listener] = Secure("https", contexts.https, self._responded)
+        return found
+
+    def _responded(self, server: str, status: int) -> None:
+        name, text = "coredns_dns_https_responses", "Responses of DNS over HTTPS by status."
+        counter = self._hub.made(
+            name, Counter, lambda: Counter(name, text, ("server", "status"), registry=self._hub.registry)
+        )
+        counter.labels(server, str(status)).inc()
+
     async def _open(
-        self, listener: Listener, site: Site, limits: Timeouts | None, opened: dict[Listener, Place]
+        self,
+        listener: Listener,
+        site: Site,
+        limits: Timeouts | None,
+        opened: dict[Listener, Place],
+        secure: Secure | None,
     ) -> Place:
         port = listener.port
         if not port:  # one port for all, as the system gives it to the first
-            same = [place for other, place in {**self.places, **opened}.items() if other.port == 0]
+            every = {**self.places, **opened}
+            same = [place for other, place in every.items() if other[::2] == (listener.scheme, 0)]
             port = same[0].server.port if same else 0
         responder = Responder(site)
-        server = Server(responder, (listener.address,), port, limits=_limits(limits))
+        server = Server(responder, (listener.address,), port, limits=_limits(limits), secure=secure)
         await server.start()
         for label in server.labels:
             self._hub.labels[listener] = label
             self._hub.sites[label] = site
         self.metrics.lanes += [lane.counts for lane in responder.lanes]
-        return Place(server, responder)
+        return Place(server, responder, secure)
 
-    def _swap(self, wanted: dict[Listener, Site], limits: dict[Listener, Timeouts]) -> None:
+    def _swap(
+        self, wanted: dict[Listener, Site], limits: dict[Listener, Timeouts], secured: dict[Listener, Secure]
+    ) -> None:
         for listener, place in self.places.items():
             if listener in wanted:
                 place.responder.site = wanted[listener]
                 place.server.limit(_limits(limits.get(listener)))
+                place.secure = secured.get(listener)
+                if place.secure is not None:
+                    place.server.renew(place.secure.context)
                 self._hub.sites[self._hub.labels[listener]] = wanted[listener]
 
     def _unname(self, listener: Listener) -> None:

@@ -141,7 +141,10 @@ class Parts(Protocol):
         """The answers of the cluster that these options name; one store for all blocks with the same API server."""
 
     def sibling(self, name: str) -> object | None:
-        """What another plugin of this block offers under a name (see `offer`); None if it is not there."""
+        """What another plugin of this block offers under a name (see `offer`); None if it is not there.
+
+        Plugins are built from the last to the first; the options of all are there before, as ``options/NAME``.
+        """
 
     def offer(self, name: str, what: object) -> None:
         """Let other plugins of this block find something, for example the Pods of `kubernetes` for `autopath`."""

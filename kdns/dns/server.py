@@ -1,4 +1,4 @@
-"""Addresses and ports become sockets: one for datagrams and one for connections on each address.
+"""Addresses and ports become sockets: on each address one for datagrams and one for connections, or one for TLS.
 
 An empty address is every address of both families, bound separately so that each family has its own sockets; a
 machine without IPv6 is served on IPv4 alone. Two servers cannot share a port: SO_REUSEPORT, which CoreDNS sets, would
@@ -9,10 +9,13 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
+from kdns.dns.door import Door
+from kdns.dns.https import HttpsListener
 from kdns.dns.interfaces import interface_addresses
 from kdns.dns.lane import Family, Lanes
 from kdns.dns.tcp import TcpLimits, TcpListener
@@ -31,7 +34,7 @@ Kind = Literal["UDP", "TCP"]
 
 
 class Bound(NamedTuple):
-    """One address as it is served, over UDP and TCP."""
+    """One address as it is served: over UDP and TCP, or over TLS."""
 
     address: str
     """``0.0.0.0`` or ``::`` where it is every address."""
@@ -49,14 +52,31 @@ class _Wanted(NamedTuple):
     """What stands in the server's label for the address: empty for every address."""
     optional: bool
     """Without its family the server does without it."""
+    scheme: str = "dns"
 
 
 class _Pair(NamedTuple):
     """The two sockets of one address, bound, not yet served."""
 
     wanted: _Wanted
-    udp: socket.socket
+    udp: socket.socket | None
+    """None: it is served over TLS."""
     tcp: socket.socket
+
+    def close(self) -> None:
+        """Both of them."""
+        for sock in (self.udp, self.tcp):
+            if sock is not None:
+                sock.close()
+
+
+class Secure(NamedTuple):
+    """What a server needs whose connections are TLS."""
+
+    scheme: Literal["tls", "https"]
+    context: ssl.SSLContext
+    responded: Callable[[str, int], None]
+    """Is told the server's label and the status of each response of HTTPS."""
 
 
 class Server:
@@ -70,15 +90,18 @@ class Server:
         *,
         limits: TcpLimits | None = None,
         way: Way | None = None,
+        secure: Secure | None = None,
     ) -> None:
         """``listen`` are addresses without a port, the empty text being all of both families.
 
         Port 0 lets the kernel choose: one port for all. Raises ConfigError for what is no address.
         """
-        self._wanted = tuple(parse_listen(listen, port))
+        self._wanted = tuple(parse_listen(listen, port, secure.scheme if secure is not None else "dns"))
+        self._secure = secure
         self._lanes, self._limits, self._way = lanes, limits or TcpLimits(), way
         self._udp: list[UdpListener] = []
-        self._tcp: list[TcpListener] = []
+        self._tcp: list[TcpListener | HttpsListener] = []
+        self._doors: list[Door] = []
         self._accepting: list[asyncio.Server] = []
         self._served: tuple[_Wanted, ...] = ()
         self.bound: tuple[Bound, ...] = ()
@@ -88,16 +111,32 @@ class Server:
         """Bind everything and begin to answer. Raises ConfigError, with nothing left open, if an address cannot be."""
         pairs = bind_all(self._wanted)
         self._served = tuple(pair.wanted for pair in pairs)
-        self.bound = tuple(Bound(pair.wanted.address, pair.udp.getsockname()[1], pair.wanted.family) for pair in pairs)
+        self.bound = tuple(Bound(pair.wanted.address, pair.tcp.getsockname()[1], pair.wanted.family) for pair in pairs)
         for pair, bound in zip(pairs, self.bound, strict=True):
-            server = label(pair.wanted.label, bound.port)
-            udp = UdpListener(pair.udp, bound.family, self._lanes.lane("udp", bound.family, server), way=self._way)
-            tcp = TcpListener(self._lanes.lane("tcp", bound.family, server), bound.family, self._limits)
-            loop = asyncio.get_running_loop()
-            self._accepting.append(await loop.create_server(tcp.connection, sock=pair.tcp, backlog=BACKLOG))
-            udp.start()
-            self._udp.append(udp)
-            self._tcp.append(tcp)
+            server = label(pair.wanted.label, bound.port, pair.wanted.scheme)
+            udp = None
+            if pair.udp is not None:
+                udp = UdpListener(pair.udp, bound.family, self._lanes.lane("udp", bound.family, server), way=self._way)
+            made = self._connections(server, bound.family)
+            self._accepting.append(await asyncio.get_running_loop().create_server(made, sock=pair.tcp, backlog=BACKLOG))
+            if udp is not None:
+                udp.start()
+                self._udp.append(udp)
+
+    def _connections(self, server: str, family: Family) -> Callable[[], asyncio.BaseProtocol]:
+        """A listener for connections, and what makes the protocol of each."""
+        lane, secure = self._lanes.lane("tcp", family, server), self._secure
+        listener: TcpListener | HttpsListener
+        if secure is not None and secure.scheme == "https":
+            listener = HttpsListener(lane, family, self._limits, lambda status: secure.responded(server, status))
+        else:
+            listener = TcpListener(lane, family, self._limits, secure.scheme if secure is not None else "tcp")
+        self._tcp.append(listener)
+        if secure is None:
+            return listener.connection
+        door = Door(secure.context, listener.connection, self._limits.read)
+        self._doors.append(door)
+        return door.connection
 
     @property
     def port(self) -> int:
@@ -108,13 +147,20 @@ class Server:
     def labels(self) -> tuple[str, ...]:
         """Its names in metrics, each once."""
         several = zip(self._served, self.bound, strict=True)
-        return tuple(dict.fromkeys(label(wanted.label, bound.port) for wanted, bound in several))
+        return tuple(dict.fromkeys(label(wanted.label, bound.port, wanted.scheme) for wanted, bound in several))
 
     def limit(self, limits: TcpLimits) -> None:
         """Other limits, for connections from now on."""
         self._limits = limits
         for tcp in self._tcp:
             tcp.limits = limits
+        for door in self._doors:
+            door.seconds = limits.read
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Another certificate, for handshakes from now on."""
+        for door in self._doors:
+            door.context = context
 
     @property
     def unsent(self) -> int:
@@ -130,6 +176,8 @@ class Server:
             accepting.close()
         for udp in self._udp:
             udp.stop()
+        for door in self._doors:
+            door.abort()
         for tcp in self._tcp:
             tcp.stop()
         debts = [udp.debts for udp in self._udp] + [tcp.debts for tcp in self._tcp]
@@ -149,6 +197,8 @@ class Server:
             accepting.close()
         for udp in self._udp:
             udp.close()
+        for door in self._doors:
+            door.abort()
         for tcp in self._tcp:
             tcp.abort()
 
@@ -158,7 +208,7 @@ def label(address: str, port: int, scheme: str = "dns") -> str:
     return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
 
 
-def parse_listen(listen: Sequence[str], port: int) -> Iterator[_Wanted]:
+def parse_listen(listen: Sequence[str], port: int, scheme: str = "dns") -> Iterator[_Wanted]:
     """What to bind, each address once. Raises ConfigError for what is no address or no port."""
     if not 0 <= port <= 65_535:
         raise ConfigError(f"no port: {port}", hint="ports are 0 to 65535")
@@ -178,7 +228,7 @@ def parse_listen(listen: Sequence[str], port: int) -> Iterator[_Wanted]:
         for wanted in several:
             if wanted.address not in seen:
                 seen.add(wanted.address)
-                yield wanted
+                yield wanted._replace(scheme=scheme)
 
 
 def bind_all(wanted: Sequence[_Wanted]) -> list[_Pair]:
@@ -192,13 +242,12 @@ def bind_all(wanted: Sequence[_Wanted]) -> list[_Pair]:
             for one in wanted:
                 if (pair := _bind_pair(one._replace(port=one.port or port))) is not None:
                     pairs.append(pair)
-                    port = port or pair.udp.getsockname()[1]
+                    port = port or pair.tcp.getsockname()[1]
             if not pairs:
                 raise ConfigError("nothing to listen on", hint="give at least one address that this machine has")
         except ConfigError as error:
             for pair in pairs:
-                pair.udp.close()
-                pair.tcp.close()
+                pair.close()
             if tries and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
                 continue
             raise
@@ -206,8 +255,10 @@ def bind_all(wanted: Sequence[_Wanted]) -> list[_Pair]:
 
 
 def _bind_pair(wanted: _Wanted) -> _Pair | None:
-    """Bind the two sockets of an address; None if it is optional and this machine does not have its family."""
+    """Bind the sockets of an address; None if it is optional and this machine does not have its family."""
     try:
+        if wanted.scheme != "dns":
+            return _Pair(wanted, None, _bind("TCP", wanted))
         udp = _bind("UDP", wanted)
     except ConfigError as error:
         if wanted.optional and isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_FAMILY:

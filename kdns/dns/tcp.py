@@ -65,7 +65,9 @@ class TcpLimits(Struct, frozen=True, kw_only=True):
 class TcpListener:
     """All connections to one listening socket."""
 
-    def __init__(self, lane: Lane, family: Family, limits: TcpLimits) -> None:
+    def __init__(self, lane: Lane, family: Family, limits: TcpLimits, proto: str = "tcp") -> None:
+        """``proto``: ``tls`` for connections that come through a `kdns.dns.door.Door`."""
+        self.proto = proto
         self.lane, self.family, self.limits = lane, family, limits
         self.buffer = memoryview(bytearray(READ))
         self.debts = Debts()
@@ -156,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
-        self._client = Client("", 0, "", "tcp", listener.family)
+        self._client = Client("", 0, "", listener.proto, listener.family)
         self._admitted = self._working = self._ending = self._deferred = False
         self._out: list[bytes] = []
         self._out_size = self._in_flight = self._queries = 0
@@ -181,7 +183,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         self._admitted = True
-        self._client = Client(peer[0], peer[1], local[0], "tcp", self._listener.family)
+        self._client = Client(peer[0], peer[1], local[0], self._listener.proto, self._listener.family)
         self._transport.set_write_buffer_limits(high=WRITE)
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND)
         self._steer()
@@ -207,9 +209,12 @@ class Connection(asyncio.BufferedProtocol):
         self._work()
 
     def eof_received(self) -> bool:
-        """The client sends no more; what is owed is still sent. Always True: closing is ours to do."""
+        """The client sends no more; what is owed is still sent, and closing is ours to do.
+
+        With TLS it is not: a session is closed by both at once.
+        """
         self.finish()
-        return True
+        return self._listener.proto == "tcp"
 
     def pause_writing(self) -> None:
         """The client does not read: take no more queries from it."""

@@ -30,7 +30,9 @@ class Schema(Struct, frozen=True, kw_only=True):
     """A label selector picks the Namespaces: only those the source lists exist. Otherwise a Service in one is proof."""
     ignore_empty_service: bool = False
     zonal: bool = False
+    """Headless Services have names for their endpoints in one topology zone."""
     by_client: bool = False
+    """Note which Namespace the address of a Pod is of."""
     fallthrough: tuple[bytes, ...] = ()
     """In names at or under these, what does not exist goes on to the next plugin."""
 

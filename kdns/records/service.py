@@ -2,7 +2,8 @@
 
 Kubernetes DNS specification 1.1.0: cluster IP (2.3), headless (2.4), ExternalName (2.5). Labels left of the Service's
 name are an endpoint (one label), or a port and a protocol (two), read as CoreDNS reads them: underscores optional,
-a lone underscore matches anything.
+a lone underscore matches anything. With the option `zonal`, ``TOPOZONE.pin._zone`` are a headless Service's endpoints
+in that zone.
 
 RRsets are made for the type that is asked for only: a headless Service of five thousand endpoints must not pay for
 five thousand SRV records to answer an A question.
@@ -16,6 +17,7 @@ from kdns.objects import EndpointPort, EndpointSlice, Service, ServicePort, Serv
 from kdns.records.endpoint import endpoint_name, row_addresses, rows, rows_named
 from kdns.records.rrset import Node, RRset, address_rrsets, srv_rdata
 from kdns.records.schema import Schema
+from kdns.records.zonal import ANCHOR, PIN, PREFER, chosen
 from kdns.wire.name import MAX_NAME, label, parse_name
 from kdns.wire.numbers import AAAA, CNAME, SRV, A
 
@@ -40,9 +42,21 @@ def service_node(
             return None  # 2.4.1: no ready endpoint, no name
     elif not service.cluster_ips or (schema.ignore_empty_service and not any(part.addresses for part in view.slices)):
         return None
+    if (
+        schema.zonal
+        and service.headless
+        and left
+        and left[-1] == ANCHOR
+        and (len(left) == 1 or left[-2] in {PIN, PREFER})
+    ):
+        if len(left) < 3:
+            return Node(tags=(service.key,))  # above names that exist (RFC 8020)
+        name = b"".join(bytes((len(part),)) + part for part in left) + owner
+        view = ServiceView(service, tuple(chosen(view.slices, left[:-2], left[-2])))
+        return _own_node(view, service, name, owner, schema, rtype)
     match left:
         case []:
-            return _own_node(view, service, owner, schema, rtype)
+            return _own_node(view, service, owner, owner, schema, rtype)
         case [endpoint]:
             return _endpoint_node(view, service, owner, endpoint, schema, rtype)
         case [port, protocol]:
@@ -73,7 +87,10 @@ def external_target(service: Service) -> bytes | None:
     return target if len(target) > 1 else None
 
 
-def _own_node(view: ServiceView, service: Service, owner: bytes, schema: Schema, rtype: int | None) -> Node:
+def _own_node(
+    view: ServiceView, service: Service, owner: bytes, service_name: bytes, schema: Schema, rtype: int | None
+) -> Node:
+    """The node of all that is in a view, at the Service's own name or another that is for the same."""
     tags = (service.key,)
     if service.headless:
         if rtype not in {A, AAAA, SRV, ALL}:
@@ -81,10 +98,10 @@ def _own_node(view: ServiceView, service: Service, owner: bytes, schema: Schema,
         addresses = row_addresses(rows(view.slices)) if rtype != SRV else ()
         rrsets = address_rrsets(owner, addresses, schema.ttl, service.key)
         if rtype in {SRV, ALL}:
-            srv, additional = _endpoint_srv(owner, owner, _row_ports(view.slices, b"", b""), service, schema)
+            srv, additional = _endpoint_srv(owner, service_name, _row_ports(view.slices, b"", b""), service, schema)
             return Node((*rrsets, *srv), additional, tags)
         return Node(rrsets, tags=tags)
-    return _cluster_ip_node(service, owner, owner, service.ports, schema, rtype)
+    return _cluster_ip_node(service, owner, service_name, service.ports, schema, rtype)
 
 
 def _cluster_ip_node(

@@ -45,6 +45,7 @@ server:
   directory: "/"
   pidfile: ""
   do-ip6: no
+  incoming-num-tcp: 500
   access-control: 0.0.0.0/0 allow
   module-config: "iterator"
   {{}}

@@ -263,3 +263,28 @@ def test_the_lame_duck_answers(tmp_path: Path) -> None:
             assert 4.5 < time.monotonic() - started < 30
 
     in_a_pod(tmp_path, FILES, life)
+
+
+def test_names_outside_do_not_wait_for_the_api_server(tmp_path: Path) -> None:
+    """Started while the API server is away: outside names resolve, the cluster's are SERVFAIL until it is there."""
+
+    async def life(pod: Pod) -> None:
+        www, web, nobody = (
+            Question(name, "A")
+            for name in ("www.example.com", "web.shop.svc.cluster.local", "nobody.shop.svc.cluster.local")
+        )
+        async with ApiServer(demo()) as api, Resolver(pod):
+            await api.down()
+            async with coredns_container("-conf", "/etc/coredns/Corefile", environ=api.environ) as kdns:
+                await kdns.line(r"^linux/")
+                assert await ask(www, SERVICE, 53) == Reply("NOERROR", ("198.18.0.80",))
+                assert (await ask(web, SERVICE, 53)).rcode == "SERVFAIL"
+                assert (await ask(nobody, SERVICE, 53)).rcode == "SERVFAIL"
+                assert (await page(f"http://{POD}:8181/ready"))[0] == 503
+                assert (await page(f"http://{POD}:8080/health"))[0] == 200
+                await api.up()
+                await until_ready()
+                assert await ask(web, SERVICE, 53) == Reply("NOERROR", ("10.96.20.1",))
+                assert (await ask(nobody, SERVICE, 53)).rcode == "NXDOMAIN"
+
+    in_a_pod(tmp_path, {"coredns/Corefile": COREFILE}, life)

@@ -80,8 +80,8 @@ class CacheCounts:
         """One more."""
         self._plain[what].labels(server, self._zones, self._view).inc()
 
-    def kept(self, server: str, half: Half, size: int, evicted: bool) -> None:
-        """A half has so many entries now."""
+    def kept(self, server: str, half: Half, size: int, evicted: int) -> None:
+        """A half has so many entries now, and so many had to go for the last one."""
         self._entries.labels(server, half, self._zones, self._view).set(size)
         if evicted:
-            self._evictions.labels(server, half, self._zones, self._view).inc()
+            self._evictions.labels(server, half, self._zones, self._view).inc(evicted)

@@ -13,6 +13,13 @@ from kdns.wire.query import Query
 
 DRAWS: Final = 3
 """How many entries are looked at for one that is over, before one goes at random."""
+RECORD: Final = 160
+"""Octets that a record takes in memory beside its rdata, about."""
+ROOM: Final = 4096
+"""Octets of memory for each entry on average: a common one takes a third of that, but one answer over TCP may have
+thousands of records, and whoever has a domain of his own can make as many such answers as he likes."""
+LEAST_ROOM: Final = 24 << 20
+"""Octets for all entries, whatever the number of entries."""
 NEVER: Final = -(1 << 62)
 """A second long ago."""
 
@@ -33,7 +40,7 @@ class Entry:
 
     __slots__ = (
         "_aged", "_last", "answering", "at", "duration", "hits", "keepttl", "kind", "last_good", "place",
-        "refreshing", "response", "retry_at",
+        "refreshing", "response", "retry_at", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +68,8 @@ class Entry:
         """Uses without a pause that was too long, see `used`."""
         self.place = -1
         """Where it stands in its `Store`."""
+        self.weight = RECORD + sum(RECORD + len(rr.rdata) for each in (answer, authority, additional) for rr in each)
+        """About how many octets of memory it takes."""
         self._last = NEVER
         self._aged: Aged | None = None
 
@@ -126,10 +135,12 @@ class Entry:
 
 
 class Store:
-    """At most so many entries, by question."""
+    """At most so many entries, by question, and not more memory than `ROOM` for each of them."""
 
     def __init__(self, most: int, chance: random.Random) -> None:
         self._most, self._chance = most, chance
+        self._room = max(LEAST_ROOM, most * ROOM)
+        self._weight = 0
         self._entries: dict[Key, Entry] = {}
         self._keys: list[Key] = []  # in no order; an entry knows its place
 
@@ -140,23 +151,23 @@ class Store:
         """The entry of a question, good or over."""
         return self._entries.get(key)
 
-    def put(self, key: Key, entry: Entry, now: int) -> bool:
-        """Keep an entry in place of the one for the same question; True if another one had to go."""
-        before = self._entries.get(key)
-        evicted = False
-        if before is not None:
-            before.drop()
-            entry.place = before.place
-        elif len(self._keys) < self._most:
-            entry.place = len(self._keys)
-            self._keys.append(key)
-        else:
-            entry.place = self._victim(now)
-            self._entries.pop(self._keys[entry.place]).drop()
-            self._keys[entry.place] = key
-            evicted = True
+    @property
+    def weight(self) -> int:
+        """About how many octets of memory its entries take."""
+        return self._weight
+
+    def put(self, key: Key, entry: Entry, now: int) -> int:
+        """Keep an entry in place of the one for the same question; how many others had to go."""
+        self.remove(key)
+        gone = 0
+        while self._keys and (len(self._keys) >= self._most or self._weight + entry.weight > self._room):
+            self.remove(self._keys[self._victim(now)])
+            gone += 1
+        entry.place = len(self._keys)
+        self._keys.append(key)
         self._entries[key] = entry
-        return evicted
+        self._weight += entry.weight
+        return gone
 
     def remove(self, key: Key) -> None:
         """Forget what is kept for a question, if anything is."""
@@ -164,6 +175,7 @@ class Store:
         if entry is None:
             return
         entry.drop()
+        self._weight -= entry.weight
         moved = self._keys.pop()
         if moved != key:
             self._keys[entry.place] = moved

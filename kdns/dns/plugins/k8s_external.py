@@ -91,37 +91,30 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
 
 
 def build(options: Options, parts: Parts) -> Built:
-    """The plugin for one server block; `kubernetes`, which stands behind it, sees from the offer what to keep."""
-    parts.offer(NAME, options)
-    plugin = _Plugin(options, parts)
-    return Built(plugin=plugin.plugin, sees=Zones(options.zones).touch, start=plugin.start)
+    """The plugin for one server block. Raises ConfigError if there is no cluster in the block."""
+    answers = parts.sibling("kubernetes")
+    if not isinstance(answers, Answers):
+        raise ConfigError(f"{NAME} has no cluster to answer from", hint="name kubernetes in the same server block")
+    apexes = tuple(parse_name(text) for text in options.zones)
+    shape = ExternalOptions(apexes, parse_name(options.apex)[:-1], options.ttl, options.headless)
+    plugin = _Plugin(External(answers.zone, shape), options, parts)
+    return Built(plugin=plugin.plugin, sees=Zones(options.zones).touch)
 
 
 class _Plugin:
     """Answers from the cluster of the block's ``kubernetes``."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
-        self._options, self._parts = options, parts
+    def __init__(self, external: External, options: Options, parts: Parts) -> None:
+        self._external, self._parts = external, parts
         self._fallthrough = Fallthrough(options.fallthrough)
-        self._external: External | None = None
         self._turns = count()
-
-    async def start(self) -> None:
-        """Raises ConfigError if there is no cluster in the block."""
-        answers = self._parts.sibling("kubernetes")
-        if not isinstance(answers, Answers):
-            raise ConfigError(f"{NAME} has no cluster to answer from", hint="name kubernetes in the same server block")
-        options = self._options
-        apexes = tuple(parse_name(text) for text in options.zones)
-        shape = ExternalOptions(apexes, parse_name(options.apex)[:-1], options.ttl, options.headless)
-        self._external = External(answers.zone, shape)
 
     def plugin(self, following: Handler) -> Handler:
         """See `kdns.dns.handler`."""
 
         async def handle(request: Request) -> Response:
             query = request.query
-            if query.rclass != IN or self._external is None:
+            if query.rclass != IN:
                 return await following(request)
             result = self._external.lookup(query.name, query.rtype)
             if result is None or (result.fallthrough and self._fallthrough.through(query.name)):

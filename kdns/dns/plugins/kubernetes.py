@@ -136,13 +136,15 @@ def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
             "fallthrough": reading.fallthrough,
             "ignore": reading.ignore,
             "multicluster": _not_yet,
-            "zonal": _not_yet,
+            "zonal": reading.flag("zonal", True),
             "startup_timeout": reading.startup_timeout,
         },
     )
     found, api = reading.found, ApiOptions(**reading.api)
     if found.get("namespaces") and found.get("namespace_labels"):
         raise directive.name.error("namespaces and namespace_labels exclude each other", "keep one of them")
+    if found.get("zonal") and not found.get("endpoints", True):
+        raise directive.name.error("zonal has no endpoints to choose from", "remove noendpoints")
     if api.certificate and not api.endpoint:
         raise directive.name.error("tls without endpoint", "say which API server the certificate is for")
     options = KubernetesOptions(zones=zones(directive.args, place), api=api, **found)
@@ -155,9 +157,9 @@ def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
 
 def build(options: KubernetesOptions, parts: Parts) -> Built:
     """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
-    if parts.sibling("k8s_external") is not None:
+    if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
-    if parts.sibling("autopath") is not None:
+    if parts.sibling("options/autopath") is not None:
         options = replace(options, by_client=True)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)

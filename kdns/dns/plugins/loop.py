@@ -133,7 +133,8 @@ class Search:
         question = name + HINFO.to_bytes(2, "big") + IN.to_bytes(2, "big")
         query = Query(chance.getrandbits(16), RD, question, name, HINFO, IN)
         try:
-            response = await self._parts.lookup(Request(query, OURSELVES, len(name) + SIZE, metadata={}))
+            request = Request(query, OURSELVES, len(name) + SIZE, self._parts.servers[0], {})
+            response = await self._parts.lookup(request)
         except UpstreamError:
             return False
         return self.probes[name] == 1 and response.rcode != SERVFAIL

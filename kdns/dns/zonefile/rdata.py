@@ -44,7 +44,7 @@ def absolute(text: str, origin: bytes) -> bytes:
 
 def seconds(text: str) -> int:
     """A TTL or interval, also as ``1h30m``. Raises ValueError."""
-    parts = re.findall(r"([0-9]{1,10})([smhdw]?)", text.lower())
+    parts = re.findall(r"([0-9]+)([smhdw]?)", text.lower())
     if not parts or "".join(map("".join, parts)) != text.lower():
         raise ValueError(f"{text!r} is no time in seconds")
     total = sum(int(number) * UNITS[unit] for number, unit in parts)

@@ -148,7 +148,7 @@ class StaticZone:
         if not answer:
             return Looked(authority=self._denial)
         servers = self._nodes[self.apex].get(NS, ()) if (name, rtype) != (self.apex, NS) else ()
-        return Looked(answer=answer, authority=servers, additional=self._addresses((*answer, *servers)))
+        return Looked(answer=answer, authority=servers, additional=self._addresses(answer))
 
     def _above(self, name: bytes, rtype: int) -> Looked | None:
         """The highest cut or DNAME that a name is under; None if it is under neither."""

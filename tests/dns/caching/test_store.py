@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdns.dns.caching.kinds import Kind
-from kdns.dns.caching.store import Entry, Key, Store
+from kdns.dns.caching.store import LEAST_ROOM, Entry, Key, Store
 from kdns.dns.handler import Response
 from kdns.wire.numbers import AAAA, CH, IN, A
+from kdns.wire.rr import RR
 from tests.dns.caching.play import Play, reply
 
 KEYS = [Key(bytes((1, letter, 0)), rtype, rclass, do, cd)
@@ -50,6 +51,21 @@ def test_what_is_over_goes_first() -> None:
     assert store.put(KEYS[2], Entry(Response(), Kind.SUCCESS, 10, 5), 10)
     assert store.get(KEYS[0]) is None
     assert store.get(KEYS[1]) is not None
+
+
+def test_large_answers_are_as_many_as_there_is_memory() -> None:
+    """Somebody's own domain with thousands of addresses under each name does not fill a container."""
+    store, gone = Store(10_000, random.Random(1)), 0
+    answer = tuple(RR(b"\1a\0", A, 60, bytes(4)) for _ in range(4000))
+    for number in range(200):
+        key = KEYS[0]._replace(name=number.to_bytes(2, "big"))
+        entry = Entry(Response(answer=answer), Kind.SUCCESS, 0, 60)
+        gone += store.put(key, entry, 0)
+        assert store.get(key) is entry
+    assert gone == 200 - len(store)
+    assert 20 < len(store) < 100
+    assert store.weight == len(store) * entry.weight
+    assert store.weight <= max(LEAST_ROOM, 10_000 * 4096)
 
 
 QUESTIONS = st.tuples(

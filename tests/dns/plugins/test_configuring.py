@@ -55,6 +55,7 @@ GOOD: tuple[tuple[ModuleType, str, Struct], ...] = (
             zones=ZONES, pods="verified", ttl=3600, endpoint_pod_names=True, endpoints=False, ignore_empty_service=True
         ),
     ),
+    (kubernetes, "kubernetes {\n zonal\n}", K8S(zones=ZONES, zonal=True)),
     (
         kubernetes,
         "kubernetes {\n namespaces a b\n namespaces c\n labels app in (x, y)\n fallthrough\n startup_timeout 1m\n}",
@@ -146,6 +147,7 @@ BAD: tuple[tuple[ModuleType, str, str], ...] = (
     (kubernetes, "kubernetes {\n apiserver_qps fast\n}", "'fast' is no number"),
     (kubernetes, "kubernetes {\n apiserver_burst -1\n}", "at least 0"),
     (kubernetes, "kubernetes {\n ignore everything\n}", "'everything' is none of empty_service"),
+    (kubernetes, "kubernetes {\n zonal\n noendpoints\n}", "zonal has no endpoints to choose from"),
     (kubernetes, "kubernetes {\n upstream\n}", "'kubernetes' has no property 'upstream'"),
     (kubernetes, "kubernetes {\n resyncperiod 5m\n}", "'kubernetes' has no property 'resyncperiod'"),
     (kubernetes, "kubernetes\nkubernetes", "'kubernetes' stands twice in this server block"),

@@ -125,8 +125,6 @@ def shop(**options: object) -> Answers:
 async def test_replies(options: str, question: str, reply: str) -> None:
     """Each kind of name, as it is there and as it is not."""
     made = built(k8s_external, f"{ZONES} {{\n{options}\n}}", parts(shop()))
-    assert made.start is not None
-    await made.start()
     expected = reply.replace("86400 5", "86400 30").replace(" 5 SOA", " 30 SOA") if options == "ttl 30" else reply
     assert words(await handler(made)(request(question))) == expected
 
@@ -135,8 +133,6 @@ async def test_addresses_take_turns_and_changes_count_at_once() -> None:
     """As with cluster names; and a Service that loses its addresses loses its names, the reverse one too."""
     answers = shop()
     made = built(k8s_external, ZONES, parts(answers))
-    assert made.start is not None
-    await made.start()
     ask = handler(made)
     firsts = {(await ask(request("two.shop.example.org. A"))).answer[0].rdata for _ in range(2)}
     assert len(firsts) == 2
@@ -166,25 +162,19 @@ async def test_a_name_that_leads_nowhere(found: Response | UpstreamError, reply:
 
     server.answer_lookup = lookup
     made = built(k8s_external, ZONES, server)
-    assert made.start is not None
-    await made.start()
     assert words(await handler(made)(request("named.shop.example.org. A"))) == reply
 
 
 async def test_unsynced() -> None:
     """As long as not everything is known, what is not found may be there."""
     made = built(k8s_external, ZONES, parts(shop(synced=False)))
-    assert made.start is not None
-    await made.start()
     assert words(await handler(made)(request("nope.shop.example.org. A"))).startswith("SERVFAIL aa")
 
 
-async def test_no_cluster() -> None:
+def test_no_cluster() -> None:
     """Without `kubernetes` in its block there is nothing to answer from."""
-    made = built(k8s_external, ZONES, parts(None))
-    assert made.start is not None
     with pytest.raises(ConfigError, match="no cluster"):
-        await made.start()
+        built(k8s_external, ZONES, parts(None))
 
 
 def test_the_cluster_keeps_what_is_needed() -> None:
@@ -195,10 +185,8 @@ def test_the_cluster_keeps_what_is_needed() -> None:
         asked.append(options)
         return cluster(options=options)
 
-    for before in ("k8s_external example.org", ""):
-        server = FakeParts(zones=("cluster.local.",), cluster=give)
-        if before:
-            built(k8s_external, before, server)
+    for before in ({"options/k8s_external": k8s_external.Options(zones=("example.org.",))}, {}):
+        server = FakeParts(zones=("cluster.local.",), cluster=give, offers=before)
         kubernetes.build(kubernetes.parse(directives("kubernetes"), server.place), server)
     assert [options.external for options in asked] == [True, False]
 

@@ -189,3 +189,10 @@ def test_a_zone_without_room_for_a_probe_is_a_mistake() -> None:
     """The probe's name must fit into 255 octets."""
     zone = ".".join(["a" * 60] * 4) + "."
     assert mistakes(loop, "loop", FakeParts(zones=(zone,))).startswith("1:1 no room for a probe in the zone")
+
+
+async def test_a_probe_is_counted_where_the_block_is_served() -> None:
+    """Metrics of the plugins that it passes have the label of a socket, as for all other questions."""
+    world = World(answers)
+    await world.search.run()
+    assert [each.server for each in world.parts.looked_up] == [world.parts.servers[0]]

@@ -1,0 +1,198 @@
+"""``autopath``: walks a client's search list for it, so that a name outside the cluster takes one question, not five.
+
+::
+
+    autopath [ZONE...] FILE|@kubernetes
+
+    www.example.com.shop.svc.cluster.local.   is asked by a Pod in Namespace shop; nobody has it
+    www.example.com.svc.cluster.local.        nobody
+    www.example.com.cluster.local.            nobody
+    www.example.com.                          this one exists: a CNAME from the asked name, and the answer
+
+It stands before acl and the cache: they see each name of the walk as if the client had asked for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+from prometheus_client import Counter
+
+from kdns.config.directive import Directive
+from kdns.config.reading import arguments, no_block, once, zones
+from kdns.dns.handler import Handler, Request, Response
+from kdns.dns.plugin import Built, Found, Parts, Place
+from kdns.dns.zones import Zones
+from kdns.errors import ConfigError
+from kdns.records.answers import Answers
+from kdns.wire.name import MAX_NAME, ROOT, label, parse_name, under
+from kdns.wire.numbers import CNAME, IN, NXDOMAIN, REFUSED
+from kdns.wire.query import Query
+from kdns.wire.rr import RR
+
+log = logging.getLogger("kdns.dns.plugins.autopath")
+
+NAME: Final = "autopath"
+CLUSTER: Final = "@kubernetes"
+HOST_FILE: Final = "/etc/resolv.conf"
+LARGEST: Final = 1 << 16
+"""Octets of a file that are read."""
+_SVC: Final = label("svc")
+
+
+class Options(Struct, frozen=True):
+    """Where it works, and whose search list it walks."""
+
+    zones: tuple[str, ...]
+    source: str
+    """``@kubernetes``: that of the Pod that asks; else a file like resolv.conf, the same list for all clients."""
+
+
+def parse(directives: Sequence[Directive], place: Place) -> Options:
+    """``autopath [ZONE...] FILE|@kubernetes``."""
+    directive = once(directives)
+    no_block(directive)
+    *words, last = arguments(directive, 1, None)
+    if last.text.startswith("@") and last.text != CLUSTER:
+        raise last.error(f"{last.text!r} knows no search lists", f"{CLUSTER} does")
+    source = last.text if last.text == CLUSTER else str(Path(place.folder) / last.text)
+    return Options(zones(words, place), source)
+
+
+def build(options: Options, parts: Parts) -> Built:
+    """The plugin for one server block. Raises ConfigError if the cluster it is to know clients from does not."""
+    answers = parts.sibling("kubernetes") if options.source == CLUSTER else None
+    if options.source == CLUSTER and not isinstance(answers, Answers):
+        raise ConfigError(
+            f"{NAME} has no cluster to know clients from", hint="name kubernetes in the same server block"
+        )
+    if isinstance(answers, Answers) and answers.schema.pods != "verified":
+        raise ConfigError(f"{NAME} {CLUSTER} does nothing without the Pods", hint="kubernetes needs `pods verified`")
+    success = parts.counter("coredns_autopath_success", "Names found further on in a search list.", ("server",))
+    walker = Autopath(options, answers if isinstance(answers, Answers) else None, success)
+    return Built(plugin=walker.plugin, sees=walker.sees, passes=walker.passes, start=walker.start)
+
+
+class Autopath:
+    """The search lists of one server block."""
+
+    def __init__(self, options: Options, answers: Answers | None, success: Counter) -> None:
+        self._options, self._answers, self._success = options, answers, success
+        self._zones = Zones(options.zones)
+        self._search: tuple[bytes, ...] = ()
+        """Of the file; with a cluster, what comes behind the cluster's own."""
+        self._clusters = sorted(answers.schema.zones, key=len, reverse=True) if answers is not None else []
+
+    async def start(self) -> None:
+        """Read the file; a host may have none. Raises ConfigError if one that is named is not there."""
+        try:
+            file = HOST_FILE if self._answers is not None else self._options.source
+            self._search = tuple(search_list(await asyncio.to_thread(_read, file)))
+        except OSError as error:
+            if self._answers is None:
+                raise ConfigError(f"{NAME}: {self._options.source}: {error.strerror}") from error
+        if self._answers is None and not self._search:
+            log.warning("autopath does nothing: there is no search list in %s", self._options.source)
+
+    def sees(self, name: bytes, below: bool) -> bool:
+        """The names that may be the beginning of a walk."""
+        firsts = [_SVC + zone for zone in self._clusters] if self._answers is not None else self._search[:1]
+        return any(under(name, first) or (below and under(first, name)) for first in firsts)
+
+    def passes(self, _query: Query, found: Found) -> bool:
+        """A name that exists is what the walk would find first."""
+        return found.answer.rcode != NXDOMAIN
+
+    def plugin(self, following: Handler) -> Handler:
+        """See `kdns.dns.handler`."""
+
+        async def handle(request: Request) -> Response:
+            query = request.query
+            search = self._list(request)
+            first = search[0] if search else ROOT
+            if first in {ROOT, query.name} or not under(query.name, first):
+                return await following(request)
+            return await self._walk(request, query.name[: len(query.name) - len(first)], search, following)
+
+        return handle
+
+    def _list(self, request: Request) -> tuple[bytes, ...]:
+        """The search list of a client, with the root behind it; none for a client that nobody knows."""
+        query = request.query
+        if query.rclass != IN or self._zones.of(query.name) is None:
+            return ()
+        if self._answers is None:
+            return (*self._search, ROOT) if self._search else ()
+        zone = next((one for one in self._clusters if under(query.name, one)), None)
+        namespace = self._answers.zone.cluster.client_namespace(_packed(request.client.address))
+        if zone is None or namespace is None:
+            return ()
+        return (namespace + _SVC + zone, _SVC + zone, zone, *self._search, ROOT)
+
+    async def _walk(self, request: Request, left: bytes, search: Sequence[bytes], following: Handler) -> Response:
+        """The first response that is not "no"; if there is none, the one for the name as it was asked."""
+        query = request.query
+        first: Response | None = None
+        for suffix in dict.fromkeys(search):
+            name = left + suffix
+            if len(name) > MAX_NAME:
+                continue
+            found = await following(
+                request._replace(query=query._replace(name=name, question=name + query.question[-4:]))
+            )
+            if first is None:
+                first = found
+                if found.rcode != NXDOMAIN:
+                    return found
+                continue
+            if found.rcode == REFUSED and not found.plugin:
+                break  # nobody here knows such names: the client may know somebody who does
+            if found.rcode != NXDOMAIN:
+                self._success.labels(request.server).inc()
+                return _led_to(found, query.name)
+        assert first is not None, "the first name is the asked one"
+        return first
+
+
+def _led_to(found: Response, name: bytes) -> Response:
+    """The response with a CNAME from the asked name to the one that was found; a "no" has nothing to lead to."""
+    if not found.answer or found.answer[0].owner == name:
+        return found
+    head = found.answer[0]
+    return replace(found, answer=(RR(name, CNAME, head.ttl, head.owner), *found.answer))
+
+
+def _read(file: str) -> str:
+    with Path(file).open("rb") as octets:
+        return octets.read(LARGEST).decode("utf-8", "replace")
+
+
+def search_list(text: str) -> list[bytes]:
+    """The search list of a file like resolv.conf (resolv.conf(5)): the last ``search`` or ``domain`` line counts."""
+    found: list[bytes] = []
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0] in {"search", "domain"}:
+            found = []
+            for word in words[1 : 2 if words[0] == "domain" else None]:
+                try:
+                    name = parse_name(word)
+                except ValueError:
+                    log.warning("%r in a search list is no name", word[:80])
+                    continue
+                if name != ROOT:
+                    found.append(name)
+    return found
+
+
+def _packed(text: str) -> bytes:
+    """The octets of a client's address; an IPv4 address in IPv6 form is one of IPv4."""
+    address = ip_address(text.partition("%")[0])
+    if address.version == 6 and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.packed
+    return address.packed
