@@ -96,7 +96,7 @@ async def test_the_message_names_who_sent_it_back() -> None:
     world = World(asks_us, "example.org.")
     await world.search.run()
     (message,) = world.parts.fatals
-    assert message.startswith('plugin/loop: Loop (127.0.0.53:4053 -> ) detected for zone "example.org."')
+    assert message.startswith('plugin/loop: Loop (127.0.0.53:4053 -> dns://:53) detected for zone "example.org."')
     assert f'Query: "HINFO {world.probes[0]}"' in message
 
 
