@@ -90,6 +90,12 @@ def test_no_name_takes_long(pattern: str) -> None:
     assert compile_pattern(pattern).search("a" * 253) is None
 
 
+@pytest.mark.parametrize("pattern", [".*.?.?.?x", "a?a?.*b", r"(.*)\.x"])
+def test_no_text_takes_long(pattern: str) -> None:
+    """Nor do those that try every beginning anew: a name whose octets are all escaped has 1,003 characters."""
+    assert compile_pattern(pattern).search("a" * 20_000) is None
+
+
 @given(
     st.text("ab.-1", max_size=30), st.lists(st.sampled_from(["a", "b?", "[^.]", r"\.", "(a|b)", "(?:-|)", ".*", "$"]))
 )
