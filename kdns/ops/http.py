@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -19,6 +20,9 @@ from kdns.metrics import Metrics
 from kdns.ops.listen import Address, listen, parse_address, spelled
 
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
+SERVER: Final = logging.getLogger("kdns.ops.http.server")
+"""Bugs in pages. What is no HTTP is the client's fault: four octets must not write twenty lines of traceback."""
+SERVER.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 PROBE_INTERVAL: Final = 1.0
 PROBE_SLOW: Final = 1.0
 PROBE_TIMEOUT: Final = 3.0
@@ -110,7 +114,7 @@ class HttpPorts:
     async def _open(self, address: Address, pages: dict[str, Handler]) -> _Port:
         app = web.Application()
         # A scrape or probe takes milliseconds; the default of a minute would hold up the exit.
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=SERVER)
         made = _Port(runner, pages, 0)
 
         async def page(request: web.Request) -> web.StreamResponse:

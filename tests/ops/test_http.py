@@ -55,6 +55,26 @@ async def test_ready_says_why_not() -> None:
         assert await get(ports.urls["/ready"]) == (200, "OK")
 
 
+NOISE = [
+    b"\x16\x03\x01\xff",
+    b"GET " + b"/" * 20_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET /health HTTP/1.1\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("octets", NOISE)
+async def test_what_is_no_http_is_refused_and_not_told(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever can reach a port cannot fill the log through it."""
+    async with opened([]) as ports:
+        host, _, port = ports.listening["/health"].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(octets)
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert not caplog.records
+
+
 async def test_metrics_are_readable() -> None:
     """The page parses as Prometheus's text format."""
     async with opened([]) as ports:
