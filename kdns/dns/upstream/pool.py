@@ -22,6 +22,9 @@ DEADLINE: Final = 5.0
 """Seconds that a client's query may take in all."""
 MOST_AT_ONCE: Final = 1024
 """Exchanges under way, each with one socket; further ones wait for a place until their deadline."""
+MOST_WAITING: Final = 2048
+"""Clients that wait for upstreams; further ones are told at once. Half of `kdns.dns.responder.MAX_SLOW`: the rest is
+for names that need nobody outside, however silent it is there."""
 REST: Final = 0.05
 """Seconds before the upstreams are gone through again, where nothing limits how often."""
 
@@ -67,7 +70,7 @@ class Pool:
         self._rules, self._clock, self._chance = rules, clock, chance
         self._all_down, self._refused = all_down, refused
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
-        self._turn = 0
+        self._turn = self._waiting = 0
         self._under_way: dict[tuple[Ask, bool], asyncio.Task[Answer]] = {}
 
     @property
@@ -77,6 +80,8 @@ class Pool:
 
     async def ask(self, ask: Ask, tcp: bool) -> Answer:
         """The answer of some upstream; raises UpstreamError with what went wrong last."""
+        if self._waiting >= MOST_WAITING:
+            raise UpstreamError("too many queries under way")
         key = ask, tcp
         task = self._under_way.get(key)
         if task is None:
@@ -87,12 +92,15 @@ class Pool:
             task = asyncio.get_running_loop().create_task(self._asked(ask, tcp), name="ask upstream")
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
+        self._waiting += 1
         try:
             return await asyncio.shield(task)  # one client that is gone must not take the others' answer away
         except asyncio.CancelledError:
             if task.cancelled():  # it was not the client, but `close`
                 raise UpstreamError("proxy: transport stopped") from None
             raise
+        finally:
+            self._waiting -= 1
 
     def _done(self, key: tuple[Ask, bool], task: asyncio.Task[Answer]) -> None:
         del self._under_way[key]

@@ -109,6 +109,18 @@ async def test_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert upstream.most_under_way <= 10
 
 
+async def test_silence_outside_holds_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is told at once, whatever it asks for: places in the chain are left for names of the cluster."""
+    monkeypatch.setattr(pool, "MOST_WAITING", 3)
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.delay = 0.1
+        names = ("a.example.org.", "a.example.org.", "b.example.org.", "c.example.org.")
+        found = await asyncio.gather(*map(forward.ask, names), return_exceptions=True)
+        assert [type(each) for each in found] == [Response, Response, Response, UpstreamError]
+        assert str(found[3]) == "too many queries under way"
+        assert isinstance(await forward.ask("c.example.org."), Response)
+
+
 async def test_a_dead_upstream_costs_one_timeout() -> None:
     """The next upstream is asked after one timeout, and after failed probes the dead one is not asked any more."""
     async with FakeUpstream() as dead, FakeUpstream() as alive:
