@@ -376,9 +376,7 @@ class Connection(asyncio.BufferedProtocol):
             return self._blocked + self._limits.write
         if self._in_flight or self._deferred:
             return None
-        if self._partial is not None:
-            return self._partial + self._limits.read
-        return self._active + self._limits.idle
+        return self._active + self._limits.idle if self._partial is None else self._partial + self._limits.read
 
     def _arm(self) -> None:
         """Have `_tick` run when patience ends, or before: moving a timer with every read would cost more."""
