@@ -14,7 +14,26 @@ from kdns.wire.numbers import NS, A
 
 APEX = parse_name("example.org.")
 SPECIAL = ("\\#", "(", ")", '"x y"', ";", "\\", "\n", "\n ", "\t", "\udce4", "\\300", "\\009.")
-PLAIN = "@ * a b.a a.example.org. 4 01020304 60 1h IN CH $TTL $ORIGIN $INCLUDE 192.0.2.1 ::1 TYPE1 TYPE65280".split()
+PLAIN = [
+    "@",
+    "*",
+    "a",
+    "b.a",
+    "a.example.org.",
+    "4",
+    "01020304",
+    "60",
+    "1h",
+    "IN",
+    "CH",
+    "$TTL",
+    "$ORIGIN",
+    "$INCLUDE",
+    "192.0.2.1",
+    "::1",
+    "TYPE1",
+    "TYPE65280",
+]
 WORDS = st.sampled_from((*SPECIAL, *PLAIN, *NUMBERS))
 HEAD = "@ 60 SOA ns root 1 1 1 1 1\n"
 LINES = st.builds(
