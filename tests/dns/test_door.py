@@ -217,16 +217,3 @@ async def test_what_is_owed_at_the_end(scheme: str, tmp_path: Path) -> None:
             assert DNSRecord.parse(reply).header.rcode == 3
             assert more == b""
             await ending
-
-
-async def test_a_client_that_does_not_read() -> None:
-    """It is not given more than a buffer, and ends in time."""
-    text = BOTH.replace("cache\n", "cache\n    timeouts {\n  write 1s\n }\n")
-    async with serving(text) as made, Stream(port(made, "tls")) as stream:
-        stream.reader._transport.pause_reading()  # type: ignore[attr-defined]
-        async with asyncio.timeout(20):
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                while not stream.writer.is_closing():
-                    stream.send(*(query() for _ in range(1000)))
-                    await stream.writer.drain()
-        assert stream.writer.is_closing()
