@@ -220,6 +220,8 @@ class Connection(asyncio.BufferedProtocol):
         """The client does not read: take no more queries from it."""
         self._blocked = self._loop.time()
         self._listener.stuck(self)
+        if not self._working:  # with TLS it is told later than the write that was too much
+            self._steer()
 
     def resume_writing(self) -> None:
         """It has read: go on with what was held back."""

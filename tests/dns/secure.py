@@ -3,20 +3,56 @@
 import asyncio
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import aiohttp
 from dnslib import DNSRecord
 
 from kdns.assemble import plan_corefile
+from kdns.dns.handler import Client
+from kdns.dns.https import CONTENT_TYPE
 from kdns.dns.registry import Registry
+from kdns.dns.responder import Lane
 from kdns.serving import Serving
 from tests.config.text import corefile
 from tests.fakes.certificates import SERVER
 from tests.test_assemble import hub
 
+WAITING = f"""
+tls://.:0 https://.:0 {{
+    bind 127.0.0.1
+    tls {SERVER.cert} {SERVER.key}
+    waits
+}}
+"""
+"""Each answer waits: see `waiting`."""
+WAITS = """
+import asyncio
+from kdns.dns.handler import Response
+from kdns.dns.plugin import Built
+
+NAME = "waits"
+BEFORE = "forward"
+
+def parse(directives, place):
+    return None
+
+def build(options, parts):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    parts.offer(NAME, (begun, go_on))
+
+    def plugin(following):
+        async def handle(request):
+            begun.set()
+            await go_on.wait()
+            return Response(3)
+        return handle
+
+    return Built(plugin=plugin)
+"""
 BOTH = f"""
 tls://.:0 https://.:0 {{
     bind 127.0.0.1
@@ -44,20 +80,39 @@ def query(name: str = "a.test", rtype: str = "A", number: int = 0x1234) -> bytes
 
 
 @asynccontextmanager
-async def serving(text: str = BOTH) -> AsyncIterator[Serving]:
-    """A Corefile, served."""
+async def serving(text: str = BOTH, plugins: str = "") -> AsyncIterator[Serving]:
+    """A Corefile, served; ``plugins``: a folder of more plugins."""
     made = Serving(hub())
     try:
-        await install(made, text)
+        await install(made, text, plugins)
         yield made
     finally:
         await made.stop(1)
         await made.close()
 
 
-async def install(made: Serving, text: str) -> None:
+async def install(made: Serving, text: str, plugins: str = "") -> None:
     """Serve a Corefile from now on."""
-    await made.install(made.build(plan_corefile(corefile(text), Registry(), "/")))
+    await made.install(made.build(plan_corefile(corefile(text), Registry(plugins), "/")))
+
+
+def slow_ones(made: Serving) -> list[Client]:
+    """Who asks what takes the slow way, from now on."""
+    found: list[Client] = []
+
+    def noted(lane: Lane) -> Callable[..., None]:
+        real = lane.slow
+
+        def slow(message: bytes, client: Client, *rest: Any) -> None:
+            found.append(client)
+            real(message, client, *rest)
+
+        return slow
+
+    for place in made.places.values():
+        for lane in place.responder.lanes:
+            lane.slow = noted(lane)  # type: ignore[method-assign]
+    return found
 
 
 def port(made: Serving, scheme: str) -> int:
@@ -95,6 +150,30 @@ class Stream:
     def certificate(self) -> bytes:
         """What the server showed."""
         return bytes(self.writer.get_extra_info("ssl_object").getpeercert(True))
+
+
+def waiting(folder: Path) -> str:
+    """A folder with a plugin that answers when it is told to."""
+    (folder / "waits.py").write_text(WAITS)
+    return str(folder)
+
+
+def events(made: Serving) -> tuple[asyncio.Event, asyncio.Event]:
+    """It has a question; it may answer."""
+    return made.blocks[0].parts.sibling("waits")  # type: ignore[return-value]
+
+
+async def ask_once(made: Serving, scheme: str) -> tuple[bytes, bytes]:
+    """One reply, and what comes after it until the server closes."""
+    async with Stream(port(made, scheme)) as stream:
+        if scheme == "tls":
+            stream.send(query())
+            return await stream.receive(), await stream.reader.read()
+        head = f"POST /dns-query HTTP/1.1\r\nHost: x\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(query())}"
+        stream.writer.write(f"{head}\r\n\r\n".encode() + query())
+        told = await stream.reader.readuntil(b"\r\n\r\n")
+        size = int(told.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        return await stream.reader.readexactly(size), await stream.reader.read()
 
 
 @asynccontextmanager

@@ -13,7 +13,20 @@ from dnslib import DNSRecord
 from kdns.dns import door
 from kdns.errors import ConfigError
 from kdns.serving import Serving
-from tests.dns.secure import BOTH, Stream, install, port, query, serving, trusting
+from tests.dns.secure import (
+    BOTH,
+    WAITING,
+    Stream,
+    ask_once,
+    events,
+    install,
+    port,
+    query,
+    serving,
+    slow_ones,
+    trusting,
+    waiting,
+)
 from tests.fakes.certificates import EXPIRED, SERVER
 
 PLAIN = "tls://.:0 {{\n bind 127.0.0.1\n tls {}\n{}\n whoami\n}}\n"
@@ -22,10 +35,12 @@ PLAIN = "tls://.:0 {{\n bind 127.0.0.1\n tls {}\n{}\n whoami\n}}\n"
 async def test_slow_and_fast_answers() -> None:
     """Both ways answer on one connection, each with its query's id, and are counted as CoreDNS counts them."""
     async with serving() as made, Stream(port(made, "tls")) as stream:
+        slow = slow_ones(made)
         for number in (1, 2, 3):
             stream.send(query(number=number))
             reply = DNSRecord.parse(await stream.receive())
             assert (reply.header.id, str(reply.a.rdata)) == (number, "192.0.2.7")
+        assert [(client.proto, client.local) for client in slow] == [("tls", "127.0.0.1")], "the others were fast"
         lane = next(one for one in made.metrics.lanes if one.server.startswith("tls://"))
         assert (lane.server, lane.proto) == (f"tls://127.0.0.1:{port(made, 'tls')}", "tcp")
         lane.settle()
@@ -185,3 +200,20 @@ async def test_the_end() -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert await silent.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize("scheme", ["tls", "https"])
+async def test_what_is_owed_at_the_end(scheme: str, tmp_path: Path) -> None:
+    """A reply that is on its way when the server ends is sent, and then its connection closes."""
+    async with serving(WAITING, waiting(tmp_path)) as made:
+        begun, go_on = events(made)
+        asked = asyncio.create_task(ask_once(made, scheme))
+        async with asyncio.timeout(10):
+            await begun.wait()
+            ending = asyncio.create_task(made.stop(9))
+            await asyncio.sleep(0)
+            go_on.set()
+            reply, more = await asked
+            assert DNSRecord.parse(reply).header.rcode == 3
+            assert more == b""
+            await ending

@@ -13,7 +13,7 @@ from yarl import URL
 
 from kdns.dns import https
 from kdns.serving import Serving
-from tests.dns.secure import BOTH, install, port, query, serving, session, trusting
+from tests.dns.secure import BOTH, install, port, query, serving, session, slow_ones, trusting
 
 TYPE: Final = {"Content-Type": https.CONTENT_TYPE}
 
@@ -44,6 +44,7 @@ def counted(made: Serving) -> dict[str, float]:
 async def test_answers(method: str) -> None:
     """Both methods, the slow way first and then the fast one, on one connection; it may be kept as long as its TTL."""
     async with serving() as made, session() as client:
+        slow = slow_ones(made)
         for number in (0, 1, 2):
             message = query(number=number)
             options = {"data": message, "headers": TYPE} if method == "POST" else {"params": {"dns": encoded(message)}}
@@ -52,6 +53,7 @@ async def test_answers(method: str) -> None:
                 assert (response.status, response.content_type) == (200, https.CONTENT_TYPE)
                 assert response.headers["Cache-Control"] in {"max-age=60", "max-age=59", "max-age=58"}
                 assert (reply.header.id, str(reply.a.rdata)) == (number, "192.0.2.7")
+        assert [(asked.proto, asked.local) for asked in slow] == [("https", "127.0.0.1")], "the others were fast"
         assert counted(made) == {"200": 3}
         lane = next(one for one in made.metrics.lanes if one.server.startswith("https://"))
         lane.settle()

@@ -34,6 +34,7 @@ def test_mistakes(text: str, problem: str, column: int) -> None:
     with pytest.raises(ConfigError) as told:
         parse(directives(text), PLACE)
     assert problem in str(told.value)
+    assert told.value.at is not None
     assert told.value.at.column == column
 
 
@@ -65,14 +66,11 @@ def test_files(files: str, problem: str, column: int, tmp_path: Path, monkeypatc
     with pytest.raises(ConfigError) as told:
         blocks(f"tls://. {{\n tls {full}\n whoami\n}}")
     assert problem.format(folder=tmp_path) in str(told.value)
-    assert told.value.at.line == 2
-    shift = sum(len(str(tmp_path)) + 1 for word in words[: _index(full, told.value.at.column)] if word[0] != "/")
-    assert told.value.at.column == column + shift
-
-
-def _index(text: str, column: int) -> int:
-    """The number of the word that begins at a column of the line ``tls`` stands in."""
-    return text[: column - 6].count(" ")
+    at = told.value.at
+    assert at is not None
+    before = words[: full[: at.column - 6].count(" ")]
+    shift = sum(len(str(tmp_path)) + 1 for word in before if not word.startswith("/"))
+    assert (at.line, at.column) == (2, column + shift)
 
 
 TLS = "tls /c /k"
@@ -96,6 +94,7 @@ def test_places(text: str, problem: str, line: int) -> None:
         plans(text)
     assert problem in str(told.value)
     first = told.value.errors[0] if isinstance(told.value, ConfigErrors) else told.value
+    assert first.at is not None
     assert first.at.line == line
 
 
