@@ -168,11 +168,13 @@ def test_every_flag_is_documented() -> None:
     _, parts = cli.parser()
     known = {flag for flag in parts["serve"].flags if flag.startswith("--")} - {"--help"}
     documented = set(re.findall(r"^\| `(--[a-z-]+)", (HOUSE / "docs/operating.md").read_text(), re.MULTILINE))
-    assert documented == known
+    assert known <= documented
+    code = "".join(path.read_text() for path in (HOUSE / "kdns").rglob("*.py"))
+    assert [name for name in documented - known if f'"{name.removesuffix("_total")}' not in code] == []
 
 
 def test_every_metric_is_documented() -> None:
-    """docs/operating.md names each metric of ours, and no other."""
+    """docs/operating.md names each metric that every server has, and otherwise only what some plugin declares."""
     registry = Metrics("0", "test").registry()
     families = [family for family in registry.collect() if family.name.startswith(("coredns_", "kdns_"))]
     known = {family.name + "_total" * (family.type == "counter") for family in families}

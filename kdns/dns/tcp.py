@@ -164,8 +164,7 @@ class Connection(asyncio.BufferedProtocol):
         self._out_size = self._in_flight = self._queries = 0
         # when the state began that has a time limit; None outside of it
         self._partial: float | None = None
-        self._blocked: float | None = None
-        self._closing: float | None = None
+        self._blocked, self._closing = self._partial, self._partial
         self._active = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None

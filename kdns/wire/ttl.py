@@ -3,8 +3,8 @@
 from typing import Final
 
 from kdns.errors import FormError
-from kdns.wire.numbers import NOERROR, NXDOMAIN, OPT
-from kdns.wire.query import HEADER, parse_header, question_end
+from kdns.wire.numbers import HEADER, NOERROR, NXDOMAIN, OPT
+from kdns.wire.query import parse_header, question_end
 
 LEAST: Final = 5
 """Seconds, for a reply without records or with another error than NXDOMAIN; as in CoreDNS."""

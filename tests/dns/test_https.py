@@ -58,7 +58,8 @@ async def test_answers(method: str) -> None:
         lane = next(one for one in made.metrics.lanes if one.server.startswith("https://"))
         lane.settle()
         assert lane.proto == "tcp"
-        assert sum(sum(sizes.values()) for sizes in lane.tallies.values()) == 3
+        assert sum(sum(sizes.values()) for sizes in lane.tallies.values()) == 2
+        assert sum(sum(queries.counts) for queries, _ in lane.others.values()) == 1
 
 
 async def test_an_error_is_an_answer() -> None:
