@@ -168,9 +168,7 @@ def test_every_flag_is_documented() -> None:
     _, parts = cli.parser()
     known = {flag for flag in parts["serve"].flags if flag.startswith("--")} - {"--help"}
     documented = set(re.findall(r"^\| `(--[a-z-]+)", (HOUSE / "docs/operating.md").read_text(), re.MULTILINE))
-    assert known <= documented
-    code = "".join(path.read_text() for path in (HOUSE / "kdns").rglob("*.py"))
-    assert [name for name in documented - known if f'"{name.removesuffix("_total")}' not in code] == []
+    assert documented == known
 
 
 def test_every_metric_is_documented() -> None:
@@ -179,4 +177,6 @@ def test_every_metric_is_documented() -> None:
     families = [family for family in registry.collect() if family.name.startswith(("coredns_", "kdns_"))]
     known = {family.name + "_total" * (family.type == "counter") for family in families}
     documented = set(re.findall(r"`((?:coredns|kdns)_\w+)`", (HOUSE / "docs/operating.md").read_text()))
-    assert documented == known
+    assert known <= documented
+    code = "".join(path.read_text() for path in (HOUSE / "kdns").rglob("*.py"))
+    assert [name for name in documented - known if f'"{name.removesuffix("_total")}' not in code] == []

@@ -162,9 +162,9 @@ class Connection(asyncio.BufferedProtocol):
         self._admitted = self._working = self._ending = self._deferred = False
         self._out: list[bytes] = []
         self._out_size = self._in_flight = self._queries = 0
-        # when the state began that has a time limit; None outside of it
-        self._partial: float | None = None
-        self._blocked, self._closing = self._partial, self._partial
+        self._partial: float | None = None  # when each state began that has a time limit; None outside of it
+        self._blocked: float | None = None
+        self._closing: float | None = None
         self._active = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None
