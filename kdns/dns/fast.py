@@ -34,6 +34,8 @@ MAX_KINDS: Final = 16384
 MAX_OCTETS: Final = 4 << 20
 """Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that somebody
 makes up is another message: by number alone a thousand small queries would fill a container's memory."""
+MAX_ONCE: Final = 8192
+"""Messages that missed once, remembered until they come again or there are so many."""
 MAX_MISSES: Final = 4096
 """Ways to miss remembered at most: search domains, by lengths of labels, by types."""
 
@@ -102,6 +104,7 @@ class FastWay:
         self._elder: dict[bytes, Entry] = {}
         self._octets = 0  # of replies in the younger generation
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
+        self._once: set[bytes] = set()  # messages that missed once, without their ids
 
     def tick(self) -> None:
         """Read the clock: to be called before each batch of messages; without it, nothing that ages is served."""
@@ -110,6 +113,7 @@ class FastWay:
     def forget(self) -> None:
         """Remember nothing: the site, or what its plugins say, is another."""
         self._entries, self._elder, self._misses, self._octets = {}, {}, {}, 0
+        self._once.clear()
 
     @property
     def remembered(self) -> tuple[int, int]:
@@ -174,7 +178,7 @@ class FastWay:
             entry = self._entries.get(folded)
             if entry is not None and entry[0].live and _alike_but_for_the_name(key, folded, entry[5]):
                 return self._respelled(message, entry)
-        miss = self._missing(message)
+        miss = self._missing(message, key if folded == key else b"")
         if miss is not None:
             return miss
         entry = self._admit(message)
@@ -197,11 +201,12 @@ class FastWay:
         turn = answer.next_turn()
         return start + answer.ring[turn : turn + rotated] + rest
 
-    def _missing(self, message: bytes) -> bytes | None:
+    def _missing(self, message: bytes, key: bytes) -> bytes | None:
         """The reply to a plain query for a name next to one that was missing; None if that is not known.
 
-        Names that do not exist are as many as anybody likes, so none is remembered: what is, is what follows the
-        first label, for each length of it. The rest of the message matches an earlier one exactly, which proves it.
+        Names that do not exist are as many as anybody likes, so what is remembered is what follows the first label, for
+        each length of it. The rest of the message matches an earlier one exactly, which proves it. Whole messages are
+        remembered when they come again (``key``, empty for those that must not be): search lists make the same ones.
         """
         if len(message) <= HEADER:
             return None
@@ -213,7 +218,21 @@ class FastWay:
         if after and message[HEADER:at].lower() + after in names:
             return None
         tallied[len(message)] += 1
-        return message[:2] + before + message[HEADER:end] + behind
+        octets = before + message[HEADER:end] + behind
+        if key in self._once:
+            self._remember(key, (miss[0], tallied, octets, 0, b"", len(message) - end + _TYPE, YOUNG))
+        elif key:
+            if len(self._once) >= MAX_ONCE:
+                self._once.clear()
+            self._once.add(key)
+        return message[:2] + octets
+
+    def _remember(self, key: bytes, entry: Entry) -> None:
+        if len(self._entries) >= MAX_ENTRIES or self._octets >= MAX_OCTETS:
+            self._elder, self._entries, self._octets = self._entries, {}, 0
+        self._entries[key] = entry
+        _, pieces, turns = entry[6]
+        self._octets += len(entry[2]) + len(entry[4]) + sum(len(each) for turn in (pieces, *turns) for each in turn)
 
     def _admit(self, message: bytes) -> Entry | None:
         """The entry of a message in lower case, made if need be; None if it is of no plain form, or not ours to answer.
@@ -237,11 +256,7 @@ class FastWay:
             entry = self._make(query, ready, behind)
             if ready.found.beneath is not None and self._note_miss(key, name, entry, ready.found):
                 return entry
-        if len(self._entries) >= MAX_ENTRIES or self._octets >= MAX_OCTETS:
-            self._elder, self._entries, self._octets = self._entries, {}, 0
-        self._entries[key] = entry
-        _, pieces, turns = entry[6]
-        self._octets += len(entry[2]) + len(entry[4]) + sum(len(each) for turn in (pieces, *turns) for each in turn)
+        self._remember(key, entry)
         return entry
 
     def _make(self, query: Query, ready: Ready, behind: int) -> Entry:

@@ -122,6 +122,19 @@ async def test_random_names_do_not_grow_memory() -> None:
     assert misses <= MAX_MISSES
 
 
+async def test_misses_that_come_again_are_remembered() -> None:
+    """Search lists make the same names that do not exist again and again: from the third time on they are hits."""
+    one = lane(cluster(*SHOP))
+    for number in range(3):
+        for name in range(50):
+            reply = one.fast(query(parse_name(f"w{name:02}.example.com.shop.svc.cluster.local."), A, number=number))
+            assert reply is not None
+            assert (reply[:2], reply[3] & 0xF) == (number.to_bytes(2, "big"), NXDOMAIN)
+    assert one.remembers is not None
+    assert one.remembers.remembered[0] >= 49
+    assert one.fast(query(spelled(parse_name("w07.example.com.shop.svc.cluster.local."), 5), A)) is not None
+
+
 async def test_many_names_do_not_grow_memory() -> None:
     """Names of Pods exist for every address: what is remembered of them is bounded, and what is asked often stays."""
     one = lane(cluster(*SHOP, options=OPTIONS))
