@@ -110,8 +110,9 @@ def _member(addresses: Pair) -> Iterator[str]:
 
 
 def _addresses(link: str, addresses: Pair, within: Ranges) -> Iterator[str]:
-    for address, each, bits in zip(addresses, within, _BITS, strict=True):
-        yield f"address add {address}/{each.prefixlen} dev {link}{_nodad(bits)}"
+    lengths = within[0].prefixlen, within[1].prefixlen
+    for address, length, bits in zip(addresses, lengths, _BITS, strict=True):
+        yield f"address add {address}/{length} dev {link}{_nodad(bits)}"
 
 
 def _nodad(bits: int) -> str:
