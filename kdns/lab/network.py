@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kdns.lab import asking, wiring
+from kdns.lab import asking, kernel, wiring
 from kdns.lab.asking import PATIENCE, Flow, Outcome, Refused, Silence, Unreachable
-from kdns.lab.plan import CLIENT, OUTSIDE, PLAN, SWITCH, Address, Node, Pair, Plan, Pod
+from kdns.lab.plan import CLIENT, LINK, OUTSIDE, PLAN, SWITCH, Address, Node, Pair, Plan, Pod
 from kdns.lab.processes import Part, Process, Processes
 from kdns.lab.serving import Servers, Serving
 from kdns.lab.tools import require
@@ -86,6 +86,7 @@ class Network:
     def configure(self, part: str, lines: Iterable[str]) -> None:
         """Run lines of `ip` (without the word) in a part's network: more addresses, links or routes."""
         self._processes.batch(self.parts[part], lines)
+        kernel.settle(self.parts[part].network)
 
     def start(
         self, part: str, argv: Sequence[str], environ: Mapping[str, str] | None = None, name: str = ""
@@ -174,6 +175,9 @@ class Network:
         for node in plan.nodes:
             self._processes.batch(self.parts[node.name], wiring.node(node))
         self._processes.batch(self.parts[OUTSIDE], wiring.outside(plan))
+        kernel.settle(self.parts[SWITCH].network, wiring.switch_links(plan))
+        for name in (*(node.name for node in plan.nodes), OUTSIDE):
+            kernel.settle(self.parts[name].network, (LINK,))
         self._add_pods(plan.pods)
 
     def _add_pods(self, pods: Sequence[Pod]) -> list[Part]:
@@ -186,6 +190,9 @@ class Network:
                 self._processes.batch(self.parts[node.name], lines)
         for pod in pods:
             self._processes.batch(self.parts[pod.name], wiring.pod(pod, self.plan.node(pod.node).gateway))
+        for pod in pods:
+            kernel.settle(self.parts[pod.node].network, (pod.link,))
+            kernel.settle(self.parts[pod.name].network, (LINK,))
         return [self.parts[pod.name] for pod in pods]
 
     def _veths(self, node: Node, pods: Iterable[Pod], paths: Mapping[str, str]) -> Iterable[str]:

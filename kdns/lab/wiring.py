@@ -64,6 +64,12 @@ def switch(plan: Plan, paths: Mapping[str, str]) -> Iterator[str]:
         yield f"route add blackhole {everything} metric 4096"
 
 
+def switch_links(plan: Plan) -> Iterator[str]:
+    """The links of the switch: its ports, then its bridge."""
+    yield from (f"port{number}" for number in range(len(plan.nodes) + 1))
+    yield "br0"
+
+
 def node(one: Node) -> Iterator[str]:
     """A node's own link; everything that it does not know goes to the router."""
     yield from _member(one.addresses)
