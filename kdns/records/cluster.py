@@ -47,6 +47,7 @@ class Cluster:
                 return self._apply_namespace(change)
             case PodChange():
                 return self._apply_pod(change)
+        return ()  # nodes, and what else only the proxy reads
 
     def view(self, key: ObjectKey) -> ServiceView | None:
         """The Service of a key, as the zone has it."""

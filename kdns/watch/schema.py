@@ -318,6 +318,7 @@ def keeper(
             return lambda wire, warn: keep_namespace(wire)
         case "Pod":
             return lambda wire, warn: keep_pod(wire)
+    raise ValueError(f"objects of kind {kind} cannot be kept yet")
 
 
 def trigger_time(metadata: Metadata | None) -> float | None:

@@ -10,8 +10,9 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
 from kdns.config.arguments import near
-from kdns.config.kubeproxy.settings import PRIMARY, Network, NodePortAddresses
+from kdns.config.kubeproxy.settings import PRIMARY, NodePortAddresses
 from kdns.config.reading import PART, UNITS
+from kdns.objects import Network
 
 LONGEST: Final = 292 * 365 * 86400.0
 """Seconds; about Go's longest duration."""
@@ -185,14 +186,15 @@ def _network(value: Any) -> Network:
     if not re.fullmatch(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}", text):
         raise ValueError(f"{shown(value)} is no CIDR\nsuch as 10.244.0.0/16 or fd00:10:244::/56")
     try:
-        return ip_network(text, strict=False)
+        network = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(f"{shown(value)} is no CIDR\nsuch as 10.244.0.0/16 or fd00:10:244::/56") from None
+    return Network(network.network_address.packed, network.prefixlen)
 
 
 def _cluster_cidrs(value: Any) -> tuple[Network, ...]:
     networks = tuple(map(_network, filter(None, _text(value).split(","))))
-    if len({network.version for network in networks}) < len(networks):
+    if len({len(network.address) for network in networks}) < len(networks):
         raise ValueError(
             f"{shown(value)} has two CIDRs of one family\nat most one of each: 10.244.0.0/16,fd00:10:244::/56"
         )

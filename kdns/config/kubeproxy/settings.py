@@ -5,14 +5,14 @@ the default here already, so nobody who reads a setting has to know it.
 """
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from kdns.objects import Network
+
 Mode = Literal["iptables", "nftables", "ipvs"]
 DetectLocalMode = Literal["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"]
-Network = IPv4Network | IPv6Network
 
 PRIMARY: Final = "primary"
 """The one word that may stand for CIDRs in nodePortAddresses."""
@@ -28,10 +28,10 @@ class NodePortAddresses(NamedTuple):
     networks: tuple[Network, ...] = ()
     """Addresses in these. Only those of a family count for it: none of a family is every address of that family."""
 
-    def of_family(self, version: int) -> tuple[Network, ...]:
-        """The networks of one family, 4 or 6; none if all addresses count, be it by a CIDR of length zero."""
-        found = tuple(network for network in self.networks if network.version == version)
-        return () if any(network.prefixlen == 0 for network in found) else found
+    def of_family(self, width: int) -> tuple[Network, ...]:
+        """The networks of the family with so many octets an address; none if every address counts, be it by ``/0``."""
+        found = tuple(network for network in self.networks if len(network.address) == width)
+        return () if any(network.length == 0 for network in found) else found
 
 
 class ClientConnection(Struct, frozen=True, kw_only=True):
@@ -167,9 +167,9 @@ class ProxySettings(Struct, frozen=True, kw_only=True):
             return self.iptables
         return self.nftables if self.mode == "nftables" else self.ipvs
 
-    def cluster_cidr(self, version: int) -> Network | None:
-        """The cluster CIDR of one family, 4 or 6."""
-        return next((network for network in self.cluster_cidrs if network.version == version), None)
+    def cluster_cidr(self, width: int) -> Network | None:
+        """The cluster CIDR of a family, given the octets of its addresses."""
+        return next((network for network in self.cluster_cidrs if len(network.address) == width), None)
 
     def node_name(self, hostname: str) -> str:
         """The name of our Node, given the machine's hostname."""

@@ -1,5 +1,9 @@
 """Configurations as installers write them."""
 
+from ipaddress import ip_network
+
+from kdns.objects import Network
+
 KUBEADM = """\
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 bindAddress: 0.0.0.0
@@ -92,3 +96,9 @@ K3S = (
     "--kubeconfig=/var/lib/rancher/k3s/agent/kubeproxy.kubeconfig", "--proxy-mode=iptables",
 )  # fmt: skip
 """The flags that k3s gives its kube-proxy."""
+
+
+def network(text: str) -> Network:
+    """A CIDR as settings have it."""
+    found = ip_network(text)
+    return Network(found.network_address.packed, found.prefixlen)

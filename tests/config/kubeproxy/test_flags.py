@@ -1,7 +1,6 @@
 """kube-proxy's flags become settings, alone or beside a file."""
 
 import argparse
-from ipaddress import ip_network
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple, NoReturn
@@ -16,6 +15,7 @@ from kdns.config.kubeproxy.settings import ClientConnection, ConntrackSettings, 
 from kdns.config.load import read_kubeproxy
 from kdns.errors import ConfigError
 from tests.config.kubeproxy import files
+from tests.config.kubeproxy.files import network
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,7 +47,7 @@ def test_k3s() -> None:
     found = command(*files.K3S)
     assert found.warnings == ()
     assert found.settings == ProxySettings(
-        cluster_cidrs=(ip_network("10.42.0.0/16"),),
+        cluster_cidrs=(network("10.42.0.0/16"),),
         conntrack=ConntrackSettings(max_per_core=0, tcp_established_timeout=0.0, tcp_close_wait_timeout=0.0),
         healthz_bind_address="127.0.0.1:10256",
         hostname_override="Node-1",
@@ -62,7 +62,7 @@ def test_kubeadm() -> None:
     assert found.config == "kubeadm"
     assert found.warnings == ()
     assert (found.settings.hostname_override, found.settings.logging.verbosity) == ("a", 4)
-    assert found.settings.cluster_cidrs == (ip_network("10.244.0.0/16"),)
+    assert found.settings.cluster_cidrs == (network("10.244.0.0/16"),)
 
 
 def test_a_file_wins() -> None:

@@ -1,6 +1,5 @@
 """KubeProxyConfiguration v1alpha1 becomes settings."""
 
-from ipaddress import ip_network
 from textwrap import dedent
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from kdns.config.kubeproxy.settings import (
 )
 from kdns.config.kubeproxy.writing import configz
 from tests.config.kubeproxy import files
+from tests.config.kubeproxy.files import network
 
 HEAD = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"
 
@@ -34,7 +34,7 @@ def test_kubeadm() -> None:
     found, warnings = parse_kubeproxy(files.KUBEADM, "config.conf")
     assert warnings == ()
     assert found == ProxySettings(
-        cluster_cidrs=(ip_network("10.244.0.0/16"),),
+        cluster_cidrs=(network("10.244.0.0/16"),),
         client_connection=ClientConnection(kubeconfig="/var/lib/kube-proxy/kubeconfig.conf"),
     )
 
@@ -45,7 +45,7 @@ def test_kind() -> None:
     assert warnings == ()
     assert found == ProxySettings(
         mode="nftables",
-        cluster_cidrs=(ip_network("10.244.0.0/16"), ip_network("fd00:10:244::/56")),
+        cluster_cidrs=(network("10.244.0.0/16"), network("fd00:10:244::/56")),
         conntrack=ConntrackSettings(max_per_core=0, tcp_established_timeout=0.0, tcp_close_wait_timeout=0.0),
         metrics_bind_address="0.0.0.0:10249",
         node_port_addresses=NodePortAddresses(primary=True),
@@ -182,7 +182,7 @@ def test_node_names() -> None:
 
 def test_networks_of_a_family() -> None:
     """Only networks of a family count for it, and none of it, or one of length zero, is every address."""
-    some = NodePortAddresses(networks=(ip_network("192.168.0.0/16"), ip_network("::/0")))
-    assert some.of_family(4) == (ip_network("192.168.0.0/16"),)
-    assert some.of_family(6) == ()
-    assert NodePortAddresses(networks=(ip_network("fd00::/8"),)).of_family(4) == ()
+    some = NodePortAddresses(networks=(network("192.168.0.0/16"), network("::/0")))
+    assert some.of_family(4) == (network("192.168.0.0/16"),)
+    assert some.of_family(16) == ()
+    assert NodePortAddresses(networks=(network("fd00::/8"),)).of_family(4) == ()
