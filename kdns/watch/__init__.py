@@ -15,7 +15,7 @@
         selectors   label and field selectors, pure
         manifests   the objects of one file, pure
           documents   bytes -> values that know their place, pure
-            yaml_values  the YAML among them, with its depth and its aliases bounded, pure
+              (`kdns.yaml_values`: the YAML among them, with its depth and its aliases bounded)
     schema    the API's own spelling -> kdns.objects, pure
     source    what every source says: the events, and what is wanted
     store     events -> which Service, Namespace or Pod changed, pure

@@ -20,7 +20,7 @@ from kdns.watch import schema
 from kdns.watch.derive import SourceMetadata, SourcePod, SourceService
 from kdns.watch.documents import Document, read_documents
 from kdns.watch.status import Wire
-from kdns.watch.yaml_values import Path
+from kdns.yaml_values import Path
 
 T = TypeVar("T")
 
