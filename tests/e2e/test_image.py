@@ -45,6 +45,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
 def mounted(image: Image, tmp_path: Path, inside: str, text: str) -> dict[str, Path]:
     """A ConfigMap in a folder of the Pod: what the mount point is inside, and what is there."""
     (tmp_path / Path(inside).name).write_text(text)
+    tmp_path.chmod(0o755)
     folder = str(Path(inside).parent)
     (image.root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
     return {folder: tmp_path}
@@ -65,11 +66,11 @@ def peak(pid: int) -> int:
     return int(most[1])
 
 
-def ask(pid: int, name: str, *more: str) -> str:
+def ask(process: subprocess.Popen[str], name: str, *more: str) -> str:
     """What dig prints in the network of a process, once it answers."""
     command = (
         "nsenter",
-        f"--net=/proc/{pid}/ns/net",
+        f"--net=/proc/{process.pid}/ns/net",
         "dig",
         "+short",
         "+tries=1",
@@ -83,6 +84,7 @@ def ask(pid: int, name: str, *more: str) -> str:
         done = subprocess.run(command, capture_output=True, check=False, text=True)
         if done.returncode == 0:
             return done.stdout.strip()
+        assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < until, done.stdout
         time.sleep(0.2)
 
@@ -106,8 +108,8 @@ def test_dns_binds_port_53_and_stays_small(
     argv = [found(image, *(entry or image.entrypoint)), "-conf", "/etc/coredns/Corefile"]
     process = start(image.root, argv, image.environ, security, mounts)
     try:
-        assert ask(process.pid, "kubernetes.default.svc.cluster.local") == "10.96.0.1"
-        assert ask(process.pid, "kubernetes.default.svc.cluster.local", "+tcp") == "10.96.0.1"
+        assert ask(process, "kubernetes.default.svc.cluster.local") == "10.96.0.1"
+        assert ask(process, "kubernetes.default.svc.cluster.local", "+tcp") == "10.96.0.1"
         status = Path(f"/proc/{process.pid}/status").read_text()
         assert re.search(rf"^Uid:\t{security.user}\t", status, re.MULTILINE)
         assert re.search(r"^CapBnd:\t0+400$", status, re.MULTILINE)
