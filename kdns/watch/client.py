@@ -30,7 +30,8 @@ CONNECT_TIMEOUT: Final = 10.0
 """Seconds for name, connection and TLS together."""
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
-PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500}
+PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500,
+                                    "Node": 500, "ServiceCIDR": 500}  # fmt: skip
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
@@ -38,7 +39,7 @@ QUOTED: Final = 256
 """Characters quoted of what a server says, so that no log line is a page."""
 MOST_ASKED: Final = 300.0
 """Seconds we let a server make us wait."""
-NO_STREAMING: Final = frozenset({400, 404, 405, 415, 422, 501})
+NO_STREAMING: Final = frozenset({400, 405, 415, 422, 501})
 """How servers without the feature WatchList refuse sendInitialEvents: 422 mostly, as an invalid option."""
 
 
@@ -62,8 +63,10 @@ RESOURCES: Final[Mapping[Kind, Resource]] = {
     "EndpointSlice": Resource("discovery.k8s.io", "v1", PLURALS["EndpointSlice"]),
     "Namespace": Resource("", "v1", PLURALS["Namespace"]),
     "Pod": Resource("", "v1", PLURALS["Pod"]),
+    "Node": Resource("", "v1", PLURALS["Node"]),
+    "ServiceCIDR": Resource("networking.k8s.io", "v1", PLURALS["ServiceCIDR"]),
 }
-"""All that kdns asks for, with the verbs list and watch and no other."""
+"""All that kdns asks for, with the verbs list and watch and no other. ServiceCIDRs are new in Kubernetes 1.33."""
 
 
 class StreamingRefused(ApiError):
@@ -140,7 +143,8 @@ class Api:
 
         `since` is the resource version to go on from. Empty asks for a streaming list (KEP-3157): every object as an
         ADDED event, then a bookmark annotated k8s.io/initial-events-end, then events; raises StreamingRefused where
-        the server cannot. `skipped` is told the size of an event that was too large.
+        the server cannot, which is remembered, but not for the code 404. `skipped` is told the size of an event that
+        was too large.
         """
         query = _selectors(want) | {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         if since:
@@ -150,6 +154,8 @@ class Api:
         try:
             response = await self._get(want, "watch", query)
         except ApiError as error:
+            if not since and error.code == 404:  # or it does not know the kind: pages will tell
+                raise StreamingRefused(404, "streaming", error.message) from error
             if not since and error.code in NO_STREAMING:
                 raise self.refuse_streaming(error.message) from error
             raise

@@ -1,8 +1,8 @@
 """EndpointSlices for Services whose source has none: what the EndpointSlice controller would write. Pure.
 
 Follows k8s.io/endpointslice (reconciler.go, utils.go, util/controller_utils.go): which Pods, which addresses, which
-port numbers, and what "ready" means. Topology hints and zones are not derived, for Nodes are not read; neither are
-the empty slices that the controller keeps for Services without Pods.
+port numbers, and what "ready" means. Topology hints and zones are not derived; neither are the empty
+slices that the controller keeps for Services without Pods.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from msgspec import field
+from msgspec import UNSET, field
 
 from kdns.watch import schema
 from kdns.watch.status import Wire
@@ -81,6 +81,7 @@ class SourcePodSpec(Wire):
 
     hostname: str | None = None
     subdomain: str | None = None
+    node_name: str | None = None
     containers: list[SourceContainer | None] | None = None
     init_containers: list[SourceContainer | None] | None = None
 
@@ -213,13 +214,15 @@ def _endpoint(
     conditions = (pod.status.conditions if pod.status else None) or ()
     first = next((condition for condition in conditions if condition is not None and condition.type == "Ready"), None)
     terminating = pod.metadata is not None and pod.metadata.deletion_timestamp is not None
-    ready = bool(spec.publish_not_ready_addresses) or (first is not None and first.status == "True" and not terminating)
+    serving = first is not None and first.status == "True"
+    ready = bool(spec.publish_not_ready_addresses) or (serving and not terminating)
     named = pod.spec is not None and bool(pod.spec.hostname) and pod.spec.subdomain == metadata.name
     return schema.ApiEndpoint(
         addresses=list(addresses),
-        conditions=schema.ApiConditions(ready=ready),
+        conditions=schema.ApiConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=pod.spec.hostname if named and pod.spec else None,
         target_ref=schema.ApiTargetRef(kind="Pod", name=pod.metadata.name if pod.metadata else None),
+        node_name=pod.spec.node_name if pod.spec else None,
     )
 
 
@@ -265,7 +268,9 @@ def _slice(
         labels[HEADLESS] = ""
     wire = schema.ApiEndpointSlice(
         metadata=schema.Metadata(
-            name=name, namespace=metadata.namespace, labels=schema.Labels(service_name=metadata.name)
+            name=name,
+            namespace=metadata.namespace,
+            labels=schema.Labels(service_name=metadata.name, headless=labels.get(HEADLESS, UNSET)),
         ),
         address_type=family,
         endpoints=list(endpoints),

@@ -43,6 +43,23 @@ SYSTEM_COREDNS: frozenset[Rule] = frozenset(
 )
 """kubeadm's ClusterRole system:coredns."""
 
+SYSTEM_NODE_PROXIER: frozenset[Rule] = (
+    frozenset(
+        (verb, group, plural)
+        for verb in ("list", "watch")
+        for group, plural in (
+            ("", "endpoints"),
+            ("", "services"),
+            ("", "nodes"),
+            ("discovery.k8s.io", "endpointslices"),
+            ("networking.k8s.io", "servicecidrs"),
+        )
+    )
+    | frozenset((verb, group, "events") for verb in ("create", "patch", "update") for group in ("", "events.k8s.io"))
+    | {("get", "", "nodes")}
+)
+"""Kubernetes' own ClusterRole system:node-proxier, as of 1.33; before that without servicecidrs."""
+
 USER = "system:serviceaccount:kube-system:coredns"
 SNAPSHOTS_KEPT = 8
 
