@@ -4,11 +4,12 @@
 
     cluster   one stream per wanted kind, over one session       (API server)
       reflector   list, watch, resume, relist, back off; never ends
-        client      one request: list pages, streaming list, watch, newest version
+        client      one request: list pages, streaming list, watch, newest version, an Event
           lines       chunks -> lines, bounded, pure
           credentials   who we are: the service account, or nobody
           kubeconfig    who we are: what a kubeconfig says, through the kubernetes package
             certificate   when a client certificate ends, pure
+    events    Events, the only thing that is written
     files     the same events from manifests                     (folder, file, stdin)
       collection  the objects of all files together, and those that are wanted, pure
         derive      EndpointSlices where there are none, as the slice controller would write them, pure

@@ -107,7 +107,7 @@ def test_nodes_and_cidrs(case: Case) -> None:
     }
     assert kept(body, said) == case.kept
     assert tuple(said) == case.warnings
-    assert str(key) in {"Node node1", "ServiceCIDR kubernetes"}
+    assert str(case.kept.key) in {"Node node1", "ServiceCIDR kubernetes"}
 
 
 @pytest.mark.parametrize("kind", ["Node", "ServiceCIDR"])
