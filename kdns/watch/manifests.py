@@ -123,7 +123,7 @@ def _called(kind: Kind, metadata: SourceMetadata) -> str:
 
 def _manifest(document: Document, kind: Kind, metadata: SourceMetadata, at: str, notes: list[str]) -> Manifest:
     """ValueError: nobody can serve this object."""
-    wire = _converted(document, schema.WIRE_TYPES[kind])
+    wire = _converted(document, schema.wire_type(kind, routing=True))
     if wire.metadata is not None:
         wire.metadata.namespace = metadata.namespace
     _check_names(kind, metadata)

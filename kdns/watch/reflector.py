@@ -32,7 +32,6 @@ from kdns.objects import ObjectKey
 from kdns.watch.client import RESOURCES, Api, Silent, StreamingRefused, reason_of, refusal
 from kdns.watch.packing import keeper
 from kdns.watch.schema import (
-    WIRE_TYPES,
     Added,
     Bookmark,
     Deleted,
@@ -45,6 +44,7 @@ from kdns.watch.schema import (
     named_decoder,
     trigger_time,
     watch_decoder,
+    wire_type,
 )
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
 from kdns.watch.spelling import Warn
@@ -85,9 +85,9 @@ class Reflector:
             routing=want.routing,
             named=want.named,
         )
-        self._decode = watch_decoder(want.kind)
+        self._decode = watch_decoder(want.kind, routing=want.routing)
         self._decode_named = named_decoder()
-        self._decode_object: Decoder[Any] = Decoder(WIRE_TYPES[want.kind])
+        self._decode_object: Decoder[Any] = Decoder(wire_type(want.kind, routing=want.routing))
         self._version = ""
         """Of the newest event; empty: a list is needed."""
         self._resumed = 0

@@ -6,6 +6,7 @@ without making Python objects of them. JSON lines come in through `watch_decoder
 """
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -102,9 +103,14 @@ class ApiService(Wire):
 
 
 class ApiConditions(Wire):
-    """EndpointConditions: null means unknown, which counts as ready and serving, and as not terminating."""
+    """EndpointConditions: null means unknown, which counts as ready."""
 
     ready: bool | None = None
+
+
+class ApiStates(ApiConditions):
+    """EndpointConditions, all of them: null counts as ready and serving, and as not terminating."""
+
     serving: bool | None = None
     terminating: bool | None = None
 
@@ -137,6 +143,12 @@ class ApiEndpoint(Wire):
     hostname: str | None = None
     target_ref: ApiTargetRef | None = None
     zone: str | None = None
+
+
+class ApiRoutedEndpoint(ApiEndpoint):
+    """The same with what only the proxy reads, so that DNS does not pay for decoding it."""
+
+    conditions: ApiStates | None = None
     node_name: str | None = None
     hints: ApiHints | None = None
 
@@ -154,8 +166,14 @@ class ApiEndpointSlice(Wire):
 
     metadata: Metadata | None = None
     address_type: str | None = None
-    endpoints: list[ApiEndpoint | None] | None = None
+    endpoints: Sequence[ApiEndpoint | None] | None = None
     ports: list[ApiEndpointPort | None] | None = None
+
+
+class ApiRoutedSlice(ApiEndpointSlice):
+    """The same with what only the proxy reads of its endpoints."""
+
+    endpoints: Sequence[ApiRoutedEndpoint | None] | None = None
 
 
 class ApiNamespace(Wire):
@@ -225,7 +243,7 @@ class ApiServiceCIDR(Wire):
     spec: ApiServiceCIDRSpec | None = None
 
 
-WIRE_TYPES: dict[Kind, type[Any]] = {
+_WIRE_TYPES: dict[Kind, type[Any]] = {
     "Service": ApiService,
     "EndpointSlice": ApiEndpointSlice,
     "Namespace": ApiNamespace,
@@ -233,6 +251,11 @@ WIRE_TYPES: dict[Kind, type[Any]] = {
     "Node": ApiNode,
     "ServiceCIDR": ApiServiceCIDR,
 }
+
+
+def wire_type(kind: Kind, *, routing: bool = False) -> type[Any]:
+    """The wire struct of a kind; `routing`: with all that `kdns.watch.source.Want.routing` wants."""
+    return ApiRoutedSlice if routing and kind == "EndpointSlice" else _WIRE_TYPES[kind]
 
 
 class Versioned(Wire):
@@ -274,9 +297,9 @@ class Failed(Struct, tag="ERROR", gc=False):
 WatchEvent = Added[Any] | Modified[Any] | Deleted[Any] | Bookmark | Failed
 
 
-def watch_decoder(kind: Kind) -> Decoder[WatchEvent]:
-    """One line of a watch to an event; made once per kind and used for each line."""
-    wire: Any = WIRE_TYPES[kind]
+def watch_decoder(kind: Kind, *, routing: bool = False) -> Decoder[WatchEvent]:
+    """One line of a watch to an event; made once per kind and used for each line. `routing` as for `wire_type`."""
+    wire: Any = wire_type(kind, routing=routing)
     return Decoder(Added[wire] | Modified[wire] | Deleted[wire] | Bookmark | Failed)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kdns.objects import READY, SERVING, TERMINATING, EndpointStates
-from kdns.watch.schema import ApiConditions, ApiEndpoint, ApiHint
+from kdns.watch.schema import ApiHint, ApiRoutedEndpoint, ApiStates
 
 SHARED_HINTS_LIMIT: Final = 4096
 
@@ -14,7 +14,7 @@ SharedHints = dict[tuple[str, ...], tuple[str, ...]]
 
 
 def keep_states(
-    endpoints: Sequence[ApiEndpoint | None], pack: Callable[[str], bytes | None], shared: SharedHints
+    endpoints: Sequence[ApiRoutedEndpoint | None], pack: Callable[[str], bytes | None], shared: SharedHints
 ) -> EndpointStates:
     """A row for each endpoint that has a first address; `pack` gives None for one that is left out.
 
@@ -43,7 +43,7 @@ def keep_states(
     )
 
 
-def _conditions(conditions: ApiConditions | None) -> int:
+def _conditions(conditions: ApiStates | None) -> int:
     if conditions is None:
         return READY | SERVING
     return (

@@ -15,7 +15,9 @@ PORTS = (tcp(8080, "http"),)
 
 def kept(body: dict[str, Any], said: list[str], **columns: bool) -> EndpointSlice | None:
     """Decode as a watch line, and pack as the proxy has it."""
-    event = schema.watch_decoder("EndpointSlice").decode(msgspec.json.encode({"type": "ADDED", "object": body}))
+    event = schema.watch_decoder("EndpointSlice", routing=True).decode(
+        msgspec.json.encode({"type": "ADDED", "object": body})
+    )
     assert isinstance(event, schema.Added)
     columns = {"routing": True, "named": False} | columns
     found = packing.keeper("EndpointSlice", **columns)(event.object, said.append)
@@ -139,7 +141,7 @@ def test_a_slice_of_no_service_is_nothing_to_the_proxy() -> None:
 def test_names_of_nodes_and_hints_are_shared() -> None:
     """A hundred thousand endpoints on a thousand nodes hold a thousand names, and one tuple for each set of hints."""
     keep = packing.keeper("EndpointSlice", routing=True)
-    decode = schema.watch_decoder("EndpointSlice").decode
+    decode = schema.watch_decoder("EndpointSlice", routing=True).decode
     found = []
     for name in ("web-1", "web-2"):
         body = endpoint_slice(
