@@ -5,6 +5,7 @@
 - `http`       /health, /ready and /metrics
 - `proxy_http`  kube-proxy's two ports: /healthz and /livez, /metrics and others
 - `service_checks`  the health checks of Services (healthCheckNodePort)
+- `changed`    waits until a file says something else
 - `port`       one such port, opened and closed
 - `listen`     the addresses of those, read and bound
 - `process`    what this process asks of Python and of the kernel

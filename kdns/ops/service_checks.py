@@ -7,13 +7,14 @@ ready one here and the proxy keeps up, else 503. Any path and method will do.
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from aiohttp import web
 
 from kdns.errors import ConfigError
-from kdns.objects import ObjectKey
+from kdns.objects import ObjectKey, address_text
 from kdns.ops.listen import Address
 from kdns.ops.port import HttpPort, open_port
 
@@ -34,6 +35,17 @@ class HealthCheck(NamedTuple):
     """spec.healthCheckNodePort."""
     local_endpoints: int
     """Different addresses of ready endpoints on this node."""
+
+
+def hosts(four: Sequence[bytes] | None, six: Sequence[bytes] | None) -> tuple[str, ...]:
+    """Where to listen, given the packed addresses that have node ports in each family; None: all of that family."""
+    if four is None and six is None:
+        return ("",)
+    all_six = ("::",) if socket.has_dualstack_ipv6() else ()
+    return (
+        *(("0.0.0.0",) if four is None else map(address_text, four)),
+        *(all_six if six is None else map(address_text, six)),
+    )
 
 
 class _Server:

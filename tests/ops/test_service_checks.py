@@ -11,7 +11,7 @@ import pytest
 
 from kdns.objects import ObjectKey
 from kdns.ops.listen import Address, listen
-from kdns.ops.service_checks import HealthCheck, ServiceChecks
+from kdns.ops.service_checks import HealthCheck, ServiceChecks, hosts
 from tests.ops.test_http import until
 
 WEB = ("shop", "web")
@@ -184,3 +184,21 @@ async def test_every_address_is_the_default() -> None:
             assert (await ask(port, host="[::1]"))[0] == 200
     finally:
         await checks.close()
+
+
+async def test_one_family_may_be_everywhere_and_the_other_not() -> None:
+    """Each family by itself."""
+    loopback = socket.inet_aton("127.0.0.2")
+    six = ("::",) if socket.has_dualstack_ipv6() else ()
+    assert hosts(None, None) == ("",)
+    assert hosts((loopback,), ()) == ("127.0.0.2",)
+    assert hosts((loopback,), None) == ("127.0.0.2", *six)
+    assert hosts(None, (bytes(15) + b"\1",)) == ("0.0.0.0", "::1")
+    port = free_port()
+    async with rigged() as rig:
+        rig.hosts = hosts((loopback,), None)
+        await rig.checks.sync({WEB: HealthCheck(port, 1)})
+        assert [(await ask(port, host=f"127.0.0.{n}"))[0] for n in (1, 2)] == [0, 200]
+        if six:
+            assert (await ask(port, host="[::1]"))[0] == 200
+    assert rig.events == []
