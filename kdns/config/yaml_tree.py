@@ -12,8 +12,8 @@ import yaml
 from kdns.errors import ConfigError, Span
 from kdns.yaml_values import ALIASED_LIMIT, DEPTH_LIMIT, LOADER, resolved
 
-MOST_TEXT: Final = 1024 * 1024
-"""Characters; a ConfigMap holds 1 MiB."""
+MOST_TEXT: Final = 256 * 1024
+"""Characters; the largest configurations have a few thousand."""
 LONGEST_LINE: Final = 200
 """Characters; a longer line is not shown with its mistakes."""
 
@@ -59,7 +59,7 @@ class Tree(NamedTuple):
 def read_tree(text: str, source: str) -> Tree:
     """The first document; an empty text is None. Raises ConfigError for what is no YAML, or more than we take."""
     if len(text) > MOST_TEXT:
-        raise ConfigError(f"{source} is larger than {MOST_TEXT // 1024 // 1024} MiB")
+        raise ConfigError(f"{source} is larger than {MOST_TEXT // 1024} KiB")
     builder = _Builder(text, source)
     begun = 0
     try:
@@ -109,7 +109,7 @@ class _Builder:
     def span(self, line: int, column: int) -> Span:
         """A place, both numbers from 0, with the line's text if that can be shown."""
         text = self._lines[line].rstrip("\r") if line < len(self._lines) else ""
-        shown = text if text.isprintable() and len(text) <= LONGEST_LINE else ""
+        shown = text if len(text) <= LONGEST_LINE and text.isprintable() else ""
         return Span(self._source, line + 1, column + 1, shown)
 
     def place(self, event: Any) -> Span:
@@ -168,8 +168,8 @@ class _Builder:
     def _enter(self, frame: _Frame, key: str, at: Span, node: Node) -> None:
         if key == "<<":  # https://yaml.org/type/merge.html: the first one that has a key wins
             for part in node.value if isinstance(node.value, tuple) else (node,):
-                if isinstance(part.value, Mapping):
-                    frame.inherited = {**part.value, **frame.inherited}
+                for word, entry in part.value.items() if isinstance(part.value, Mapping) else ():
+                    frame.inherited.setdefault(word, entry)
             return
         if key in frame.entries:
             path = tuple(outer.key[0] for outer in self._frames if outer.key)

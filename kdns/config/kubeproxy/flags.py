@@ -130,6 +130,8 @@ class ProxyCommand(NamedTuple):
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
     """To be logged."""
+    config_text: str = ""
+    """What was in the file."""
 
 
 def normalized(argv: Sequence[str]) -> list[str]:
@@ -180,7 +182,8 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
     names = {_path(flag.path): f"--{name}" for name, flag in FLAGS.items() if flag.path}
     names |= {other: names[one] for one, other in SAME.items()}
     reading = Reading(lambda path: names.get(path) or _flag_of_item(path, names), zeros_are_defaults=False)
-    base, warnings = parse_kubeproxy(read(config), config) if config else (None, ())
+    text = read(config) if config else ""
+    base, warnings = parse_kubeproxy(text, config) if config else (None, ())
     ignored = [f"--{name}" for name in given if config and not FLAGS[name].with_config]
     if ignored:
         warnings = (*warnings, f"--config is given, so these flags are ignored: {', '.join(ignored)}")
@@ -197,6 +200,7 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
         source=given.get("source", ""),
         dry_run=_switch(given, "dry-run"),
         warnings=(*warnings, *reading.warnings),
+        config_text=text,
     )
 
 

@@ -33,7 +33,8 @@ def _check_type(top: Node, source: str) -> None:
     """Raise ConfigError for what is another kind of object, or none."""
     if not isinstance(top.value, Mapping):
         what = "nothing" if top.value is None else shown(top.value)
-        raise ConfigError(f"{source}: expected a {KIND}, got {what}", top.at, f"apiVersion: {API_VERSION}")
+        whose = "" if top.at else f"{source}: "
+        raise ConfigError(f"{whose}expected a {KIND}, got {what}", top.at, f"apiVersion: {API_VERSION}")
     mistakes = Mistakes()
     for word, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         entry = top.value.get(word)

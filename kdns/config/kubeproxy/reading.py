@@ -13,7 +13,7 @@ from kdns.config.arguments import near
 from kdns.config.kubeproxy.fields import TOP, Field, Section
 from kdns.config.kubeproxy.kinds import Kind, ManyKind, MapKind, go_duration, shown
 from kdns.config.kubeproxy.settings import HEALTHZ_PORT, METRICS_PORT, NodePortAddresses, ProxySettings
-from kdns.config.reading import Mistakes
+from kdns.config.reading import MOST_MISTAKES, Mistakes
 from kdns.config.yaml_tree import Entry, Node
 from kdns.errors import ConfigError, Span
 
@@ -56,8 +56,10 @@ class Reading:
             self.warnings.append(f"{at.source}:{at.line}:{at.column}: {text}" if at else text)
 
     def _wrongly(self, path: Path, problem: ValueError, at: Span | None) -> None:
-        text, _, hint = str(problem).partition("\n")
         self._wrong.add(path)
+        if len(self._mistakes.errors) >= MOST_MISTAKES:
+            return
+        text, _, hint = str(problem).partition("\n")
         name = self._name(path)
         told = f"{name if name.isprintable() else shown(name)}: {text}"
         if all((error.problem, error.at) != (told, at) for error in self._mistakes.errors):  # a flag may set two
@@ -80,6 +82,8 @@ class Reading:
         return replace(defaults, **values)
 
     def _unknown(self, word: str, entry: Entry, path: Path, known: Mapping[str, Field]) -> None:
+        if len(self.warnings) >= MOST_WARNINGS:
+            return
         name = ".".join((*path, word))
         hint = near(word, known) if len(word) <= 80 else ""
         self.warn(f"unknown field {shown(name)} is ignored" + (f"; {hint}" if hint else ""), entry.at)

@@ -59,7 +59,7 @@ def test_k3s() -> None:
 def test_kubeadm() -> None:
     """A file, and the name of the Node beside it."""
     found = command("--config=kubeadm", "--hostname-override=a", "-v=4")
-    assert found.config == "kubeadm"
+    assert (found.config, found.config_text) == ("kubeadm", files.KUBEADM)
     assert found.warnings == ()
     assert (found.settings.hostname_override, found.settings.logging.verbosity) == ("a", 4)
     assert found.settings.cluster_cidrs == (network("10.244.0.0/16"),)

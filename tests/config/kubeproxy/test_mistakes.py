@@ -1,5 +1,6 @@
 """What an operator is told of a wrong KubeProxyConfiguration: every mistake, with its place."""
 
+import time
 from textwrap import dedent
 from typing import NamedTuple
 
@@ -207,7 +208,7 @@ WHOLE = (
           apiVersion: kubeproxy.config.k8s.io/v1alpha1
     """),
     Case("no mapping", "- a", """
-        c:1:1: c: expected a KubeProxyConfiguration, got a list
+        c:1:1: expected a KubeProxyConfiguration, got a list
            1 | - a
                ^ apiVersion: kubeproxy.config.k8s.io/v1alpha1
     """),
@@ -273,4 +274,30 @@ def test_aliases_are_bounded() -> None:
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     assert "expected aliases to repeat at most 100,000 values" in told("\n".join(levels))
     assert "at most 200 levels" in told("[" * 300)
-    assert "larger than 1 MiB" in told("#" * 2_000_000)
+    assert "larger than 256 KiB" in told("#" * 2_000_000)
+
+
+LARGE = {
+    "one long line": "nodePortAddresses: [" + "x," * 125_000 + "]",
+    "many lines": "ipvs:\n  excludeCIDRs:\n" + "  - x\n" * 40_000,
+    "many merges": "iptables: {<<: [" + ",".join(f"{{a{n}: 1}}" for n in range(18_000)) + "]}",
+    "many unknown words": "\n".join(f"w{n}: 1" for n in range(25_000)),
+    "many repeated words": "mode: ''\n" * 28_000,
+    "a long text": "clusterCIDR: " + "1" * 250_000,
+    "a long number": "oomScoreAdj: " + "9" * 250_000,
+    "a long duration": "configSyncPeriod: " + "9" * 250_000 + "s",
+    "a long key": "k" * 250_000 + ": 1",
+}
+
+
+@pytest.mark.parametrize("title", LARGE)
+def test_large_texts(title: str) -> None:
+    """The largest text, whatever it is, is read or refused in seconds, and what is told of it is short."""
+    begun = time.monotonic()
+    try:
+        _, warnings = parse_kubeproxy(HEAD + LARGE[title], "c")
+        said = "\n".join(warnings)
+    except ConfigError as error:
+        said = str(error)
+    assert len(said) < 40_000
+    assert time.monotonic() - begun < 15.0
