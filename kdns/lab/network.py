@@ -19,6 +19,7 @@ from typing import Self
 
 from kdns.lab import asking, kernel, wiring
 from kdns.lab.asking import PATIENCE, Flow, Outcome, Refused, Silence, Unreachable
+from kdns.lab.background import Background
 from kdns.lab.plan import CLIENT, LINK, OUTSIDE, PLAN, SWITCH, Address, Node, Pair, Plan, Pod
 from kdns.lab.processes import Part, Process, Processes
 from kdns.lab.serving import Servers, Serving
@@ -38,7 +39,8 @@ class Network:
         self.pods: dict[str, Pod] = {}
         try:
             self._processes = Processes(self.folder)
-            self._servers = Servers()
+            self.background = Background()
+            self._servers = Servers(self.background)
             self._make()
         except BaseException:
             self.close()
@@ -56,6 +58,7 @@ class Network:
         """End its processes, and forget its namespaces and files."""
         if hasattr(self, "_servers"):
             self._servers.close()
+            self.background.close()
         if hasattr(self, "_processes"):
             self._processes.close()
             for part in self.parts.values():

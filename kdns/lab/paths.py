@@ -4,8 +4,8 @@ import json
 
 from aiohttp import web
 
-from tests.fakes.cluster_state import RESOURCES, Json, Resource
-from tests.fakes.faults import Refusal
+from kdns.lab.cluster_state import RESOURCES, Json, Resource
+from kdns.lab.refusal import Refusal
 
 
 def find_resource(path: str) -> tuple[Resource, str, str] | None:
