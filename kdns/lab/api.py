@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from aiohttp import web
@@ -134,7 +135,11 @@ class ApiServer:
                 self.put({**changes, "kind": resource.kind})
         elif request.method == "DELETE":
             last = objects[namespace, name].raw
-            self.delete(resource.kind, namespace, name)
+            if resource.kind == "Pod":  # the kubelet ends it first
+                now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                self.patch("Pod", namespace, name, {"metadata": {"deletionTimestamp": now}})
+            else:
+                self.delete(resource.kind, namespace, name)
             self._heard()
             return json_reply(last)
         else:

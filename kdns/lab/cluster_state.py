@@ -43,6 +43,9 @@ RESOURCES = (
     Resource("", "v1", "pods", "Pod"),
     Resource("", "v1", "namespaces", "Namespace", namespaced=False),
     Resource("", "v1", "nodes", "Node", namespaced=False),
+    Resource("", "v1", "configmaps", "ConfigMap"),
+    Resource("apps", "v1", "daemonsets", "DaemonSet"),
+    Resource("apps", "v1", "deployments", "Deployment"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
 )

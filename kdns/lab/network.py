@@ -70,10 +70,10 @@ class Network:
         """Add a Pod with a network of its own."""
         return self._add_pods((pod,))[0]
 
-    def remove_pod(self, name: str) -> None:
-        """Take a Pod's link away and forget the Pod. Its processes are the caller's to stop."""
-        pod = self.pods.pop(name)
-        self._processes.batch(self.parts[pod.node], (f"link delete {pod.link}",))
+    def remove(self, name: str) -> None:
+        """Forget a Pod, with its link, or a guest. Its processes are the caller's to stop."""
+        if pod := self.pods.pop(name, None):
+            self._processes.batch(self.parts[pod.node], (f"link delete {pod.link}",))
         self._processes.forget(self.parts.pop(name))
         shutil.rmtree(self.folder / name)
 
@@ -90,6 +90,10 @@ class Network:
         """Run lines of `ip` (without the word) in a part's network: more addresses, links or routes."""
         self._processes.batch(self.parts[part], lines)
         kernel.settle(self.parts[part].network)
+
+    def write(self, part: str, files: Mapping[str, bytes]) -> None:
+        """Write files below a part's own /run, see `Processes.write`."""
+        self._processes.write(self.parts[part], files)
 
     def start(
         self, part: str, argv: Sequence[str], environ: Mapping[str, str] | None = None, name: str = ""
