@@ -26,9 +26,10 @@ from kdns.errors import ConfigError
 from kdns.lab import kernel
 from kdns.lab.api import ApiServer
 from kdns.lab.credentials import certificate, kubeconfig
-from kdns.lab.kubelet import Kubelet
+from kdns.lab.kubelet import KDNS, Kubelet
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, SERVICES, Pair, Plan, Pod
+from kdns.lab.processes import Process
 from kdns.lab.resolv_conf import Resolver, resolver
 from kdns.lab.slices import build_slices
 from kdns.lab.workloads import (
@@ -184,6 +185,15 @@ class Cluster:
             and labels.items() <= (pod["metadata"].get("labels") or {}).items()
         ]
         return sorted(found, key=key_of)
+
+    def program(self, namespace: str, name: str) -> Process:
+        """The first program of a Pod, as it runs now; KeyError if there is none."""
+        with self._lock:
+            return next(iter(self._kubelet.running[namespace, name].programs.values()))
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """kdns as a command for a part."""
+        return (*KDNS, *arguments)
 
     def wait_until_ready(self, patience: float = 20.0) -> None:
         """Wait until every Pod is ready. ConfigError with what those say that are not, when it takes too long."""

@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+KDNS: Final = (sys.executable, "-m", "kdns")
 PROBE: Final = 1.0
 """Seconds that an answer to a readiness probe may take."""
 PAUSE: Final = 0.5
@@ -149,7 +150,7 @@ class Kubelet:
         running.ended.pop(container["name"], None)
         environ = {**self._environ, **dict(_variables(running.pod, container))}
         words = [_VARIABLE.sub(lambda found: environ.get(found[1], found[0]), word) for word in container["args"]]
-        argv = (sys.executable, "-m", "kdns", *words)
+        argv = (*KDNS, *words)
         running.programs[container["name"]] = self.network.start(running.part, argv, environ, container["name"])
 
     def _asks(self, running: RunningPod, probe: Mapping[str, Any]) -> bool:
