@@ -14,7 +14,7 @@ kernel refuses is set aside until it changes, so that the others are programmed.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kdns.aio import Backoff, Clock, Turn
@@ -35,6 +35,15 @@ RETRY: Final = 1.0
 """Seconds to the first try after a failure; later ones wait longer, up to the period."""
 
 
+class Flows(NamedTuple):
+    """What must be known of a UDP service port to tell which flows lead to the dead."""
+
+    rules: ServicePortRules | None
+    """In force now; None: it is gone."""
+    serving: frozenset[bytes]
+    """Addresses of endpoints that may keep the flows they have."""
+
+
 class Round(NamedTuple):
     """What one round came to."""
 
@@ -47,8 +56,8 @@ class Round(NamedTuple):
     error: KernelError | None
     changes: Sequence[RuleChange]
     """What is in force now and was not before."""
-    udp: Mapping[ServicePortName, frozenset[bytes]]
-    """For UDP service ports: the addresses whose flows may go on."""
+    udp: Mapping[ServicePortName, Flows]
+    """UDP service ports that were decided anew since the last success, also those whose rules are the same."""
     triggered: Sequence[float]
     """Unix seconds at which the cluster began the changes that are now in force."""
 
@@ -87,6 +96,8 @@ class Proxier:
         self._raw: dict[ServicePortName, ServicePortRules] = {}
         self._refused: dict[ServicePortName, ServicePortRules] = {}
         self._told: dict[ObjectKey, tuple[LeftOut, ...]] = {}
+        self._udp: dict[ServicePortName, None] = {}
+        """Decided since the last success."""
         self._synced = False
         self._full = True
         self._again_at: float | None = None
@@ -180,7 +191,7 @@ class Proxier:
         pending = self._tracker.checkout()
         changes = [RuleChange(*change) for change in pending]
         if not changes and not full:
-            done = Round(began, 0.0, False, Applied(), None, (), {}, triggered)
+            done = Round(began, 0.0, False, Applied(), None, (), self._flows(), triggered)
             self._ended(done)
             return done
         node = self._policy.node
@@ -195,8 +206,7 @@ class Proxier:
             self._failed(error)
         else:
             self._tracker.commit(pending)
-            udp = self._udp(change.name for change in changes)
-            done = Round(began, self._clock() - began, full, applied, None, changes, udp, triggered)
+            done = Round(began, self._clock() - began, full, applied, None, changes, self._flows(), triggered)
         self._ended(done)
         return done
 
@@ -267,6 +277,8 @@ class Proxier:
 
     def _grant(self, name: ServicePortName) -> None:
         """Give the tracker what this service port may have."""
+        if name.protocol == "UDP":
+            self._udp[name] = None
         raw = self._raw.get(name)
         if raw is None:
             self._refused.pop(name, None)
@@ -297,12 +309,13 @@ class Proxier:
         else:
             self._told.pop(key, None)
 
-    def _udp(self, names: Iterable[ServicePortName]) -> dict[ServicePortName, frozenset[bytes]]:
-        found: dict[ServicePortName, frozenset[bytes]] = {}
+    def _flows(self) -> dict[ServicePortName, Flows]:
+        names, self._udp = self._udp, {}
+        found: dict[ServicePortName, Flows] = {}
         for name in names:
-            if name.protocol == "UDP":
-                rules = self.services.get(name.service)
-                found[name] = rules.udp.get(name, frozenset()) if rules else frozenset()
+            rules = self.services.get(name.service)
+            serving = rules.udp.get(name, frozenset()) if rules else frozenset()
+            found[name] = Flows(self._tracker.wanted.get(name), serving)
         return found
 
     async def _tidied(self) -> None:

@@ -9,10 +9,10 @@ once; flows to a frontend that is gone are deleted, too; and a node port's flows
 merely use the same port elsewhere.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from kdns.proxy.model import Endpoint, Family, ServicePortName, ServicePortRules
+from kdns.proxy.model import Family, ServicePortName, ServicePortRules
 
 
 class StaleFlows(NamedTuple):
@@ -34,15 +34,14 @@ class Reach(NamedTuple):
     keep: frozenset[bytes]
 
 
-def reach(rules: ServicePortRules, endpoints: Iterable[Endpoint]) -> Reach:
+def reach(rules: ServicePortRules, serving: Iterable[bytes]) -> Reach:
     """Sum up one service port.
 
-    `endpoints` are all of it. Those that serve may keep the flows they have, also when no new flow should go there: a
-    pod that is terminating, or on another node under a Local policy.
+    `serving` are the addresses of all its endpoints that serve: they may keep the flows they have, also when no new
+    flow should go there: a pod that is terminating, or on another node under a Local policy.
     """
     frontends = frozenset((entry.frontend.address, entry.frontend.port) for entry in rules.entries)
-    serving = {endpoint.backend.address for endpoint in endpoints if endpoint.ready or endpoint.serving}
-    return Reach(frontends, frozenset(serving.union(backend.address for backend in rules.reachable)))
+    return Reach(frontends, frozenset(serving).union(backend.address for backend in rules.reachable))
 
 
 NOWHERE = Reach(frozenset(), frozenset())
@@ -68,9 +67,9 @@ class FlowMemory:
         self._reaches: dict[ServicePortName, Reach] = {}
 
     def update(
-        self, name: ServicePortName, rules: ServicePortRules | None, endpoints: Collection[Endpoint] = ()
+        self, name: ServicePortName, rules: ServicePortRules | None, serving: Iterable[bytes] = ()
     ) -> list[StaleFlows]:
-        """What to delete now that `name` has these rules (None: it is gone) and these endpoints.
+        """What to delete now that `name` has these rules (None: it is gone) and these endpoints that serve.
 
         To be called also when only endpoints have changed and the rules are equal: a terminating pod leaves the rules
         first and keeps its flows until it is gone. What is seen for the first time may have flows from before: from
@@ -79,7 +78,7 @@ class FlowMemory:
         if name.protocol != "UDP":
             return []
         before = self._reaches.pop(name, NOWHERE)
-        after = NOWHERE if rules is None else reach(rules, endpoints)
+        after = NOWHERE if rules is None else reach(rules, serving)
         if rules is not None:
             self._reaches[name] = after
         return stale(self.family, before, after)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.proxy.model import Backend, Endpoint, Entry, Family, Frontend, Path, ServicePortName, ServicePortRules
+from kdns.proxy.model import Backend, Entry, Family, Frontend, Path, ServicePortName, ServicePortRules
 from kdns.proxy.stale_flows import FlowMemory, StaleFlows
 
 DNS = ServicePortName("kube-system", "kube-dns", "dns", "UDP")
@@ -28,11 +28,6 @@ def port_rules(
         entries.append(Entry(Frontend(way, packed(address.strip("[]")), int(port)), (path,)))  # type: ignore[arg-type]
     cluster, near = (tuple(Backend(packed(one), 5353) for one in text.split()) for text in (backends, local))
     return ServicePortRules(name, tuple(entries), cluster, near)
-
-
-def endpoint(address: str, serving: bool = True, terminating: bool = False) -> Endpoint:
-    ready = serving and not terminating
-    return Endpoint(Backend(packed(address), 5353), False, ready, serving, terminating)
 
 
 class Case(NamedTuple):
@@ -129,9 +124,9 @@ CASES = (
 )
 
 
-def endpoints(texts: tuple[str, ...]) -> list[Endpoint]:
-    """A leading minus: terminating."""
-    return [endpoint(text.lstrip("-"), terminating=text.startswith("-")) for text in texts]
+def serving(texts: tuple[str, ...]) -> list[bytes]:
+    """Addresses of endpoints that serve; a leading minus, for people: it is terminating."""
+    return [packed(text.lstrip("-")) for text in texts]
 
 
 def expected(case: Case) -> list[StaleFlows]:
@@ -148,13 +143,13 @@ def expected(case: Case) -> list[StaleFlows]:
 def test_flows_that_lead_to_the_dead(case: Case) -> None:
     """Exactly these flows are named, with those that may stay."""
     memory = FlowMemory(case.family)
-    memory.update(DNS, case.before, endpoints(case.endpoints_before))
-    assert memory.update(DNS, case.after, endpoints(case.endpoints_after)) == expected(case)
+    memory.update(DNS, case.before, serving(case.endpoints_before))
+    assert memory.update(DNS, case.after, serving(case.endpoints_after)) == expected(case)
 
 
 def test_tcp_is_left_alone() -> None:
     """A TCP connection to a dead endpoint ends by itself."""
     name = DNS._replace(protocol="TCP")
     memory = FlowMemory(Family.IPV4)
-    assert memory.update(name, port_rules(CLUSTER_IP, A, name=name), endpoints((A,))) == []
+    assert memory.update(name, port_rules(CLUSTER_IP, A, name=name), serving((A,))) == []
     assert memory.update(name, None) == []
