@@ -14,6 +14,8 @@ class Applied(NamedTuple):
     full: bool = False
     totals: tuple[tuple[str, int], ...] = ()
     """Kernel objects in force, by table or kind, for the metrics: ``("nat", 5012)``."""
+    written: tuple[tuple[str, int], ...] = ()
+    """Of `rules`, how many went to each of those, where that is known."""
 
 
 class Applier(Protocol):
