@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from kdns.aio import Turn
 from kdns.errors import ConfigError
 from kdns.objects import ObjectKey, address_text
 from kdns.ops.listen import Address
@@ -137,6 +138,7 @@ class ServiceChecks:
     async def _open(self) -> None:
         """Listen wherever it is still to be done, and nowhere else."""
         hosts = tuple(dict.fromkeys(self._hosts()))
+        turn = Turn()
         for key, check in self._wanted.items():
             server = self._servers.get(key)
             if server is None:
@@ -152,6 +154,8 @@ class ServiceChecks:
                 self._tell(key, server, error.problem)
             else:
                 self._told.pop(key, None)
+            if turn.over():
+                await turn.rest()
 
     def _tell(self, key: tuple[str, str], server: _Server, problem: str) -> None:
         if self._told.get(key) != problem:
