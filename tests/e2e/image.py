@@ -1,7 +1,7 @@
 """The Dockerfile's steps, run without an engine: each stage is a root of its own over one minimal Debian 12.
 
-What the base image brings is stood in for by Debian's Python; everything else is as the Dockerfile says: FROM, ARG, ENV,
-WORKDIR, COPY (also between stages), RUN, ENTRYPOINT. An instruction that is not known here is an error.
+What the base image brings is stood in for by Debian's Python; everything else is as the Dockerfile says: FROM, ARG,
+ENV, WORKDIR, COPY (also between stages), RUN, ENTRYPOINT. An instruction that is not known here is an error.
 """
 
 import json
@@ -97,14 +97,14 @@ class Build:
             origin = self._stages[words.pop(0).partition("=")[2]]
         *sources, target = words
         place = self._inside(target)
+        skipped = None if origin != HOUSE else shutil.ignore_patterns("__pycache__")  # as .dockerignore says
         for source in sources:
             path = origin / source.lstrip("/")
-            many = target.endswith("/")
             if path.is_dir():
-                shutil.copytree(path, place, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                place.mkdir(parents=True, exist_ok=True) if many else place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, place / path.name if many or place.is_dir() else place)
+                shutil.copytree(path, place, symlinks=True, ignore=skipped)
+                continue
+            (place if target.endswith("/") else place.parent).mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, place)
 
     def _run(self, text: str) -> None:
         passed = {name: value for name, value in os.environ.items() if PASSED.fullmatch(name)}
