@@ -83,6 +83,15 @@ def socket_in(network: int, family: int, kind: int, protocol: int = 0) -> socket
     return made
 
 
+def bound(network: int, address: str, port: int) -> socket.socket:
+    """A TCP socket of a network namespace, bound and ready to listen."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    made = socket_in(network, family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    return made
+
+
 def settle(network: int, links: Iterable[str] = ()) -> None:
     """Wait for what the kernel does later of its own accord, in a network whose links' far ends are up.
 

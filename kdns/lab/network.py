@@ -19,6 +19,7 @@ from typing import Self
 
 from kdns.lab import asking, kernel, wiring
 from kdns.lab.asking import PATIENCE, Flow, Outcome, Refused, Silence, Unreachable
+from kdns.lab.background import Background
 from kdns.lab.plan import CLIENT, LINK, OUTSIDE, PLAN, SWITCH, Address, Node, Pair, Plan, Pod
 from kdns.lab.processes import Part, Process, Processes
 from kdns.lab.serving import Servers, Serving
@@ -38,7 +39,8 @@ class Network:
         self.pods: dict[str, Pod] = {}
         try:
             self._processes = Processes(self.folder)
-            self._servers = Servers()
+            self.background = Background()
+            self._servers = Servers(self.background)
             self._make()
         except BaseException:
             self.close()
@@ -56,6 +58,7 @@ class Network:
         """End its processes, and forget its namespaces and files."""
         if hasattr(self, "_servers"):
             self._servers.close()
+            self.background.close()
         if hasattr(self, "_processes"):
             self._processes.close()
             for part in self.parts.values():
@@ -67,10 +70,10 @@ class Network:
         """Add a Pod with a network of its own."""
         return self._add_pods((pod,))[0]
 
-    def remove_pod(self, name: str) -> None:
-        """Take a Pod's link away and forget the Pod. Its processes are the caller's to stop."""
-        pod = self.pods.pop(name)
-        self._processes.batch(self.parts[pod.node], (f"link delete {pod.link}",))
+    def remove(self, name: str) -> None:
+        """Forget a Pod, with its link, or a guest. Its processes are the caller's to stop."""
+        if pod := self.pods.pop(name, None):
+            self._processes.batch(self.parts[pod.node], (f"link delete {pod.link}",))
         self._processes.forget(self.parts.pop(name))
         shutil.rmtree(self.folder / name)
 
@@ -87,6 +90,10 @@ class Network:
         """Run lines of `ip` (without the word) in a part's network: more addresses, links or routes."""
         self._processes.batch(self.parts[part], lines)
         kernel.settle(self.parts[part].network)
+
+    def write(self, part: str, files: Mapping[str, bytes]) -> None:
+        """Write files below a part's own /run, see `Processes.write`."""
+        self._processes.write(self.parts[part], files)
 
     def start(
         self, part: str, argv: Sequence[str], environ: Mapping[str, str] | None = None, name: str = ""

@@ -122,6 +122,13 @@ class Processes:
         folder.mkdir()
         return self._in_thread(self._part, name, folder, sysctls, within)
 
+    def write(self, part: Part, files: Mapping[str, bytes]) -> None:
+        """Write files into a part's own /run, all paths below which are its own. ValueError for other paths."""
+        for path in files:
+            if not Path(path).resolve().is_relative_to("/run"):
+                raise ValueError(f"{path} is not below /run, so it would be the machine's")
+        self._in_thread(self._write, part, files)
+
     def forget(self, part: Part) -> None:
         """Close the files that keep a part. Its network goes with its last process and socket."""
         for namespace in (part.network, part.mounts, part.names):
@@ -228,6 +235,13 @@ class Processes:
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {name}\n")
         kernel.write_sysctls(sysctls)
         return Part(name, self._open("net"), self._open("mnt"), self._open("uts"))
+
+    def _write(self, part: Part, files: Mapping[str, bytes]) -> None:
+        kernel.enter(part.mounts, kernel.NEW_MOUNTS)
+        for path, content in files.items():
+            place = Path(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
 
     def _batch(self, part: Part, text: str) -> "subprocess.CompletedProcess[str]":
         kernel.enter(part.network, kernel.NEW_NETWORK)

@@ -1,4 +1,4 @@
-"""The tiny servers of a lab's Pods, all in one thread: a socket stays in the network where it was made.
+"""The tiny servers of a lab's Pods, all in one loop: a socket stays in the network where it was made.
 
 On TCP (and SCTP) each line is answered with ``NAME ADDRESS PORT``: the server's name, and the client as it sees it.
 The connection stays open until the client closes it. A line that begins with ``GET`` is an HTTP request: the body is
@@ -8,12 +8,11 @@ client. On UDP each datagram is answered with such a line.
 
 import asyncio
 import socket
-import threading
-from collections.abc import Coroutine, Iterable
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 from kdns.lab import kernel
+from kdns.lab.background import Background
 from kdns.lab.plan import Address
 
 SCTP: Final = 132
@@ -26,7 +25,6 @@ PROTOCOLS: Final = {
 """Kind and number of each protocol's sockets."""
 LONGEST: Final = 8192
 """Octets of a request at most; a longer one ends the connection."""
-T = TypeVar("T")
 
 
 def knows(protocol: str) -> bool:
@@ -41,19 +39,19 @@ def knows(protocol: str) -> bool:
 class Serving:
     """One server: the sockets of a name on a port. Close it, which also ends its connections."""
 
-    def __init__(self, servers: "Servers") -> None:
-        self._servers = servers
+    def __init__(self, background: Background) -> None:
+        self._background = background
         self.listening: list[asyncio.AbstractServer | asyncio.BaseTransport] = []
         self.connections: set[asyncio.Transport] = set()
 
     def close(self) -> None:
         """Stop listening (new connections are refused) and abort what is open."""
         self.stop_listening()
-        self._servers.wait_for(self._abort())
+        self._background.wait_for(self._abort())
 
     def stop_listening(self) -> None:
         """Stop listening; open connections go on."""
-        self._servers.wait_for(self._stop_listening())
+        self._background.wait_for(self._stop_listening())
 
     async def _stop_listening(self) -> None:
         for each in self.listening:
@@ -68,53 +66,36 @@ class Serving:
 
 
 class Servers:
-    """The thread in which all servers of a lab live. Close it."""
+    """All servers of a lab, in its loop. Close it."""
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="lab-servers", daemon=True)
-        self._thread.start()
+    def __init__(self, background: Background) -> None:
+        self._background = background
         self._all: list[Serving] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close every server and end the thread."""
+        """Close every server."""
         for serving in self._all:
             serving.close()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
     def serve(
         self, network: int, name: str, addresses: Iterable[Address], port: int, protocols: Iterable[str]
     ) -> Serving:
         """Serve a name on a port of addresses in a network. OSError if an address or protocol is not there."""
-        serving = Serving(self)
+        serving = Serving(self._background)
         sockets = [
             (protocol, _bound(network, address, port, protocol)) for protocol in protocols for address in addresses
         ]
-        self.wait_for(self._serve(serving, name, sockets))
+        self._background.wait_for(self._serve(serving, name, sockets))
         self._all.append(serving)
         return serving
-
-    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something in the thread of the servers."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _serve(self, serving: Serving, name: str, sockets: Iterable[tuple[str, socket.socket]]) -> None:
         for protocol, made in sockets:
             if protocol == "UDP":
-                transport, _ = await self._loop.create_datagram_endpoint(lambda: _Datagrams(name), sock=made)
+                transport, _ = await self._background.loop.create_datagram_endpoint(lambda: _Datagrams(name), sock=made)
                 serving.listening.append(transport)
             else:
-                server = await self._loop.create_server(
+                server = await self._background.loop.create_server(
                     lambda: _Connection(name, serving.connections), sock=made, backlog=512
                 )
                 serving.listening.append(server)

@@ -17,6 +17,7 @@ PACKAGES: Final = {
     "conntrack": "conntrack",
     "busybox": "busybox-static",
     "getent": "libc-bin",
+    "openssl": "openssl",
     "modprobe": "kmod",
 }
 """The Debian package of each program that somebody here runs."""

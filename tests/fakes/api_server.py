@@ -22,9 +22,9 @@ from typing import NamedTuple, Self
 
 from aiohttp import web
 
-from tests.fakes.cluster_state import ClusterState, Collection, Json, Resource, Stored, View
+from kdns.lab.cluster_state import ClusterState, Collection, Json, Resource, Stored, View
+from kdns.lab.paths import discovery, find_resource, invalid_event, json_reply, refusal_reply
 from tests.fakes.faults import Disturbance, Refusal, Reply, too_large
-from tests.fakes.paths import discovery, find_resource, invalid_event, json_reply, refusal_reply
 from tests.fakes.watching import Watcher
 
 Rule = tuple[str, str, str]

@@ -164,10 +164,10 @@ async def test_pods_come_and_go(network: Network) -> None:
     serving = network.serve("later")
     assert who(await network.probe("a", "TCP", "10.244.1.77", 9376))[0] == "later"
     serving.close()
-    network.remove_pod("later")
+    network.remove("later")
     assert not isinstance(await network.probe("a", "TCP", "10.244.1.77", 9376), Arrived)
     network.add_pod(pod)
-    network.remove_pod("later")
+    network.remove("later")
 
 
 def test_a_guest_shares_the_node_s_network(network: Network) -> None:

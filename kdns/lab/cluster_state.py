@@ -1,7 +1,7 @@
-"""What the fake API server knows: objects as encoded octets, their versions, and the history that watches replay.
+"""What an API server of a lab knows: objects as encoded octets, their versions, and the history that watches replay.
 
 No sockets here. Objects are kept encoded, with their labels and selectable fields beside them, so that a hundred
-thousand endpoints fit into the fake and a list costs no encoding.
+thousand endpoints fit in and a list costs no encoding.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from tests.fakes.selectors import Labels, field_selector, label_selector
+from kdns.lab.selectors import Labels, field_selector, label_selector
 
 Json = dict[str, Any]
 
@@ -43,6 +43,9 @@ RESOURCES = (
     Resource("", "v1", "pods", "Pod"),
     Resource("", "v1", "namespaces", "Namespace", namespaced=False),
     Resource("", "v1", "nodes", "Node", namespaced=False),
+    Resource("", "v1", "configmaps", "ConfigMap"),
+    Resource("apps", "v1", "daemonsets", "DaemonSet"),
+    Resource("apps", "v1", "deployments", "Deployment"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
     Resource("events.k8s.io", "v1", "events", "Event"),

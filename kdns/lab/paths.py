@@ -5,8 +5,8 @@ import re
 
 from aiohttp import web
 
-from tests.fakes.cluster_state import RESOURCES, Json, Resource
-from tests.fakes.faults import Refusal
+from kdns.lab.cluster_state import RESOURCES, Json, Resource
+from kdns.lab.refusal import Refusal
 
 
 def find_resource(path: str) -> tuple[Resource, str, str] | None:
