@@ -9,7 +9,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from aiohttp import web
 
@@ -25,8 +25,8 @@ RETRY: Final = 5.0
 FAILED: Final = "FailedToStartServiceHealthcheck"
 """Reason of the Event."""
 
-Event = Callable[[str, str, str, ObjectKey], None]
-"""Writes an Event: its type (``Warning``), reason, message, and the object it is about."""
+Event = Callable[[ObjectKey, Literal["Warning"], str, str, str], None]
+"""Writes an Event: what it is about, its type, reason, message and action (`kdns.watch.events.EventRecorder.event`)."""
 
 
 class HealthCheck(NamedTuple):
@@ -163,7 +163,7 @@ class ServiceChecks:
             on = f"node {self._node}: " if self._node else ""
             message = f"{on}no health check on port {server.port}: {problem}"
             LOG.warning("%s: %s", server.service, message)
-            self._event("Warning", FAILED, message, server.service)
+            self._event(server.service, "Warning", FAILED, message, "Listen")
 
     async def _try_again(self) -> None:
         try:
