@@ -9,10 +9,11 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from aiohttp import web
 
+from kdns.aio import Turn
 from kdns.errors import ConfigError
 from kdns.objects import ObjectKey, address_text
 from kdns.ops.listen import Address
@@ -24,8 +25,8 @@ RETRY: Final = 5.0
 FAILED: Final = "FailedToStartServiceHealthcheck"
 """Reason of the Event."""
 
-Event = Callable[[str, str, str, ObjectKey], None]
-"""Writes an Event: its type (``Warning``), reason, message, and the object it is about."""
+Event = Callable[[ObjectKey, Literal["Warning"], str, str, str], None]
+"""Writes an Event: what it is about, its type, reason, message and action (`kdns.watch.events.EventRecorder.event`)."""
 
 
 class HealthCheck(NamedTuple):
@@ -137,6 +138,7 @@ class ServiceChecks:
     async def _open(self) -> None:
         """Listen wherever it is still to be done, and nowhere else."""
         hosts = tuple(dict.fromkeys(self._hosts()))
+        turn = Turn()
         for key, check in self._wanted.items():
             server = self._servers.get(key)
             if server is None:
@@ -152,6 +154,8 @@ class ServiceChecks:
                 self._tell(key, server, error.problem)
             else:
                 self._told.pop(key, None)
+            if turn.over():
+                await turn.rest()
 
     def _tell(self, key: tuple[str, str], server: _Server, problem: str) -> None:
         if self._told.get(key) != problem:
@@ -159,7 +163,7 @@ class ServiceChecks:
             on = f"node {self._node}: " if self._node else ""
             message = f"{on}no health check on port {server.port}: {problem}"
             LOG.warning("%s: %s", server.service, message)
-            self._event("Warning", FAILED, message, server.service)
+            self._event(server.service, "Warning", FAILED, message, "Listen")
 
     async def _try_again(self) -> None:
         try:

@@ -12,6 +12,8 @@ import pytest
 from kdns.objects import ObjectKey
 from kdns.ops.listen import Address, listen
 from kdns.ops.service_checks import HealthCheck, ServiceChecks, hosts
+from kdns.watch.client import Api
+from kdns.watch.events import EventRecorder
 from tests.ops.test_http import until
 
 WEB = ("shop", "web")
@@ -32,7 +34,7 @@ class Rig:
     def __init__(self) -> None:
         self.healthy = True
         self.hosts: Sequence[str] = ("127.0.0.1",)
-        self.events: list[tuple[str, str, str, ObjectKey]] = []
+        self.events: list[tuple[ObjectKey, str, str, str, str]] = []
         self.checks = ServiceChecks(
             lambda: self.healthy, lambda *event: self.events.append(event), hosts=lambda: self.hosts, node="a",
             retry=0.02,
@@ -126,7 +128,7 @@ async def test_a_taken_port_is_an_event_and_tried_again() -> None:
         await asyncio.sleep(0.1)
         problem = f"no health check on port {port}: cannot listen on 127.0.0.1:{port}/tcp: the port is taken"
         assert rig.events == [
-            ("Warning", "FailedToStartServiceHealthcheck", f"node a: {problem}", ObjectKey("Service", *WEB))
+            (ObjectKey("Service", *WEB), "Warning", "FailedToStartServiceHealthcheck", f"node a: {problem}", "Listen")
         ]
         taken.close()
 
@@ -146,7 +148,7 @@ async def test_of_two_services_with_one_port_the_second_is_told() -> None:
     port = free_port()
     async with rigged() as rig:
         await rig.checks.sync({WEB: HealthCheck(port, 1), DB: HealthCheck(port, 2)})
-        assert [event[3].name for event in rig.events] == ["db"]
+        assert [event[0].name for event in rig.events] == ["db"]
         assert (await ask(port))[2] == "1"
         await rig.checks.sync({DB: HealthCheck(port, 2)})
         assert (await ask(port))[2] == "2"
@@ -202,3 +204,17 @@ async def test_one_family_may_be_everywhere_and_the_other_not() -> None:
         if six:
             assert (await ask(port, host="[::1]"))[0] == 200
     assert rig.events == []
+
+
+async def test_events_go_where_the_proxy_writes_them() -> None:
+    """The recorder of the cluster's Events takes them as they are."""
+
+    def no_server() -> Api:
+        pytest.fail("nothing is written before the recorder runs")
+
+    recorder = EventRecorder(no_server, "a")
+    with listen(Address("127.0.0.1", 0)) as taken:
+        checks = ServiceChecks(lambda: True, recorder.event, hosts=lambda: ("127.0.0.1",))
+        await checks.sync({WEB: HealthCheck(taken.getsockname()[1], 1)})
+        await checks.close()
+    assert recorder.dropped == 0

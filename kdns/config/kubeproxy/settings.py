@@ -4,7 +4,7 @@ Names are those of KubeProxyConfiguration v1alpha1 in our spelling. What is ``""
 the default here already, so nobody who reads a setting has to know it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
@@ -32,17 +32,6 @@ class NodePortAddresses(NamedTuple):
         """The networks of the family with so many octets an address; none if every address counts, be it by ``/0``."""
         found = tuple(network for network in self.networks if len(network.address) == width)
         return () if any(network.length == 0 for network in found) else found
-
-    def select(self, addresses: Iterable[bytes], width: int, primary: bytes | None) -> tuple[bytes, ...] | None:
-        """Which of the machine's addresses have node ports in the family with so many octets; None: all of them.
-
-        ``primary`` is the node's primary address of that family; None: it has none.
-        """
-        if self.primary:
-            return (primary,) if primary is not None else ()
-        if networks := self.of_family(width):
-            return tuple(one for one in dict.fromkeys(addresses) if any(one in network for network in networks))
-        return None
 
 
 class ClientConnection(Struct, frozen=True, kw_only=True):

@@ -1,6 +1,5 @@
 """KubeProxyConfiguration v1alpha1 becomes settings."""
 
-from ipaddress import ip_address
 from textwrap import dedent
 from typing import Any, NamedTuple
 
@@ -17,7 +16,6 @@ from kdns.config.kubeproxy.settings import (
     ProxySettings,
 )
 from kdns.config.kubeproxy.writing import configz
-from kdns.objects import address_text
 from tests.config.kubeproxy import files
 from tests.config.kubeproxy.files import network
 
@@ -188,26 +186,3 @@ def test_networks_of_a_family() -> None:
     assert some.of_family(4) == (network("192.168.0.0/16"),)
     assert some.of_family(16) == ()
     assert NodePortAddresses(networks=(network("fd00::/8"),)).of_family(4) == ()
-
-
-HERE = tuple(ip_address(text).packed for text in ("127.0.0.1", "192.168.1.7", "10.0.0.7", "::1", "fd00::7"))
-SELECTIONS: tuple[tuple[list[str], str, str], ...] = (
-    ([], "4 any", "6 any"),
-    (["192.168.0.0/16"], "4 192.168.1.7", "6 any"),
-    (["192.168.0.0/16", "10.0.0.0/8", "10.0.0.0/24"], "4 192.168.1.7 10.0.0.7", "6 any"),
-    (["fd00::/8"], "4 any", "6 fd00::7"),
-    (["172.16.0.0/12"], "4", "6 any"),
-    (["192.168.0.0/16", "0.0.0.0/0"], "4 any", "6 any"),
-    (["primary"], "4 10.0.0.7", "6"),
-)
-
-
-@pytest.mark.parametrize(("listed", "four", "six"), SELECTIONS)
-def test_node_port_addresses(listed: list[str], four: str, six: str) -> None:
-    """Which addresses have node ports; a family that nothing is said of has them everywhere."""
-    addresses = read(f"nodePortAddresses: {listed}").node_port_addresses
-    for width, expected in ((4, four), (16, six)):
-        primary = ip_address("10.0.0.7").packed if width == 4 else None
-        found = addresses.select(HERE, width, primary)
-        texts = ["any"] if found is None else [address_text(one) for one in found]
-        assert texts == expected.split()[1:]
