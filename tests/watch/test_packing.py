@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kdns.objects import EndpointPort, EndpointSlice, Kind, Namespace, Object, ObjectKey, Pod, Service, ServicePort
 from kdns.watch import packing, schema
-from tests.fakes.objects import endpoint, endpoint_slice, namespace, pod, service
+from tests.fakes.objects import endpoint, endpoint_slice, namespace, node, pod, service, service_cidr
 
 WEB = ObjectKey("Service", "shop", "web")
 WEB_1 = ObjectKey("EndpointSlice", "shop", "web-1")
@@ -20,7 +20,7 @@ WEB_1 = ObjectKey("EndpointSlice", "shop", "web-1")
 def kept(body: dict[str, Any], warnings: list[str] | None = None, **columns: bool) -> Object | None:
     """Decode as a watch line, and pack; `columns` as for `packing.keeper`."""
     line = msgspec.json.encode({"type": "ADDED", "object": body})
-    event = schema.watch_decoder(body["kind"]).decode(line)
+    event = schema.watch_decoder(body["kind"], routing=columns.get("routing", False)).decode(line)
     assert isinstance(event, schema.Added)
     said = warnings if warnings is not None else []
     return packing.keeper(body["kind"], **columns)(event.object, said.append)
@@ -254,14 +254,48 @@ ANYTHING = st.recursive(
 FIELDS = (
     (
         service("shop", "web", "10.96.0.9"),
-        (("spec",), ("spec", "ports"), ("spec", "clusterIPs"), ("metadata", "labels")),
+        (
+            ("spec",),
+            ("spec", "ports"),
+            ("spec", "clusterIPs"),
+            ("metadata", "labels"),
+            ("status",),
+            ("spec", "type"),
+            ("spec", "externalIPs"),
+            ("spec", "loadBalancerSourceRanges"),
+            ("spec", "sessionAffinityConfig"),
+            ("spec", "healthCheckNodePort"),
+            ("spec", "ports", 0, "nodePort"),
+            ("metadata", "labels", "service.kubernetes.io/service-proxy-name"),
+        ),
     ),
     (
         endpoint_slice("shop", "web-1", "web", ["10.244.0.4"]),
-        (("endpoints",), ("ports",), ("addressType",), ("metadata",)),
+        (
+            ("endpoints",),
+            ("ports",),
+            ("addressType",),
+            ("metadata",),
+            ("endpoints", 0, "conditions"),
+            ("endpoints", 0, "hints"),
+            ("endpoints", 0, "nodeName"),
+            ("endpoints", 0, "addresses"),
+        ),
     ),
     (pod("shop", "web-1", "10.244.0.4"), (("status",), ("status", "podIP"), ("metadata", "name"))),
     (namespace("shop"), (("metadata",), ("metadata", "name"))),
+    (
+        node("node1", "172.18.0.2", pod_cidrs=["10.244.0.0/24"]),
+        (
+            ("metadata", "labels"),
+            ("spec", "podCIDRs"),
+            ("spec", "podCIDR"),
+            ("spec", "taints"),
+            ("status",),
+            ("status", "addresses"),
+        ),
+    ),
+    (service_cidr("kubernetes", "10.96.0.0/16"), (("spec",), ("spec", "cidrs"))),
 )
 
 
@@ -276,8 +310,9 @@ def test_anything_in_any_field(body_and_paths: Any, data: st.DataObject) -> None
         at = at[step]
     at[path[-1]] = data.draw(ANYTHING)
     kind: Kind = body["kind"]
+    columns = {"routing": True, "named": data.draw(st.booleans())} if data.draw(st.booleans()) else {}
     try:
-        packed = kept(body)
+        packed = kept(body, None, **columns)
     except ValueError:
         return
     assert packed is None or packed.key.kind == kind
