@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
 from kdns.appliers import MODES, Printer, make_applier
@@ -279,7 +279,7 @@ class ProxyApp:
         if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
             problems.append(sysctl.route_localnet())
         for problem in filter(None, problems):
-            self._event("Warning", "SysctlNotSet", problem, ObjectKey("Node", "", self.node_name))
+            self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
 
     async def _keep_policy(self) -> None:
         """Addresses come and go without a word."""
@@ -299,11 +299,11 @@ class ProxyApp:
             stop.fail(await until_changed(self._command.config, self._command.config_text, read_kubeproxy))
 
     def _tell(self, about: ObjectKey, what: LeftOut) -> None:
-        self._event("Warning", what.reason, what.message, about)
+        self._event(about, "Warning", what.reason, what.message)
 
-    def _event(self, kind: str, reason: str, message: str, about: ObjectKey) -> None:
+    def _event(self, about: ObjectKey, kind: Literal["Warning"], reason: str, message: str, action: str = "") -> None:
         if self._recorder is not None:
-            self._recorder.event(about, "Normal" if kind == "Normal" else "Warning", reason, message)
+            self._recorder.event(about, kind, reason, message, action)
 
 
 def own_interfaces() -> tuple[bytes, ...]:

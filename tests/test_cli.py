@@ -13,9 +13,10 @@ from dnslib import RR
 from msgspec.structs import replace
 
 from kdns import __version__
-from kdns.cli import main, parse, pick_source, serve_settings
+from kdns.cli import main, parse, serve_settings
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
+from kdns.picking import pick_source
 from tests.running import folder, logging_as_it_was
 
 IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
