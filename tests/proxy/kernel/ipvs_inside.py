@@ -151,9 +151,10 @@ async def idle_goes() -> None:
     assert draining(IPV4, 42) == 1
     await IPV4.applier.tidy()
     assert draining(IPV4, 42) == 0
-    hexadecimal = "".join(f"{octet:02X}" for octet in IPV4.pods["near"].address)
-    text = virtual_servers().partition("0A60002A:0050")[2].partition("TCP")[0]
-    assert hexadecimal not in text
+    lines = virtual_servers().splitlines()
+    place = next(index for index, line in enumerate(lines) if "0A60002A:0050" in line)
+    assert "0AF40107:1F90" in lines[place + 1]
+    assert not lines[place + 2 :] or "->" not in lines[place + 2]
     await live.remove(ServicePortName("shop", "idle", "", "TCP"))
 
 
