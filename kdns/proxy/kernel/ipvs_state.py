@@ -156,12 +156,13 @@ class IpvsState:
 
     def tidy(self, link: Link) -> int:
         """Remove real servers whose last connection has gone; how many still wait."""
+        waiting: dict[VirtualAt, list[Backend]] = {}
+        for at, backend in self.draining:
+            waiting.setdefault(at, []).append(backend)
         idle = []
-        for at in {at for at, _ in self.draining}:
-            left = {real.backend: real for real in link.virtuals.reals(at)}
-            for drained, backend in self.draining:
-                if drained == at and (backend not in left or not left[backend].connections):
-                    idle.append((at, backend))
+        for at, backends in waiting.items():
+            busy = {real.backend for real in link.virtuals.reals(at) if real.connections}
+            idle += [(at, backend) for backend in backends if backend not in busy]
         for code in link.virtuals.remove_reals(idle):
             if code:
                 raise link.virtuals.error(code, "remove a real server")

@@ -269,6 +269,18 @@ async def own_address() -> None:
 
 
 @case
+async def on_the_node() -> None:
+    """A backend on the node itself, such as the API server, is reached by pods, others and the node"""
+    for w in (IPV4, IPV6):
+        live = Live(w)
+        await live.put(w.rules("api", "TCP", "node", w.entry("cluster IP", w.service(45), 443, INTERNAL)))
+        assert ask("near", "TCP", w.service(45), 443) == f"node {w.at('near')}"
+        for source in ("node", "client"):
+            assert ask(source, "TCP", w.service(45), 443).startswith("node "), source
+        await live.remove(ServicePortName("shop", "api", "", "TCP"))
+
+
+@case
 async def no_scheduler() -> None:
     """A scheduler that the kernel lacks is a mistake that names its module; the others load"""
     with pytest.raises(ConfigError, match="ip_vs_best"):

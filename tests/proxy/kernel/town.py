@@ -35,7 +35,7 @@ ADDRESSES: Final = {
     "next": ("10.244.0.6", "fd44::6"),
     "far": ("10.244.1.7", "fd44:1::7"),
 }
-SERVERS: Final = ("near", "next", "far")
+SERVERS: Final = ("near", "next", "far", "node")
 
 SETUP: Final = """
 link add br0 type bridge
