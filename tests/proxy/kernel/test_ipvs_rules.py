@@ -169,7 +169,7 @@ async def test_the_iptables_that_works_is_used(
     monkeypatch.setattr(Ipvs, "_prepare", lambda _: None)
     applier = Ipvs(NODE, IpvsSettings(), some, variant)
     if not used:
-        with pytest.raises(ConfigError, match="generation id.*\n.*xt_set"):
+        with pytest.raises(ConfigError, match=r"generation id.*\n.*xt_set"):
             await applier.prepare()
         return
     await applier.prepare()
