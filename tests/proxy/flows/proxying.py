@@ -32,7 +32,6 @@ PATIENCE: Final = 20.0
 SHOP: Final = next(shape for shape in SHAPES if shape.name == "everywhere")
 STICKY: Final = next(shape for shape in SHAPES if shape.name == "affine")
 READILY: Final = READY | SERVING
-FAMILY: Final = {"v4": 0, "v6": 1}
 
 
 class Place(NamedTuple):
@@ -117,6 +116,11 @@ class Proxying:
             if set(heard) == set(names):
                 return
         raise AssertionError(f"{place}: {heard} of {names}")
+
+    async def stays(self, place: Place, name: str) -> None:
+        """Ask some times; always the same answers."""
+        for _ in range(3):
+            await self.hears(place, name)
 
     def full_rounds(self) -> int:
         """How often all rules have been written."""
@@ -213,6 +217,11 @@ class Constantly:
             else:
                 self.failures.append((place, outcome))
             await asyncio.sleep(0.003)
+
+
+def name_of(outcome: Outcome) -> str:
+    """Who answered; empty if nobody did."""
+    return outcome.name if isinstance(outcome, Arrived) else ""
 
 
 async def until(condition: Callable[[], Awaitable[bool]], patience: float = PATIENCE) -> None:

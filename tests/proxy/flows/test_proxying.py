@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from kdns.lab.asking import Arrived, Flow, Refused
+from kdns.lab.asking import Flow, Refused
 from kdns.objects import READY, SERVING, TERMINATING
 from tests.proxy.flows.disturbing import DISTURBANCES
 from tests.proxy.flows.modes import Variant, variants
-from tests.proxy.flows.proxying import EVERYWHERE, PERIOD, STICKY, Constantly, Place, Proxying, inside, outside, until
+from tests.proxy.flows.proxying import EVERYWHERE, PERIOD, STICKY, Constantly, Place, Proxying, inside, name_of, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 
-FAMILIES = pytest.mark.parametrize("which", [0, 1], ids=["v4", "v6"])
-WAYS = pytest.mark.parametrize("way", [inside, outside], ids=["cluster IP", "node port"])
+STREAMS = tuple(place for place in EVERYWHERE if place.protocol == "TCP")
+DATAGRAMS = tuple(place for place in EVERYWHERE if place.protocol == "UDP")
 
 
 @pytest.fixture(params=variants())
@@ -29,9 +30,7 @@ async def connected(proxying: Proxying, place: Place, name: str) -> Flow:
     for _ in range(60):
         flow = await proxying.network.open_flow(place.part, place.protocol, place.address, place.port, timeout=5)
         assert isinstance(flow, Flow), flow
-        outcome = await flow.ask(5)
-        assert isinstance(outcome, Arrived)
-        if outcome.name == name:
+        if name_of(await flow.ask(5)) == name:
             return flow
         flow.close()
     raise AssertionError(f"{name} is never chosen")
@@ -41,7 +40,7 @@ async def test_a_restart_goes_unnoticed(proxying: Proxying) -> None:
     """Connections go on, new ones and datagrams are answered all the time; meanwhile an endpoint may have gone."""
     await proxying.put("a", "b", "c")
     await proxying.start()
-    flows = [await connected(proxying, place(which), "a") for place in (inside, outside) for which in (0, 1)]
+    flows = [await connected(proxying, place, "a") for place in STREAMS]
     async with Constantly(proxying) as constantly:
         for names in (("a", "b", "c"), ("a", "c"), ("a", "c")):
             await proxying.stop()
@@ -50,9 +49,7 @@ async def test_a_restart_goes_unnoticed(proxying: Proxying) -> None:
             await proxying.start()
             await constantly.some_more()
             for flow in flows:
-                outcome = await flow.ask(5)
-                assert isinstance(outcome, Arrived)
-                assert outcome.name == "a"
+                assert name_of(await flow.ask(5)) == "a"
     assert not constantly.failures
     for place in EVERYWHERE:
         await proxying.hears(place, "a", "c")
@@ -67,84 +64,72 @@ async def test_what_strangers_remove_comes_back(proxying: Proxying) -> None:
     for disturbance in DISTURBANCES[proxying.variant]:
         full = proxying.full_rounds()
         await proxying.resident.do(disturbance())
-        await until(lambda full=full: _true(proxying.full_rounds() > full))  # type: ignore[misc]
+        await until(partial(_rewritten, proxying, full + 2))  # in both families
         for place in EVERYWHERE:
-            await until(lambda place=place: _answered(proxying, place))  # type: ignore[misc]
             await proxying.hears(place, "a", "c")
 
 
-async def _true(so: bool) -> bool:
-    return so
+async def _rewritten(proxying: Proxying, times: int) -> bool:
+    return proxying.full_rounds() >= times
 
 
-async def _answered(proxying: Proxying, place: Place) -> bool:
-    return isinstance(await proxying.ask(place, 0.5), Arrived)
-
-
-@FAMILIES
-@WAYS
-async def test_an_endpoint_that_goes(proxying: Proxying, way: type[Place], which: int) -> None:
+async def test_an_endpoint_that_goes(proxying: Proxying) -> None:
     """One round later nobody new comes to it; connections that are there go on, also while it terminates."""
     await proxying.put("a", "b", "c")
     await proxying.start()
-    place = way(which)  # type: ignore[call-arg, arg-type]
-    flow = await connected(proxying, place, "a")
+    flows = [await connected(proxying, place, "a") for place in STREAMS]
     for conditions in (SERVING | TERMINATING, 0):
         await proxying.put_each({"a": conditions, "b": READY | SERVING, "c": READY | SERVING})
-        await proxying.hears(place, "b", "c")
-        outcome = await flow.ask(5)
-        assert isinstance(outcome, Arrived)
-        assert outcome.name == "a"
+        for place in STREAMS:
+            await proxying.hears(place, "b", "c")
+        for flow in flows:
+            assert name_of(await flow.ask(5)) == "a"
     await proxying.put("c")
-    await proxying.hears(place, "c")
-    assert isinstance(await flow.ask(5), Arrived)
-    flow.close()
+    for place, flow in zip(STREAMS, flows, strict=True):
+        await proxying.hears(place, "c")
+        assert name_of(await flow.ask(5)) == "a"
+        flow.close()
 
 
-@FAMILIES
-@WAYS
-async def test_a_udp_client_with_a_fixed_port_follows(proxying: Proxying, way: type[Place], which: int) -> None:
+async def test_a_udp_client_with_a_fixed_port_follows(proxying: Proxying) -> None:
     """From one endpoint to the next, to none (refused), and to one that comes after there was none."""
-    place = way(which, "UDP")  # type: ignore[call-arg, arg-type]
     await proxying.put("a")
     await proxying.start()
-    flow = await proxying.network.open_flow(place.part, "UDP", place.address, place.port, source_port=45000)
-    assert isinstance(flow, Flow)
+    flows = []
+    for number, place in enumerate(DATAGRAMS, 45000):
+        flow = await proxying.network.open_flow(place.part, "UDP", place.address, place.port, source_port=number)
+        assert isinstance(flow, Flow), flow
+        flows.append(flow)
 
-    async def leads_to(name: str) -> bool:
-        outcome = await flow.ask(0.5)
-        return outcome == Refused() if not name else isinstance(outcome, Arrived) and outcome.name == name
+    async def all_lead_to(name: str) -> bool:
+        outcomes = await asyncio.gather(*(flow.ask(0.5) for flow in flows))
+        return all(outcome == Refused() if not name else name_of(outcome) == name for outcome in outcomes)
 
     for name in ("a", "c", "", "b", "", "b", "a"):
         await proxying.put(*filter(None, [name]))
-        await until(lambda name=name: leads_to(name))  # type: ignore[misc]
-    flow.close()
+        await until(partial(all_lead_to, name))
+    for flow in flows:
+        flow.close()
 
 
-@FAMILIES
-async def test_affinity_sticks(proxying: Proxying, which: int) -> None:
+async def test_affinity_sticks(proxying: Proxying) -> None:
     """A client stays with its backend while others come and go, and over a restart; it moves when that one goes."""
     await proxying.put("a", "c", shape=STICKY)
     await proxying.start()
-    place = inside(which, shape=STICKY)
-    first = await proxying.ask(place)
-    assert isinstance(first, Arrived)
-    other = "c" if first.name == "a" else "a"
-    await proxying.put("a", "b", "c", shape=STICKY)
-    for _ in range(8):
-        await proxying.hears(place, first.name)
-    await proxying.put(first.name, "b", shape=STICKY)
-    await proxying.stop()
-    await proxying.start()
-    for _ in range(8):
-        await proxying.hears(place, first.name)
-    await proxying.put(other, shape=STICKY)
-    await proxying.hears(place, other)
-    await proxying.put("a", "b", "c", shape=STICKY)
-    last = await proxying.ask(place)
-    assert isinstance(last, Arrived)
-    for _ in range(8):
-        await proxying.hears(place, last.name)
+    for place in (inside(0, shape=STICKY), inside(1, shape=STICKY)):
+        await proxying.put("a", "c", shape=STICKY)
+        first = name_of(await proxying.ask(place))
+        other = "c" if first == "a" else "a"
+        await proxying.put("a", "b", "c", shape=STICKY)
+        await proxying.stays(place, first)
+        await proxying.put(first, "b", shape=STICKY)
+        await proxying.stop()
+        await proxying.start()
+        await proxying.stays(place, first)
+        await proxying.put(other, shape=STICKY)
+        await proxying.stays(place, other)
+        await proxying.put("a", "b", "c", shape=STICKY)
+        await proxying.stays(place, name_of(await proxying.ask(place)))
 
 
 async def test_what_nobody_touches_is_left_alone(proxying: Proxying) -> None:
