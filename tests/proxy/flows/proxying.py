@@ -185,8 +185,8 @@ class Proxying:
 class Constantly:
     """Asks for every place all the time, one probe after the other; says what was no answer."""
 
-    def __init__(self, proxying: Proxying, places: Iterable[Place] = EVERYWHERE) -> None:
-        self._proxying, self._places = proxying, tuple(places)
+    def __init__(self, ask: Callable[[Place], Awaitable[Outcome]], places: Iterable[Place] = EVERYWHERE) -> None:
+        self._ask_once, self._places = ask, tuple(places)
         self.answers: Counter[Place] = Counter()
         self.failures: list[tuple[Place, Outcome]] = []
         self._over = False
@@ -211,7 +211,7 @@ class Constantly:
 
     async def _ask(self, place: Place) -> None:
         while not self._over:
-            outcome = await self._proxying.ask(place)
+            outcome = await self._ask_once(place)
             if isinstance(outcome, Arrived):
                 self.answers[place] += 1
             else:

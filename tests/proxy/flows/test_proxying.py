@@ -41,7 +41,7 @@ async def test_a_restart_goes_unnoticed(proxying: Proxying) -> None:
     await proxying.put("a", "b", "c")
     await proxying.start()
     flows = [await connected(proxying, place, "a") for place in STREAMS]
-    async with Constantly(proxying) as constantly:
+    async with Constantly(proxying.ask) as constantly:
         for names in (("a", "b", "c"), ("a", "c"), ("a", "c")):
             await proxying.stop()
             await constantly.some_more()
