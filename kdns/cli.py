@@ -1,4 +1,4 @@
-"""The commands: ``kdns serve``, ``check``, ``demo``, ``records``, ``plugins`` and ``version``.
+"""The commands: ``kdns serve``, ``check``, ``demo``, ``lab``, ``records``, ``plugins`` and ``version``.
 
 Bare flags mean ``serve``, and may be CoreDNS's. What an operator got wrong is told on stderr, with a hint, and exit
 status 1; there is no traceback.
@@ -31,6 +31,7 @@ from kdns.config.arguments import (
 from kdns.config.flags import DEFAULT_COREFILE, GO_FLAGS, as_commands
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
+from kdns.lab.flags import add_flags
 from kdns.records.schema import build_schema
 from kdns.watch.selectors import label_selector
 from kdns.wire.reverse import zone_names
@@ -89,6 +90,7 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
         "serve": commands.add_parser("serve", help="answer for a cluster, or for a folder of manifests"),
         "check": commands.add_parser("check", help="say what is wrong with a Corefile, or what it would do"),
         "demo": commands.add_parser("demo", help="serve an example cluster on this machine, and show it"),
+        "lab": commands.add_parser("lab", help="a cluster of network namespaces on this machine, to try things in"),
         "records": commands.add_parser("records", help="print every record, and the object it came from"),
         "plugins": commands.add_parser("plugins", help="list the directives that a Corefile may name"),
         "version": commands.add_parser("version", help="print the version"),
@@ -97,6 +99,7 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
         _add_kubernetes(parts[name])
     _add_serve(parts["serve"])
     _add_demo(parts["demo"])
+    add_flags(parts["lab"])
     for name in ("serve", "check", "plugins"):
         _add_corefile(parts[name], name)
     records = parts["records"]
@@ -331,6 +334,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     return asyncio.run(demo(arguments.port, arguments.folder))
 
 
+def _lab(arguments: argparse.Namespace) -> int:
+    from kdns.lab.commands import run  # noqa: PLC0415 - see above
+
+    return run(arguments)
+
+
 def _records(arguments: argparse.Namespace) -> int:
     from kdns.app import print_records  # noqa: PLC0415 - see above
     from kdns.ops import logs  # noqa: PLC0415 - see above
@@ -348,7 +357,8 @@ def _version(_arguments: argparse.Namespace) -> int:
 
 
 COMMANDS: Final = {
-    "serve": _serve, "check": _check, "demo": _demo, "records": _records, "plugins": _plugins, "version": _version,
+    "serve": _serve, "check": _check, "demo": _demo, "lab": _lab, "records": _records, "plugins": _plugins,
+    "version": _version,
 }  # fmt: skip
 
 

@@ -80,9 +80,9 @@ def test_sources(text: str, environ: dict[str, str], expected: str) -> None:
 
 
 MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, what to do
-    ("", "say what to do: serve, check, demo, records, plugins, version", "--help"),
+    ("", "say what to do: serve, check, demo, lab, records, plugins, version", "--help"),
     ("serv", "'serv' is no command", "did you mean serve?"),
-    ("whatever", "'whatever' is no command", "there are serve, check, demo, records, plugins, version"),
+    ("whatever", "'whatever' is no command", "there are serve, check, demo, lab, records, plugins, version"),
     ("--versio", "'--versio' is no flag of kdns", "did you mean --version?"),
     ("serve", "no source", "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH"),
     ("records", "no source", "--source cluster, --source kubeconfig"),
