@@ -48,6 +48,7 @@ RESOURCES = (
     Resource("apps", "v1", "deployments", "Deployment"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
+    Resource("events.k8s.io", "v1", "events", "Event"),
 )
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
 
@@ -182,11 +183,14 @@ class ClusterState:
 
 def _stored(body: Json, version: int) -> Stored:
     metadata, status = body["metadata"], body.get("status") or {}
+    spec = found if isinstance(found := body.get("spec"), dict) else {}
     fields = {
         "metadata.name": metadata.get("name") or "",
         "metadata.namespace": metadata.get("namespace") or "",
+        "spec.clusterIP": spec.get("clusterIP") or "",
+        "spec.type": spec.get("type") or "",
         "status.phase": status.get("phase") or "" if isinstance(status, dict) else "",
-        "spec.nodeName": (body.get("spec") or {}).get("nodeName") or "" if isinstance(body.get("spec"), dict) else "",
+        "spec.nodeName": spec.get("nodeName") or "",
     }
     labels = metadata.get("labels") or {}
     return Stored(
