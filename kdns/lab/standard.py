@@ -55,6 +55,7 @@ def proxy(mode: str, arguments: Sequence[str] = ()) -> Json:
         f"--proxy-mode={mode}",
         "--hostname-override=$(NODE_NAME)",
         f"--cluster-cidr={PODS[0]},{PODS[1]}",
+        "--conntrack-max-per-core=0",  # tables of connections are the whole machine's; kind does the same
         *arguments,
     )
     container: Json = {
