@@ -11,26 +11,23 @@ import socket
 import sys
 import time
 
-from bench.path_worker import cluster_ip, mode_of, view
-from kdns.appliers import make_applier
-from kdns.config.kubeproxy.settings import ProxySettings
+from bench.path_worker import applier_of, cluster_ip, view
 from kdns.lab.kernel import inside
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, Plan
 from kdns.objects import address_text
-from kdns.proxy.model import Family, Mode, NodeRules
+from kdns.proxy.model import Family, NodeRules
 from kdns.proxy.rules import Policy, rule_set, service_rules
 
 CLIENT, SERVER = PLAN.pod("client", "10.244.0.5"), PLAN.pod("server", "10.244.1.5")
 BACKEND = bytes((10, 244, 1, 5))
 
 
-async def write(mode: Mode, services: int) -> None:
+async def write(mode: str, services: int) -> None:
     """The rules of so many Services into the kernel of the namespace that this thread is in."""
     policy = Policy(NodeRules(Family.IPV4), "node-0")
     rules = [one for n in range(services) for one in service_rules(view(n, [BACKEND]), policy).ports]
-    applier = make_applier(mode, Family.IPV4, ProxySettings(mode=mode))
-    await applier.prepare()
+    applier = await applier_of(mode)
     await applier.sync(rule_set(rules, policy.node), None)
 
 
@@ -42,7 +39,7 @@ def connect(address: str) -> float:
         return time.perf_counter() - began
 
 
-def measure(mode: Mode, services: int, connections: int) -> list[float]:
+def measure(mode: str, services: int, connections: int) -> list[float]:
     """Sorted seconds."""
     with Network(Plan(pods=(CLIENT, SERVER))) as network:
         network.serve("server")
@@ -57,4 +54,4 @@ def measure(mode: Mode, services: int, connections: int) -> list[float]:
 
 if __name__ == "__main__":
     name, *numbers = sys.argv[1:]
-    print(json.dumps(measure(mode_of(name), *map(int, numbers))))
+    print(json.dumps(measure(name, *map(int, numbers))))

@@ -29,7 +29,11 @@ from kdns.objects import (
     ServicePort,
     ServiceView,
 )
-from kdns.proxy.model import Family, LocalDetector, Mode, NodeRules
+from kdns.proxy.kernel.applier import Applier
+from kdns.proxy.kernel.iptables import IptablesApplier
+from kdns.proxy.kernel.iptables_tools import installed
+from kdns.proxy.kernel.run import run
+from kdns.proxy.model import Family, LocalDetector, NodeRules
 from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import Policy
 
@@ -69,12 +73,23 @@ def policy() -> Policy:
     return Policy(NodeRules(Family.IPV4, detector=pods), "node-0")
 
 
-async def measure(mode: Mode, services: int, endpoints: int, changes: int) -> dict[str, object]:
+async def applier_of(mode: str) -> Applier:
+    """The applier of ``nftables``, ``ipvs``, or iptables in one of its variants: ``iptables-legacy``."""
+    if mode.startswith("iptables"):
+        tools = await installed(Family.IPV4, run)
+        made: Applier = IptablesApplier(Family.IPV4, tool=next(tool for tool in tools if tool.program == mode))
+    else:
+        known = next(one for one in MODES if one == mode)
+        made = make_applier(known, Family.IPV4, ProxySettings(mode=known))
+    await made.prepare()
+    return made
+
+
+async def measure(mode: str, services: int, endpoints: int, changes: int) -> dict[str, object]:
     """The figures, in seconds and MB."""
     backends = {n: [packed(PODS + n * endpoints + m) for m in range(endpoints)] for n in range(services)}
     views = {one.service.key: one for n, some in backends.items() if (one := view(n, some)).service is not None}
-    applier = make_applier(mode, Family.IPV4, ProxySettings(mode=mode))
-    await applier.prepare()
+    applier = await applier_of(mode)
     rounds: list[Round] = []
     proxier = Proxier(policy(), applier, views.get, least=0.0, report=rounds.append, tell=print)
     for key in views:
@@ -120,11 +135,6 @@ def cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
-def mode_of(name: str) -> Mode:
-    """A mode by its name."""
-    return next(mode for mode in MODES if mode == name)
-
-
 if __name__ == "__main__":
     name, *numbers = sys.argv[1:]
-    print(json.dumps(asyncio.run(measure(mode_of(name), *map(int, numbers)))))
+    print(json.dumps(asyncio.run(measure(name, *map(int, numbers)))))

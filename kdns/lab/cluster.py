@@ -26,12 +26,13 @@ from kdns.errors import ConfigError
 from kdns.lab import kernel
 from kdns.lab.api import ApiServer
 from kdns.lab.credentials import certificate, kubeconfig
-from kdns.lab.kubelet import KDNS, Kubelet
+from kdns.lab.kubelet import Kubelet
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, SERVICES, Pair, Plan, Pod
 from kdns.lab.processes import Process
 from kdns.lab.resolv_conf import Resolver, resolver
 from kdns.lab.slices import build_slices
+from kdns.lab.tools import KDNS
 from kdns.lab.workloads import (
     READY_ANNOTATION,
     Json,
@@ -70,6 +71,8 @@ class Cluster:
         environ: Mapping[str, str] | None = None,
         upstream: Sequence[str] = (),
         programs: Iterable[str] = (),
+        name: str = "",
+        kept: bool = False,
     ) -> None:
         """Objects from a manifests folder, and others, which come later and win.
 
@@ -77,7 +80,7 @@ class Cluster:
         ConfigError for what the operator must fix.
         """
         self.plan = plan
-        self.network = Network(plan, programs=("openssl", *programs))
+        self.network = Network(plan, name, ("openssl", *programs), kept)
         self._lock = threading.RLock()
         self._wake, self._stop = threading.Event(), False
         self._thread: threading.Thread | None = None
@@ -329,8 +332,8 @@ class Cluster:
 
     def _last_words(self, pod: Json) -> str:
         running = self._kubelet.running.get(key_of(pod))
-        logs = [program.output().strip()[-600:] for program in running.programs.values()] if running else []
-        return " | ".join(logs) or "not started"
+        logs = [program.output().splitlines()[-5:] for program in running.programs.values()] if running else []
+        return "\n    ".join(line for log in logs for line in log) or "not started"
 
 
 def _now() -> str:

@@ -9,7 +9,6 @@ import logging
 import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -19,13 +18,13 @@ from kdns.lab.network import Network
 from kdns.lab.plan import Pair
 from kdns.lab.processes import Process
 from kdns.lab.serving import Serving
+from kdns.lab.tools import KDNS
 from kdns.lab.workloads import READY_ANNOTATION, Key, key_of
 
 LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-KDNS: Final = (sys.executable, "-m", "kdns")
 PROBE: Final = 1.0
 """Seconds that an answer to a readiness probe may take."""
 PAUSE: Final = 0.5
