@@ -31,7 +31,7 @@ from kdns.interfaces import interface_addresses
 from kdns.metrics import Metrics
 from kdns.metrics_proxy import ProxyMetrics
 from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDR, ServiceCIDRChange
-from kdns.ops.changed import until_changed
+from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.proxy_http import PagesPort, health_pages, metrics_pages
 from kdns.ops.service_checks import ServiceChecks, hosts
 from kdns.proxy.kernel import sysctl
@@ -56,6 +56,9 @@ POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
 
 
+Waiting = Literal["service", "endpoint"]
+
+
 class FamilyProxy(NamedTuple):
     """All parts of one family."""
 
@@ -76,6 +79,8 @@ class ProxyApp:
         self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
         self._recorder: EventRecorder | None = None
+        self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
+        """Changes that are not in force yet."""
         self._synced = asyncio.Event()
         self._wrote = asyncio.Event()
         """The first round has succeeded."""
@@ -99,8 +104,10 @@ class ProxyApp:
             case ServiceChange(key, before, after, triggered):
                 if (before.service if before else None) is not (after.service if after else None):
                     self._metrics.changed("service")
+                    self._waits("service")
                 if (before.slices if before else ()) is not (after.slices if after else ()):
                     self._metrics.changed("endpoint")
+                    self._waits("endpoint")
                 for one in self.families:
                     one.proxier.touch(key, triggered)
                     self._health.queued(one.family.value)
@@ -118,6 +125,10 @@ class ProxyApp:
                     self._service_cidrs[key] = cidr
                 self.renew()
 
+    def _waits(self, what: Waiting) -> None:
+        self._waiting[what] += 1
+        self._metrics.pending(what, self._waiting[what])
+
     def renew(self) -> None:
         """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
         interfaces = own_interfaces()
@@ -126,7 +137,8 @@ class ProxyApp:
 
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
         cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
-        return node_policy(self.settings, family, self.node, self.node_name, interfaces, cidrs)
+        known = (self.settings, family, self.node, self.node_name)
+        return node_policy(*known, interfaces, cidrs, liberal=sysctl.liberal())
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
@@ -196,8 +208,13 @@ class ProxyApp:
         def report(done: Round) -> None:
             if reports.take(done, proxier):
                 self._checked.set()
-            if done.applied is not None and done.full:
+            if done.applied is None:
+                return
+            if done.full:
                 self._wrote.set()
+            for what in self._waiting:
+                self._waiting[what] = 0
+                self._metrics.pending(what, 0)
 
         proxier = Proxier(
             self._policy(family, interfaces),
@@ -207,6 +224,7 @@ class ProxyApp:
             period=self.settings.sync_period,
             report=report,
             tell=self._tell,
+            untidy=lambda: self._metrics.cleanup_failed(family.value),
         )
         return FamilyProxy(family, applier, proxier, reports)
 
@@ -296,7 +314,8 @@ class ProxyApp:
     async def _until_changed(self, stop: Stop) -> None:
         """A new configuration is read by a new process, which the DaemonSet starts."""
         if self._command.config:
-            stop.fail(await until_changed(self._command.config, self._command.config_text, read_kubeproxy))
+            known = (self._command.config, self._command.config_text, read_kubeproxy)
+            stop.fail(await until_changed(*known, every=EVERY))
 
     def _tell(self, about: ObjectKey, what: LeftOut) -> None:
         self._event(about, "Warning", what.reason, what.message)
