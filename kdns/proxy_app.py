@@ -187,7 +187,7 @@ class ProxyApp:
 
     def _applier(self, family: Family) -> Applier:
         if self._command.dry_run:
-            return Printer(self.settings.mode, family)
+            return Printer(self.settings, family, own_interfaces())
         return make_applier(self.settings.mode, family, self.settings)
 
     def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:

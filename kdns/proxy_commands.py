@@ -191,5 +191,6 @@ async def print_rules(command: ProxyCommand, *, node_name: str, service: str, ou
         if rules.ports or rules.node.family is Family.IPV4:
             count = len(rules.ports)
             out.write(f"# {rules.node.family.value}: {count} service port{'' if count == 1 else 's'}\n")
-            out.write(script(command.settings.mode, rules).rstrip("\n") + "\n")
+            text = script(command.settings.mode, rules, command.settings.ipvs.scheduler, own_interfaces())
+            out.write(text.rstrip("\n") + "\n")
     return 0

@@ -9,6 +9,7 @@ A partial sync touches the chains that differ, and adds and deletes single rules
 write KUBE-SERVICES anew for each change takes more than a second when there are ten thousand Services.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -121,6 +122,19 @@ def alone(ports: Iterable[ServicePortRules], node: NodeRules) -> Script:
     return sheet.script()
 
 
+def sample(ports: Iterable[ServicePortRules], node: NodeRules) -> dict[str, int]:
+    """How many rules each of the chains of some service ports has."""
+    return {chain: len(lines) for port in ports for chain, lines in own_chains(port, node, terse=True).items()}
+
+
+def dispatching(rules: RuleSet) -> dict[str, int]:
+    """How many rules each of nat's chains has that lead to the chains of service ports."""
+    counts = Counter(
+        row.chain for port in rules.ports.values() for row in dispatch(port, rules.node) if row.table == "nat"
+    )
+    return {SERVICES: counts[SERVICES] + len(tail(rules.node)), NODE_PORTS: counts[NODE_PORTS]}
+
+
 def partial(
     changes: Sequence[RuleChange], node: NodeRules, *, terse: bool = False, piece: int | None = None
 ) -> Iterator[Script]:
@@ -138,7 +152,7 @@ def partial(
             after = _spelled(change.after, node, terse=terse)
             for chain, lines in after.items():
                 if before.get(chain) != lines:
-                    sheet.chains("nat", (chain,), change.name)
+                    sheet.chains("nat", (chain,))
                     sheet.shrink("nat", len(before.get(chain, ())))
                     sheet.rules("nat", lines, change.name)
             gone = [chain for chain in before if chain not in after]
@@ -194,7 +208,7 @@ def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool)
 def _own(sheet: Sheet, ports: _Ports, node: NodeRules, stale: set[str], *, terse: bool) -> None:
     for port, _ in ports:
         chains = own_chains(port, node, terse=terse)
-        sheet.chains("nat", chains, port.name)
+        sheet.chains("nat", chains)
         sheet.rules("nat", (line for lines in chains.values() for line in lines), port.name)
         stale.difference_update(chains)
 

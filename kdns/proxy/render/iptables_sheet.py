@@ -42,16 +42,15 @@ class Sheet:
     """A script in the making; within each table chains come first, then rules, then deletions of chains."""
 
     def __init__(self) -> None:
-        self._chains: dict[str, list[_Block]] = {table: [] for table in TABLES}
+        self._chains: dict[str, list[str]] = {table: [] for table in TABLES}
         self._rules: dict[str, list[_Block]] = {table: [] for table in TABLES}
         self._ends: dict[str, list[_Block]] = {table: [] for table in TABLES}
         self._grown: dict[str, int] = {}
         self._sent = 0
 
-    def chains(self, table: str, names: Iterable[str], owner: ServicePortName | None = None) -> None:
+    def chains(self, table: str, names: Iterable[str]) -> None:
         """Chains that are to be there, and empty."""
-        if lines := [f":{name} - [0:0]" for name in names]:
-            self._chains[table].append(_Block("\n".join(lines), len(lines), owner))
+        self._chains[table] += names
 
     def rules(self, table: str, rules: Iterable[str], owner: ServicePortName | None = None, *, grows: int = 1) -> None:
         """Rules, each with its ``-A``, ``-I`` or ``-D``; by each of them the table `grows`."""
@@ -67,7 +66,7 @@ class Sheet:
     def delete(self, table: str, names: Iterable[str], owner: ServicePortName | None = None) -> None:
         """Chains that are to be emptied, and deleted once all rules of the table are in place."""
         names = tuple(names)
-        self.chains(table, names, owner)
+        self.chains(table, names)
         if lines := [f"-X {name}" for name in names]:
             self._ends[table].append(_Block("\n".join(lines), len(lines), owner))
             self._sent += len(lines)
@@ -78,7 +77,11 @@ class Sheet:
         owners: list[tuple[int, ServicePortName | None]] = []
         line = 1
         for table in TABLES:
-            blocks = (*self._chains[table], *self._rules[table], *self._ends[table])
+            # The tools keep chains in a sorted list that they walk for each new one; from the last name to the first
+            # there is nothing to walk. Two thousand chains take a quarter of the time.
+            chains = [f":{name} - [0:0]" for name in sorted(self._chains[table], reverse=True)]
+            head = (_Block("\n".join(chains), len(chains), None),) if chains else ()
+            blocks = (*head, *self._rules[table], *self._ends[table])
             if not blocks:
                 continue
             for block in (_Block(f"*{table}", 1, None), *blocks, _Block("COMMIT", 1, None)):
