@@ -82,8 +82,9 @@ class ProxyApp:
         self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
         """Changes that are not in force yet."""
         self._synced = asyncio.Event()
+        self._written: set[Family] = set()
         self._wrote = asyncio.Event()
-        """The first round has succeeded."""
+        """A first round of each family has succeeded."""
         self._checked = asyncio.Event()
         """Health checks of Services are others now."""
         self._node_known = asyncio.Event()
@@ -155,7 +156,12 @@ class ProxyApp:
                 await port.open()
             async with asyncio.TaskGroup() as tasks:
                 running = follower.start(tasks)
-                for work in (self._begin(), self._keep_policy(), self._keep_checks(checks), self._until_changed(stop)):
+                for work in (
+                    self._begin(stop),
+                    self._keep_policy(),
+                    self._keep_checks(checks),
+                    self._until_changed(stop),
+                ):
                     running.append(tasks.create_task(work))
                 if isinstance(source, ApiSource):
                     self._recorder = source.recorder(self.node_name)
@@ -210,7 +216,8 @@ class ProxyApp:
                 self._checked.set()
             if done.applied is None:
                 return
-            if done.full:
+            self._written.add(family)
+            if len(self._written) == len(self.families):
                 self._wrote.set()
             for what in self._waiting:
                 self._waiting[what] = 0
@@ -229,10 +236,9 @@ class ProxyApp:
         return FamilyProxy(family, applier, proxier, reports)
 
     async def _source(self) -> Source:
-        client = self.settings.client_connection
-        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else "cluster")
-        api = ApiOptions(endpoint=self._command.master, qps=client.qps, burst=client.burst)
-        return await build_source(text, api=api)
+        client, master = self.settings.client_connection, self._command.master
+        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
+        return await build_source(text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master)
 
     def _watch_metrics(self) -> Metrics:
         return Metrics(__version__, f"{platform.python_implementation().lower()}{platform.python_version()}")
@@ -261,7 +267,7 @@ class ProxyApp:
         by_family = {one.family: one.proxier.policy.node.node_port_addresses for one in self.families}
         return hosts(by_family.get(Family.IPV4, ()), by_family.get(Family.IPV6, ()))
 
-    async def _begin(self) -> None:
+    async def _begin(self, stop: Stop) -> None:
         """Once the cluster is known, write; once that is done, remove what other modes have left."""
         await self._synced.wait()
         if self.node is None:
@@ -273,11 +279,13 @@ class ProxyApp:
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()
+        if self._command.dry_run:
+            stop.asked.set()
+            return
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
-        if not self._command.dry_run:
-            await clean_up_others(self)
+        await clean_up_others(self)
 
     async def _wait_for_pod_cidrs(self) -> None:
         try:
