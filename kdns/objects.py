@@ -66,6 +66,8 @@ class Service(Struct, frozen=True):
     ports: tuple[ServicePort, ...] = ()
     outside: Outside = Outside()
     """Kept only when a setting uses it."""
+    selected: bool = False
+    """It has a selector, so that the cluster makes its slices."""
 
 
 class EndpointPort(Struct, frozen=True):

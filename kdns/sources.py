@@ -7,6 +7,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import BinaryIO, Final, TypeVar, cast
 
+from kdns.cluster_counts import ClusterCounts
 from kdns.config.settings import ApiOptions
 from kdns.errors import ConfigError
 from kdns.watch.cluster import ApiSource, load_credentials
@@ -20,10 +21,12 @@ T = TypeVar("T")
 SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 
 
-async def build_source(text: str, *, watch_timeout: float = 90.0, api: ApiOptions | None = None) -> Source:
+async def build_source(
+    text: str, *, watch_timeout: float = 90.0, api: ApiOptions | None = None, counts: ClusterCounts | None = None
+) -> Source:
     """A source from its words on the command line, or the API server that a Corefile names, which wins.
 
-    Raises ConfigError for one that cannot be.
+    ``counts`` is told what is asked of an API server. Raises ConfigError for a source that cannot be.
     """
     api = api or ApiOptions()
     pace = Pace(api.qps, api.burst, api.inflight)
@@ -39,7 +42,7 @@ async def build_source(text: str, *, watch_timeout: float = 90.0, api: ApiOption
         credentials = await load_credentials(text)
     else:
         return await _aside(lambda: _file_source(text))
-    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace)
+    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace, counts=counts)
 
 
 def _file_source(text: str) -> FileSource:

@@ -15,6 +15,7 @@ import aiohttp
 from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
+from kdns.cluster_counts import Cause, ClusterCounts
 from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import PLURALS, Kind
 from kdns.watch.credentials import Credentials
@@ -40,6 +41,17 @@ MOST_ASKED: Final = 300.0
 """Seconds we let a server make us wait."""
 NO_STREAMING: Final = frozenset({400, 404, 405, 415, 422, 501})
 """How servers without the feature WatchList refuse sendInitialEvents: 422 mostly, as an invalid option."""
+
+
+_CAUSES: Final[Mapping[str, Cause]] = {
+    "DNS": "dns",
+    "TLS": "tls",
+    "garbage": "garbage",
+    "lost": "lost",
+    "refused": "refused",
+    "timeout": "timeout",
+}
+"""Of errors without an answer, by their reason."""
 
 
 class Resource(NamedTuple):
@@ -98,9 +110,11 @@ class Api:
         line_limit: int = LINE_LIMIT,
         page_sizes: Mapping[Kind, int] = PAGE,
         pace: Pace | None = None,
+        counts: ClusterCounts | None = None,
     ) -> None:
         """`watch_timeout`: seconds without an octet after which a connection is given up."""
         self._pace = pace or Pace()
+        self._counts = counts or ClusterCounts()
         self.streams_lists = True
         """Until the server has refused: then pages are asked for at once."""
         self.watch_timeout = watch_timeout
@@ -192,21 +206,28 @@ class Api:
 
     async def _send(self, want: Want, query: dict[str, str]) -> aiohttp.ClientResponse:
         access = await self._credentials.access()
-        async with self._pace.turn():
-            response: aiohttp.ClientResponse = await _translated(
-                self._session.get(
-                    self._credentials.server + RESOURCES[want.kind].path,
-                    params=query,
-                    # Compression would cost the loop more time than it saves on a cluster's network.
-                    headers={**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
-                    ssl=access.tls if access.tls is not None else True,
-                    server_hostname=access.server_name,
-                    proxy=access.proxy,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ),
-                self._timeout,
-            )
+        server, clock = self._credentials.server, self._counts.clock
+        async with self._pace.turn() as waited:
+            self._counts.waited(server, waited)
+            began, code = clock(), 0
+            try:
+                response: aiohttp.ClientResponse = await _translated(
+                    self._session.get(
+                        server + RESOURCES[want.kind].path,
+                        params=query,
+                        # Compression would cost the loop more time than it saves on a cluster's network.
+                        headers={**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
+                        ssl=access.tls if access.tls is not None else True,
+                        server_hostname=access.server_name,
+                        proxy=access.proxy,
+                        timeout=self._timeout,
+                        allow_redirects=False,
+                    ),
+                    self._timeout,
+                )
+                code = response.status
+            finally:
+                self._counts.requested(server, code, clock() - began)
         return response
 
     async def _refusal(self, response: aiohttp.ClientResponse, denied: str) -> ApiError:
@@ -237,6 +258,20 @@ def refusal(status: Status, *, code: int = 0, denied: str = "may not watch", aft
 def reason_of(error: ApiError) -> str:
     """One plain line for operators: ``403: may not list services (...)``, ``DNS: cannot resolve ...``."""
     return f"{error.code or error.reason}: {error.message or error.reason}"
+
+
+def cause_of(error: ApiError) -> Cause:
+    """The same in one of few words, for counting."""
+    match error:
+        case Expired():
+            return "expired" if error.code == 410 else "older"
+        case Silent():
+            return "silent"
+        case Denied():
+            return "denied"
+        case Throttled():
+            return "throttled"
+    return _CAUSES.get(error.reason, "error") if not error.code else "error"
 
 
 async def _translated(waiting: Awaitable[T], timeout: aiohttp.ClientTimeout) -> T:  # noqa: ASYNC109 - for the message

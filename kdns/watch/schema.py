@@ -82,6 +82,7 @@ class ApiServiceSpec(Wire):
     external_name: str | None = None
     external_ips: list[str | None] | None = field(name="externalIPs", default=None)
     ports: list[ApiServicePort | None] | None = None
+    selector: dict[str, str | None] | None = None
 
 
 class ApiService(Wire):
@@ -234,9 +235,11 @@ def keep_service(wire: ApiService, *, external: bool = False, warn: Warn | None 
     if spec.type == "ExternalName":
         return Service(key, external_name=spec.external_name or "", ports=ports, outside=outside)
     texts = [text for text in spec.cluster_ips or (spec.cluster_ip,) if text]
+    selected = bool(spec.selector)
     if "None" in texts:
-        return Service(key, headless=True, ports=ports, outside=outside)
-    return Service(key, cluster_ips=tuple(_packed_any(text) for text in texts), ports=ports, outside=outside)
+        return Service(key, headless=True, ports=ports, outside=outside, selected=selected)
+    addresses = tuple(_packed_any(text) for text in texts)
+    return Service(key, cluster_ips=addresses, ports=ports, outside=outside, selected=selected)
 
 
 def keep_slice(
