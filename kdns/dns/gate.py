@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from kdns.dns.handler import Handler, Plugin, Request, Response
 from kdns.dns.plugin import Judge
 from kdns.dns.site import Site
-from kdns.wire.numbers import AD, AXFR, IXFR
+from kdns.wire.numbers import AD, ANY, AXFR, CNAME, IXFR, NOERROR
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -46,33 +46,35 @@ def gate(site_of: Callable[[str], Site | None], own: Judge | None) -> Plugin:
 def permitted(request: Request, response: Response, site: Site, own: Judge | None) -> Response:
     """The response without the records of names that the client may not ask for.
 
-    If there are any in the answer, only those of the asked name stay: what is behind the alias was found through one
-    that is denied. A transfer is judged by the name of its zone alone.
+    Where an alias leads to one, nothing but what the asked name has itself is told, not even whether the other exists.
+    A transfer is judged by the name of its zone alone.
     """
-    name = request.query.name
-    if request.query.rtype in {AXFR, IXFR} or response.dropped:
+    query = request.query
+    if query.rtype in {AXFR, IXFR} or response.dropped:
         return response
     known: dict[tuple[bytes, int], bool] = {}
 
-    def denied(rr: RR) -> bool:
-        owner = rr.owner.lower()
-        if owner == name:
-            return False
-        found = known.get((owner, rr.rtype))
+    def denied(name: bytes, rtype: int) -> bool:
+        found = known.get((name, rtype))
         if found is None:
-            asked = request._replace(query=_about(request.query, owner, rr.rtype))
+            asked = request._replace(query=_about(query, name, rtype))
             judges = {id(judge): judge for judge in (own, site.judge(asked)) if judge is not None}
-            found = known[owner, rr.rtype] = any(judge.denies(asked) for judge in judges.values())
+            found = known[name, rtype] = any(judge.denies(asked) for judge in judges.values())
         return found
 
-    answer, additional = response.answer, response.additional
-    if any(map(denied, answer)):
-        answer = tuple(rr for rr in answer if rr.owner.lower() == name)
-    if any(map(denied, additional)):
-        additional = tuple(rr for rr in additional if not denied(rr))
-    if answer is response.answer and additional is response.additional:
-        return response
-    return replace(response, answer=answer, additional=additional, flags=response.flags & ~AD)
+    def hidden(rr: RR) -> bool:
+        owner = rr.owner.lower()
+        return owner != query.name and denied(owner, rr.rtype)
+
+    def leads_astray(rr: RR) -> bool:
+        return rr.rtype == CNAME and query.rtype not in {CNAME, ANY} and denied(rr.rdata.lower(), query.rtype)
+
+    if any(hidden(rr) or leads_astray(rr) for rr in response.answer):
+        own_records = tuple(rr for rr in response.answer if rr.owner.lower() == query.name)
+        response = replace(response, rcode=NOERROR, answer=own_records, authority=(), flags=response.flags & ~AD)
+    if any(map(hidden, response.additional)):
+        response = replace(response, additional=tuple(rr for rr in response.additional if not hidden(rr)))
+    return response
 
 
 def _about(query: Query, name: bytes, rtype: int) -> Query:
