@@ -17,8 +17,6 @@ PROGRAMMING_BUCKETS: Final = tuple(0.001 * 2**k for k in range(20))
 """Seconds: 1 ms doubling up to 524 s."""
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: what Prometheus' client for Go has where nothing else is said."""
-GET: Final = "GET"
-"""The one method that kdns uses."""
 NO_CODE: Final = "<error>"
 """The code of a request without a reply, as client-go says it."""
 
@@ -95,15 +93,15 @@ class ClusterCounts:
         """Nobody follows it any more."""
         self._heard.remove(heard)
 
-    def waited(self, server: str, seconds: float) -> None:
+    def waited(self, server: str, method: str, seconds: float) -> None:
         """A request was held back so long by our own limits; ``server`` is the URL."""
-        self._waited.setdefault((GET, _host(server)), Durations(REQUEST_BUCKETS)).observe(seconds)
+        self._waited.setdefault((method, _host(server)), Durations(REQUEST_BUCKETS)).observe(seconds)
 
-    def requested(self, server: str, code: int, seconds: float) -> None:
+    def requested(self, server: str, method: str, code: int, seconds: float) -> None:
         """A request was answered, or failed with the code 0; until the head of the reply it took so long."""
         host = _host(server)
-        self._requests[str(code) if code else NO_CODE, GET, host] += 1
-        self._request_seconds.setdefault((GET, host), Durations(REQUEST_BUCKETS)).observe(seconds)
+        self._requests[str(code) if code else NO_CODE, method, host] += 1
+        self._request_seconds.setdefault((method, host), Durations(REQUEST_BUCKETS)).observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Every family with what it counts now."""

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
+from msgspec.structs import replace
+
 from kdns.objects import (
     Change,
     EndpointSlice,
@@ -47,6 +49,7 @@ class Cluster:
                 return self._apply_namespace(change)
             case PodChange():
                 return self._apply_pod(change)
+        return ()  # nodes, and what else only the proxy reads
 
     def view(self, key: ObjectKey) -> ServiceView | None:
         """The Service of a key, as the zone has it."""
@@ -90,7 +93,7 @@ class Cluster:
             self._put(owner, namespace, change)
         if after.service is not None and after.service.external_name is not None and before.service != after.service:
             self._check_external(after.service)
-        return touched
+        return () if _same_to_dns(before, after) else touched
 
     def _put(self, owner: bytes, namespace: bytes, change: ServiceChange) -> None:
         present = self.services.get(owner)
@@ -160,6 +163,23 @@ class Cluster:
         """
         found = set(self.clients.get(address, {}).values())
         return found.pop() if len(found) == 1 else None
+
+
+def _same_to_dns(before: ServiceView, after: ServiceView) -> bool:
+    """Only what the proxy reads has changed; where nothing of that is kept, what has changed is for DNS."""
+    routed = any(view.service is not None and view.service.routing is not None for view in (before, after))
+    if not routed and all(part.states is None for view in (before, after) for part in view.slices):
+        return False
+    return _to_dns(before) == _to_dns(after)
+
+
+def _to_dns(view: ServiceView) -> ServiceView:
+    """Without what only the proxy reads."""
+    service = view.service
+    if service is not None and service.routing is not None:
+        ports = tuple(replace(port, node_port=0) for port in service.ports)
+        service = replace(service, routing=None, ports=ports)
+    return ServiceView(service, tuple(replace(part, states=None) for part in view.slices))
 
 
 def _is_address(text: str) -> bool:

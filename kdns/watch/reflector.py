@@ -30,9 +30,10 @@ from kdns.aio import Backoff, Clock, Turn
 from kdns.cluster_counts import ClusterCounts, Heard
 from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import ObjectKey
-from kdns.watch.client import RESOURCES, Api, Silent, StreamingRefused, cause_of, reason_of, refusal
+from kdns.watch.causes import cause_of
+from kdns.watch.client import RESOURCES, Api, Silent, StreamingRefused, reason_of, refusal
+from kdns.watch.packing import keeper
 from kdns.watch.schema import (
-    WIRE_TYPES,
     Added,
     Bookmark,
     Deleted,
@@ -40,15 +41,15 @@ from kdns.watch.schema import (
     Metadata,
     Modified,
     Versioned,
-    Warn,
     WatchEvent,
-    keeper,
     key_of,
     named_decoder,
     trigger_time,
     watch_decoder,
+    wire_type,
 )
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
+from kdns.watch.spelling import Warn
 
 WATCH_SECONDS: Final = (300, 600)
 """A watch is asked to last so long, at random so that they do not all end together (client-go: 5 to 10 minutes)."""
@@ -82,10 +83,17 @@ class Reflector:
         self._api, self._want, self._clock, self._chance = api, want, clock, chance
         self._backoff = backoff or Backoff(clock=clock, chance=chance)
         self._warn_once = _Once(warn)
-        self._keep = keeper(want.kind, pod_names=want.pod_names, external=want.external, zones=want.zones)
-        self._decode = watch_decoder(want.kind)
+        self._keep = keeper(
+            want.kind,
+            pod_names=want.pod_names,
+            external=want.external,
+            zones=want.zones,
+            routing=want.routing,
+            named=want.named,
+        )
+        self._decode = watch_decoder(want.kind, routing=want.routing)
         self._decode_named = named_decoder()
-        self._decode_object: Decoder[Any] = Decoder(WIRE_TYPES[want.kind])
+        self._decode_object: Decoder[Any] = Decoder(wire_type(want.kind, routing=want.routing))
         self._version = ""
         """Of the newest event; empty: a list is needed."""
         self._resumed = 0
@@ -97,6 +105,8 @@ class Reflector:
         """The connection broke, or ended early: the server may be another one now."""
         self._pages_next = False
         """A server failed at a streaming list: try once without."""
+        self._not_found = False
+        """It failed with 404: it knows no streaming lists, if it knows the kind."""
         self._expired_at: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -136,7 +146,7 @@ class Reflector:
         reason = reason_of(error)
         if self._waived or reason == self._lost:
             return None
-        if self._want.optional and error.code == 403:
+        if self._want.optional and error.code in {403, 404}:  # 404: older than the kind
             self._waived, self._lost = True, ""
             return Waived(self._want.kind, reason)
         self._lost = reason
@@ -155,7 +165,8 @@ class Reflector:
             async with aclosing(self._watch(heard)) as events:
                 async for event in events:
                     yield event
-        except StreamingRefused:
+        except StreamingRefused as error:
+            self._pages_next, self._not_found = True, error.code == 404
             self._counts.restarted(self._want.kind, "streaming")
             return  # the next attempt asks for pages
         except Denied as error:
@@ -186,6 +197,8 @@ class Reflector:
                     if turn.over():
                         await turn.rest()
         yield self._end_list(version)
+        if self._not_found:
+            self._not_found = self._api.streams_lists = False
 
     async def _watch(self, heard: Heard) -> AsyncGenerator[Event, None]:
         """One watch request, with the streaming list before it if a list is needed."""

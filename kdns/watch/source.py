@@ -24,6 +24,20 @@ class Want(NamedTuple):
     """Services only: keep how they are reached from outside the cluster."""
     zones: bool = False
     """EndpointSlices only: keep the topology zone of each endpoint."""
+    routing: bool = False
+    """Services: keep how traffic is to go. EndpointSlices: keep all endpoints with their conditions."""
+    named: bool = True
+    """EndpointSlices only: keep the ready endpoints as DNS has them, and slices that are of no Service."""
+
+    def joined(self, other: "Want") -> "Want":
+        """This, with the columns of both: what the selectors of this one pick."""
+        return self._replace(
+            pod_names=self.pod_names or other.pod_names,
+            external=self.external or other.external,
+            zones=self.zones or other.zones,
+            routing=self.routing or other.routing,
+            named=self.named or other.named,
+        )
 
 
 class Listing(NamedTuple):
