@@ -7,6 +7,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import BinaryIO, Final, TypeVar, cast
 
+from kdns.cluster_counts import ClusterCounts
 from kdns.config.settings import ApiOptions
 from kdns.errors import ConfigError
 from kdns.watch.cluster import ApiSource, load_credentials
@@ -21,12 +22,17 @@ SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 
 
 async def build_source(
-    text: str, *, watch_timeout: float = 90.0, api: ApiOptions | None = None, master: str = ""
+    text: str,
+    *,
+    watch_timeout: float = 90.0,
+    api: ApiOptions | None = None,
+    master: str = "",
+    counts: ClusterCounts | None = None,
 ) -> Source:
     """A source from its words on the command line, or the API server that a Corefile names, which wins.
 
-    ``master``: the URL of a server to go to instead, as whoever the words say. Raises ConfigError for one that cannot
-    be.
+    ``master``: the URL of a server to go to instead, as whoever the words say. ``counts`` is told what is asked of an
+    API server. Raises ConfigError for a source that cannot be.
     """
     api = api or ApiOptions()
     pace = Pace(api.qps, api.burst, api.inflight)
@@ -44,7 +50,7 @@ async def build_source(
         return await _aside(lambda: _file_source(text))
     if master:
         credentials = Elsewhere(master, credentials)
-    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace)
+    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace, counts=counts)
 
 
 def _file_source(text: str) -> FileSource:

@@ -31,6 +31,7 @@ from kdns.dns.templating.tokens import TemplateMistake
 from kdns.dns.types import CLASS_TEXT, class_text, type_number, type_text
 from kdns.dns.zones import Fallthrough, Zones
 from kdns.errors import ConfigError, UpstreamError
+from kdns.metrics import OTHER, TYPE_LABELS
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, IN, RD, SERVFAIL, TC, A
 from kdns.wire.query import Query, edns_option
@@ -268,7 +269,7 @@ class Templates:
         one, query = ready.one, request.query
         rclass = class_text(one.rclass if query.rclass == CLASS_ANY else query.rclass)
         rtype = type_text(one.rtype if query.rtype == ANY else query.rtype)
-        labels = (request.server, zone, "", rclass, rtype)
+        labels = (request.server, zone, "", *_counted(one, query, rclass, rtype))
         self._matches.labels(*labels).inc()
         if one.rcode == SERVFAIL:
             return Response(SERVFAIL)
@@ -312,6 +313,12 @@ class Templates:
             return await self._parts.lookup(request._replace(query=query))
         except UpstreamError:
             return Response()
+
+
+def _counted(one: One, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
+    """Class and type as they are counted: what clients may make up without end is ``other``."""
+    known = one.rtype != ANY or query.rtype in TYPE_LABELS
+    return rclass if query.rclass in CLASS_TEXT else OTHER, rtype if known else OTHER
 
 
 def _data(
