@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
 from kdns.appliers import MODES, Printer, make_applier
+from kdns.cluster_counts import ClusterCounts
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
@@ -43,7 +44,7 @@ from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import Policy
 from kdns.proxy.service_ports import LeftOut
 from kdns.proxy.wellbeing import ProxyHealth
-from kdns.proxy_reports import Reports, cleaned_in, joined
+from kdns.proxy_reports import Reports, Watches, cleaned_in, joined
 from kdns.sources import build_source
 from kdns.stop import Stop
 from kdns.watch.cluster import ApiSource
@@ -144,10 +145,11 @@ class ProxyApp:
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
         await self._prepare()
-        source = await self._source()
-        follower = Follower(source, proxy_wants(self.node_name), self, self._watch_metrics(), names=False)
+        watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
+        source = await self._source(watching.cluster)
+        follower = Follower(source, proxy_wants(self.node_name), self, watching, names=False)
         self._store = follower.store
-        ports = self._ports()
+        ports = self._ports(Watches(watching.cluster))
         checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
         if not self._command.dry_run:
             self._cleaner.start()
@@ -235,18 +237,18 @@ class ProxyApp:
         )
         return FamilyProxy(family, applier, proxier, reports)
 
-    async def _source(self) -> Source:
+    async def _source(self, counts: ClusterCounts) -> Source:
         client, master = self.settings.client_connection, self._command.master
         text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
-        return await build_source(text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master)
+        return await build_source(
+            text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master, counts=counts
+        )
 
-    def _watch_metrics(self) -> Metrics:
-        return Metrics(__version__, f"{platform.python_implementation().lower()}{platform.python_version()}")
-
-    def _ports(self) -> list[PagesPort]:
+    def _ports(self, watches: Watches) -> list[PagesPort]:
         if self._command.dry_run:
             return []
         settings, registry = self.settings, self._metrics.registry()
+        registry.register(watches)
         return [
             PagesPort(
                 "--healthz-bind-address",
