@@ -119,6 +119,8 @@ def _joined(one: Want, other: Want) -> Want:
         pod_names=one.pod_names or other.pod_names,
         external=one.external or other.external,
         zones=one.zones or other.zones,
+        imports=one.imports or other.imports,
+        labels=one.labels or other.labels,
     )
 
 

@@ -32,6 +32,7 @@ WORDS: Final[dict[Kind, str]] = {
     "EndpointSlice": "endpoint slice",
     "Namespace": "namespace",
     "Pod": "pod",
+    "ServiceImport": "service import",
 }
 LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
 """Pods that ended have given their address back."""
@@ -40,15 +41,19 @@ LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!
 def wants(options: KubernetesOptions) -> list[Want]:
     """What must be followed for these options, and no more.
 
-    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects.
+    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects. A
+    cluster without the kind ServiceImport has none of them; one that forbids to list them may have some, and is waited
+    for.
     """
     found = [Want("Service", label_selector=options.labels, external=options.external)]
     if options.endpoints:
         slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
-        found.append(slices._replace(zones=options.zonal))
+        found.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
     found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
+    if options.multicluster:
+        found.append(Want("ServiceImport", label_selector=options.labels, installed=False))
     if options.pods == "verified":
-        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES))
+        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
     return found
 
 

@@ -12,12 +12,13 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod"]
+Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod", "ServiceImport"]
 PLURALS: Final[Mapping[Kind, str]] = {
     "Service": "services",
     "EndpointSlice": "endpointslices",
     "Namespace": "namespaces",
     "Pod": "pods",
+    "ServiceImport": "serviceimports",
 }
 """Each kind as the API's paths and RBAC rules spell it."""
 
@@ -54,7 +55,10 @@ class Outside(NamedTuple):
 
 
 class Service(Struct, frozen=True):
-    """A Service as DNS sees it."""
+    """A Service as DNS sees it, or a ServiceImport: a Service of several clusters, with the same fields.
+
+    The kind in its key tells which of the two it is.
+    """
 
     key: ObjectKey
     cluster_ips: tuple[bytes, ...] = ()
@@ -98,6 +102,11 @@ class EndpointSlice(Struct, frozen=True):
     """The address as the object spells it; kept only when a spelling is not the canonical one."""
     zones: tuple[str, ...] = ()
     """The topology zone of the row, folded; kept only when a setting has names for zones."""
+    imported: str = ""
+    """The value of the label multicluster.kubernetes.io/service-name: the ServiceImport that these are endpoints of;
+    empty for none. Kept only when a setting has names for ServiceImports, as is the next."""
+    cluster: str = ""
+    """The value of the label multicluster.kubernetes.io/source-cluster, folded: where the endpoints are."""
 
     @property
     def rows(self) -> int:
@@ -121,13 +130,15 @@ class Pod(Struct, frozen=True):
     key: ObjectKey
     address: str
     """status.podIP as the object spells it; empty before there is one."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Keys and values, in the order of the keys; kept only when a setting tells of clients."""
 
 
 Object = Service | EndpointSlice | Namespace | Pod
 
 
 class ServiceView(Struct, frozen=True):
-    """One Service joined with its EndpointSlices.
+    """One Service, or ServiceImport, joined with its EndpointSlices.
 
     ``service`` is None when only slices are left: reverse names of their endpoints live on without it.
     """
@@ -138,7 +149,7 @@ class ServiceView(Struct, frozen=True):
 
 
 class ServiceChange(NamedTuple):
-    """What one event made of a Service. The key is the Service's, whether it exists or not."""
+    """What one event made of a Service or ServiceImport. The key is its own, whether it exists or not."""
 
     key: ObjectKey
     before: ServiceView | None

@@ -72,7 +72,7 @@ class External:
 
     def _soa(self, apex: bytes) -> RRset:
         server, mail = (self._named(left, apex) for left in (_NS1, _HOSTMASTER))
-        rdata = soa_rdata(server, mail, self._zone.serial, self._options.ttl)
+        rdata = soa_rdata(server, mail, self._zone.serial(apex), self._options.ttl)
         return RRset(apex, SOA, self._options.ttl, (rdata,))
 
     def _named(self, left: bytes, apex: bytes) -> bytes:

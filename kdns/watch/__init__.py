@@ -16,9 +16,10 @@
         manifests   the objects of one file, pure
           documents   bytes -> values that know their place, pure
             yaml_values  the YAML among them, with its depth and its aliases bounded, pure
+    events    the lines of a watch, pure
     schema    the API's own spelling -> kdns.objects, pure
     source    what every source says: the events, and what is wanted
-    store     events -> which Service, Namespace or Pod changed, pure
+    store     events -> which Service, ServiceImport, Namespace or Pod changed, pure
 
 This is the only package that talks to the API server. It knows nothing of DNS or packets: what a change means for
 a zone or a rule is for those who read the changes. Nothing in here forgets an object because a connection is gone:

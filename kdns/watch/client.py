@@ -30,7 +30,8 @@ CONNECT_TIMEOUT: Final = 10.0
 """Seconds for name, connection and TLS together."""
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
-PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500}
+PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500,
+                                   "ServiceImport": 500}  # fmt: skip
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
@@ -62,6 +63,7 @@ RESOURCES: Final[Mapping[Kind, Resource]] = {
     "EndpointSlice": Resource("discovery.k8s.io", "v1", PLURALS["EndpointSlice"]),
     "Namespace": Resource("", "v1", PLURALS["Namespace"]),
     "Pod": Resource("", "v1", PLURALS["Pod"]),
+    "ServiceImport": Resource("multicluster.x-k8s.io", "v1alpha1", PLURALS["ServiceImport"]),
 }
 """All that kdns asks for, with the verbs list and watch and no other."""
 
@@ -150,7 +152,8 @@ class Api:
         try:
             response = await self._get(want, "watch", query)
         except ApiError as error:
-            if not since and error.code in NO_STREAMING:
+            missing = error.code == 404 and not want.installed  # the kind, not the feature
+            if not since and error.code in NO_STREAMING and not missing:
                 raise self.refuse_streaming(error.message) from error
             raise
         try:

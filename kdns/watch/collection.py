@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey, Outside, Service
+from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey, Outside, Pod, Service
 from kdns.watch import schema
 from kdns.watch.derive import SourcePod, SourceService, derive_slices
 from kdns.watch.manifests import FIELDS, Manifest, Manifests
@@ -49,7 +49,11 @@ def _trimmed(kept: Object, want: Want) -> Object:
     if isinstance(kept, EndpointSlice):
         if kept.pods and not want.pod_names:
             kept = replace(kept, pods=())
+        if (kept.imported or kept.cluster) and not want.imports:
+            kept = replace(kept, imported="", cluster="")
         return replace(kept, zones=()) if kept.zones and not want.zones else kept
+    if isinstance(kept, Pod) and kept.labels and not want.labels:
+        return replace(kept, labels=())
     if isinstance(kept, Service) and not want.external and any(kept.outside):
         return replace(kept, outside=Outside())
     return kept

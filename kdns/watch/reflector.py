@@ -30,23 +30,18 @@ from kdns.aio import Backoff, Clock, Turn
 from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import ObjectKey
 from kdns.watch.client import RESOURCES, Api, Silent, StreamingRefused, reason_of, refusal
-from kdns.watch.schema import (
-    WIRE_TYPES,
+from kdns.watch.events import (
     Added,
     Bookmark,
     Deleted,
     Failed,
-    Metadata,
     Modified,
     Versioned,
-    Warn,
     WatchEvent,
-    keeper,
-    key_of,
     named_decoder,
-    trigger_time,
     watch_decoder,
 )
+from kdns.watch.schema import WIRE_TYPES, Metadata, Warn, keeper, key_of, trigger_time
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
 
 WATCH_SECONDS: Final = (300, 600)
@@ -77,7 +72,14 @@ class Reflector:
         self._api, self._want, self._clock, self._chance = api, want, clock, chance
         self._backoff = backoff or Backoff(clock=clock, chance=chance)
         self._warn_once = _Once(warn)
-        self._keep = keeper(want.kind, pod_names=want.pod_names, external=want.external, zones=want.zones)
+        self._keep = keeper(
+            want.kind,
+            pod_names=want.pod_names,
+            external=want.external,
+            zones=want.zones,
+            imports=want.imports,
+            labels=want.labels,
+        )
         self._decode = watch_decoder(want.kind)
         self._decode_named = named_decoder()
         self._decode_object: Decoder[Any] = Decoder(WIRE_TYPES[want.kind])
@@ -121,9 +123,10 @@ class Reflector:
         reason = reason_of(error)
         if self._waived or reason == self._lost:
             return None
-        if self._want.optional and error.code == 403:
+        missing = not self._want.installed and error.code == 404
+        if missing or (self._want.optional and error.code == 403):
             self._waived, self._lost = True, ""
-            return Waived(self._want.kind, reason)
+            return Waived(self._want.kind, f"{reason} (not installed)" if missing else reason)
         self._lost = reason
         return Lost(self._want.kind, reason)
 

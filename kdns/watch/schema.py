@@ -1,19 +1,19 @@
 """What the API server writes, and how it is packed into `kdns.objects`. Pure.
 
 The wire structs name only the fields in use: the decoder skips all others (managedFields are most of an object)
-without making Python objects of them. JSON lines come in through `watch_decoder`, YAML dictionaries through
+without making Python objects of them. JSON lines come in through `kdns.watch.events`, YAML dictionaries through
 ``msgspec.convert``. Every field may be null or missing on the wire; the ``keep_*`` functions decide what that means,
 and raise ValueError, in one line that does not repeat the object's name, for an object nobody can serve.
 """
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from msgspec import Struct, field
-from msgspec.json import Decoder
+from msgspec import field
 
 from kdns.objects import (
     EndpointPort,
@@ -28,21 +28,23 @@ from kdns.objects import (
     ServicePort,
 )
 from kdns.watch.outside import ApiServiceStatus, keep_outside
-from kdns.watch.status import Status, Wire
+from kdns.watch.status import Wire
 
-T = TypeVar("T")
 Warn = Callable[[str], None]
 """Told in one line what was left out of an object, without the object's name."""
 
 SharedPorts = dict[tuple[EndpointPort, ...], tuple[EndpointPort, ...]]
 """Equal port lists of many slices become one tuple; the same dictionary is handed to each `keep_slice`."""
 SHARED_PORTS_LIMIT = 4096
+CLUSTER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Labels(Wire):
     """The labels in use."""
 
     service_name: str | None = field(name="kubernetes.io/service-name", default=None)
+    import_name: str | None = field(name="multicluster.kubernetes.io/service-name", default=None)
+    source_cluster: str | None = field(name="multicluster.kubernetes.io/source-cluster", default=None)
 
 
 class Annotations(Wire):
@@ -90,6 +92,22 @@ class ApiService(Wire):
     metadata: Metadata | None = None
     spec: ApiServiceSpec | None = None
     status: ApiServiceStatus | None = None
+
+
+class ApiServiceImportSpec(Wire):
+    """ServiceImport.spec."""
+
+    type: str | None = None
+    """ClusterSetIP or Headless."""
+    ips: list[str | None] | None = None
+    ports: list[ApiServicePort | None] | None = None
+
+
+class ApiServiceImport(Wire):
+    """A multicluster.x-k8s.io/v1alpha1 ServiceImport (KEP-1645)."""
+
+    metadata: Metadata | None = None
+    spec: ApiServiceImportSpec | None = None
 
 
 class ApiConditions(Wire):
@@ -144,10 +162,16 @@ class ApiPodStatus(Wire):
     pod_ip: str | None = field(name="podIP", default=None)
 
 
+class PodMetadata(Metadata):
+    """ObjectMeta of a Pod, with all its labels."""
+
+    labels: dict[str, str | None] | None = None  # type: ignore[assignment]
+
+
 class ApiPod(Wire):
     """A core/v1 Pod."""
 
-    metadata: Metadata | None = None
+    metadata: PodMetadata | None = None
     status: ApiPodStatus | None = None
 
 
@@ -156,57 +180,8 @@ WIRE_TYPES: dict[Kind, type[Any]] = {
     "EndpointSlice": ApiEndpointSlice,
     "Namespace": ApiNamespace,
     "Pod": ApiPod,
+    "ServiceImport": ApiServiceImport,
 }
-
-
-class Versioned(Wire):
-    """The metadata of any object, and nothing else."""
-
-    metadata: Metadata | None = None
-
-
-class Added(Struct, Generic[T], tag="ADDED", gc=False):
-    """A watch event: the object is new to this watch."""
-
-    object: T
-
-
-class Modified(Struct, Generic[T], tag="MODIFIED", gc=False):
-    """A watch event: the object changed."""
-
-    object: T
-
-
-class Deleted(Struct, Generic[T], tag="DELETED", gc=False):
-    """A watch event: the object is gone, or no longer passes the selectors."""
-
-    object: T
-
-
-class Bookmark(Struct, tag="BOOKMARK", gc=False):
-    """A watch event: only a newer resource version to resume from."""
-
-    object: Versioned
-
-
-class Failed(Struct, tag="ERROR", gc=False):
-    """A watch event: the watch is over, and why."""
-
-    object: Status
-
-
-WatchEvent = Added[Any] | Modified[Any] | Deleted[Any] | Bookmark | Failed
-
-
-def watch_decoder(kind: Kind) -> Decoder[WatchEvent]:
-    """One line of a watch to an event; made once per kind and used for each line."""
-    wire: Any = WIRE_TYPES[kind]
-    return Decoder(Added[wire] | Modified[wire] | Deleted[wire] | Bookmark | Failed)
-
-
-def named_decoder() -> Decoder[WatchEvent]:
-    """As `watch_decoder`, but reads no more than metadata: it names the object that `watch_decoder` cannot read."""
-    return Decoder(Added[Versioned] | Modified[Versioned] | Deleted[Versioned] | Bookmark | Failed)
 
 
 def key_of(kind: Kind, metadata: Metadata | None) -> ObjectKey:
@@ -239,11 +214,24 @@ def keep_service(wire: ApiService, *, external: bool = False, warn: Warn | None 
     return Service(key, cluster_ips=tuple(_packed_any(text) for text in texts), ports=ports, outside=outside)
 
 
+def keep_import(wire: ApiServiceImport) -> Service:
+    """Pack a ServiceImport; ValueError for one without spec, with a port that is none, or an address that is none."""
+    key = key_of("ServiceImport", wire.metadata)
+    spec = wire.spec
+    if spec is None:
+        raise ValueError("it has no spec")
+    ports = tuple(_service_port(port) for port in spec.ports or () if port is not None)
+    if spec.type == "Headless":
+        return Service(key, headless=True, ports=ports)
+    return Service(key, cluster_ips=tuple(_packed_any(text) for text in spec.ips or () if text), ports=ports)
+
+
 def keep_slice(
     wire: ApiEndpointSlice,
     *,
     pod_names: bool,
     zones: bool = False,
+    imports: bool = False,
     warn: Warn | None = None,
     shared: SharedPorts | None = None,
 ) -> EndpointSlice | None:
@@ -280,10 +268,11 @@ def keep_slice(
     if bad and warn is not None:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         warn(f"address {_quoted(bad[0])}{more} left out: not {wire.address_type}")
-    labels = wire.metadata.labels if wire.metadata else None
+    labels = (wire.metadata.labels if wire.metadata else None) or Labels()
+    imported, cluster = _import_labels(labels, warn) if imports else ("", "")
     return EndpointSlice(
         key,
-        sys.intern(labels.service_name or "") if labels else "",
+        sys.intern(labels.service_name or ""),
         4 if family is AF_INET else 16,
         bytes(addresses),
         _endpoint_ports(wire.ports or (), warn, shared),
@@ -291,7 +280,19 @@ def keep_slice(
         tuple(pods) if any(pods) else (),
         tuple(texts) if odd else (),
         tuple(places) if any(places) else (),
+        imported=imported,
+        cluster=cluster,
     )
+
+
+def _import_labels(labels: Labels, warn: Warn | None) -> tuple[str, str]:
+    """The ServiceImport a slice is of, and its cluster, which has to be a label of names (KEP-1645); empty for none."""
+    imported, cluster = labels.import_name or "", (labels.source_cluster or "").lower()
+    if imported and cluster and not CLUSTER.fullmatch(cluster):
+        if warn is not None:
+            warn(f"no endpoints of ServiceImport {_quoted(imported)}: its cluster {_quoted(cluster)} is no label")
+        return "", ""
+    return sys.intern(imported), sys.intern(cluster)
 
 
 def keep_namespace(wire: ApiNamespace) -> Namespace:
@@ -299,13 +300,22 @@ def keep_namespace(wire: ApiNamespace) -> Namespace:
     return Namespace(key_of("Namespace", wire.metadata))
 
 
-def keep_pod(wire: ApiPod) -> Pod:
+def keep_pod(wire: ApiPod, *, labels: bool = False) -> Pod:
     """Pack a Pod; ValueError for one without a name."""
-    return Pod(key_of("Pod", wire.metadata), (wire.status.pod_ip if wire.status else None) or "")
+    key = key_of("Pod", wire.metadata)
+    found = (wire.metadata.labels if labels and wire.metadata else None) or {}
+    kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(found.items()))
+    return Pod(key, (wire.status.pod_ip if wire.status else None) or "", kept)
 
 
 def keeper(
-    kind: Kind, *, pod_names: bool = False, external: bool = False, zones: bool = False
+    kind: Kind,
+    *,
+    pod_names: bool = False,
+    external: bool = False,
+    zones: bool = False,
+    imports: bool = False,
+    labels: bool = False,
 ) -> Callable[[Any, Warn], Object | None]:
     """The function that packs objects of one kind, with what they share; None from it: nothing of it is used."""
     shared: SharedPorts = {}
@@ -313,11 +323,15 @@ def keeper(
         case "Service":
             return lambda wire, warn: keep_service(wire, external=external, warn=warn)
         case "EndpointSlice":
-            return lambda wire, warn: keep_slice(wire, pod_names=pod_names, zones=zones, warn=warn, shared=shared)
+            return lambda wire, warn: keep_slice(
+                wire, pod_names=pod_names, zones=zones, imports=imports, warn=warn, shared=shared
+            )
         case "Namespace":
             return lambda wire, warn: keep_namespace(wire)
         case "Pod":
-            return lambda wire, warn: keep_pod(wire)
+            return lambda wire, warn: keep_pod(wire, labels=labels)
+        case "ServiceImport":
+            return lambda wire, warn: keep_import(wire)
 
 
 def trigger_time(metadata: Metadata | None) -> float | None:

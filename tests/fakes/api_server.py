@@ -42,6 +42,10 @@ SYSTEM_COREDNS: frozenset[Rule] = frozenset(
     )
 )
 """kubeadm's ClusterRole system:coredns."""
+WITH_IMPORTS: frozenset[Rule] = SYSTEM_COREDNS | {
+    (verb, "multicluster.x-k8s.io", "serviceimports") for verb in ("list", "watch")
+}
+"""What the option `multicluster` needs."""
 
 USER = "system:serviceaccount:kube-system:coredns"
 SNAPSHOTS_KEPT = 8
@@ -73,6 +77,8 @@ class FakeApiServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.rules = set(rules)
+        self.absent: set[str] = set()
+        """Plurals of custom resources that are not installed: 404 for those who may ask for them."""
         self.token = token
         """The bearer token that is let in; None lets in everybody."""
         self.streaming_lists = streaming_lists
@@ -234,6 +240,8 @@ class FakeApiServer:
                     f'in API group "{resource.group}" at the cluster scope',
                 )
             )
+        if resource.plural in self.absent:
+            return refusal_reply(Refusal(404, "NotFound", "the server could not find the requested resource"))
         collection = self.state.collections[resource.plural]
         view = View(namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         if verb == "get":

@@ -45,6 +45,7 @@ RESOURCES = (
     Resource("", "v1", "nodes", "Node", namespaced=False),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
+    Resource("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport"),
 )
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
 

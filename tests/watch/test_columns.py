@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from kdns.objects import EndpointSlice, Kind, Outside, Service
-from kdns.watch import schema
+from kdns.watch import events, schema
 from kdns.watch.collection import Selection, collect
 from kdns.watch.manifests import parse_manifests
 from kdns.watch.source import Want
@@ -19,8 +19,8 @@ WAYS = [{"ip": "203.0.113.2"}, {"ip": "203.0.113.9", "hostname": "both.example.c
 def decoded(body: dict[str, Any]) -> Any:
     """As it is read from a watch."""
     kind: Kind = body["kind"]
-    event = schema.watch_decoder(kind).decode(msgspec.json.encode({"type": "ADDED", "object": body}))
-    assert isinstance(event, schema.Added)
+    event = events.watch_decoder(kind).decode(msgspec.json.encode({"type": "ADDED", "object": body}))
+    assert isinstance(event, events.Added)
     return event.object
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdns.objects import EndpointPort, EndpointSlice, Kind, Namespace, Object, ObjectKey, Pod, Service, ServicePort
-from kdns.watch import schema
+from kdns.watch import events, schema
 from tests.fakes.objects import endpoint, endpoint_slice, namespace, pod, service
 
 WEB = ObjectKey("Service", "shop", "web")
@@ -20,8 +20,8 @@ WEB_1 = ObjectKey("EndpointSlice", "shop", "web-1")
 def kept(body: dict[str, Any], warnings: list[str] | None = None, **columns: bool) -> Object | None:
     """Decode as a watch line, and pack; `columns` as for `schema.keeper`."""
     line = msgspec.json.encode({"type": "ADDED", "object": body})
-    event = schema.watch_decoder(body["kind"]).decode(line)
-    assert isinstance(event, schema.Added)
+    event = events.watch_decoder(body["kind"]).decode(line)
+    assert isinstance(event, events.Added)
     said = warnings if warnings is not None else []
     return schema.keeper(body["kind"], **columns)(event.object, said.append)
 
@@ -177,7 +177,7 @@ def test_a_slice_without_the_label_belongs_to_nobody() -> None:
 def test_slices_share_what_is_equal() -> None:
     """Ten thousand slices with the same ports hold one tuple, and one text for each name of a namespace."""
     keep = schema.keeper("EndpointSlice")
-    decode = schema.watch_decoder("EndpointSlice").decode
+    decode = events.watch_decoder("EndpointSlice").decode
     first, second = (
         keep(
             decode(
@@ -266,16 +266,16 @@ def test_trigger_times(text: str | None, seconds: float | None) -> None:
 
 def test_watch_events() -> None:
     """Each type of line becomes its own type; the order of type and object does not matter."""
-    decode = schema.watch_decoder("Service").decode
-    assert isinstance(decode(b'{"object":{},"type":"MODIFIED"}'), schema.Modified)
-    assert isinstance(decode(b'{"type":"DELETED","object":{}}'), schema.Deleted)
+    decode = events.watch_decoder("Service").decode
+    assert isinstance(decode(b'{"object":{},"type":"MODIFIED"}'), events.Modified)
+    assert isinstance(decode(b'{"type":"DELETED","object":{}}'), events.Deleted)
     mark = decode(b'{"type":"BOOKMARK","object":{"metadata":{"annotations":{"k8s.io/initial-events-end":"true"}}}}')
-    assert isinstance(mark, schema.Bookmark)
+    assert isinstance(mark, events.Bookmark)
     assert mark.object.metadata is not None
     assert mark.object.metadata.annotations is not None
     assert mark.object.metadata.annotations.initial_events_end == "true"
     failed = decode(b'{"type":"ERROR","object":{"code":410,"reason":"Expired","details":null}}')
-    assert isinstance(failed, schema.Failed)
+    assert isinstance(failed, events.Failed)
     assert failed.object.code == 410
     assert not failed.object.too_large_version
 

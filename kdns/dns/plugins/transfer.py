@@ -162,7 +162,7 @@ class ClusterZones:
 
     def serial(self, apex: bytes) -> int | None:
         """None until everything is known."""
-        return self._answers.zone.serial & 0xFFFFFFFF if self._answers.synced else None
+        return self._answers.zone.serial(apex) if self._answers.synced else None
 
     def zone_records(self, apex: bytes) -> Iterator[RR]:
         """See `kdns.records.transfer`."""
