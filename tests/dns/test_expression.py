@@ -130,7 +130,8 @@ def test_what_is_not_understood(text: str, at: int, problem: str) -> None:
 WORDS = st.lists(
     st.sampled_from(
         ["name()", "id()", "group", "(", ")", "[", "]", "#", ",", "any", "map", "filter", "len", "split", "int",
-         "string", "incidr", "matches", "in", "not", "!", "&&", "or", "==", "<", "+", "-", "*", "%", "?", ":", "'a'", "'1.2.3.4'",
+         "string", "incidr", "matches", "in", "not", "!", "&&", "or", "==", "<", "+", "-", "*", "%", "?", ":", "'a'",
+         "'1.2.3.4'",
          "7", "0", "true", "x", "'.'", "metadata('a')", "join", "replace", "'", '"', "\\"]
     ),
     max_size=14,
