@@ -9,7 +9,7 @@
 
     AXFR ──> over TCP? from a peer? ──> first message: SOA ... ──> the next when the client has taken it ──> ... SOA
 
-The zones are those of the block's ``kubernetes`` and ``file``.
+The zones are those of the block's ``kubernetes``, ``k8s_external`` and ``file``.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from kdns.wire.rr import RR
 log = logging.getLogger("kdns.dns.plugins.transfer")
 
 NAME: Final = "transfer"
-SOURCES: Final = ("kubernetes", "file")
+SOURCES: Final = ("kubernetes", "k8s_external", "file")
 EVERYBODY: Final = "*"
 PORT: Final = 53
 MESSAGE: Final = 16_000
