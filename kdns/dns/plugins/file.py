@@ -16,6 +16,7 @@ import io
 import logging
 import os
 import stat
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, duration, no_args, properties, zones
 from kdns.dns.handler import Handler, Request, Response
 from kdns.dns.plugin import Built, Parts, Place
+from kdns.dns.request_values import do
 from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import Looked, StaticZone
 from kdns.dns.zones import Fallthrough, Zones
@@ -219,6 +221,8 @@ class Files:
             log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), each.file, zone.serial)
             if zone.strays:
                 log.warning("%s: %d records are not in zone %s: left out", each.file, zone.strays, name_text(apex))
+            if zone.expires is not None and zone.expires < time.time():
+                log.warning("%s: the signatures of zone %s have ended: sign it again", each.file, name_text(apex))
         return True
 
     def apexes(self) -> tuple[bytes, ...]:
@@ -247,7 +251,7 @@ class Files:
             zone = self._zones.get(apex)
             if zone is None:
                 return Response(SERVFAIL, plugin=NAME)
-            found = zone.lookup(query.name, query.rtype)
+            found = zone.lookup(query.name, query.rtype, do=do(request))
             if found.rcode == NXDOMAIN and not found.answer and self._through[apex].through(query.name):
                 return await following(request)
             if found.chase is not None:
@@ -267,7 +271,8 @@ class Files:
             return Response(SERVFAIL, AA, found.answer, plugin=NAME)
         if end.rcode == REFUSED:
             return Response(0, AA, found.answer, plugin=NAME)  # the client may find somebody who answers
-        return Response(end.rcode, AA, (*found.answer, *end.answer), end.authority, end.additional, NAME)
+        authority = (*found.authority, *end.authority)
+        return Response(end.rcode, AA, (*found.answer, *end.answer), authority, end.additional, NAME)
 
 
 def _apexes(each: ZoneFile) -> list[bytes]:

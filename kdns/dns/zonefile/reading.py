@@ -26,6 +26,8 @@ DEEPEST: Final = 7
 """Files included by files that are included."""
 MAX_RECORDS: Final = 1_000_000
 """More do not fit into the memory of a name server of this kind."""
+HASHED: Final = {50, 51}
+"""NSEC3 and NSEC3PARAM (RFC 5155): proofs by hashes of names, which nobody here makes."""
 QUESTIONS: Final = range(249, 256)
 """Types that are no records (RFC 6895 section 3.1)."""
 
@@ -135,6 +137,8 @@ class _Reader:
         rtype = type_number(kind.text.upper())
         if rtype is None or rtype in QUESTIONS or rtype == 41:
             raise wrong(self._source, kind, f"{kind.text!r} is no type of record")
+        if rtype in HASHED:
+            raise wrong(self._source, kind, "NSEC3 is not supported", "sign the zone with NSEC, or give it unsigned")
         rdata = self._at(rest[0] if rest else kind, read_rdata, rtype, rest, self._origin)
         if ttl is None:
             ttl = self._default if self._default is not None else self._last
