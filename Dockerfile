@@ -1,26 +1,39 @@
-# kdns as a small image: docker build -t kdns:0.1.0 .
-# The first stage has what installing needs; the second gets only the finished environment.
+# kdns as an image, DNS and proxy in one: docker build -t kdns:0.1.0 .   (buildah and podman take it as it is)
+# tests/e2e/test_image.py runs these steps, one by one, into a root of its own, and starts what comes out as Pods would.
 ARG PYTHON=3.11
 
-FROM python:${PYTHON}-slim AS build
+FROM python:${PYTHON}-slim-bookworm AS build
 WORKDIR /src
 # --require-hashes: nothing but the files that requirements.lock names; wheels only, so no compiler is ever called for.
-# pip compiles what it installs, since the file system is read-only later.
 COPY requirements.lock ./
-RUN python -m venv --without-pip /opt/kdns \
- && python -m pip --python /opt/kdns/bin/python install --no-cache-dir --require-hashes --only-binary=:all: \
-      --compile -r requirements.lock
-COPY pyproject.toml README.md ./
-COPY kdns kdns
-# The image's own setuptools builds the wheel, so nothing unpinned is fetched (images of Python 3.12 and later have none).
-RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
- && python -m pip --python /opt/kdns/bin/python install --no-cache-dir --no-index --no-deps --compile /wheels/kdns-*.whl
+RUN python3 -m venv /opt/kdns \
+ && /opt/kdns/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-compile \
+      --require-hashes --only-binary=:all: -r requirements.lock \
+ && /opt/kdns/bin/python -m pip uninstall --quiet --yes pip setuptools
+COPY kdns ./kdns
+COPY image/kdns image/kdns-nonroot /opt/kdns/bin/
+# Compiled here, since the file system is read-only later.
+RUN mv kdns /opt/kdns/lib/python3.*/site-packages/ \
+ && /opt/kdns/bin/python -m compileall -q /opt/kdns/lib \
+ && chmod 755 /opt/kdns/bin/kdns /opt/kdns/bin/kdns-nonroot
 
-FROM python:${PYTHON}-slim
+FROM python:${PYTHON}-slim-bookworm
+# What the proxy speaks to the kernel with: iptables (nft and legacy) and nft; kmod loads modules for mode ipvs.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends iptables nftables kmod \
+ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/kdns /opt/kdns
-ENV PATH=/opt/kdns/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-# No USER: kubeadm's Deployment of CoreDNS names none, and gives NET_BIND_SERVICE alone, which only uid 0 can use. Our own
-# manifests run it as 65532.
-EXPOSE 53/udp 53/tcp 8080/tcp 8181/tcp 9153/tcp
+# An interpreter that may bind port 53 without root: a script cannot carry a capability, and Kubernetes sets no ambient
+# ones. security.capability, version 2, effective: permitted is bit 10, CAP_NET_BIND_SERVICE (capabilities(7)).
+RUN cp --dereference /opt/kdns/bin/python /opt/kdns/bin/python-nonroot \
+ && /opt/kdns/bin/python -c 'import os, struct; os.setxattr("/opt/kdns/bin/python-nonroot", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))' \
+ && mkdir -p /usr/local/bin \
+ && ln -s /opt/kdns/bin/kdns /usr/local/bin/kube-proxy \
+ && ln -s /opt/kdns/bin/kdns /usr/local/bin/kdns \
+ && ln -s /opt/kdns/bin/kdns-nonroot /usr/local/bin/kdns-nonroot
+ENV PATH=/opt/kdns/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# No USER: kube-proxy's DaemonSet names none and needs root, and kubeadm's Deployment of CoreDNS gives NET_BIND_SERVICE
+# alone, which without file capabilities only uid 0 can use. Our own manifests run DNS as 65532 with kdns-nonroot.
+EXPOSE 53/udp 53/tcp 8080/tcp 8181/tcp 9153/tcp 10256/tcp
 ENTRYPOINT ["kdns"]
 CMD ["serve"]

@@ -25,7 +25,7 @@ RRsets and ready answers; `dns` sends them. Between the first and the last word 
     objects       Kubernetes objects as small frozen structs, and what changed about them
     metrics       everything that is counted, under the names CoreDNS gave it
     aio           clock and back-off
-    early         signals, before everything else is imported
+    interfaces    the addresses of this machine
     early         signals, before everything else is imported
     errors        one class for each way to react
 

@@ -27,13 +27,13 @@ from kdns.blocks import LiveBlock, describe
 from kdns.clusters import Clusters
 from kdns.config.load import STDIN, load
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.interfaces import own_addresses
 from kdns.dns.plugins import ELSEWHERE
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.dns.registry import Registry
 from kdns.dns.server import Bound
 from kdns.errors import ConfigError
 from kdns.follow import read_once, wants
+from kdns.interfaces import own_addresses
 from kdns.metrics import Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.logs import BANNER

@@ -1,4 +1,4 @@
-"""The commands: ``kdns serve``, ``check``, ``demo``, ``records``, ``plugins`` and ``version``.
+"""The commands on the command line; those about the Service data path are in `kdns.cli_proxy`.
 
 Bare flags mean ``serve``, and may be CoreDNS's. What an operator got wrong is told on stderr, with a hint, and exit
 status 1; there is no traceback.
@@ -12,12 +12,11 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
 from msgspec.structs import replace
 
-from kdns import __version__, early
+from kdns import __version__, cli_proxy, early
 from kdns.config.arguments import (
     near,
     parse_duration,
@@ -29,17 +28,16 @@ from kdns.config.arguments import (
     parse_word,
 )
 from kdns.config.flags import DEFAULT_COREFILE, GO_FLAGS, as_commands
+from kdns.config.kubeproxy import flags as kubeproxy
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
+from kdns.lab.flags import add_flags
+from kdns.picking import IN_CLUSTER, pick_source
 from kdns.records.schema import build_schema
 from kdns.watch.selectors import label_selector
 from kdns.wire.reverse import zone_names
 
 ZONE: Final = re.compile(r"[A-Za-z0-9._-]+")
-SOURCES: Final = "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH (manifests; - is stdin)"
-
-IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
-"""The variable that every Pod has."""
 OF_THE_COREFILE: Final = (
     "--listen", "--zone", "--ttl", "--pods", "--namespace", "--namespace-labels", "--labels", "--endpoint-pod-names",
     "--no-endpoints", "--ignore-empty-service", "--fallthrough", "--startup-timeout", "--health", "--ready",
@@ -82,14 +80,18 @@ def value(parse: Callable[..., Any], *known: Any) -> Callable[[str], Any]:
 
 def parser() -> tuple[Parser, dict[str, Parser]]:
     """The whole command line, and each command's own part of it."""
-    top = Parser(prog="kdns", description="A Kubernetes cluster's DNS server.")
+    top = Parser(prog="kdns", description="A Kubernetes cluster's DNS server and Service proxy.")
     top.add_argument("--version", action="store_true", help="print the version and leave")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     parts = {
         "serve": commands.add_parser("serve", help="answer for a cluster, or for a folder of manifests"),
+        "proxy": commands.add_parser("proxy", help="program this node's kernel for Services, as kube-proxy does"),
+        "node": commands.add_parser("node", help="both of them in one process, for one node"),
         "check": commands.add_parser("check", help="say what is wrong with a Corefile, or what it would do"),
         "demo": commands.add_parser("demo", help="serve an example cluster on this machine, and show it"),
+        "lab": commands.add_parser("lab", help="a cluster of network namespaces on this machine, to try things in"),
         "records": commands.add_parser("records", help="print every record, and the object it came from"),
+        "rules": commands.add_parser("rules", help="print what proxy would write, for reading or comparing"),
         "plugins": commands.add_parser("plugins", help="list the directives that a Corefile may name"),
         "version": commands.add_parser("version", help="print the version"),
     }
@@ -97,8 +99,10 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
         _add_kubernetes(parts[name])
     _add_serve(parts["serve"])
     _add_demo(parts["demo"])
+    add_flags(parts["lab"])
     for name in ("serve", "check", "plugins"):
         _add_corefile(parts[name], name)
+    cli_proxy.add_flags(parts)
     records = parts["records"]
     records.add_argument("-o", "--output", type=value(parse_word, ("zone", "json")), default="zone", metavar="FORM",
                          help="zone (a master file, the default) or json")  # fmt: skip
@@ -184,6 +188,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line as a namespace; ``command`` is always set. Raises ConfigError for what cannot be read."""
     top, parts = parser()
     words, bare = as_commands(argv, tuple(parts))
+    if words[:1] and words[0] in cli_proxy.COMMANDS:
+        words = [words[0], *kubeproxy.normalized(words[1:])]
     first = next((word for word in words if not word.startswith("-")), "")
     if first and first not in parts:
         raise ConfigError(f"{first!r} is no command", hint=near(first, parts) or f"there are {', '.join(parts)}")
@@ -211,21 +217,6 @@ def _check_conf(arguments: argparse.Namespace, part: Parser) -> None:
             name = flag.removeprefix("--").replace("-", "_")
             if getattr(arguments, name) != part.get_default(name):
                 raise ConfigError(f"{flag} does not go with a Corefile", hint="say it there: see docs/operating.md")
-
-
-def pick_source(text: str, environ: Mapping[str, str]) -> str:
-    """The source in words, or the cluster we run in. Raises ConfigError naming the three when there is none."""
-    if text:
-        known = text in {"cluster", "kubeconfig", "-"} or text.startswith(("kubeconfig:", "http://", "https://"))
-        if not known and not Path(text).exists():
-            hint = near(text.partition(":")[0].partition("@")[0], ("cluster", "kubeconfig"))
-            if text.startswith("kubeconfig@"):
-                hint = f"did you mean {text.replace('@', ':@', 1)}?"
-            raise ConfigError(f"--source: no file or folder {text!r}", hint=hint or f"there are {SOURCES}")
-        return text
-    if environ.get(IN_CLUSTER):
-        return "cluster"
-    raise ConfigError("no source: kdns does not run in a cluster, so say where objects come from", hint=SOURCES)
 
 
 def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
@@ -339,6 +330,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     return asyncio.run(demo(arguments.port, arguments.folder))
 
 
+def _lab(arguments: argparse.Namespace) -> int:
+    from kdns.lab.commands import run  # noqa: PLC0415 - see above
+
+    return run(arguments)
+
+
 def _records(arguments: argparse.Namespace) -> int:
     from kdns.app import print_records  # noqa: PLC0415 - see above
     from kdns.ops import logs  # noqa: PLC0415 - see above
@@ -355,19 +352,20 @@ def _version(_arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS: Final = {
-    "serve": _serve, "check": _check, "demo": _demo, "records": _records, "plugins": _plugins, "version": _version,
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "serve": _serve, "check": _check, "demo": _demo, "lab": _lab, "records": _records, "plugins": _plugins,
+    "version": _version, **cli_proxy.COMMANDS,
 }  # fmt: skip
 
 
-SERVING: Final = frozenset({"serve", "demo"})
+SERVING: Final = frozenset({"serve", "demo", "proxy", "node"})
 """Commands with a way of their own to take signals, see `kdns.app.Stop`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
+        arguments = parse(cli_proxy.own_words() if argv is None else argv)
         if arguments.command not in SERVING:
             early.restore()
         status = COMMANDS[cast(str, arguments.command)](arguments)

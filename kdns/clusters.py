@@ -18,7 +18,7 @@ from kdns.dns.plugins.kubernetes import schema_of
 from kdns.errors import ConfigError
 from kdns.follow import Follower, wants
 from kdns.metrics import Metrics
-from kdns.objects import Change, NamespaceChange, PodChange, ServiceChange
+from kdns.objects import Change, NamespaceChange, NodeChange, PodChange, ServiceChange, ServiceCIDRChange
 from kdns.records.answers import Answers
 from kdns.watch.source import Source, Want
 
@@ -106,29 +106,22 @@ def known(follower: Follower) -> Iterator[Change]:
         yield ServiceChange(key, None, view)
     for pod in store.pods():
         yield PodChange(pod.key, None, pod)
+    for node in store.nodes():
+        yield NodeChange(node.key, None, node)
+    for cidr in store.service_cidrs():
+        yield ServiceCIDRChange(cidr.key, None, cidr)
 
 
 def _within(want: Want, wanted: Iterable[Want]) -> bool:
     """Some of what is followed is this, or this and more."""
-    return any(_joined(want, one) == one for one in wanted)
-
-
-def _joined(one: Want, other: Want) -> Want:
-    """The first, with the columns of both."""
-    return one._replace(
-        pod_names=one.pod_names or other.pod_names,
-        external=one.external or other.external,
-        zones=one.zones or other.zones,
-        imports=one.imports or other.imports,
-        labels=one.labels or other.labels,
-    )
+    return any(want.joined(one) == one for one in wanted)
 
 
 def _united(several: Iterable[Want]) -> Iterator[Want]:
     """Each kind once, with every column that somebody wants."""
     found: dict[object, Want] = {}
     for want in several:
-        found[want.kind] = _joined(found.setdefault(want.kind, want), want)
+        found[want.kind] = found.setdefault(want.kind, want).joined(want)
     yield from found.values()
 
 

@@ -7,6 +7,7 @@
     │   └─ ConfigErrors(errors)             several of them, told together
     ├─ FormError(problem, id)                answer FORMERR if there is a whole header, else drop
     ├─ UpstreamError(problem, rcode)         next upstream, then SERVFAIL
+    ├─ KernelError(argv, code, stderr)       keep changes pending, retry, count
     └─ ApiError(code, reason, message)       back off and retry
         ├─ Expired                           relist at once (410)
         ├─ Throttled(after)                  wait what the server asks (429)
@@ -72,6 +73,18 @@ class UpstreamError(KdnsError):
     def __init__(self, problem: str, rcode: int = 2) -> None:
         super().__init__(problem)
         self.rcode = rcode
+
+
+class KernelError(KdnsError):
+    """The kernel, or the tool that speaks for us, did not take what it was given; ``str()`` is one line for the log.
+
+    ``refused`` is the service port whose rules were not taken (a `ServicePortName`), where that is known.
+    """
+
+    def __init__(self, argv: Sequence[str], code: int, stderr: str, refused: object = None) -> None:
+        lines = stderr.strip().splitlines() or [""]
+        super().__init__(f"{' '.join(argv[:4])}: exit status {code}: {lines[0]}")
+        self.argv, self.code, self.stderr, self.refused = tuple(argv), code, stderr, refused
 
 
 class FormError(KdnsError):

@@ -1,8 +1,8 @@
-"""Following the cluster: events of a source into the store, changes into the answers, and what to say about it.
+"""Following the cluster: events of a source into the store, changes into what takes them, and what to say about it.
 
 ::
 
-    source.streams ──event──> store ──change──> answers
+    source.streams ──event──> store ──change──> answers, or the proxy
                        │
                        └──> readiness, counters, one log line per change of state
 """
@@ -20,7 +20,6 @@ from kdns.errors import ConfigError
 from kdns.metrics import Metrics, WatchCounts
 from kdns.objects import PLURALS, Change, Kind, ServiceChange
 from kdns.ops.readiness import Readiness
-from kdns.records.answers import Answers
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
 from kdns.watch.store import Store
 
@@ -32,8 +31,12 @@ WORDS: Final[dict[Kind, str]] = {
     "EndpointSlice": "endpoint slice",
     "Namespace": "namespace",
     "Pod": "pod",
+    "Node": "node",
+    "ServiceCIDR": "service CIDR",
     "ServiceImport": "service import",
 }
+OURS: Final = "!service.kubernetes.io/service-proxy-name"
+"""Label selector: what no other proxy has claimed."""
 LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
 """Pods that ended have given their address back."""
 
@@ -57,26 +60,60 @@ def wants(options: KubernetesOptions) -> list[Want]:
     return found
 
 
+def proxy_wants(node: str) -> list[Want]:
+    """What the proxy on a Node must follow, and no more: Services it may serve, their endpoints, and its own Node.
+
+    ServiceCIDRs are new in Kubernetes 1.33, and older rules do not allow them: without them the proxy knows no
+    addresses beside those in use.
+    """
+    return [
+        Want("Service", OURS, "spec.clusterIP!=None", routing=True),
+        Want("EndpointSlice", f"{OURS},!service.kubernetes.io/headless", routing=True, named=False),
+        Want("Node", field_selector=f"metadata.name={node}"),
+        Want("ServiceCIDR", optional=True),
+    ]
+
+
+def node_wants(options: KubernetesOptions, node: str) -> list[Want] | None:
+    """What DNS and the proxy of one Node want, each kind once; None if one watch cannot do for both.
+
+    DNS has names for what the proxy leaves out (headless Services, those of other proxies), so all are asked for, and
+    the proxy tells them apart itself: `Routing.elsewhere`, no cluster IP, no `EndpointSlice.states`. DNS with a label
+    selector sees less than the proxy, and without endpoints it must not see any: then each follows the cluster itself.
+    """
+    if options.labels or not options.endpoints:
+        return None
+    found = {want.kind: want for want in wants(options)}
+    for want in proxy_wants(node):
+        found[want.kind] = found.get(want.kind, want).joined(want)
+    return list(found.values())
+
+
 class Takes(Protocol):
-    """Where changes go: `kdns.records.answers.Answers`, or several of them."""
+    """Where changes go: `kdns.records.answers.Answers`, several of them, or the proxy."""
 
     synced: bool
+    """Set once every kind wanted was listed or waived, after the changes of the lists."""
 
     def apply(self, change: Change, now: int) -> None:
         """Take in one change; ``now`` is Unix seconds."""
 
 
 class Follower:
-    """Keeps store and answers as the source says the cluster is."""
+    """Keeps the store, and what takes its changes, as the source says the cluster is."""
 
-    def __init__(self, source: Source, wanted: Sequence[Want], answers: Takes, metrics: Metrics) -> None:
+    def __init__(
+        self, source: Source, wanted: Sequence[Want], answers: Takes, metrics: Metrics, *, names: bool = True
+    ) -> None:
+        """`names`: what takes the changes answers names, and how long it took until it knew them is measured. The
+        proxy is done only when the kernel is, and measures that itself by `ServiceChange.triggered`."""
         self.readiness = Readiness(wanted)
         self.synced = asyncio.Event()
         """Every kind wanted was listed once, or waived."""
         self._source, self._wanted = source, wanted
         self.store = Store()
         """All that is known by now."""
-        self._answers, self._metrics = answers, metrics
+        self._answers, self._metrics, self._names = answers, metrics, names
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
         self._listing: set[Kind] = set()
@@ -124,7 +161,7 @@ class Follower:
         """
         for change in self.store.apply(event):
             self._answers.apply(change, int(now))
-            if isinstance(change, ServiceChange) and change.triggered is not None:
+            if self._names and isinstance(change, ServiceChange) and change.triggered is not None:
                 self._measure(change, now - change.triggered)
         if isinstance(event, Put | Gone):
             kind = (event.object.key if isinstance(event, Put) else event.key).kind
@@ -204,8 +241,8 @@ class Follower:
         )
 
 
-async def read_once(source: Source, wanted: Sequence[Want], answers: Answers) -> None:
-    """Fill the answers with what a source says now, and follow it no further.
+async def read_once(source: Source, wanted: Sequence[Want], answers: Takes) -> None:
+    """Fill the answers (or the proxy) with what a source says now, and follow it no further.
 
     Raises ConfigError if something wanted cannot be read.
     """

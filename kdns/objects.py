@@ -8,16 +8,19 @@ No I/O here, and nothing that knows DNS or packets.
 """
 
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv6Address
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod", "ServiceImport"]
+Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod", "Node", "ServiceCIDR", "ServiceImport"]
 PLURALS: Final[Mapping[Kind, str]] = {
     "Service": "services",
     "EndpointSlice": "endpointslices",
     "Namespace": "namespaces",
     "Pod": "pods",
+    "Node": "nodes",
+    "ServiceCIDR": "servicecidrs",
     "ServiceImport": "serviceimports",
 }
 """Each kind as the API's paths and RBAC rules spell it."""
@@ -43,6 +46,53 @@ class ServicePort(Struct, frozen=True):
     protocol: str
     """As the API writes it: TCP, UDP or SCTP."""
     port: int
+    node_port: int = 0
+    """Where nodes take traffic for it, 0 for nowhere; kept only when `Service.routing` is."""
+
+
+class Network(NamedTuple):
+    """A range of addresses in CIDR notation; ``str()`` is ``10.244.0.0/16``."""
+
+    address: bytes
+    """Packed; the bits beyond the length are 0."""
+    length: int
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, bytes) or len(address) != len(self.address):
+            return False
+        shift = len(address) * 8 - self.length
+        return int.from_bytes(address, "big") >> shift == int.from_bytes(self.address, "big") >> shift
+
+    def __str__(self) -> str:
+        return f"{address_text(self.address)}/{self.length}"
+
+
+def address_text(address: bytes) -> str:
+    """The text of a packed address (RFC 5952 for 16 octets)."""
+    if len(address) == 4:
+        return "%d.%d.%d.%d" % tuple(address)  # noqa: UP031 - a quarter of what format() takes
+    return str(IPv6Address(address))
+
+
+class Routing(Struct, frozen=True):
+    """How traffic for a Service is to go: what only the proxy reads, kept only when it is wanted."""
+
+    type: str = "ClusterIP"
+    """ClusterIP, NodePort or LoadBalancer."""
+    external_ips: tuple[bytes, ...] = ()
+    load_balancer_ips: tuple[bytes, ...] = ()
+    """Those of status.loadBalancer.ingress whose ipMode is VIP, or is not there."""
+    source_ranges: tuple[Network, ...] = ()
+    """loadBalancerSourceRanges; empty: everyone may."""
+    external_local: bool = False
+    """externalTrafficPolicy is Local."""
+    internal_local: bool = False
+    """internalTrafficPolicy is Local."""
+    affinity: int = 0
+    """sessionAffinity ClientIP: for how many seconds; 0 for None."""
+    health_check_node_port: int = 0
+    elsewhere: bool = False
+    """The label service.kubernetes.io/service-proxy-name gives it to another proxy."""
 
 
 class Outside(NamedTuple):
@@ -70,6 +120,8 @@ class Service(Struct, frozen=True):
     ports: tuple[ServicePort, ...] = ()
     outside: Outside = Outside()
     """Kept only when a setting uses it."""
+    routing: Routing | None = None
+    """Kept only when the proxy wants it, and not for type ExternalName."""
 
 
 class EndpointPort(Struct, frozen=True):
@@ -78,6 +130,28 @@ class EndpointPort(Struct, frozen=True):
     name: str
     protocol: str
     port: int
+
+
+READY: Final = 1
+SERVING: Final = 2
+TERMINATING: Final = 4
+
+
+class EndpointStates(Struct, frozen=True):
+    """Every endpoint of a slice, ready or not, as the proxy sees it: row i is the i-th endpoint, by its first address.
+
+    Columns of hints are empty when no row has any, else as long as there are rows.
+    """
+
+    addresses: bytes = b""
+    conditions: bytes = b""
+    """An octet a row: READY, SERVING and TERMINATING, added. What the API leaves out counts as ready and serving."""
+    nodes: tuple[str, ...] = ()
+    """The node of each row; empty text if it is not known."""
+    zone_hints: tuple[tuple[str, ...], ...] = ()
+    """hints.forZones of each row."""
+    node_hints: tuple[tuple[str, ...], ...] = ()
+    """hints.forNodes of each row."""
 
 
 class EndpointSlice(Struct, frozen=True):
@@ -102,6 +176,8 @@ class EndpointSlice(Struct, frozen=True):
     """The address as the object spells it; kept only when a spelling is not the canonical one."""
     zones: tuple[str, ...] = ()
     """The topology zone of the row, folded; kept only when a setting has names for zones."""
+    states: EndpointStates | None = None
+    """All endpoints with their conditions; kept only when the proxy wants it."""
     imported: str = ""
     """The value of the label multicluster.kubernetes.io/service-name: the ServiceImport that these are endpoints of;
     empty for none. Kept only when a setting has names for ServiceImports, as is the next."""
@@ -134,7 +210,27 @@ class Pod(Struct, frozen=True):
     """Keys and values, in the order of the keys; kept only when a setting tells of clients."""
 
 
-Object = Service | EndpointSlice | Namespace | Pod
+class Node(Struct, frozen=True):
+    """A Node, as the proxy that runs on it sees it."""
+
+    key: ObjectKey
+    addresses: tuple[bytes, ...] = ()
+    """Packed: InternalIP, then ExternalIP, each in the order of the object."""
+    zone: str = ""
+    """The label topology.kubernetes.io/zone."""
+    pod_cidrs: tuple[Network, ...] = ()
+    eligible: bool = True
+    """Load balancers may send it traffic: it is neither being deleted nor about to be by the cluster autoscaler."""
+
+
+class ServiceCIDR(Struct, frozen=True):
+    """A range that cluster IPs come from (networking.k8s.io)."""
+
+    key: ObjectKey
+    cidrs: tuple[Network, ...] = ()
+
+
+Object = Service | EndpointSlice | Namespace | Pod | Node | ServiceCIDR
 
 
 class ServiceView(Struct, frozen=True):
@@ -175,5 +271,21 @@ class PodChange(NamedTuple):
     after: Pod | None
 
 
-Change = ServiceChange | NamespaceChange | PodChange
+class NodeChange(NamedTuple):
+    """A Node came, went, or is different in what we keep of it."""
+
+    key: ObjectKey
+    before: Node | None
+    after: Node | None
+
+
+class ServiceCIDRChange(NamedTuple):
+    """A range of cluster IPs came, went, or is another."""
+
+    key: ObjectKey
+    before: ServiceCIDR | None
+    after: ServiceCIDR | None
+
+
+Change = ServiceChange | NamespaceChange | PodChange | NodeChange | ServiceCIDRChange
 Changes = Sequence[Change]

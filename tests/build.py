@@ -1,23 +1,33 @@
-"""One line per object: `view`, `slice_`, `namespace`, `pod` make what `kdns.objects` holds, packed as it is there."""
+"""One line per object: `view`, `slice_`, `namespace`, `pod` make what `kdns.objects` holds, packed as it is there.
+
+For the proxy: `proxied` and `states_slice`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_address
-from typing import NamedTuple
+from ipaddress import ip_address, ip_network
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from kdns.objects import (
+    READY,
+    SERVING,
     EndpointPort,
     EndpointSlice,
+    EndpointStates,
     Kind,
     Namespace,
     NamespaceChange,
+    Network,
+    Node,
     ObjectKey,
     Outside,
     Pod,
     PodChange,
+    Routing,
     Service,
     ServiceChange,
+    ServiceCIDR,
     ServicePort,
     ServiceView,
 )
@@ -32,14 +42,19 @@ class Endpoint(NamedTuple):
     zone: str = ""
 
 
-def tcp(port: int, name: str = "") -> ServicePort:
+def tcp(port: int, name: str = "", node_port: int = 0) -> ServicePort:
     """A TCP port."""
-    return ServicePort(name, "TCP", port)
+    return ServicePort(name, "TCP", port, node_port)
 
 
-def udp(port: int, name: str = "") -> ServicePort:
+def udp(port: int, name: str = "", node_port: int = 0) -> ServicePort:
     """A UDP port."""
-    return ServicePort(name, "UDP", port)
+    return ServicePort(name, "UDP", port, node_port)
+
+
+def sctp(port: int, name: str = "", node_port: int = 0) -> ServicePort:
+    """An SCTP port."""
+    return ServicePort(name, "SCTP", port, node_port)
 
 
 def key(kind: Kind, path: str) -> ObjectKey:
@@ -51,6 +66,24 @@ def key(kind: Kind, path: str) -> ObjectKey:
 def packed(address: str) -> bytes:
     """4 or 16 octets."""
     return ip_address(address).packed
+
+
+def network(text: str) -> Network:
+    """``10.244.0.0/16``"""
+    found = ip_network(text)
+    return Network(found.network_address.packed, found.prefixlen)
+
+
+def node(
+    name: str, addresses: Iterable[str] = (), *, zone: str = "", pod_cidrs: Iterable[str] = (), eligible: bool = True
+) -> Node:
+    """A Node with its addresses, InternalIPs first."""
+    return Node(key("Node", name), tuple(map(packed, addresses)), zone, tuple(map(network, pod_cidrs)), eligible)
+
+
+def service_cidr(name: str, *cidrs: str) -> ServiceCIDR:
+    """A ServiceCIDR with its ranges."""
+    return ServiceCIDR(key("ServiceCIDR", name), tuple(map(network, cidrs)))
 
 
 def namespace(name: str) -> Namespace:
@@ -165,6 +198,93 @@ def view(
     own = slices(path, endpoints, ports if target_ports is None else target_ports)
     joined = sorted((*own, *more), key=lambda one: one.key)
     return ServiceView(service(path, ips, ports, external=external, outside=outside), tuple(joined))
+
+
+Policy = Literal["Cluster", "Local"]
+
+
+def proxied(
+    path: str,
+    ips: Sequence[str] = (),
+    ports: Iterable[ServicePort] = (),
+    *,
+    type: Literal["", "ClusterIP", "NodePort", "LoadBalancer"] = "",  # noqa: A002 - as the API calls it
+    external_ips: Iterable[str] = (),
+    lb: Iterable[str] = (),
+    ranges: Iterable[str] = (),
+    etp: Policy = "Cluster",
+    itp: Policy = "Cluster",
+    affinity: int = 0,
+    health: int = 0,
+    elsewhere: bool = False,
+) -> Service:
+    """A Service as the proxy keeps it; ``tcp(80, "http", 30080)`` has a node port.
+
+    Without `type` it is the least that has what is asked for. `lb`: load balancer IPs; `etp`, `itp`: traffic policies;
+    `affinity`: seconds; `health`: the healthCheckNodePort.
+    """
+    ports, balancers = tuple(ports), tuple(map(packed, lb))
+    least = (
+        "LoadBalancer" if balancers or health else "NodePort" if any(port.node_port for port in ports) else "ClusterIP"
+    )
+    routing = Routing(
+        type or least,
+        tuple(map(packed, external_ips)),
+        balancers,
+        tuple(map(network, ranges)),
+        etp == "Local",
+        itp == "Local",
+        affinity,
+        health,
+        elsewhere,
+    )
+    headless = tuple(ips) == ("None",)
+    addresses = () if headless else tuple(map(packed, ips))
+    return Service(key("Service", path), addresses, headless, None, ports, routing=routing)
+
+
+class State(NamedTuple):
+    """One endpoint of a slice in any condition: READY, SERVING and TERMINATING, added."""
+
+    address: str
+    node: str = ""
+    conditions: int = READY | SERVING
+    zones: tuple[str, ...] = ()
+    """hints.forZones"""
+    nodes: tuple[str, ...] = ()
+    """hints.forNodes"""
+
+
+def states_slice(
+    path: str,
+    rows: Iterable[str | tuple[str, str] | tuple[str, str, int] | State],
+    ports: Iterable[ServicePort] = (),
+    *,
+    service: str | None = None,
+    family: Literal[4, 6] | None = None,
+) -> EndpointSlice:
+    """A slice as the proxy keeps it: endpoints with their nodes and conditions, of one family.
+
+    ``states_slice("shop/web", (("10.244.0.5", "node1"), ("10.244.1.5", "node2", SERVING | TERMINATING)), (tcp(80),))``.
+    It belongs to the Service of its name, unless `service` says another. `family` need only be said without rows.
+    """
+    states = [State(row) if isinstance(row, str) else State(*row) for row in rows]
+    addresses = [packed(state.address) for state in states]
+    width = len(addresses[0]) if addresses else 16 if family == 6 else 4
+    assert all(len(address) == width for address in addresses), f"{path} mixes address families"
+    return EndpointSlice(
+        key("EndpointSlice", path),
+        path.rpartition("/")[2] if service is None else service,
+        width,
+        ports=tuple(EndpointPort(port.name, port.protocol, port.port) for port in ports),
+        states=EndpointStates(
+            b"".join(addresses),
+            bytes(state.conditions for state in states),
+            tuple(state.node for state in states),
+            tuple(state.zones for state in states) if any(state.zones for state in states) else (),
+            tuple(state.nodes for state in states) if any(state.nodes for state in states) else (),
+        ),
+    )
 
 
 def orphan(*slices: EndpointSlice) -> ServiceView:

@@ -13,9 +13,10 @@ from dnslib import RR
 from msgspec.structs import replace
 
 from kdns import __version__
-from kdns.cli import main, parse, pick_source, serve_settings
+from kdns.cli import main, parse, serve_settings
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
+from kdns.picking import pick_source
 from tests.running import folder, logging_as_it_was
 
 IN_CLUSTER = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
@@ -88,9 +89,9 @@ def test_sources(text: str, environ: dict[str, str], expected: str) -> None:
 
 
 MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, what to do
-    ("", "say what to do: serve, check, demo, records, plugins, version", "--help"),
+    ("", "say what to do: serve, proxy, node, check, demo, lab, records, rules, plugins, version", "--help"),
     ("serv", "'serv' is no command", "did you mean serve?"),
-    ("whatever", "'whatever' is no command", "there are serve, check, demo, records, plugins, version"),
+    ("whatever", "'whatever' is no command", "there are serve, proxy, node, check, demo, lab, records, rules, plugins"),
     ("--versio", "'--versio' is no flag of kdns", "did you mean --version?"),
     ("serve", "no source", "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH"),
     ("records", "no source", "--source cluster, --source kubeconfig"),

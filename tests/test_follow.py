@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
@@ -11,14 +12,14 @@ import pytest
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.errors import ConfigError
-from kdns.follow import LIVE_PHASES, Follower, wants
+from kdns.follow import LIVE_PHASES, Follower, node_wants, proxy_wants, wants
 from kdns.metrics import Metrics
-from kdns.objects import Service
+from kdns.objects import Change, NodeChange, Service, ServiceChange, ServiceCIDRChange, ServiceView
 from kdns.records.answers import Answers
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NXDOMAIN, SERVFAIL, A
-from tests.build import key, namespace, packed
+from tests.build import key, namespace, node, packed, proxied, service_cidr, states_slice
 
 OPTIONS = KubernetesOptions()
 WEB = Service(key("Service", "shop/web"), (packed("10.96.0.9"),))
@@ -55,6 +56,43 @@ SLICES = (Listing("EndpointSlice"), Listed("EndpointSlice"))
 def test_wants(options: KubernetesOptions, expected: list[Want]) -> None:
     """Only what the options need is followed, and as little of it as the server can select."""
     assert wants(options) == expected
+
+
+def test_what_the_proxy_wants() -> None:
+    """Services and slices that are its own, as kube-proxy selects them; its Node; ranges where there are some."""
+    assert proxy_wants("node1") == [
+        Want("Service", "!service.kubernetes.io/service-proxy-name", "spec.clusterIP!=None", routing=True),
+        Want(
+            "EndpointSlice",
+            "!service.kubernetes.io/service-proxy-name,!service.kubernetes.io/headless",
+            routing=True,
+            named=False,
+        ),
+        Want("Node", field_selector="metadata.name=node1"),
+        Want("ServiceCIDR", optional=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            KubernetesOptions(endpoint_pod_names=True),
+            [
+                Want("Service", routing=True),
+                Want("EndpointSlice", pod_names=True, routing=True),
+                Want("Namespace", optional=True),
+                Want("Node", field_selector="metadata.name=node1"),
+                Want("ServiceCIDR", optional=True),
+            ],
+        ),
+        (KubernetesOptions(labels="a=b"), None),
+        (KubernetesOptions(endpoints=False), None),
+    ],
+)
+def test_what_dns_and_the_proxy_want_together(options: KubernetesOptions, expected: list[Want] | None) -> None:
+    """Each kind once, with nothing selected that one of them needs; None where that cannot be."""
+    assert node_wants(options, "node1") == expected
 
 
 Script = Callable[[], AsyncIterator[Event]]
@@ -276,3 +314,48 @@ async def test_each_kind_is_counted() -> None:
     services, slices = made.metrics.watches["Service"], made.metrics.watches["EndpointSlice"]
     assert (services.objects, services.losses, services.relists, services.last_event) == (1, 1, 1, 1234.5)
     assert (slices.objects, slices.losses, slices.relists) == (0, 0, 0)
+
+
+class Taken:
+    """Takes changes, as the proxy does."""
+
+    def __init__(self) -> None:
+        self.synced = False
+        self.changes: list[tuple[Change, bool]] = []
+
+    def apply(self, change: Change, now: int) -> None:
+        """Remember it, and whether everything was known by then."""
+        self.changes.append((change, self.synced))
+
+
+async def test_the_proxy_follows_too(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told every change of what it wants, is synced when all is listed or waived, and is not measured as DNS."""
+    caplog.set_level(logging.INFO, "kdns")
+    taken, metrics = Taken(), Metrics()
+    follower = Follower(ScriptedSource([says()]), proxy_wants("node1"), taken, metrics, names=False)
+    web, web_1 = proxied("shop/web", ["10.96.0.9"], etp="Local"), states_slice("shop/web", [("10.244.0.5", "node1")])
+    events: list[Event] = [
+        *(Listing("Service"), Put(web), Listed("Service")),
+        *(Listing("Node"), Put(node("node1", zone="a")), Listed("Node")),
+        *(Listing("EndpointSlice"), Listed("EndpointSlice")),
+        Waived("ServiceCIDR", "404: no such resource"),
+        Put(web_1, 1000.0),
+        *(Listing("ServiceCIDR"), Put(service_cidr("kubernetes", "10.96.0.0/16")), Listed("ServiceCIDR")),
+    ]
+    for event in events:
+        follower.take(event, 1001.0)
+    assert taken.synced
+    assert [(type(change), synced) for change, synced in taken.changes] == [
+        (ServiceChange, False),
+        (NodeChange, False),
+        (ServiceChange, True),
+        (ServiceCIDRChange, True),
+    ]
+    last = taken.changes[2][0]
+    assert isinstance(last, ServiceChange)
+    assert (last.after, last.triggered) == (ServiceView(web, (web_1,)), 1000.0)
+    assert all(not any(durations.counts) for durations in metrics.programming.values())
+    assert [re.sub(r"in \S+ s", "in 1 s", message) for message in caplog.messages] == [
+        "not following servicecidrs: 404: no such resource",
+        "synced in 1 s: 1 service, 0 endpoint slices, 1 node",
+    ]

@@ -2,4 +2,6 @@
 
 - `arguments`  single values as operators write them: durations, ports, addresses
 - `settings`   all of them together, with their defaults
+- `kubeproxy`  kube-proxy's configuration and flags
+- `yaml_tree`  a YAML file in which every value knows its place
 """

@@ -1,4 +1,7 @@
-"""Corefiles read from disk: the only part of `kdns.config` that opens anything. What is read is bounded."""
+"""Corefiles and kube-proxy's configuration read from disk: the only part of `kdns.config` that opens anything.
+
+What is read is bounded.
+"""
 
 import os
 import re
@@ -32,6 +35,14 @@ def load(path: str, *, environ: Mapping[str, str], port: int = 53, known: Contai
     if path == STDIN:
         return corefile._replace(files=tuple(name for name in corefile.files if name != STDIN))
     return corefile
+
+
+def read_kubeproxy(path: str) -> str:
+    """The text of a KubeProxyConfiguration. Raises ConfigError for what cannot be read."""
+    try:
+        return _read(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint="see --config") from error
 
 
 def read_files(pattern: str) -> Sequence[Text]:

@@ -18,7 +18,6 @@
 - `packet_info`  which of our addresses was asked, and how to reply from it
 - `tcp`          queries on connections, with all their limits
 - `frames`       the messages in a connection's stream
-- `interfaces`   the addresses of this machine
 - `responder`    the Lanes: one for each socket and transport
 - `fast`         replies from precompiled answers, without parsing the query
 - `handler`, `plugins`  what answers when the fast way cannot

@@ -16,11 +16,11 @@ from typing import Final, Literal, NamedTuple
 
 from kdns.dns.door import Door
 from kdns.dns.https import HttpsListener
-from kdns.dns.interfaces import interface_addresses
 from kdns.dns.lane import Family, Lanes
 from kdns.dns.tcp import TcpLimits, TcpListener
 from kdns.dns.udp import UdpListener, Way
 from kdns.errors import ConfigError
+from kdns.interfaces import interface_addresses
 
 PORT_TRIES: Final = 32
 """With port 0 the kernel picks a free UDP port; this many are tried until one is free for all sockets."""

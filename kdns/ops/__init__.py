@@ -3,8 +3,12 @@
 - `logs`       the form of a log line
 - `readiness`  which kinds of objects are still missing, and why; pure
 - `http`       /health, /ready and /metrics
+- `proxy_http`  kube-proxy's two ports: /healthz and /livez, /metrics and others
+- `service_checks`  the health checks of Services (healthCheckNodePort)
+- `changed`    waits until a file says something else
+- `port`       one such port, opened and closed
 - `listen`     the addresses of those, read and bound
 - `process`    what this process asks of Python and of the kernel
 
-Nothing here knows DNS: `kdns.app` hands over what is to be told.
+Nothing here knows DNS or packets: `kdns.app` hands over what is to be told.
 """

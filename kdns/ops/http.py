@@ -7,35 +7,46 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import aiohttp
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from kdns.metrics import Metrics
-from kdns.ops.listen import Address, listen, parse_address, spelled
+from kdns.ops.listen import Address, parse_address, spelled
+from kdns.ops.port import Answer, HttpPort, open_port
 
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
-SERVER: Final = logging.getLogger("kdns.ops.http.server")
-"""Bugs in pages. What is no HTTP is the client's fault: four octets must not write twenty lines of traceback."""
-SERVER.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
 PROBE_INTERVAL: Final = 1.0
 PROBE_SLOW: Final = 1.0
 PROBE_TIMEOUT: Final = 3.0
 """Seconds, all three as CoreDNS has them."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class _Port:
     """One address that is listened on."""
 
-    def __init__(self, runner: web.AppRunner, pages: dict[str, Handler], port: int) -> None:
-        self.runner, self.pages, self.port = runner, pages, port
+    def __init__(self, pages: dict[str, Answer]) -> None:
+        self.pages = pages
+        self.opened: HttpPort | None = None
+
+    @property
+    def port(self) -> int:
+        return self.opened.port if self.opened else 0
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in {"GET", "HEAD"}:
+            raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
+        if request.path not in self.pages:
+            raise web.HTTPNotFound
+        return await self.pages[request.path](request)
+
+    async def close(self) -> None:
+        if self.opened:
+            await self.opened.close()
 
 
 class HttpPorts:
@@ -67,13 +78,13 @@ class HttpPorts:
 
     def _pages(
         self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str]
-    ) -> dict[Address, dict[str, Handler]]:
-        pages: tuple[tuple[str, Sequence[str], str, Handler], ...] = (
+    ) -> dict[Address, dict[str, Answer]]:
+        pages: tuple[tuple[str, Sequence[str], str, Answer], ...] = (
             ("--health", health, "/health", self._health),
             ("--ready", ready, "/ready", self._ready),
             ("--metrics", metrics_at, "/metrics", self._scrape),
         )
-        wanted: dict[Address, dict[str, Handler]] = {}
+        wanted: dict[Address, dict[str, Answer]] = {}
         for flag, texts, path, handler in pages:
             for text in filter(None, texts):
                 wanted.setdefault(parse_address(text, flag), {})[path] = handler
@@ -90,7 +101,7 @@ class HttpPorts:
         """
         await self._move(self._pages(health, ready, metrics_at))
 
-    async def _move(self, wanted: dict[Address, dict[str, Handler]]) -> None:
+    async def _move(self, wanted: dict[Address, dict[str, Answer]]) -> None:
         opened: dict[Address, _Port] = {}
         try:
             for address, pages in wanted.items():
@@ -98,7 +109,7 @@ class HttpPorts:
                     opened[address] = await self._open(address, pages)
         except BaseException:
             for port in opened.values():
-                await port.runner.cleanup()
+                await port.close()
             raise
         gone = [port for address, port in self._ports.items() if address not in wanted]
         self._ports = {address: self._ports.get(address) or opened[address] for address in wanted}
@@ -109,36 +120,18 @@ class HttpPorts:
                 self.listening.setdefault(path, f"{spelled(address.host)}:{port.port}")
                 self.urls.setdefault(path, f"http://{spelled(address.host or '127.0.0.1')}:{port.port}{path}")
         for port in gone:
-            await port.runner.cleanup()
+            await port.close()
 
-    async def _open(self, address: Address, pages: dict[str, Handler]) -> _Port:
-        app = web.Application()
-        # A scrape or probe takes milliseconds; the default of a minute would hold up the exit.
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0, logger=SERVER)
-        made = _Port(runner, pages, 0)
-
-        async def page(request: web.Request) -> web.StreamResponse:
-            handler = made.pages.get(request.path)
-            if handler is None:
-                raise web.HTTPNotFound
-            return await handler(request)
-
-        app.router.add_get("/{path:.*}", page)
-        await runner.setup()
-        try:
-            sock = listen(address)
-            made.port = sock.getsockname()[1]
-            await web.SockSite(runner, sock).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
+    async def _open(self, address: Address, pages: dict[str, Answer]) -> _Port:
+        made = _Port(pages)
+        made.opened = await open_port(address, made.answer)
         return made
 
     async def close(self) -> None:
         """Stop listening; what is being answered is finished."""
         ports, self._ports = self._ports, {}
         for port in reversed(ports.values()):
-            await port.runner.cleanup()
+            await port.close()
 
     async def probe(self) -> None:
         """Ask our own /health once a second, for ever, and note how long it took: a slow loop shows here first."""
@@ -159,14 +152,14 @@ class HttpPorts:
                 if took > PROBE_SLOW:
                     HEALTH.warning("our own /health took %.1f s", took)
 
-    async def _health(self, _request: web.Request) -> web.Response:
+    async def _health(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(text="OK")
 
-    async def _ready(self, _request: web.Request) -> web.Response:
+    async def _ready(self, _request: web.BaseRequest) -> web.Response:
         if reasons := self._reasons():
             return web.Response(status=503, text="\n".join(reasons))
         return web.Response(text="OK")
 
-    async def _scrape(self, _request: web.Request) -> web.Response:
+    async def _scrape(self, _request: web.BaseRequest) -> web.Response:
         body = generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
+from msgspec.structs import replace
+
 from kdns.objects import (
     Change,
     EndpointSlice,
@@ -48,6 +50,7 @@ class Cluster:
                 return self._apply_namespace(change)
             case PodChange():
                 return self._apply_pod(change)
+        return ()  # nodes, and what else only the proxy reads
 
     def view(self, key: ObjectKey) -> ServiceView | None:
         """The Service or ServiceImport of a key, as the zone has it."""
@@ -83,7 +86,8 @@ class Cluster:
             self._put(owner, namespace, change)
         if after is not None and after.external_name is not None and before != after:
             self._check_external(after)
-        return touched
+        same = _same_to_dns(change.before or ServiceView(None), change.after or ServiceView(None))
+        return () if same else touched
 
     def _index(self, change: ServiceChange) -> Iterator[bytes]:
         """Note who has which address now; those that a change touches. ServiceImports have no reverse names."""
@@ -180,6 +184,23 @@ class Cluster:
         """The Pod that has a packed address; None if there is none, or if several share it."""
         found = tuple(self.clients.get(address, {}).values())
         return found[0] if len(found) == 1 else None
+
+
+def _same_to_dns(before: ServiceView, after: ServiceView) -> bool:
+    """Only what the proxy reads has changed; where nothing of that is kept, what has changed is for DNS."""
+    routed = any(view.service is not None and view.service.routing is not None for view in (before, after))
+    if not routed and all(part.states is None for view in (before, after) for part in view.slices):
+        return False
+    return _to_dns(before) == _to_dns(after)
+
+
+def _to_dns(view: ServiceView) -> ServiceView:
+    """Without what only the proxy reads."""
+    service = view.service
+    if service is not None and service.routing is not None:
+        ports = tuple(replace(port, node_port=0) for port in service.ports)
+        service = replace(service, routing=None, ports=ports)
+    return ServiceView(service, tuple(replace(part, states=None) for part in view.slices))
 
 
 def _is_address(text: str) -> bool:

@@ -16,7 +16,7 @@ from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
 from kdns.errors import ApiError, Denied, Expired, Throttled
-from kdns.objects import PLURALS, Kind
+from kdns.objects import PLURALS, Kind, ObjectKey
 from kdns.watch.credentials import Credentials
 from kdns.watch.lines import LineSplitter
 from kdns.watch.pace import Pace
@@ -31,7 +31,7 @@ CONNECT_TIMEOUT: Final = 10.0
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
 PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500,
-                                   "ServiceImport": 500}  # fmt: skip
+                                    "Node": 500, "ServiceCIDR": 500, "ServiceImport": 500}  # fmt: skip
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
@@ -39,7 +39,7 @@ QUOTED: Final = 256
 """Characters quoted of what a server says, so that no log line is a page."""
 MOST_ASKED: Final = 300.0
 """Seconds we let a server make us wait."""
-NO_STREAMING: Final = frozenset({400, 404, 405, 415, 422, 501})
+NO_STREAMING: Final = frozenset({400, 405, 415, 422, 501})
 """How servers without the feature WatchList refuse sendInitialEvents: 422 mostly, as an invalid option."""
 
 
@@ -53,9 +53,13 @@ class Resource(NamedTuple):
     @property
     def path(self) -> str:
         """Of the whole cluster's objects."""
-        return (
-            f"/apis/{self.group}/{self.version}/{self.plural}" if self.group else f"/api/{self.version}/{self.plural}"
-        )
+        return self.path_in("")
+
+    def path_in(self, namespace: str) -> str:
+        """Of one namespace's objects; empty: of the whole cluster's."""
+        prefix = f"/apis/{self.group}" if self.group else "/api"
+        within = f"/namespaces/{namespace}" if namespace else ""
+        return f"{prefix}/{self.version}{within}/{self.plural}"
 
 
 RESOURCES: Final[Mapping[Kind, Resource]] = {
@@ -63,9 +67,35 @@ RESOURCES: Final[Mapping[Kind, Resource]] = {
     "EndpointSlice": Resource("discovery.k8s.io", "v1", PLURALS["EndpointSlice"]),
     "Namespace": Resource("", "v1", PLURALS["Namespace"]),
     "Pod": Resource("", "v1", PLURALS["Pod"]),
+    "Node": Resource("", "v1", PLURALS["Node"]),
+    "ServiceCIDR": Resource("networking.k8s.io", "v1", PLURALS["ServiceCIDR"]),
     "ServiceImport": Resource("multicluster.x-k8s.io", "v1alpha1", PLURALS["ServiceImport"]),
 }
-"""All that kdns asks for, with the verbs list and watch and no other."""
+"""All that kdns reads, with the verbs list and watch and no other. ServiceCIDRs are new in Kubernetes 1.33."""
+EVENTS: Final = Resource("events.k8s.io", "v1", "events")
+"""All that kdns writes, with the verbs create and patch."""
+
+
+class _Asked(NamedTuple):
+    """A request."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = {}
+    body: bytes | None = None
+    body_type: str = "application/json"
+
+
+class _Uid(Struct):
+    uid: str | None = None
+
+
+class _Identified(Struct):
+    metadata: _Uid | None = None
+
+
+class _UidPage(Struct):
+    items: list[_Identified] | None = None
 
 
 class StreamingRefused(ApiError):
@@ -113,6 +143,7 @@ class Api:
         )
         self._page = Decoder(ListPage)
         self._status = Decoder(Status)
+        self._uids = Decoder(_UidPage)
 
     async def pages(self, want: Want) -> AsyncGenerator[ListPage, None]:
         """Every object wanted, page by page, all of one version. Raises Expired if that is forgotten meanwhile."""
@@ -142,7 +173,8 @@ class Api:
 
         `since` is the resource version to go on from. Empty asks for a streaming list (KEP-3157): every object as an
         ADDED event, then a bookmark annotated k8s.io/initial-events-end, then events; raises StreamingRefused where
-        the server cannot. `skipped` is told the size of an event that was too large.
+        the server cannot, which is remembered, but not for the code 404. `skipped` is told the size of an event that
+        was too large.
         """
         query = _selectors(want) | {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         if since:
@@ -152,8 +184,9 @@ class Api:
         try:
             response = await self._get(want, "watch", query)
         except ApiError as error:
-            missing = error.code == 404 and not want.installed  # the kind, not the feature
-            if not since and error.code in NO_STREAMING and not missing:
+            if not since and error.code == 404:  # or it does not know the kind: pages will tell
+                raise StreamingRefused(404, "streaming", error.message) from error
+            if not since and error.code in NO_STREAMING:
                 raise self.refuse_streaming(error.message) from error
             raise
         try:
@@ -169,39 +202,69 @@ class Api:
             raise ApiError(0, "lost", "the stream ended in the middle of a line")
 
     async def _read_page(self, want: Want, query: dict[str, str]) -> ListPage:
-        response = await self._get(want, "list", query)
+        body = await self._body(await self._get(want, "list", query))
+        return _decoded(self._page, body, RESOURCES[want.kind].plural)
+
+    async def uid_of(self, key: ObjectKey) -> str:
+        """The uid of an object, which nobody keeps; empty if there is no such object (any more)."""
+        resource = RESOURCES[key.kind]
+        query = {"fieldSelector": f"metadata.name={key.name}", "limit": "1"}
+        asked = _Asked("GET", resource.path_in(key.namespace), query)
+        body = await self._body(await self._ask(asked, f"may not list {resource.plural}"))
+        items = _decoded(self._uids, body, resource.plural).items
+        return next((item.metadata.uid or "" for item in items or () if item.metadata), "")
+
+    async def create_event(self, namespace: str, event: bytes) -> None:
+        """Write an Event of events.k8s.io/v1, as JSON, into a namespace."""
+        await self._write(_Asked("POST", EVENTS.path_in(namespace), body=event), "create")
+
+    async def patch_event(self, namespace: str, name: str, changes: bytes) -> None:
+        """Merge changes, as JSON, into an Event (RFC 7396)."""
+        path = f"{EVENTS.path_in(namespace)}/{name}"
+        await self._write(_Asked("PATCH", path, body=changes, body_type="application/merge-patch+json"), "patch")
+
+    async def _write(self, asked: "_Asked", verb: str) -> None:
+        await self._body(await self._ask(asked, f"may not {verb} {EVENTS.plural}"))
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         try:
-            body = await _translated(response.read(), self._timeout)
+            return await _translated(response.read(), self._timeout)
         finally:
             response.close()
-        try:
-            return self._page.decode(body)
-        except (DecodeError, UnicodeDecodeError) as error:
-            raise ApiError(0, "garbage", f"a list of {RESOURCES[want.kind].plural} that is none: {error}") from error
 
     async def _get(self, want: Want, verb: str, query: dict[str, str]) -> aiohttp.ClientResponse:
-        """One GET that succeeded; the caller closes it. After 401 credentials are read anew, and it is tried again."""
-        response = await self._send(want, query)
+        resource = RESOURCES[want.kind]
+        return await self._ask(_Asked("GET", resource.path, query), f"may not {verb} {resource.plural}")
+
+    async def _ask(self, asked: "_Asked", denied: str) -> aiohttp.ClientResponse:
+        """One request that succeeded; the caller closes it. After 401 credentials are read anew, and it is tried
+        again; `denied` is what a refusal means."""
+        response = await self._send(asked)
         if response.status == 401:
             response.close()
             await self._credentials.renew()
-            response = await self._send(want, query)
-        if response.status == 200:
+            response = await self._send(asked)
+        if response.status in {200, 201}:
             return response
         try:
-            raise await self._refusal(response, f"may not {verb} {RESOURCES[want.kind].plural}")
+            raise await self._refusal(response, denied)
         finally:
             response.close()
 
-    async def _send(self, want: Want, query: dict[str, str]) -> aiohttp.ClientResponse:
+    async def _send(self, asked: "_Asked") -> aiohttp.ClientResponse:
         access = await self._credentials.access()
+        headers = {**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"}
+        if asked.body is not None:
+            headers["Content-Type"] = asked.body_type
         async with self._pace.turn():
             response: aiohttp.ClientResponse = await _translated(
-                self._session.get(
-                    self._credentials.server + RESOURCES[want.kind].path,
-                    params=query,
+                self._session.request(
+                    asked.method,
+                    self._credentials.server + asked.path,
+                    params=asked.query,
+                    data=asked.body,
                     # Compression would cost the loop more time than it saves on a cluster's network.
-                    headers={**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
+                    headers=headers,
                     ssl=access.tls if access.tls is not None else True,
                     server_hostname=access.server_name,
                     proxy=access.proxy,
@@ -219,6 +282,13 @@ class Api:
         except (DecodeError, UnicodeDecodeError):
             status = Status(reason=response.reason, message=body[:QUOTED].decode("utf-8", "replace"))
         return refusal(status, code=response.status, denied=denied, after=_seconds(response.headers.get("Retry-After")))
+
+
+def _decoded(decoder: Decoder[T], body: bytes, plural: str) -> T:
+    try:
+        return decoder.decode(body)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise ApiError(0, "garbage", f"a list of {plural} that is none: {error}") from error
 
 
 def refusal(status: Status, *, code: int = 0, denied: str = "may not watch", after: float | None = None) -> ApiError:

@@ -10,6 +10,7 @@ import aiohttp
 from kdns.aio import Backoff
 from kdns.watch.client import LINE_LIMIT, Api, open_session
 from kdns.watch.credentials import Anonymous, Credentials, ServiceAccount
+from kdns.watch.events import EventRecorder
 from kdns.watch.kubeconfig import Kubeconfig
 from kdns.watch.pace import Pace
 from kdns.watch.reflector import Reflector
@@ -19,7 +20,7 @@ LOG: Final = logging.getLogger("kdns.watch")
 
 
 class ApiSource:
-    """Follows a cluster through its API server: list and watch of the wanted kinds, and nothing else.
+    """Follows a cluster through its API server: list and watch of the wanted kinds; `recorder` writes Events.
 
     Streams must be read inside a running event loop; the session is opened by the first of them.
     """
@@ -48,6 +49,10 @@ class ApiSource:
     def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
         """One endless stream per kind, in the order of `wants`."""
         return [self._follow(want) for want in wants]
+
+    def recorder(self, node: str) -> EventRecorder:
+        """What writes Events into this cluster, as the proxy of a Node; its `run` must end before `close`."""
+        return EventRecorder(self._connect, node)
 
     async def close(self) -> None:
         """Close every connection; whoever reads the streams has stopped before."""

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey, Outside, Pod, Service
-from kdns.watch import schema
 from kdns.watch.derive import SourcePod, SourceService, derive_slices
 from kdns.watch.manifests import FIELDS, Manifest, Manifests
+from kdns.watch.packing import keeper
 from kdns.watch.selectors import Predicate, field_selector, label_selector
 from kdns.watch.source import Want
 
@@ -47,16 +47,28 @@ class Selection:
 def _trimmed(kept: Object, want: Want) -> Object:
     """Without what is not wanted of it."""
     if isinstance(kept, EndpointSlice):
-        if kept.pods and not want.pod_names:
-            kept = replace(kept, pods=())
-        if (kept.imported or kept.cluster) and not want.imports:
-            kept = replace(kept, imported="", cluster="")
-        return replace(kept, zones=()) if kept.zones and not want.zones else kept
+        return _trimmed_slice(kept, want)
     if isinstance(kept, Pod) and kept.labels and not want.labels:
         return replace(kept, labels=())
-    if isinstance(kept, Service) and not want.external and any(kept.outside):
-        return replace(kept, outside=Outside())
+    if isinstance(kept, Service):
+        if not want.external and any(kept.outside):
+            kept = replace(kept, outside=Outside())
+        if not want.routing:
+            ports = tuple(replace(port, node_port=0) if port.node_port else port for port in kept.ports)
+            kept = replace(kept, routing=None, ports=ports)
     return kept
+
+
+def _trimmed_slice(kept: EndpointSlice, want: Want) -> EndpointSlice:
+    if not want.named:
+        kept = replace(kept, addresses=b"", hostnames=(), pods=(), texts=(), zones=())
+    if kept.pods and not want.pod_names:
+        kept = replace(kept, pods=())
+    if kept.zones and not want.zones:
+        kept = replace(kept, zones=())
+    if (kept.imported or kept.cluster) and not want.imports:
+        kept = replace(kept, imported="", cluster="")
+    return kept if want.routing else replace(kept, states=None)
 
 
 def collect(files: Mapping[str, Manifests]) -> Collection:
@@ -90,7 +102,7 @@ def _slices(manifests: Sequence[Manifest]) -> Iterable[Manifest]:
         if isinstance(manifest.source, SourceService)
     }
     pods = [manifest.source for manifest in manifests if isinstance(manifest.source, SourcePod)]
-    keep = schema.keeper("EndpointSlice", pod_names=True)
+    keep = keeper("EndpointSlice", pod_names=True, routing=True)
     wanting = [manifest.source for key, manifest in services.items() if key not in served]
     for wire, labels in derive_slices((one for one in wanting if isinstance(one, SourceService)), pods):
         kept = keep(wire, lambda problem: None)  # the Pods' addresses were checked, and told, when they were read

@@ -1,8 +1,8 @@
 """EndpointSlices for Services whose source has none: what the EndpointSlice controller would write. Pure.
 
 Follows k8s.io/endpointslice (reconciler.go, utils.go, util/controller_utils.go): which Pods, which addresses, which
-port numbers, and what "ready" means. Topology hints and zones are not derived, for Nodes are not read; neither are
-the empty slices that the controller keeps for Services without Pods.
+port numbers, and what "ready" means. Topology hints and zones are not derived; neither are the empty
+slices that the controller keeps for Services without Pods.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from msgspec import field
+from msgspec import UNSET, field
 
 from kdns.watch import schema
 from kdns.watch.status import Wire
@@ -81,6 +81,7 @@ class SourcePodSpec(Wire):
 
     hostname: str | None = None
     subdomain: str | None = None
+    node_name: str | None = None
     containers: list[SourceContainer | None] | None = None
     init_containers: list[SourceContainer | None] | None = None
 
@@ -118,7 +119,7 @@ class SourcePod(Wire):
 class DerivedSlice(NamedTuple):
     """A slice as its Service would have got it, and all its labels."""
 
-    wire: schema.ApiEndpointSlice
+    wire: schema.ApiRoutedSlice
     labels: Mapping[str, str]
 
 
@@ -182,9 +183,9 @@ def _family(text: str) -> str:
 
 def _filled(
     metadata: SourceMetadata, spec: SourceServiceSpec, pods: Iterable[SourcePod], family: str
-) -> Iterator[tuple[tuple[PortKey, ...], list[schema.ApiEndpoint]]]:
+) -> Iterator[tuple[tuple[PortKey, ...], list[schema.ApiRoutedEndpoint]]]:
     """Port lists with the endpoints that listen so; Pods for which a named port is another number stand apart."""
-    groups: dict[tuple[PortKey, ...], list[schema.ApiEndpoint]] = {}
+    groups: dict[tuple[PortKey, ...], list[schema.ApiRoutedEndpoint]] = {}
     for pod in pods:
         if pod.status is None or pod.status.phase in TERMINAL_PHASES:
             continue
@@ -208,18 +209,20 @@ def _addresses(status: SourcePodStatus) -> Iterator[str]:
 
 def _endpoint(
     metadata: SourceMetadata, spec: SourceServiceSpec, pod: SourcePod, addresses: list[str]
-) -> schema.ApiEndpoint:
+) -> schema.ApiRoutedEndpoint:
     """A terminating Pod is never ready, whatever its condition says, unless the Service publishes all addresses."""
     conditions = (pod.status.conditions if pod.status else None) or ()
     first = next((condition for condition in conditions if condition is not None and condition.type == "Ready"), None)
     terminating = pod.metadata is not None and pod.metadata.deletion_timestamp is not None
-    ready = bool(spec.publish_not_ready_addresses) or (first is not None and first.status == "True" and not terminating)
+    serving = first is not None and first.status == "True"
+    ready = bool(spec.publish_not_ready_addresses) or (serving and not terminating)
     named = pod.spec is not None and bool(pod.spec.hostname) and pod.spec.subdomain == metadata.name
-    return schema.ApiEndpoint(
+    return schema.ApiRoutedEndpoint(
         addresses=list(addresses),
-        conditions=schema.ApiConditions(ready=ready),
+        conditions=schema.ApiStates(ready=ready, serving=serving, terminating=terminating),
         hostname=pod.spec.hostname if named and pod.spec else None,
         target_ref=schema.ApiTargetRef(kind="Pod", name=pod.metadata.name if pod.metadata else None),
+        node_name=pod.spec.node_name if pod.spec else None,
     )
 
 
@@ -256,16 +259,18 @@ def _slice(
     spec: SourceServiceSpec,
     family: str,
     ports: Iterable[PortKey],
-    endpoints: list[schema.ApiEndpoint],
+    endpoints: list[schema.ApiRoutedEndpoint],
 ) -> DerivedSlice:
     """The controller copies the Service's labels to its slices, and adds its own."""
     labels = _labels(metadata) | {SERVICE_NAME: metadata.name or "", MANAGED_BY: "kdns"}
     labels.pop(HEADLESS, None)
     if (spec.cluster_ip or next(iter(spec.cluster_ips or ()), None)) in {None, "", "None"}:
         labels[HEADLESS] = ""
-    wire = schema.ApiEndpointSlice(
+    wire = schema.ApiRoutedSlice(
         metadata=schema.Metadata(
-            name=name, namespace=metadata.namespace, labels=schema.Labels(service_name=metadata.name)
+            name=name,
+            namespace=metadata.namespace,
+            labels=schema.Labels(service_name=metadata.name, headless=labels.get(HEADLESS, UNSET)),
         ),
         address_type=family,
         endpoints=list(endpoints),

@@ -1,6 +1,6 @@
 """Manifest text as plain values that know their place: bytes in, documents or ConfigError out. Pure.
 
-YAML is `kdns.watch.yaml_values`, JSON is msgspec's; both may hold several objects, as documents of a stream or as items
+YAML is `kdns.yaml_values`, JSON is msgspec's; both may hold several objects, as documents of a stream or as items
 of a list, and each comes out as one `Document`.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from kdns.errors import ConfigError, Span
-from kdns.watch.yaml_values import Misplaced, Path, Place, compose, find
+from kdns.yaml_values import Misplaced, Path, Place, compose, find
 
 EXCERPT_LIMIT = 160
 """Characters of a line that are shown with an error."""

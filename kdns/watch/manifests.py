@@ -19,8 +19,9 @@ from kdns.objects import Kind, Object, ObjectKey, Service
 from kdns.watch import schema
 from kdns.watch.derive import SourceMetadata, SourcePod, SourceService
 from kdns.watch.documents import Document, read_documents
+from kdns.watch.packing import keeper
 from kdns.watch.status import Wire
-from kdns.watch.yaml_values import Path
+from kdns.yaml_values import Path
 
 T = TypeVar("T")
 
@@ -29,19 +30,23 @@ GROUPS: Mapping[Kind, str] = {
     "Namespace": "v1",
     "Pod": "v1",
     "EndpointSlice": "discovery.k8s.io/v1",
+    "Node": "v1",
+    "ServiceCIDR": "networking.k8s.io/v1",
     "ServiceImport": "multicluster.x-k8s.io/v1alpha1",
 }
 """apiVersion begins with this: other groups have kinds of the same names (serving.knative.dev has a Service)."""
 LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 """A DNS label as Kubernetes wants it (RFC 1123 section 2.1): Services, Namespaces, hostnames, ports."""
 SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?")
-"""Names of Pods and EndpointSlices."""
+"""Names of Pods, EndpointSlices, Nodes and ServiceCIDRs."""
 FIELDS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "Service": (("spec", "clusterIP"), ("spec", "type")),
     "Pod": tuple(("spec", name) for name in ("nodeName", "restartPolicy", "schedulerName", "serviceAccountName"))
     + tuple(("status", name) for name in ("phase", "podIP", "nominatedNodeName")),
     "EndpointSlice": (),
     "Namespace": (("status", "phase"),),
+    "Node": (),
+    "ServiceCIDR": (),
     "ServiceImport": (),
 }
 """What field selectors may name, beside metadata.name and metadata.namespace."""
@@ -84,7 +89,7 @@ def parse_manifests(data: bytes, source: str) -> Manifests:
         notes: list[str] = []
         at = f"{source}:{document.line}"
         metadata = _converted(document, _Named).metadata or SourceMetadata()
-        if kind != "Namespace" and not metadata.namespace:
+        if kind not in schema.CLUSTER_WIDE and not metadata.namespace:
             metadata.namespace = "default"
         try:
             manifest = _manifest(document, kind, metadata, at, notes)
@@ -115,17 +120,19 @@ def _called(kind: Kind, metadata: SourceMetadata) -> str:
     name = name if len(name) <= 64 and name.isprintable() else ascii(name[:60])[1:-1] + "..."
     namespace = metadata.namespace or ""
     namespace = namespace if len(namespace) <= 64 and namespace.isprintable() else ascii(namespace[:60])[1:-1] + "..."
-    return str(ObjectKey(kind, namespace if kind != "Namespace" else "", name or "(no name)"))
+    return str(ObjectKey(kind, namespace if kind not in schema.CLUSTER_WIDE else "", name or "(no name)"))
 
 
 def _manifest(document: Document, kind: Kind, metadata: SourceMetadata, at: str, notes: list[str]) -> Manifest:
     """ValueError: nobody can serve this object."""
-    wire = _converted(document, schema.WIRE_TYPES[kind])
+    wire = _converted(document, schema.wire_type(kind, routing=True))
     if wire.metadata is not None:
         wire.metadata.namespace = metadata.namespace
     _check_names(kind, metadata)
     source = _trimmed(document, kind, metadata, wire, notes)
-    kept = schema.keeper(kind, pod_names=True, external=True, zones=True, imports=True, labels=True)(wire, notes.append)
+    kept = keeper(kind, pod_names=True, external=True, zones=True, routing=True, imports=True, labels=True)(
+        wire, notes.append
+    )
     if kept is None:
         raise ValueError(f"its addressType {wire.address_type} is not used by DNS")
     if isinstance(kept, Service) and kind == "Service":
@@ -139,7 +146,7 @@ def _check_names(kind: Kind, metadata: SourceMetadata) -> None:
         raise ValueError("it has no name")
     if not (LABEL if kind in {"Service", "ServiceImport", "Namespace"} else SUBDOMAIN).fullmatch(metadata.name):
         raise ValueError(f"its name {_short(metadata.name)} is no valid name of a {kind}")
-    if kind != "Namespace" and not LABEL.fullmatch(metadata.namespace or ""):
+    if kind not in schema.CLUSTER_WIDE and not LABEL.fullmatch(metadata.namespace or ""):
         raise ValueError(f"its namespace {_short(metadata.namespace)} is no valid name of a Namespace")
 
 

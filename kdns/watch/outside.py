@@ -11,6 +11,8 @@ class ApiIngress(Wire):
     """Where a load balancer takes traffic in: an address, or else a name."""
 
     ip: str | None = None
+    ip_mode: str | None = None
+    """VIP: traffic comes with this address as its destination, as it also does if nothing is said; Proxy: not so."""
     hostname: str | None = None
 
 

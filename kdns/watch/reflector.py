@@ -30,19 +30,24 @@ from kdns.aio import Backoff, Clock, Turn
 from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import ObjectKey
 from kdns.watch.client import RESOURCES, Api, Silent, StreamingRefused, reason_of, refusal
-from kdns.watch.events import (
+from kdns.watch.packing import keeper
+from kdns.watch.schema import (
     Added,
     Bookmark,
     Deleted,
     Failed,
+    Metadata,
     Modified,
     Versioned,
     WatchEvent,
+    key_of,
     named_decoder,
+    trigger_time,
     watch_decoder,
+    wire_type,
 )
-from kdns.watch.schema import WIRE_TYPES, Metadata, Warn, keeper, key_of, trigger_time
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
+from kdns.watch.spelling import Warn
 
 WATCH_SECONDS: Final = (300, 600)
 """A watch is asked to last so long, at random so that they do not all end together (client-go: 5 to 10 minutes)."""
@@ -77,12 +82,14 @@ class Reflector:
             pod_names=want.pod_names,
             external=want.external,
             zones=want.zones,
+            routing=want.routing,
+            named=want.named,
             imports=want.imports,
             labels=want.labels,
         )
-        self._decode = watch_decoder(want.kind)
+        self._decode = watch_decoder(want.kind, routing=want.routing)
         self._decode_named = named_decoder()
-        self._decode_object: Decoder[Any] = Decoder(WIRE_TYPES[want.kind])
+        self._decode_object: Decoder[Any] = Decoder(wire_type(want.kind, routing=want.routing))
         self._version = ""
         """Of the newest event; empty: a list is needed."""
         self._resumed = 0
@@ -94,6 +101,8 @@ class Reflector:
         """The connection broke, or ended early: the server may be another one now."""
         self._pages_next = False
         """A server failed at a streaming list: try once without."""
+        self._not_found = False
+        """It failed with 404: it knows no streaming lists, if it knows the kind."""
         self._expired_at: float | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -124,7 +133,7 @@ class Reflector:
         if self._waived or reason == self._lost:
             return None
         missing = not self._want.installed and error.code == 404
-        if missing or (self._want.optional and error.code == 403):
+        if missing or (self._want.optional and error.code in {403, 404}):  # 404: older than the kind
             self._waived, self._lost = True, ""
             return Waived(self._want.kind, f"{reason} (not installed)" if missing else reason)
         self._lost = reason
@@ -142,7 +151,8 @@ class Reflector:
             async with aclosing(self._watch()) as events:
                 async for event in events:
                     yield event
-        except StreamingRefused:
+        except StreamingRefused as error:
+            self._pages_next, self._not_found = True, error.code == 404
             return  # the next attempt asks for pages
         except Denied as error:
             if self._version or error.code != 403:
@@ -172,6 +182,8 @@ class Reflector:
                     if turn.over():
                         await turn.rest()
         yield self._end_list(version)
+        if self._not_found:
+            self._not_found = self._api.streams_lists = False
 
     async def _watch(self) -> AsyncGenerator[Event, None]:
         """One watch request, with the streaming list before it if a list is needed."""

@@ -1,42 +1,26 @@
-"""What the API server writes, and how it is packed into `kdns.objects`. Pure.
+"""What the API server writes, as far as it is used. Pure.
 
 The wire structs name only the fields in use: the decoder skips all others (managedFields are most of an object)
-without making Python objects of them. JSON lines come in through `kdns.watch.events`, YAML dictionaries through
-``msgspec.convert``. Every field may be null or missing on the wire; the ``keep_*`` functions decide what that means,
-and raise ValueError, in one line that does not repeat the object's name, for an object nobody can serve.
+without making Python objects of them. JSON lines come in through `watch_decoder`, YAML dictionaries through
+``msgspec.convert``. Every field may be null or missing on the wire; `kdns.watch.packing` decides what that means.
 """
 
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
-from typing import Any
+from typing import Any, Final, Generic, TypeVar
 
-from msgspec import field
+from msgspec import UNSET, Struct, UnsetType, field
+from msgspec.json import Decoder
 
-from kdns.objects import (
-    EndpointPort,
-    EndpointSlice,
-    Kind,
-    Namespace,
-    Object,
-    ObjectKey,
-    Outside,
-    Pod,
-    Service,
-    ServicePort,
-)
-from kdns.watch.outside import ApiServiceStatus, keep_outside
-from kdns.watch.status import Wire
+from kdns.objects import Kind, ObjectKey
+from kdns.watch.outside import ApiServiceStatus
+from kdns.watch.status import Status, Wire
 
-Warn = Callable[[str], None]
-"""Told in one line what was left out of an object, without the object's name."""
+T = TypeVar("T")
 
-SharedPorts = dict[tuple[EndpointPort, ...], tuple[EndpointPort, ...]]
-"""Equal port lists of many slices become one tuple; the same dictionary is handed to each `keep_slice`."""
-SHARED_PORTS_LIMIT = 4096
-CLUSTER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+CLUSTER_WIDE: Final[frozenset[Kind]] = frozenset({"Namespace", "Node", "ServiceCIDR"})
+"""Kinds whose objects are in no namespace."""
 
 
 class Labels(Wire):
@@ -45,6 +29,11 @@ class Labels(Wire):
     service_name: str | None = field(name="kubernetes.io/service-name", default=None)
     import_name: str | None = field(name="multicluster.kubernetes.io/service-name", default=None)
     source_cluster: str | None = field(name="multicluster.kubernetes.io/source-cluster", default=None)
+    headless: str | UnsetType | None = field(name="service.kubernetes.io/headless", default=UNSET)
+    """EndpointSlices of headless Services; what counts is that it is there."""
+    proxy_name: str | UnsetType | None = field(name="service.kubernetes.io/service-proxy-name", default=UNSET)
+    """Services of another proxy; what counts is that it is there."""
+    zone: str | None = field(name="topology.kubernetes.io/zone", default=None)
 
 
 class Annotations(Wire):
@@ -63,6 +52,8 @@ class Metadata(Wire):
     resource_version: str | None = None
     labels: Labels | None = None
     annotations: Annotations | None = None
+    deletion_timestamp: str | None = None
+    """When its deletion was asked for; there as long as somebody still has to agree."""
     continue_token: str | None = field(name="continue", default=None)
     """Lists only: asks for the next page."""
 
@@ -73,6 +64,19 @@ class ApiServicePort(Wire):
     name: str | None = None
     protocol: str | None = None
     port: int | None = None
+    node_port: int | None = None
+
+
+class ApiClientIP(Wire):
+    """SessionAffinityConfig.clientIP."""
+
+    timeout_seconds: int | None = None
+
+
+class ApiAffinityConfig(Wire):
+    """Service.spec.sessionAffinityConfig."""
+
+    client_ip: ApiClientIP | None = field(name="clientIP", default=None)
 
 
 class ApiServiceSpec(Wire):
@@ -83,6 +87,12 @@ class ApiServiceSpec(Wire):
     cluster_ips: list[str | None] | None = field(name="clusterIPs", default=None)
     external_name: str | None = None
     external_ips: list[str | None] | None = field(name="externalIPs", default=None)
+    load_balancer_source_ranges: list[str | None] | None = None
+    external_traffic_policy: str | None = None
+    internal_traffic_policy: str | None = None
+    session_affinity: str | None = None
+    session_affinity_config: ApiAffinityConfig | None = None
+    health_check_node_port: int | None = None
     ports: list[ApiServicePort | None] | None = None
 
 
@@ -116,6 +126,26 @@ class ApiConditions(Wire):
     ready: bool | None = None
 
 
+class ApiStates(ApiConditions):
+    """EndpointConditions, all of them: null counts as ready and serving, and as not terminating."""
+
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class ApiHint(Wire):
+    """An entry of EndpointHints.forZones or forNodes."""
+
+    name: str | None = None
+
+
+class ApiHints(Wire):
+    """EndpointHints: whose traffic an endpoint is for."""
+
+    for_zones: list[ApiHint | None] | None = None
+    for_nodes: list[ApiHint | None] | None = None
+
+
 class ApiTargetRef(Wire):
     """What stands behind an endpoint."""
 
@@ -133,6 +163,14 @@ class ApiEndpoint(Wire):
     zone: str | None = None
 
 
+class ApiRoutedEndpoint(ApiEndpoint):
+    """The same with what only the proxy reads, so that DNS does not pay for decoding it."""
+
+    conditions: ApiStates | None = None
+    node_name: str | None = None
+    hints: ApiHints | None = None
+
+
 class ApiEndpointPort(Wire):
     """An entry of EndpointSlice.ports."""
 
@@ -146,8 +184,14 @@ class ApiEndpointSlice(Wire):
 
     metadata: Metadata | None = None
     address_type: str | None = None
-    endpoints: list[ApiEndpoint | None] | None = None
+    endpoints: Sequence[ApiEndpoint | None] | None = None
     ports: list[ApiEndpointPort | None] | None = None
+
+
+class ApiRoutedSlice(ApiEndpointSlice):
+    """The same with what only the proxy reads of its endpoints."""
+
+    endpoints: Sequence[ApiRoutedEndpoint | None] | None = None
 
 
 class ApiNamespace(Wire):
@@ -175,163 +219,129 @@ class ApiPod(Wire):
     status: ApiPodStatus | None = None
 
 
-WIRE_TYPES: dict[Kind, type[Any]] = {
+class ApiTaint(Wire):
+    """An entry of Node.spec.taints."""
+
+    key: str | None = None
+
+
+class ApiNodeSpec(Wire):
+    """Node.spec."""
+
+    pod_cidr: str | None = field(name="podCIDR", default=None)
+    pod_cidrs: list[str | None] | None = field(name="podCIDRs", default=None)
+    taints: list[ApiTaint | None] | None = None
+
+
+class ApiNodeAddress(Wire):
+    """An entry of Node.status.addresses."""
+
+    type: str | None = None
+    address: str | None = None
+
+
+class ApiNodeStatus(Wire):
+    """Node.status."""
+
+    addresses: list[ApiNodeAddress | None] | None = None
+
+
+class ApiNode(Wire):
+    """A core/v1 Node."""
+
+    metadata: Metadata | None = None
+    spec: ApiNodeSpec | None = None
+    status: ApiNodeStatus | None = None
+
+
+class ApiServiceCIDRSpec(Wire):
+    """ServiceCIDR.spec."""
+
+    cidrs: list[str | None] | None = None
+
+
+class ApiServiceCIDR(Wire):
+    """A networking.k8s.io ServiceCIDR, the same in v1 and v1beta1."""
+
+    metadata: Metadata | None = None
+    spec: ApiServiceCIDRSpec | None = None
+
+
+_WIRE_TYPES: dict[Kind, type[Any]] = {
     "Service": ApiService,
     "EndpointSlice": ApiEndpointSlice,
     "Namespace": ApiNamespace,
     "Pod": ApiPod,
+    "Node": ApiNode,
     "ServiceImport": ApiServiceImport,
+    "ServiceCIDR": ApiServiceCIDR,
 }
+
+
+def wire_type(kind: Kind, *, routing: bool = False) -> type[Any]:
+    """The wire struct of a kind; `routing`: with all that `kdns.watch.source.Want.routing` wants."""
+    return ApiRoutedSlice if routing and kind == "EndpointSlice" else _WIRE_TYPES[kind]
+
+
+class Versioned(Wire):
+    """The metadata of any object, and nothing else."""
+
+    metadata: Metadata | None = None
+
+
+class Added(Struct, Generic[T], tag="ADDED", gc=False):
+    """A watch event: the object is new to this watch."""
+
+    object: T
+
+
+class Modified(Struct, Generic[T], tag="MODIFIED", gc=False):
+    """A watch event: the object changed."""
+
+    object: T
+
+
+class Deleted(Struct, Generic[T], tag="DELETED", gc=False):
+    """A watch event: the object is gone, or no longer passes the selectors."""
+
+    object: T
+
+
+class Bookmark(Struct, tag="BOOKMARK", gc=False):
+    """A watch event: only a newer resource version to resume from."""
+
+    object: Versioned
+
+
+class Failed(Struct, tag="ERROR", gc=False):
+    """A watch event: the watch is over, and why."""
+
+    object: Status
+
+
+WatchEvent = Added[Any] | Modified[Any] | Deleted[Any] | Bookmark | Failed
+
+
+def watch_decoder(kind: Kind, *, routing: bool = False) -> Decoder[WatchEvent]:
+    """One line of a watch to an event; made once per kind and used for each line. `routing` as for `wire_type`."""
+    wire: Any = wire_type(kind, routing=routing)
+    return Decoder(Added[wire] | Modified[wire] | Deleted[wire] | Bookmark | Failed)
+
+
+def named_decoder() -> Decoder[WatchEvent]:
+    """As `watch_decoder`, but reads no more than metadata: it names the object that `watch_decoder` cannot read."""
+    return Decoder(Added[Versioned] | Modified[Versioned] | Deleted[Versioned] | Bookmark | Failed)
 
 
 def key_of(kind: Kind, metadata: Metadata | None) -> ObjectKey:
     """The key of an object; ValueError if it has no name, or no namespace where its kind needs one."""
     if metadata is None or not metadata.name:
         raise ValueError("it has no name")
-    if kind == "Namespace":
+    if kind in CLUSTER_WIDE:
         return ObjectKey(kind, "", sys.intern(metadata.name))
     if not metadata.namespace:
         raise ValueError("it has no namespace")
     return ObjectKey(kind, sys.intern(metadata.namespace), metadata.name)
-
-
-def keep_service(wire: ApiService, *, external: bool = False, warn: Warn | None = None) -> Service:
-    """Pack a Service; ValueError for one without spec, with a port that is none, or an address that is none.
-
-    `external`: keep how it is reached from outside; what is no address there is left out and told to `warn`.
-    """
-    key = key_of("Service", wire.metadata)
-    spec = wire.spec
-    if spec is None:
-        raise ValueError("it has no spec")
-    ports = tuple(_service_port(port) for port in spec.ports or () if port is not None)
-    outside = keep_outside(spec.external_ips or (), wire.status, warn) if external else Outside()
-    if spec.type == "ExternalName":
-        return Service(key, external_name=spec.external_name or "", ports=ports, outside=outside)
-    texts = [text for text in spec.cluster_ips or (spec.cluster_ip,) if text]
-    if "None" in texts:
-        return Service(key, headless=True, ports=ports, outside=outside)
-    return Service(key, cluster_ips=tuple(_packed_any(text) for text in texts), ports=ports, outside=outside)
-
-
-def keep_import(wire: ApiServiceImport) -> Service:
-    """Pack a ServiceImport; ValueError for one without spec, with a port that is none, or an address that is none."""
-    key = key_of("ServiceImport", wire.metadata)
-    spec = wire.spec
-    if spec is None:
-        raise ValueError("it has no spec")
-    ports = tuple(_service_port(port) for port in spec.ports or () if port is not None)
-    if spec.type == "Headless":
-        return Service(key, headless=True, ports=ports)
-    return Service(key, cluster_ips=tuple(_packed_any(text) for text in spec.ips or () if text), ports=ports)
-
-
-def keep_slice(
-    wire: ApiEndpointSlice,
-    *,
-    pod_names: bool,
-    zones: bool = False,
-    imports: bool = False,
-    warn: Warn | None = None,
-    shared: SharedPorts | None = None,
-) -> EndpointSlice | None:
-    """Pack the ready endpoints of a slice; None for a slice of names (FQDN), which DNS does not use.
-
-    An endpoint is ready if its condition says so or says nothing (EndpointConditions.ready: null is "unknown, to be
-    taken as ready"). Each of its addresses is a row. An address that is none is left out and told to `warn`, once a
-    slice. ValueError: no name, or an address type nobody knows.
-    """
-    key = key_of("EndpointSlice", wire.metadata)
-    if wire.address_type == "FQDN":
-        return None
-    family = {"IPv4": AF_INET, "IPv6": AF_INET6}.get(wire.address_type or "")
-    if family is None:
-        raise ValueError(f"its addressType is {_quoted(wire.address_type)}, not IPv4, IPv6 or FQDN")
-    addresses, hostnames, pods, texts, places = bytearray(), [], [], [], []
-    bad: list[str | None] = []
-    odd = False
-    for endpoint in wire.endpoints or ():
-        if endpoint is None or (endpoint.conditions is not None and endpoint.conditions.ready is False):
-            continue
-        for text in endpoint.addresses or ():
-            try:
-                packed = inet_pton(family, text or "")
-            except (OSError, ValueError):  # ValueError: octet 0 within the text
-                bad.append(text)
-                continue
-            odd = odd or (family is AF_INET6 and not _canonical(packed, text or ""))
-            addresses += packed
-            texts.append(text or "")
-            hostnames.append((endpoint.hostname or "").lower())
-            pods.append(_pod_name(endpoint.target_ref) if pod_names else "")
-            places.append(sys.intern((endpoint.zone or "").lower()) if zones else "")
-    if bad and warn is not None:
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        warn(f"address {_quoted(bad[0])}{more} left out: not {wire.address_type}")
-    labels = (wire.metadata.labels if wire.metadata else None) or Labels()
-    imported, cluster = _import_labels(labels, warn) if imports else ("", "")
-    return EndpointSlice(
-        key,
-        sys.intern(labels.service_name or ""),
-        4 if family is AF_INET else 16,
-        bytes(addresses),
-        _endpoint_ports(wire.ports or (), warn, shared),
-        tuple(hostnames) if any(hostnames) else (),
-        tuple(pods) if any(pods) else (),
-        tuple(texts) if odd else (),
-        tuple(places) if any(places) else (),
-        imported=imported,
-        cluster=cluster,
-    )
-
-
-def _import_labels(labels: Labels, warn: Warn | None) -> tuple[str, str]:
-    """The ServiceImport a slice is of, and its cluster, which has to be a label of names (KEP-1645); empty for none."""
-    imported, cluster = labels.import_name or "", (labels.source_cluster or "").lower()
-    if imported and cluster and not CLUSTER.fullmatch(cluster):
-        if warn is not None:
-            warn(f"no endpoints of ServiceImport {_quoted(imported)}: its cluster {_quoted(cluster)} is no label")
-        return "", ""
-    return sys.intern(imported), sys.intern(cluster)
-
-
-def keep_namespace(wire: ApiNamespace) -> Namespace:
-    """Pack a Namespace; ValueError for one without a name."""
-    return Namespace(key_of("Namespace", wire.metadata))
-
-
-def keep_pod(wire: ApiPod, *, labels: bool = False) -> Pod:
-    """Pack a Pod; ValueError for one without a name."""
-    key = key_of("Pod", wire.metadata)
-    found = (wire.metadata.labels if labels and wire.metadata else None) or {}
-    kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(found.items()))
-    return Pod(key, (wire.status.pod_ip if wire.status else None) or "", kept)
-
-
-def keeper(
-    kind: Kind,
-    *,
-    pod_names: bool = False,
-    external: bool = False,
-    zones: bool = False,
-    imports: bool = False,
-    labels: bool = False,
-) -> Callable[[Any, Warn], Object | None]:
-    """The function that packs objects of one kind, with what they share; None from it: nothing of it is used."""
-    shared: SharedPorts = {}
-    match kind:
-        case "Service":
-            return lambda wire, warn: keep_service(wire, external=external, warn=warn)
-        case "EndpointSlice":
-            return lambda wire, warn: keep_slice(
-                wire, pod_names=pod_names, zones=zones, imports=imports, warn=warn, shared=shared
-            )
-        case "Namespace":
-            return lambda wire, warn: keep_namespace(wire)
-        case "Pod":
-            return lambda wire, warn: keep_pod(wire, labels=labels)
-        case "ServiceImport":
-            return lambda wire, warn: keep_import(wire)
 
 
 def trigger_time(metadata: Metadata | None) -> float | None:
@@ -344,51 +354,3 @@ def trigger_time(metadata: Metadata | None) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() if moment.tzinfo is not None else None
-
-
-def _service_port(port: ApiServicePort) -> ServicePort:
-    if port.port is None or not 0 < port.port < 65536:
-        raise ValueError(f"its port {_quoted(port.port)} is not 1 to 65535")
-    return ServicePort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port)
-
-
-def _endpoint_ports(
-    ports: Sequence[ApiEndpointPort | None], warn: Warn | None, shared: SharedPorts | None
-) -> tuple[EndpointPort, ...]:
-    """A port without a number means "any port": there is no SRV to make of it. Servers do not check the range."""
-    kept = []
-    for port in ports:
-        if port is None or port.port is None:
-            continue
-        if 0 < port.port < 65536:
-            kept.append(EndpointPort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port))
-        elif warn is not None:
-            warn(f"port {_quoted(port.port)} left out: not 1 to 65535")
-    found = tuple(kept)
-    if shared is None:
-        return found
-    if len(shared) >= SHARED_PORTS_LIMIT:
-        shared.clear()  # only sharing is lost
-    return shared.setdefault(found, found)
-
-
-def _packed_any(text: str) -> bytes:
-    try:
-        return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
-    except (OSError, ValueError):
-        raise ValueError(f"its cluster IP {_quoted(text)} is not an address") from None
-
-
-def _canonical(packed: bytes, text: str) -> bool:
-    """RFC 5952 text. Below ::/80 libraries disagree (dotted quads or not), so the object's own spelling is kept."""
-    return any(packed[:10]) and inet_ntop(AF_INET6, packed) == text
-
-
-def _pod_name(target: ApiTargetRef | None) -> str:
-    return (target.name or "") if target is not None and target.kind == "Pod" else ""
-
-
-def _quoted(value: object) -> str:
-    """Whatever the object holds, short and on one line."""
-    text = ascii(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 64 else text[:60] + "..."

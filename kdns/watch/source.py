@@ -30,6 +30,22 @@ class Want(NamedTuple):
     """EndpointSlices only: keep which ServiceImport they are of, and from which cluster."""
     labels: bool = False
     """Pods only: keep their labels."""
+    routing: bool = False
+    """Services: keep how traffic is to go. EndpointSlices: keep all endpoints with their conditions."""
+    named: bool = True
+    """EndpointSlices only: keep the ready endpoints as DNS has them, and slices that are of no Service."""
+
+    def joined(self, other: "Want") -> "Want":
+        """This, with the columns of both: what the selectors of this one pick."""
+        return self._replace(
+            pod_names=self.pod_names or other.pod_names,
+            external=self.external or other.external,
+            zones=self.zones or other.zones,
+            routing=self.routing or other.routing,
+            named=self.named or other.named,
+            imports=self.imports or other.imports,
+            labels=self.labels or other.labels,
+        )
 
 
 class Listing(NamedTuple):

@@ -13,12 +13,16 @@ from kdns.objects import (
     Kind,
     Namespace,
     NamespaceChange,
+    Node,
+    NodeChange,
     Object,
     ObjectKey,
     Pod,
     PodChange,
     Service,
     ServiceChange,
+    ServiceCIDR,
+    ServiceCIDRChange,
     ServiceView,
 )
 from kdns.watch.source import Event, Gone, Listed, Listing, Put, Waived
@@ -41,6 +45,8 @@ class Store:
             "EndpointSlice": {},
             "Namespace": {},
             "Pod": {},
+            "Node": {},
+            "ServiceCIDR": {},
             "ServiceImport": {},
         }
         self._slices_of: dict[ObjectKey, tuple[EndpointSlice, ...]] = {}
@@ -100,6 +106,14 @@ class Store:
         """Every Pod."""
         return iter(self._objects["Pod"].values())
 
+    def nodes(self) -> Iterator[Node]:
+        """Every Node."""
+        return iter(self._objects["Node"].values())
+
+    def service_cidrs(self) -> Iterator[ServiceCIDR]:
+        """Every ServiceCIDR."""
+        return iter(self._objects["ServiceCIDR"].values())
+
     def _put(self, kept: Object, triggered: float | None) -> Sequence[Change]:
         kind, known = kept.key.kind, self._objects[kept.key.kind]
         if (unseen := self._unseen.get(kind)) is not None:
@@ -146,6 +160,16 @@ class Store:
                 assert isinstance(after, Namespace | None)
                 self._set(key, after)
                 return (NamespaceChange(key, before, after),)
+            case Node():
+                assert isinstance(before, Node | None)
+                assert isinstance(after, Node | None)
+                self._set(key, after)
+                return (NodeChange(key, before, after),)
+            case ServiceCIDR():
+                assert isinstance(before, ServiceCIDR | None)
+                assert isinstance(after, ServiceCIDR | None)
+                self._set(key, after)
+                return (ServiceCIDRChange(key, before, after),)
             case _:
                 assert isinstance(before, Pod | None)
                 assert isinstance(after, Pod | None)

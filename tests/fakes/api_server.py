@@ -22,9 +22,9 @@ from typing import NamedTuple, Self
 
 from aiohttp import web
 
-from tests.fakes.cluster_state import ClusterState, Collection, Json, Resource, Stored, View
+from kdns.lab.cluster_state import ClusterState, Collection, Json, Resource, Stored, View
+from kdns.lab.paths import discovery, find_resource, invalid_event, json_reply, refusal_reply
 from tests.fakes.faults import Disturbance, Refusal, Reply, too_large
-from tests.fakes.paths import discovery, find_resource, json_reply, refusal_reply
 from tests.fakes.watching import Watcher
 
 Rule = tuple[str, str, str]
@@ -47,6 +47,23 @@ WITH_IMPORTS: frozenset[Rule] = SYSTEM_COREDNS | {
 }
 """What the option `multicluster` needs."""
 
+SYSTEM_NODE_PROXIER: frozenset[Rule] = (
+    frozenset(
+        (verb, group, plural)
+        for verb in ("list", "watch")
+        for group, plural in (
+            ("", "endpoints"),
+            ("", "services"),
+            ("", "nodes"),
+            ("discovery.k8s.io", "endpointslices"),
+            ("networking.k8s.io", "servicecidrs"),
+        )
+    )
+    | frozenset((verb, group, "events") for verb in ("create", "patch", "update") for group in ("", "events.k8s.io"))
+    | {("get", "", "nodes")}
+)
+"""Kubernetes' own ClusterRole system:node-proxier, as of 1.33; before that without servicecidrs."""
+
 USER = "system:serviceaccount:kube-system:coredns"
 SNAPSHOTS_KEPT = 8
 
@@ -55,7 +72,7 @@ class Asked(NamedTuple):
     """One request, as it came; refused ones too."""
 
     verb: str
-    """list, watch, get, or the path when it is no resource."""
+    """list, watch, get, create, patch, or the path when it is no resource."""
     plural: str
     query: dict[str, str]
 
@@ -77,8 +94,6 @@ class FakeApiServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.rules = set(rules)
-        self.absent: set[str] = set()
-        """Plurals of custom resources that are not installed: 404 for those who may ask for them."""
         self.token = token
         """The bearer token that is let in; None lets in everybody."""
         self.streaming_lists = streaming_lists
@@ -91,6 +106,8 @@ class FakeApiServer:
         """The most objects a page holds, whatever was asked; 0: as many as asked."""
         self.pace: tuple[int, float] | None = None
         """(octets, seconds): write that many, then pause; None: as fast as the socket takes them."""
+        self.absent: set[str] = set()
+        """Plurals that this server does not know, as one from before their time."""
         self.state = ClusterState(version)
         self.state.load(objects)
         self.asked: list[Asked] = []
@@ -221,7 +238,8 @@ class FakeApiServer:
                 return refusal_reply(Refusal(401, "Unauthorized", "Unauthorized"))
             return discovery(request.path)
         resource, namespace, name = found
-        verb = "watch" if query.get("watch") in ("1", "true") else "get" if name else "list"
+        written = {"POST": "create", "PATCH": "patch"}.get(request.method)
+        verb = written or ("watch" if query.get("watch") in ("1", "true") else "get" if name else "list")
         self.asked.append(Asked(verb, resource.plural, query))
         if (reply := self._scripted(verb, resource, query)) is not None:
             if reply.refusal is None:
@@ -243,12 +261,40 @@ class FakeApiServer:
         if resource.plural in self.absent:
             return refusal_reply(Refusal(404, "NotFound", "the server could not find the requested resource"))
         collection = self.state.collections[resource.plural]
+        if written:
+            return await self._write(request, resource, namespace, name)
         view = View(namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         if verb == "get":
             stored = collection.objects.get((namespace, name))
             return json_reply(stored.raw) if stored else refusal_reply(Refusal(404, "NotFound", f'"{name}" not found'))
         handle: Callable[..., Awaitable[web.StreamResponse]] = self._watch if verb == "watch" else self._list
         return await handle(request, collection, view, query)
+
+    async def _write(self, request: web.Request, resource: Resource, namespace: str, name: str) -> web.Response:
+        """Create or patch an Event; nothing else is written by anybody."""
+        body: Json = await request.json()
+        if not name:
+            if wrong := invalid_event(namespace, body):
+                return refusal_reply(Refusal(422, "Invalid", wrong))
+            body["metadata"]["namespace"] = namespace
+            if (namespace, body["metadata"]["name"]) in self.state.collections[resource.plural].objects:
+                return refusal_reply(Refusal(409, "AlreadyExists", f'"{body["metadata"]["name"]}" already exists'))
+            stored = self.state.put(body)
+        elif (namespace, name) not in self.state.collections[resource.plural].objects:
+            return refusal_reply(Refusal(404, "NotFound", f'"{name}" not found'))
+        elif request.content_type != "application/merge-patch+json":
+            return refusal_reply(Refusal(415, "UnsupportedMediaType", f"not {request.content_type}"))
+        else:
+            stored = self.state.patch(resource.kind, namespace, name, body)
+        self._written()
+        reply = json_reply(stored.raw)
+        reply.set_status(200 if name else 201)
+        return reply
+
+    @property
+    def events(self) -> list[Json]:
+        """Every Event that was written, oldest first, as it is now."""
+        return [json.loads(stored.raw) for stored in self.state.collections["events"].objects.values()]
 
     def _known(self, request: web.Request) -> bool:
         return self.token is None or request.headers.get("Authorization") == f"Bearer {self.token}"

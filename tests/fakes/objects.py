@@ -97,6 +97,27 @@ def pod(namespace: str, name: str, address: str, *, phase: str = "Running", **la
     }
 
 
+def node(name: str, *addresses: str, zone: str = "", pod_cidrs: Sequence[str] = ()) -> Json:
+    """A Node with its InternalIPs."""
+    return {
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone} if zone else {}},
+        "spec": {"podCIDR": pod_cidrs[0], "podCIDRs": list(pod_cidrs)} if pod_cidrs else {},
+        "status": {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]},
+    }
+
+
+def service_cidr(name: str, *cidrs: str) -> Json:
+    """A range of cluster IPs."""
+    return {
+        "kind": "ServiceCIDR",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {"name": name},
+        "spec": {"cidrs": list(cidrs)},
+    }
+
+
 def crowd(services: int, endpoints_each: int, namespaces: int = 100) -> Iterator[Json]:
     """A cluster of that many Services, each with one slice of that many endpoints, as large on the wire as real ones.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from tests.fakes.cluster_state import Collection, Occurred, Stored, View
+from kdns.lab.cluster_state import Collection, Occurred, Stored, View
 from tests.fakes.faults import (
     Close,
     Cut,

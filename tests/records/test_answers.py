@@ -2,16 +2,19 @@
 
 import struct
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from dnslib import DNSRecord
+from msgspec.structs import replace
 
 from kdns.config.settings import KubernetesOptions
+from kdns.objects import SERVING, ServiceView
 from kdns.records.answers import MAX_ANSWERS, MAX_OCTETS, Answer, Answers
 from kdns.wire.name import child, parse_name
 from kdns.wire.numbers import AAAA, NXDOMAIN, SRV, TXT, A
 from tests.address_plan import NOW
-from tests.build import change, namespace, pod, tcp, view
+from tests.build import change, namespace, pod, proxied, slices, states_slice, tcp, view
 from tests.records.shop import SHOP, WEB
 from tests.records.universe import reply
 from tests.records.zone_text import ask, cluster, parse_question, present, rr_lines
@@ -149,6 +152,32 @@ def test_a_change_drops_what_it_touches() -> None:
     assert present(ask(answers, questions[0])) == ["web.shop.svc.cluster.local. 5 IN A 10.96.0.19"]
     assert str(read(answers, questions[3]).rr[-1].rdata) == "10.96.0.19"
     assert find(answers, questions[2]).rcode == NXDOMAIN
+
+
+def test_what_only_the_proxy_reads_touches_no_answer() -> None:
+    """A hint, another policy or a node port leaves answers and the serial alone, and the zone holds the new objects:
+    their going leaves no trace."""
+    ports, path = (tcp(80, "http"),), "shop/routed"
+    answers, question = cluster(namespace("shop")), "routed.shop.svc.cluster.local. A"
+    steps = [
+        (proxied(path, ["10.96.0.70"], ports), states_slice(path, ["10.244.0.70"], ports)),
+        (proxied(path, ["10.96.0.70"], ports, etp="Local"), states_slice(path, ["10.244.0.70"], ports)),
+        (proxied(path, ["10.96.0.70"], (tcp(80, "http", 30080),)), states_slice(path, ["10.244.0.70"], ports)),
+        (proxied(path, ["10.96.0.70"], ports), states_slice(path, [("10.244.0.70", "node1", SERVING)], ports)),
+    ]
+    named = slices(path, ["10.244.0.70"], ports)[0]
+    views = [ServiceView(kept, (replace(named, states=routed.states),)) for kept, routed in steps]
+    answers.apply(change(None, views[0]), NOW)
+    before, serial = find(answers, question), answers.zone.serial(parse_name("cluster.local."))
+    for one, other in pairwise(views):
+        answers.apply(change(one, other), NOW + 100)
+        assert before.live
+        assert answers.zone.serial(parse_name("cluster.local.")) == serial
+    answers.apply(change(views[-1], None), NOW + 200)
+    assert not before.live
+    assert answers.zone.serial(parse_name("cluster.local.")) == NOW + 200
+    assert find(answers, question).rcode == NXDOMAIN
+    assert find(answers, "70.0.244.10.in-addr.arpa. PTR").rcode == NXDOMAIN
 
 
 def test_a_no_does_not_outlive_the_name_that_appears() -> None:

@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdns.config.settings import KubernetesOptions
 from kdns.errors import ApiError, Denied, Expired, Throttled
+from kdns.follow import proxy_wants, wants
 from kdns.watch.client import RESOURCES, Api, StreamingRefused, open_session, reason_of, refusal
 from kdns.watch.credentials import Access, Anonymous, tls_context
 from kdns.watch.lines import LineSplitter
 from kdns.watch.source import Want
 from kdns.watch.status import Cause, Status, StatusDetails
-from tests.fakes.api_server import SYSTEM_COREDNS, FakeApiServer, refuse
+from tests.fakes.api_server import SYSTEM_COREDNS, SYSTEM_NODE_PROXIER, FakeApiServer, Rule, refuse
 from tests.fakes.certificates import SERVER, server_context
 from tests.fakes.objects import service
 
@@ -139,16 +141,19 @@ async def test_pages_are_followed_to_the_end() -> None:
         assert await names(api) == []
 
 
-async def test_only_what_coredns_may_do_is_asked() -> None:
-    """Every kind is listed, watched, and asked for its version, under the rules of kubeadm's system:coredns.
-
-    ServiceImports need a rule of their own, which only clusters with the option `multicluster` have.
-    """
-    kinds = RESOURCES.keys() - {"ServiceImport"}
-    assert {("list", RESOURCES[kind].group, RESOURCES[kind].plural) for kind in kinds} <= SYSTEM_COREDNS
-    async with FakeApiServer() as fake, api_of(fake.url) as api:
-        for kind in kinds:
-            want = Want(kind)
+@pytest.mark.parametrize(
+    ("rules", "wanted"),
+    [
+        (SYSTEM_COREDNS, wants(KubernetesOptions(pods="verified"))),
+        (SYSTEM_NODE_PROXIER, proxy_wants("node1")),
+    ],
+    ids=["DNS", "proxy"],
+)
+async def test_only_what_may_be_done_is_asked(rules: frozenset[Rule], wanted: list[Want]) -> None:
+    """Every kind is listed, watched, and asked for its version, under the rules of the ClusterRole that it has."""
+    async with FakeApiServer(rules=rules) as fake, api_of(fake.url) as api:
+        for want in wanted:
+            assert ("list", RESOURCES[want.kind].group, RESOURCES[want.kind].plural) in rules
             assert await api.newest(want) == str(fake.version)
             assert [page.version async for page in api.pages(want)] == [str(fake.version)]
             async with api.watch(want, since="", seconds=60, skipped=no_line) as lines:

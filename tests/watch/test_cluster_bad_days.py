@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from kdns.objects import Service
-from kdns.watch.schema import ApiService, keep_service
+from kdns.watch.packing import keep_service
+from kdns.watch.schema import ApiService
 from tests.fakes.api_server import FakeApiServer, refuse
 from tests.fakes.faults import (
     Close,

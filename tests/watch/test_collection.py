@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from kdns.config.settings import KubernetesOptions
 from kdns.errors import ConfigError
-from kdns.objects import EndpointSlice
+from kdns.follow import node_wants, proxy_wants
+from kdns.objects import SERVING, TERMINATING, EndpointSlice, Service
 from kdns.watch.collection import Selection, collect
 from kdns.watch.manifests import parse_manifests
 from kdns.watch.source import Want
+from tests.build import State, proxied, states_slice, tcp
 
 WEB = """
 kind: Service
@@ -109,3 +112,64 @@ def test_pod_names_are_kept_only_if_wanted() -> None:
         (kept,) = Selection([Want("EndpointSlice", pod_names=wanted)]).pick(collection)["EndpointSlice"].values()
         assert isinstance(kept, EndpointSlice)
         assert kept.pods == (("web-0",) if wanted else ())
+
+
+PROXY = """
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {type: NodePort, clusterIP: 10.96.0.9, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}
+---
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}, deletionTimestamp: "2026-01-01T00:00:00Z"}
+spec: {nodeName: node1, hostname: web-0, subdomain: web}
+status: {phase: Running, podIP: 10.244.0.5, conditions: [{type: Ready, status: "True"}]}
+---
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: None, selector: {app: web}, ports: [{port: 80}], ipFamilies: [IPv4]}
+---
+kind: Service
+metadata: {name: other, namespace: shop, labels: {service.kubernetes.io/service-proxy-name: mesh}}
+spec: {clusterIP: 10.96.0.8, selector: {app: web}, ports: [{port: 80}]}
+"""
+
+
+def test_what_the_proxy_wants_of_files() -> None:
+    """The Services and derived slices that it serves, as it has them: nothing headless, nothing of another proxy."""
+    collection = collect({"a": parse_manifests(PROXY.encode(), "a")})
+    picked = Selection(proxy_wants("node1")).pick(collection)
+    web = proxied("shop/web", ["10.96.0.9"], [tcp(80, "", 30080)])
+    rows = [State("10.244.0.5", "node1", SERVING | TERMINATING)]
+    assert list(picked["Service"].values()) == [web]
+    assert list(picked["EndpointSlice"].values()) == [
+        states_slice("shop/web-derived-ipv4-0", rows, [tcp(80)], service="web")
+    ]
+    assert (picked["Node"], picked["ServiceCIDR"]) == ({}, {})
+
+
+def test_what_dns_and_the_proxy_want_of_files() -> None:
+    """Together they get everything, and tell by what is kept what is for whom."""
+    wanted = node_wants(KubernetesOptions(), "node1")
+    assert wanted is not None
+    picked = Selection(wanted).pick(collect({"a": parse_manifests(PROXY.encode(), "a")}))
+    routed = [one for one in picked["Service"].values() if isinstance(one, Service) and one.routing]
+    assert [(one.key.name, one.headless, one.routing and one.routing.elsewhere) for one in routed] == [
+        ("db", True, False),
+        ("other", False, True),
+        ("web", False, False),
+    ]
+    slices = [one for one in picked["EndpointSlice"].values() if isinstance(one, EndpointSlice)]
+    assert [(one.service, one.states is not None) for one in slices] == [("db", False), ("other", True), ("web", True)]
+
+
+def test_dns_keeps_nothing_of_the_proxy() -> None:
+    """What only the proxy reads of files is no part of what DNS holds."""
+    collection = collect({"a": parse_manifests(PROXY.encode(), "a")})
+    picked = Selection([Want("Service"), Want("EndpointSlice")]).pick(collection)
+    for one in (*picked["Service"].values(), *picked["EndpointSlice"].values()):
+        if isinstance(one, Service):
+            assert one.routing is None
+            assert all(port.node_port == 0 for port in one.ports)
+        else:
+            assert isinstance(one, EndpointSlice)
+            assert one.states is None

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from kdns.objects import EndpointSlice, Kind, Outside, Service
-from kdns.watch import events, schema
+from kdns.watch import packing, schema
 from kdns.watch.collection import Selection, collect
 from kdns.watch.manifests import parse_manifests
 from kdns.watch.source import Want
@@ -19,8 +19,8 @@ WAYS = [{"ip": "203.0.113.2"}, {"ip": "203.0.113.9", "hostname": "both.example.c
 def decoded(body: dict[str, Any]) -> Any:
     """As it is read from a watch."""
     kind: Kind = body["kind"]
-    event = events.watch_decoder(kind).decode(msgspec.json.encode({"type": "ADDED", "object": body}))
-    assert isinstance(event, events.Added)
+    event = schema.watch_decoder(kind).decode(msgspec.json.encode({"type": "ADDED", "object": body}))
+    assert isinstance(event, schema.Added)
     return event.object
 
 
@@ -41,11 +41,11 @@ def test_ways_from_outside(spec: dict[str, Any], status: object, outside: tuple[
     if status is not None:
         body["status"] = {"loadBalancer": {"ingress": status}}
     said: list[str] = []
-    one = schema.keeper("Service", external=True)(decoded(body), said.append)
+    one = packing.keeper("Service", external=True)(decoded(body), said.append)
     assert isinstance(one, Service)
     assert one.outside == Outside(tuple(map(packed, outside[0])), outside[1])
     assert said == [told] * bool(told)
-    other = schema.keeper("Service")(decoded(body), said.append)
+    other = packing.keeper("Service")(decoded(body), said.append)
     assert isinstance(other, Service)
     assert other.outside == Outside()
 
@@ -54,7 +54,7 @@ def test_zones_of_endpoints() -> None:
     """Folded, one for each row; no column where nobody has a zone or nobody wants it."""
     rows = [endpoint("10.0.0.1") | {"zone": "EU-1a"}, endpoint("10.0.0.2")]
     body = endpoint_slice("shop", "db-1", "db", ("10.0.0.1",), endpoints=rows)
-    found = [schema.keeper("EndpointSlice", zones=zones)(decoded(body), print) for zones in (True, False)]
+    found = [packing.keeper("EndpointSlice", zones=zones)(decoded(body), print) for zones in (True, False)]
     assert [one.zones for one in found if isinstance(one, EndpointSlice)] == [("eu-1a", ""), ()]
 
 

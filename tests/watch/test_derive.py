@@ -151,6 +151,36 @@ def test_derived_slices(case: Case) -> None:
     assert present(case.service, *case.pods) == case.slices
 
 
+DELETED = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "conditions", "publishes", "expected"),
+    [
+        ({}, READY, False, (True, True, False)),
+        ({}, UNREADY, False, (False, False, False)),
+        ({}, UNREADY, True, (True, False, False)),
+        (DELETED, READY, False, (False, True, True)),
+        (DELETED, UNREADY, False, (False, False, True)),
+        (DELETED, READY, True, (True, True, True)),
+    ],
+)
+def test_conditions_of_a_derived_endpoint(
+    metadata: Wire, conditions: Any, publishes: bool, expected: tuple[bool, bool, bool]
+) -> None:
+    """Ready, serving, terminating, as the controller sets them; and the Pod's node."""
+    wanted = service(publishNotReadyAddresses=publishes)
+    one = pod(metadata=metadata, status={"conditions": conditions}, spec={"nodeName": "node1"})
+    (derived,) = derive_slices([msgspec.convert(wanted, SourceService)], [msgspec.convert(one, SourcePod)])
+    assert derived.wire.endpoints is not None
+    (endpoint,) = derived.wire.endpoints
+    assert endpoint is not None
+    assert endpoint.conditions is not None
+    found = endpoint.conditions
+    assert (found.ready, found.serving, found.terminating) == expected
+    assert endpoint.node_name == "node1"
+
+
 def test_slices_are_filled_up_to_the_limit() -> None:
     """As many slices as are needed, none with more endpoints than the controller's limit, each with its own name."""
     pods = [msgspec.convert(pod(f"web-{n:03}", f"10.244.{n // 250}.{n % 250 + 1}"), SourcePod) for n in range(250)]

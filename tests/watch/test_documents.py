@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kdns.errors import ConfigError
 from kdns.watch.documents import read_documents
-from kdns.watch.yaml_values import ALIASED_LIMIT, DEPTH_LIMIT
+from kdns.yaml_values import ALIASED_LIMIT, DEPTH_LIMIT
 
 
 def values(text: str | bytes, source: str = "demo.yaml") -> list[Any]:

@@ -6,10 +6,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from kdns.lab.selectors import field_selector, label_selector
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.background import BackgroundApiServer
 from tests.fakes.objects import namespace, pod, service
-from tests.fakes.selectors import field_selector, label_selector
 
 WEB = service("shop", "web", "10.96.0.9")
 

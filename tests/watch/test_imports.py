@@ -1,7 +1,7 @@
 """ServiceImports of an API server: followed where they are installed, lived without where they are not."""
 
 from kdns.objects import ObjectKey
-from kdns.watch import schema
+from kdns.watch import packing, schema
 from kdns.watch.source import Want
 from tests.fakes.api_server import SYSTEM_COREDNS, WITH_IMPORTS, FakeApiServer
 from tests.fakes.objects import endpoint_slice, imported_slice, service, service_import
@@ -45,7 +45,8 @@ async def test_a_cluster_without_them() -> None:
             waived = "waived ServiceImport: 404: the server could not find the requested resource (not installed)"
             assert [line for line in following.said if line.startswith(("waived", "lost"))] == [waived]
             assert min(following.pauses[:2]) >= 300
-            assert "list serviceimports" not in asked(api)
+            assert "stream services" in asked(api)
+            assert "list services" not in asked(api)
             api.absent.clear()
             api.put(WEB)
             await following.until_said("listed ServiceImport")
@@ -70,7 +71,7 @@ def test_a_cluster_that_is_no_label() -> None:
         ),
         address_type="IPv4",
     )
-    kept = schema.keep_slice(wire, pod_names=False, imports=True, warn=said.append)
+    kept = packing.keep_slice(wire, pod_names=False, imports=True, warn=said.append)
     assert kept is not None
     assert (kept.imported, kept.cluster) == ("", "")
     assert said == ["no endpoints of ServiceImport 'web': its cluster 'eu.west' is no label"]

@@ -7,10 +7,24 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kdns.errors import ConfigError
-from kdns.objects import EndpointPort, EndpointSlice, Namespace, ObjectKey, Pod, Service, ServicePort
+from kdns.objects import (
+    READY,
+    SERVING,
+    EndpointPort,
+    EndpointSlice,
+    EndpointStates,
+    Namespace,
+    ObjectKey,
+    Pod,
+    Routing,
+    Service,
+    ServicePort,
+)
 from kdns.watch.manifests import parse_manifests
+from tests.build import node, service_cidr
 
 SERVICE = """\
 apiVersion: v1
@@ -22,7 +36,9 @@ spec:
   ports:
   - {name: http, port: 80}
 """
-WEB = Service(ObjectKey("Service", "shop", "web"), (b"\n`\0\t",), ports=(ServicePort("http", "TCP", 80),))
+WEB = Service(
+    ObjectKey("Service", "shop", "web"), (b"\n`\0\t",), ports=(ServicePort("http", "TCP", 80),), routing=Routing()
+)
 
 
 def parsed(text: str, source: str = "demo.yaml") -> tuple[list[Any], list[str]]:
@@ -101,7 +117,8 @@ addressType: IPv4
 """
     web, db = (ObjectKey("ServiceImport", "shop", name) for name in ("web", "db"))
     east = ObjectKey("EndpointSlice", "shop", "web-east")
-    assert parsed(text) == (
+    objects, warnings = parsed(text)
+    assert ([*objects[:2], replace(objects[2], states=None)], warnings) == (
         [
             Service(web, (b"\np\0\t",), ports=(ServicePort("http", "TCP", 80),)),
             Service(db, headless=True),
@@ -115,8 +132,8 @@ addressType: IPv4
     )
 
 
-def test_the_four_kinds_and_no_others() -> None:
-    """Namespaces, Pods and EndpointSlices are taken; whatever else a folder holds is none of our business."""
+def test_our_kinds_and_no_others() -> None:
+    """Namespaces, Pods, EndpointSlices, Nodes and ServiceCIDRs; whatever else a folder holds is not for us."""
     text = """
 kind: Namespace
 metadata: {name: shop}
@@ -132,8 +149,18 @@ metadata: {name: web-x, namespace: shop, labels: {kubernetes.io/service-name: we
 addressType: IPv4
 ports: [{name: http, port: 8080}]
 endpoints:
-- {addresses: [10.244.0.5], targetRef: {kind: Pod, name: web-0}, hostname: alpha}
+- {addresses: [10.244.0.5], targetRef: {kind: Pod, name: web-0}, hostname: alpha, nodeName: node1}
 - {addresses: [10.244.0.6], conditions: {ready: false}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node1, labels: {topology.kubernetes.io/zone: a}}
+status: {addresses: [{type: Hostname, address: node1}, {type: InternalIP, address: 172.18.0.2}]}
+---
+apiVersion: networking.k8s.io/v1beta1
+kind: ServiceCIDR
+metadata: {name: kubernetes}
+spec: {cidrs: [10.96.0.0/16]}
 ---
 apiVersion: serving.knative.dev/v1
 kind: Service
@@ -151,9 +178,11 @@ kind: [Service]
     sliced = EndpointSlice(
         ObjectKey("EndpointSlice", "shop", "web-x"), "web", 4, b"\n\xf4\0\5", (EndpointPort("http", "TCP", 8080),),
         ("alpha",), ("web-0",),
+        states=EndpointStates(b"\n\xf4\0\5\n\xf4\0\6", bytes((READY | SERVING, SERVING)), ("node1", "")),
     )  # fmt: skip
     namespace, pod = ObjectKey("Namespace", "", "shop"), ObjectKey("Pod", "default", "web-0")
-    assert parsed(text) == ([Namespace(namespace), Pod(pod, "10.244.0.5"), sliced], [])
+    ours = [Namespace(namespace), Pod(pod, "10.244.0.5"), sliced, node("node1", ["172.18.0.2"], zone="a")]
+    assert parsed(text) == ([*ours, service_cidr("kubernetes", "10.96.0.0/16")], [])
 
 
 class Odd(NamedTuple):

@@ -8,26 +8,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdns.objects import (
+    SERVING,
     Change,
     EndpointSlice,
     Namespace,
     NamespaceChange,
+    NodeChange,
     Object,
     ObjectKey,
     Pod,
     PodChange,
     Service,
     ServiceChange,
+    ServiceCIDRChange,
     ServiceView,
 )
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived
 from kdns.watch.store import Relisted, Store
+from tests.build import State, node, proxied, service_cidr, states_slice
 
 WEB_KEY, DB_KEY = ObjectKey("Service", "shop", "web"), ObjectKey("Service", "shop", "db")
 WEB = Service(WEB_KEY, (b"\x0a\x60\x00\x09",))
 MOVED_WEB = Service(WEB_KEY, (b"\x0a\x60\x00\x0a",))
 SHOP = Namespace(ObjectKey("Namespace", "", "shop"))
 POD = Pod(ObjectKey("Pod", "shop", "web-1"), "10.244.0.4")
+NODE, ZONED = node("node1", ["172.18.0.2"]), node("node1", ["172.18.0.2"], zone="a")
+CIDR = service_cidr("kubernetes", "10.96.0.0/16")
+READY_ROW = states_slice("shop/web-1", ["10.244.0.4"], service="web")
+UNREADY_ROW = states_slice("shop/web-1", [State("10.244.0.4", conditions=SERVING)], service="web")
 
 
 def slice_of(service: str, name: str, last: int = 4) -> EndpointSlice:
@@ -111,6 +119,29 @@ CASES = (
         Put(Pod(POD.key, "10.244.0.9")),
         [PodChange(POD.key, POD, Pod(POD.key, "10.244.0.9"))],
     ),
+    Case("a Node", [], Put(NODE), [NodeChange(NODE.key, None, NODE)]),
+    Case("a Node gets a zone", [Put(NODE)], Put(ZONED), [NodeChange(NODE.key, NODE, ZONED)]),
+    Case("a Node with nothing new for us", [Put(NODE)], Put(node("node1", ["172.18.0.2"])), []),
+    Case("a Node goes", [Put(NODE)], Gone(NODE.key), [NodeChange(NODE.key, NODE, None)]),
+    Case("a range of cluster IPs", [], Put(CIDR), [ServiceCIDRChange(CIDR.key, None, CIDR)]),
+    Case(
+        "a list without the range",
+        [Put(CIDR), Listing("ServiceCIDR")],
+        Listed("ServiceCIDR"),
+        [ServiceCIDRChange(CIDR.key, CIDR, None)],
+    ),
+    Case(
+        "the way traffic goes",
+        [Put(WEB)],
+        Put(proxied("shop/web", ["10.96.0.9"], etp="Local")),
+        [ServiceChange(WEB_KEY, ServiceView(WEB), ServiceView(proxied("shop/web", ["10.96.0.9"], etp="Local")))],
+    ),
+    Case(
+        "only the condition of an endpoint",
+        [Put(READY_ROW)],
+        Put(UNREADY_ROW),
+        [ServiceChange(WEB_KEY, ServiceView(None, (READY_ROW,)), ServiceView(None, (UNREADY_ROW,)))],
+    ),
     Case(
         "a list that does not mention it",
         [Put(WEB), Put(SHOP), Listing("Service")],
@@ -192,6 +223,11 @@ OBJECTS: Sequence[Object] = (
     slice_of("db", "db-1"),
     SHOP,
     POD,
+    NODE,
+    ZONED,
+    CIDR,
+    READY_ROW,
+    UNREADY_ROW,
 )
 EVENTS = st.one_of(
     st.sampled_from([Put(kept) for kept in OBJECTS]),
@@ -210,7 +246,7 @@ def test_any_order_that_ends_in_the_same_objects(
     final = list(ends.values())
     random.shuffle(final)  # type: ignore[attr-defined]
     lists: list[Event] = []
-    for kind in ("Pod", "EndpointSlice", "Namespace", "Service"):
+    for kind in ("Pod", "EndpointSlice", "Namespace", "Service", "Node", "ServiceCIDR"):
         lists += [Listing(kind), *(Put(kept) for kept in final if kept.key.kind == kind), Listed(kind)]
     for event in (*events, *lists):
         for change in store.apply(event):
@@ -223,5 +259,7 @@ def test_any_order_that_ends_in_the_same_objects(
     assert dict(store.views()) == dict(at_once.views())
     assert set(store.pods()) == set(at_once.pods())
     assert set(store.namespaces()) == set(at_once.namespaces())
+    assert set(store.nodes()) == set(at_once.nodes())
+    assert set(store.service_cidrs()) == set(at_once.service_cidrs())
     views = {key: after for key, after in told.items() if key.kind == "Service" and after is not None}
     assert views == dict(at_once.views())

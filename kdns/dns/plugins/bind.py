@@ -10,9 +10,9 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, properties
-from kdns.dns.interfaces import InterfaceAddress, interface_addresses
 from kdns.dns.plugin import Built, Parts, Place, sees_nothing
 from kdns.errors import ConfigError, Span
+from kdns.interfaces import InterfaceAddress, interface_addresses
 
 NAME = "bind"
 

@@ -1,11 +1,12 @@
 """Which resource a path is about, what every client may discover, and replies in JSON."""
 
 import json
+import re
 
 from aiohttp import web
 
-from tests.fakes.cluster_state import RESOURCES, Json, Resource
-from tests.fakes.faults import Refusal
+from kdns.lab.cluster_state import RESOURCES, Json, Resource
+from kdns.lab.refusal import Refusal
 
 
 def find_resource(path: str) -> tuple[Resource, str, str] | None:
@@ -63,6 +64,23 @@ def discovery(path: str) -> web.Response:
 def _group(group: str, version: str) -> Json:
     only = {"groupVersion": f"{group}/{version}", "version": version}
     return {"name": group, "versions": [only], "preferredVersion": only}
+
+
+def invalid_event(namespace: str, body: Json) -> str:
+    """What the server finds wrong with an Event (k8s.io/kubernetes pkg/apis/core/validation/events.go); else empty."""
+    for field, limit in (("reason", 128), ("action", 128), ("reportingController", 128), ("reportingInstance", 128)):
+        if not 0 < len(str(body.get(field) or "")) <= limit:
+            return f"{field}: must be set, and have at most {limit} characters"
+    if body.get("type") not in {"Normal", "Warning"}:
+        return "type: must be Normal or Warning"
+    if len(str(body.get("note") or "")) > 1024:
+        return "note: can have at most 1024 characters"
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", str(body.get("eventTime"))):
+        return "eventTime: must be a time with microseconds"
+    if not re.fullmatch(r"(?=.{1,253}$)[a-z0-9]([-.a-z0-9]*[a-z0-9])?", str(body["metadata"].get("name"))):
+        return "metadata.name: must be a subdomain"
+    about = (body.get("regarding") or {}).get("namespace") or "default"
+    return "" if about == namespace else f"regarding.namespace: {about} is not {namespace}"
 
 
 def json_reply(body: bytes | Json) -> web.Response:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from kdns.dns.interfaces import InterfaceAddress, interface_addresses, own_addresses
+from kdns.interfaces import InterfaceAddress, interface_addresses, own_addresses
 
 MACHINE: Final = tuple(
     InterfaceAddress(interface, ip_address(text).packed)

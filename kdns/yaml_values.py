@@ -133,7 +133,7 @@ class _Composer:
                 self._begin(event)
             case yaml.CollectionEndEvent():
                 frame = self._frames.pop()
-                value = _merged(frame.value)
+                value = merged(frame.value)
                 if frame.anchor:
                     self._anchors[frame.anchor] = value, frame.size
                 self._add(value, frame.size, event)
@@ -148,7 +148,7 @@ class _Composer:
 
     def _scalar(self, event: Any) -> Any:
         is_key = bool(self._frames) and self._frames[-1].awaits_key
-        value = event.value if is_key else _resolved(event)
+        value = event.value if is_key else resolved(event)
         if event.anchor:
             self._anchors[event.anchor] = value, 1
         return value
@@ -176,7 +176,7 @@ def _place(event: Any) -> Place:
     return event.start_mark.line, event.start_mark.column
 
 
-def _merged(value: Any) -> Any:
+def merged(value: Any) -> Any:
     """A mapping with what its ``<<`` key names put under its own keys (https://yaml.org/type/merge.html)."""
     if not isinstance(value, dict) or "<<" not in value:
         return value
@@ -199,7 +199,7 @@ FRACTION = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-
 RESOLVED_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
 
 
-def _resolved(event: Any) -> Any:
+def resolved(event: Any) -> Any:
     """A plain scalar's value; quoted ones, and those tagged as text or as something no manifest has, are text."""
     text: str = event.value
     if not (event.implicit[0] or event.tag in RESOLVED_TAGS):

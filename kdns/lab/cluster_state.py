@@ -1,7 +1,7 @@
-"""What the fake API server knows: objects as encoded octets, their versions, and the history that watches replay.
+"""What an API server of a lab knows: objects as encoded octets, their versions, and the history that watches replay.
 
 No sockets here. Objects are kept encoded, with their labels and selectable fields beside them, so that a hundred
-thousand endpoints fit into the fake and a list costs no encoding.
+thousand endpoints fit in and a list costs no encoding.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from tests.fakes.selectors import Labels, field_selector, label_selector
+from kdns.lab.selectors import Labels, field_selector, label_selector
 
 Json = dict[str, Any]
 
@@ -43,8 +43,12 @@ RESOURCES = (
     Resource("", "v1", "pods", "Pod"),
     Resource("", "v1", "namespaces", "Namespace", namespaced=False),
     Resource("", "v1", "nodes", "Node", namespaced=False),
+    Resource("", "v1", "configmaps", "ConfigMap"),
+    Resource("apps", "v1", "daemonsets", "DaemonSet"),
+    Resource("apps", "v1", "deployments", "Deployment"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
+    Resource("events.k8s.io", "v1", "events", "Event"),
     Resource("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport"),
 )
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
@@ -180,11 +184,14 @@ class ClusterState:
 
 def _stored(body: Json, version: int) -> Stored:
     metadata, status = body["metadata"], body.get("status") or {}
+    spec = found if isinstance(found := body.get("spec"), dict) else {}
     fields = {
         "metadata.name": metadata.get("name") or "",
         "metadata.namespace": metadata.get("namespace") or "",
+        "spec.clusterIP": spec.get("clusterIP") or "",
+        "spec.type": spec.get("type") or "",
         "status.phase": status.get("phase") or "" if isinstance(status, dict) else "",
-        "spec.nodeName": (body.get("spec") or {}).get("nodeName") or "" if isinstance(body.get("spec"), dict) else "",
+        "spec.nodeName": spec.get("nodeName") or "",
     }
     labels = metadata.get("labels") or {}
     return Stored(

@@ -1,0 +1,85 @@
+"""The applier of each mode, and what a mode would write, for people."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.proxy.kernel.applier import Applied, Applier
+from kdns.proxy.kernel.iptables import IptablesApplier
+from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings
+from kdns.proxy.kernel.nftables import NftablesApplier
+from kdns.proxy.model import Family, Mode, NodeRules, RuleChange, RuleSet
+from kdns.proxy.render import iptables, ipvs_tables, nftables
+from kdns.proxy.render.ipvs import Here
+
+MODES: Final[tuple[Mode, ...]] = ("iptables", "nftables", "ipvs")
+
+
+def make_applier(mode: Mode, family: Family, settings: ProxySettings) -> Applier:
+    """The applier of a mode for one family."""
+    match mode:
+        case "iptables":
+            return IptablesApplier(family)
+        case "nftables":
+            return NftablesApplier(family)
+        case "ipvs":
+            ipvs = settings.ipvs
+            timeouts = round(ipvs.tcp_timeout), round(ipvs.tcp_fin_timeout), round(ipvs.udp_timeout)
+            asked = IpvsSettings(ipvs.scheduler, ipvs.exclude_cidrs, ipvs.strict_arp, timeouts)
+            return Ipvs(NodeRules(family, 1 << settings.masquerade_bit), asked)
+
+
+def script(mode: Mode, rules: RuleSet, scheduler: str = "rr", interfaces: Sequence[bytes] = ()) -> str:
+    """What a mode would write for these rules on a node that has none, for reading.
+
+    ``scheduler`` and ``interfaces``, all addresses of the node, matter to ipvs alone.
+    """
+    match mode:
+        case "iptables":
+            return iptables.script(rules)
+        case "nftables":
+            return nftables.script(rules)
+        case "ipvs":
+            addresses = frozenset(one for one in interfaces if len(one) == rules.node.family.width)
+            taken = rules.node.node_port_addresses
+            node_ports = tuple(sorted(addresses)) if taken is None else taken
+            return ipvs_tables.script(rules, Here(addresses, node_ports), scheduler)
+
+
+class Printer:
+    """An applier that writes to people instead of the kernel."""
+
+    def __init__(self, settings: ProxySettings, family: Family, interfaces: Sequence[bytes] = ()) -> None:
+        self._mode: Mode = settings.mode
+        self._family, self._scheduler, self._interfaces = family, settings.ipvs.scheduler, interfaces
+
+    def _script(self, rules: RuleSet) -> str:
+        return script(self._mode, rules, self._scheduler, self._interfaces)
+
+    async def prepare(self) -> None:
+        """Nothing is needed."""
+
+    async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
+        """Print all of it, or the service ports that changed."""
+        if changes is None:
+            print(f"# {self._family.value}, {self._mode}: {len(rules.ports)} service ports")
+            print(self._script(rules), flush=True)
+            return Applied(full=True)
+        for change in changes:
+            print(
+                f"# {self._family.value}: {change.name} {change.name.protocol} {'changed' if change.after else 'gone'}"
+            )
+        changed = {change.name: change.after for change in changes if change.after is not None}
+        if changed:
+            print(self._script(RuleSet(rules.node, changed)), flush=True)
+        return Applied()
+
+    async def intact(self) -> bool:
+        """There is nothing to look at."""
+        return True
+
+    async def tidy(self) -> None:
+        """Nothing is left for later."""
+
+    async def cleanup(self) -> None:
+        """Nothing was written."""

@@ -1,0 +1,80 @@
+"""The commands about the Service data path on the command line: ``kdns proxy``, ``node`` and ``rules``.
+
+Whoever calls kdns by the name ``kube-proxy`` means ``kdns proxy``.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from kdns.config.kubeproxy import flags as kubeproxy
+from kdns.config.load import read_kubeproxy
+from kdns.config.settings import ServeSettings
+from kdns.errors import ConfigError
+from kdns.picking import IN_CLUSTER, pick_source
+
+
+def add_flags(parts: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Give each of the commands its flags."""
+    for name in COMMANDS:
+        kubeproxy.add_flags(parts[name])
+    parts["node"].add_argument("--conf", default="", metavar="FILE", help="the Corefile that DNS is served by")
+    parts["node"].add_argument("--plugins", default="", metavar="DIR", help="a folder with more plugins, in Python")
+    rules = parts["rules"]
+    rules.add_argument("--mode", default="", metavar="M", help="iptables, nftables or ipvs; as --proxy-mode")
+    rules.add_argument("--node", default="", metavar="N", help="the node they are for (this one)")
+    rules.add_argument("--service", default="", metavar="NS/NAME", help="only those of this Service")
+
+
+def own_words() -> list[str]:
+    """The words we were called with; who calls us ``kube-proxy`` means ``proxy``."""
+    words = sys.argv[1:]
+    if Path(sys.argv[0]).name != "kube-proxy":
+        return words
+    return ["version"] if words[:1] == ["--version"] else ["proxy", *words]
+
+
+def _proxy(arguments: argparse.Namespace) -> int:
+    from kdns.ops import logs  # noqa: PLC0415 - see above
+    from kdns.proxy_commands import proxy  # noqa: PLC0415 - see above
+
+    command = proxy_command(arguments)
+    logs.set_up(command.settings.logging.format, sys.stderr if command.dry_run else sys.stdout)
+    return asyncio.run(proxy(command))
+
+
+def _node(arguments: argparse.Namespace) -> int:
+    from kdns.ops import logs  # noqa: PLC0415 - see above
+    from kdns.proxy_commands import node  # noqa: PLC0415 - see above
+
+    command = proxy_command(arguments)
+    if not arguments.conf:
+        raise ConfigError("kdns node: no Corefile", hint="say --conf FILE, and in it: bind {$HOST_IP}")
+    source = pick_source(command.source, os.environ) if command.source or os.environ.get(IN_CLUSTER) else ""
+    serving = ServeSettings(source=source, corefile=arguments.conf, plugins=arguments.plugins)
+    logs.set_up(command.settings.logging.format)
+    return asyncio.run(node(serving, command))
+
+
+def _rules(arguments: argparse.Namespace) -> int:
+    from kdns.ops import logs  # noqa: PLC0415 - see above
+    from kdns.proxy_commands import print_rules  # noqa: PLC0415 - see above
+
+    if arguments.mode:
+        arguments.proxy_mode = arguments.mode
+    command = proxy_command(arguments)
+    pick_source(command.source or (command.settings.client_connection.kubeconfig and "kubeconfig"), os.environ)
+    logs.set_up(stream=sys.stderr)
+    return asyncio.run(print_rules(command, node_name=arguments.node, service=arguments.service))
+
+
+def proxy_command(arguments: argparse.Namespace) -> kubeproxy.ProxyCommand:
+    """What the flags of ``proxy``, ``node`` and ``rules`` ask for. Raises ConfigError."""
+    return kubeproxy.proxy_command(vars(arguments), os.environ, read_kubeproxy)
+
+
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {"proxy": _proxy, "node": _node, "rules": _rules}

@@ -1,0 +1,196 @@
+"""The kubelets of a lab: they run what is in Pods, ask whether it is ready, and start again what has ended.
+
+A container whose image is called ``kdns`` is our own program with the container's ``args``. Any other one is a tiny
+server on each of its ``ports`` (see `kdns.lab.serving`), or nothing if it has none, which is enough for a client.
+"""
+
+import http.client
+import logging
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from kdns.lab import kernel
+from kdns.lab.network import Network
+from kdns.lab.plan import Pair
+from kdns.lab.processes import Process
+from kdns.lab.serving import Serving
+from kdns.lab.tools import KDNS
+from kdns.lab.workloads import READY_ANNOTATION, Key, key_of
+
+LOG = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+PROBE: Final = 1.0
+"""Seconds that an answer to a readiness probe may take."""
+PAUSE: Final = 0.5
+"""Seconds until a program that has ended is started again."""
+GRACE: Final = 5.0
+"""Seconds that programs get after SIGTERM when the Pod does not say (terminationGracePeriodSeconds)."""
+_VARIABLE: Final = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+class RunningPod:
+    """A Pod on a node: its part, its programs and its tiny servers."""
+
+    def __init__(self, pod: Json, part: str, addresses: Pair) -> None:
+        self.pod, self.part, self.addresses = pod, part, addresses
+        self.servings: list[Serving] = []
+        self.programs: dict[str, Process] = {}
+        self.ended: dict[str, float] = {}
+        """When a program was first seen to have ended (monotonic seconds)."""
+        self.restarts = 0
+        self.until: float | None = None
+        """While it terminates: when it is killed."""
+
+    @property
+    def host_network(self) -> bool:
+        """Whether it is in its node's network."""
+        return bool(self.pod["spec"].get("hostNetwork"))
+
+
+class Kubelet:
+    """All nodes' kubelets. Not for several threads at once."""
+
+    def __init__(self, network: Network, environ: Mapping[str, str], account: Mapping[str, bytes]) -> None:
+        """``environ`` and the files of the service ``account`` are what every Pod gets."""
+        self.network, self._environ, self._account = network, environ, account
+        self.running: dict[Key, RunningPod] = {}
+
+    def start(
+        self, pod: Json, part: str, addresses: Pair, resolv_conf: str, volumes: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Run a Pod in a part that is there. ``volumes``: name -> file -> content (ConfigMaps)."""
+        started = RunningPod(pod, part, addresses)
+        (self.network.folder / part / "resolv.conf").write_text(resolv_conf)
+        files = {f"{ACCOUNT}/{name}": content for name, content in self._account.items()}
+        for container in pod["spec"].get("containers", ()):
+            for mounted in container.get("volumeMounts") or ():
+                for name, text in volumes.get(mounted["name"], {}).items():
+                    files[f"{mounted['mountPath']}/{name}"] = text.encode()
+        self.network.write(part, files)
+        self.running[key_of(pod)] = started
+        for container in pod["spec"].get("containers", ()):
+            if _program(container):
+                self._run(started, container)
+            else:
+                self._serve(started, container)
+
+    def look(self) -> None:
+        """Start again what has ended a moment ago, in Pods that do not terminate."""
+        now = time.monotonic()
+        for running in self.running.values():
+            if running.until is not None:
+                continue
+            for container in running.pod["spec"].get("containers", ()):
+                program = running.programs.get(container["name"])
+                if program is None or program.status is None:
+                    continue
+                since = running.ended.setdefault(container["name"], now)
+                if now - since >= PAUSE:
+                    LOG.info("%s/%s ended with %s, again", running.part, container["name"], program.status)
+                    running.restarts += 1
+                    self._run(running, container)
+
+    def is_ready(self, pod: Json) -> bool:
+        """Whether everything in a Pod runs and says so; a Pod that is marked not ready is not."""
+        running = self.running[key_of(pod)]
+        if (pod["metadata"].get("annotations") or {}).get(READY_ANNOTATION) == "false":
+            return False
+        if any(program.status is not None for program in running.programs.values()):
+            return False
+        containers = running.pod["spec"].get("containers", ())
+        probes = (container.get("readinessProbe", {}).get("httpGet") for container in containers)
+        return all(self._asks(running, probe) for probe in probes if probe)
+
+    def end(self, pod: Json) -> bool:
+        """Begin or go on to end a Pod; True once nothing of it runs. Tiny servers serve until the grace is over."""
+        running = self.running[key_of(pod)]
+        now = time.monotonic()
+        if running.until is None:
+            grace = running.pod["spec"].get("terminationGracePeriodSeconds", GRACE)
+            running.until = now + float(grace)
+            for program in running.programs.values():
+                program.send(signal.SIGTERM)
+        alive = [program for program in running.programs.values() if program.status is None]
+        if now < running.until and (alive or running.servings):
+            return False
+        for program in alive:
+            program.stop(signal.SIGKILL)
+        self.kill(key_of(pod))
+        return True
+
+    def kill(self, key: Key) -> None:
+        """End a Pod at once."""
+        running = self.running.pop(key)
+        for program in running.programs.values():
+            if program.status is None:
+                program.stop(signal.SIGKILL)
+        for serving in running.servings:
+            serving.close()
+
+    def _serve(self, running: RunningPod, container: Json) -> None:
+        for port in container.get("ports") or ():
+            protocols = (port["protocol"],) if "protocol" in port else ("TCP", "UDP")
+            served = self.network.serve(
+                running.part,
+                port["containerPort"],
+                protocols,
+                name=running.pod["metadata"]["name"],
+                addresses=running.addresses,
+            )
+            running.servings.append(served)
+
+    def _run(self, running: RunningPod, container: Json) -> None:
+        running.ended.pop(container["name"], None)
+        environ = {**self._environ, **dict(_variables(running.pod, container))}
+        words = [_VARIABLE.sub(lambda found: environ.get(found[1], found[0]), word) for word in container["args"]]
+        argv = (*KDNS, *words)
+        running.programs[container["name"]] = self.network.start(running.part, argv, environ, container["name"])
+
+    def _asks(self, running: RunningPod, probe: Mapping[str, Any]) -> bool:
+        """An HTTP probe, from the Pod's node."""
+        address = str(probe.get("host") or running.addresses[0])
+        node = running.part if running.host_network else self.network.pods[running.part].node
+        asking = _Within(self.network.parts[node].network, address, int(probe["port"]))
+        try:
+            asking.request("GET", str(probe.get("path", "/")))
+            return 200 <= asking.getresponse().status < 400
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asking.close()
+
+
+class _Within(http.client.HTTPConnection):
+    """HTTP from a network namespace."""
+
+    def __init__(self, network: int, host: str, port: int) -> None:
+        super().__init__(host, port, timeout=PROBE)
+        self._network = network
+
+    def connect(self) -> None:
+        self.sock = kernel.socket_in(self._network, socket.AF_INET, socket.SOCK_STREAM)
+        self.sock.settimeout(PROBE)
+        self.sock.connect((self.host, self.port))
+
+
+def _program(container: Mapping[str, Any]) -> bool:
+    """Whether an image is ours: registry and tag do not matter."""
+    return str(container.get("image", "")).rpartition("/")[2].partition(":")[0] == "kdns"
+
+
+def _variables(pod: Json, container: Json) -> Iterator[tuple[str, str]]:
+    """A container's ``env``; of ``valueFrom`` only fields of the Pod."""
+    for entry in container.get("env") or ():
+        path = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        value: Any = entry.get("value", "")
+        if path:
+            value = pod
+            for step in path.split("."):
+                value = value.get(step, {})
+        yield entry["name"], str(value)

@@ -1,0 +1,87 @@
+"""The EndpointSlices of a lab, as the controller writes them: from Services, Pods and the zones of Nodes. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from kdns.watch.derive import DerivedSlice, SourcePod, SourceService, derive_slices
+
+Json = dict[str, Any]
+CLOSE = ("PreferClose", "PreferSameZone")
+"""Values of trafficDistribution that keep traffic in its zone."""
+SAME_NODE = "PreferSameNode"
+
+
+def build_slices(services: Iterable[Json], pods: Iterable[Json], zones: Mapping[str, str]) -> Iterator[Json]:
+    """The slice objects for Services with selectors; ``zones`` by the name of the node."""
+    services, pods = list(services), list(pods)
+    by_name = {(pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in pods}
+    specs = {(one["metadata"]["namespace"], one["metadata"]["name"]): one.get("spec") or {} for one in services}
+    derived = derive_slices(
+        (msgspec.convert(one, SourceService) for one in services), (msgspec.convert(one, SourcePod) for one in pods)
+    )
+    for found in derived:
+        metadata = found.wire.metadata
+        assert metadata is not None
+        namespace = metadata.namespace or ""
+        spec = specs[namespace, found.labels["kubernetes.io/service-name"]]
+        yield _slice(found, namespace, str(spec.get("trafficDistribution")), by_name, zones)
+
+
+def _slice(
+    found: DerivedSlice,
+    namespace: str,
+    distribution: str,
+    pods: Mapping[tuple[str, str], Json],
+    zones: Mapping[str, str],
+) -> Json:
+    wire, metadata = found.wire, found.wire.metadata
+    assert metadata is not None
+    endpoints = []
+    for endpoint in wire.endpoints or ():
+        assert endpoint is not None
+        assert endpoint.target_ref is not None
+        pod = pods[namespace, endpoint.target_ref.name or ""]
+        ready = bool(endpoint.conditions and endpoint.conditions.ready)
+        made = _endpoint(pod, list(endpoint.addresses or ()), ready, endpoint.hostname, distribution, zones)
+        endpoints.append(made)
+    ports = [
+        {"name": port.name or "", "protocol": port.protocol, "port": port.port} for port in wire.ports or () if port
+    ]
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": metadata.name, "namespace": namespace, "labels": dict(found.labels)},
+        "addressType": wire.address_type,
+        "endpoints": endpoints,
+        "ports": ports,
+    }
+
+
+def _endpoint(
+    pod: Json,
+    addresses: list[str | None],
+    ready: bool,
+    hostname: str | None,
+    distribution: str,
+    zones: Mapping[str, str],
+) -> Json:
+    metadata, node = pod["metadata"], pod["spec"].get("nodeName", "")
+    conditions = pod.get("status", {}).get("conditions", ())
+    serving = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    made: Json = {
+        "addresses": addresses,
+        "conditions": {"ready": ready, "serving": serving, "terminating": "deletionTimestamp" in metadata},
+        "targetRef": {"kind": "Pod", "namespace": metadata["namespace"], "name": metadata["name"]},
+        "nodeName": node,
+    }
+    if hostname:
+        made["hostname"] = hostname
+    if zone := zones.get(node):
+        made["zone"] = zone
+        if distribution in CLOSE:
+            made["hints"] = {"forZones": [{"name": zone}]}
+        elif distribution == SAME_NODE:
+            made["hints"] = {"forZones": [{"name": zone}], "forNodes": [{"name": node}]}
+    return made

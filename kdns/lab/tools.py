@@ -1,0 +1,42 @@
+"""What a lab needs of the machine: root, and a few programs; what is missing is said with its Debian package."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+from kdns.errors import ConfigError
+
+KDNS: Final = (sys.executable, "-m", "kdns")
+"""Our own program."""
+READY: Final = "ready"
+"""What a keeper writes when its lab is; anything else is the reason why it is not."""
+PROGRAMS: Final = {"nftables": ("nft",), "iptables": ("iptables", "iptables-restore"), "none": ()}
+"""What a lab needs beside `ip` and `openssl`, by the mode of its proxies."""
+PACKAGES: Final = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "iptables": "iptables",
+    "iptables-restore": "iptables",
+    "iptables-legacy": "iptables",
+    "iptables-nft": "iptables",
+    "ipset": "ipset",
+    "conntrack": "conntrack",
+    "busybox": "busybox-static",
+    "getent": "libc-bin",
+    "openssl": "openssl",
+    "modprobe": "kmod",
+}
+"""The Debian package of each program that somebody here runs."""
+
+
+def require(programs: Iterable[str] = ("ip",)) -> None:
+    """ConfigError if we are not root, or for the programs that are missing, with the packages that bring them."""
+    if os.geteuid():
+        raise ConfigError("a lab is made of network namespaces, which need root", hint="run it with sudo")
+    if missing := [name for name in programs if shutil.which(name) is None]:
+        packages = sorted({PACKAGES.get(name, name) for name in missing})
+        raise ConfigError(
+            f"missing on this machine: {', '.join(missing)}", hint=f"apt-get install {' '.join(packages)}"
+        )

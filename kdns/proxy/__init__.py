@@ -1,0 +1,15 @@
+"""The way of a packet: Services and their endpoints become rules, and rules become what the kernel reads.
+
+::
+
+    ServiceView ──> service_ports, endpoints ──> rules ──────────> RuleSet ──┬─> render/iptables ─> kernel/iptables
+                    what there is to reach        (THE policy:               ├─> render/nftables ─> kernel/nftables
+                                                   who goes where,           └─> render/ipvs ─────> kernel/ipvs
+                    topology: which endpoints      what is refused)   trace: what a packet meets, for tests and people
+
+    changes: what the kernel was given, and what it should have    stale_flows: UDP flows that lead to the dead
+    proxier: changes -> rules -> kernel -> commit -> flows -> health, once per address family
+
+Everything is decided once, in `rules`. Renderers only spell it, and are strangers to each other; what is in ``kernel``
+only runs it. Only ``kernel``, ``proxier`` and what it waits with may wait, read a clock or open anything.
+"""

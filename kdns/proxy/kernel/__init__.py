@@ -1,0 +1,1 @@
+"""The edge: what is rendered goes into the kernel, and nothing is decided."""

@@ -1,0 +1,95 @@
+"""What the operator and the Node decide, worked out for one address family. Pure.
+
+::
+
+    ProxySettings ─┐
+    our Node ──────┼──> Policy (how pods are told from others, where node ports are, who may be whom)
+    ServiceCIDRs ──┤
+    interfaces ────┘
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Final
+
+from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.objects import Network, Node
+from kdns.proxy.model import Family, LocalDetector, NodeRules
+from kdns.proxy.rules import Policy
+
+LOOPBACK: Final = {Family.IPV4: ip_address("127.0.0.1").packed, Family.IPV6: ip_address("::1").packed}
+
+
+def node_policy(
+    settings: ProxySettings,
+    family: Family,
+    node: Node | None,
+    node_name: str,
+    interfaces: Iterable[bytes],
+    service_cidrs: Iterable[Network] = (),
+) -> Policy:
+    """The policy of one family; ``node`` is None while, or if, the cluster has no such Node.
+
+    ``interfaces``: every address of this machine.
+    """
+    primary = primary_address(settings, family, node)
+    addresses = node_port_addresses(settings, family, primary, interfaces)
+    rules = NodeRules(
+        family,
+        1 << settings.masquerade_bit,
+        detector(settings, family, node),
+        settings.masquerade_all,
+        addresses,
+        _localhost(settings, family),
+        tuple(sorted(cidr for cidr in service_cidrs if len(cidr.address) == family.width)),
+        not settings.conntrack.tcp_be_liberal,
+    )
+    zone = node.zone if node is not None else ""
+    return Policy(rules, node_name, zone, primary or LOOPBACK[family], settings.external_ips)
+
+
+def primary_address(settings: ProxySettings, family: Family, node: Node | None) -> bytes | None:
+    """The node's address: bindAddress unless that is unspecified, else what the Node says; None: none of the family."""
+    bound = ip_address(settings.bind_address)
+    if not bound.is_unspecified and len(bound.packed) == family.width:
+        return bound.packed
+    return next((address for address in (node.addresses if node else ()) if len(address) == family.width), None)
+
+
+def detector(settings: ProxySettings, family: Family, node: Node | None) -> LocalDetector | None:
+    """How pods are told from others; None: not at all, since what the mode needs is not there for this family."""
+    match settings.detect_local_mode:
+        case "BridgeInterface":
+            return LocalDetector("bridge", interface=settings.detect_local.bridge_interface)
+        case "InterfaceNamePrefix":
+            return LocalDetector("prefix", interface=settings.detect_local.interface_name_prefix)
+        case "ClusterCIDR":
+            cidr = settings.cluster_cidr(family.width)
+            return LocalDetector("CIDR", cidr) if cidr is not None else None
+        case "NodeCIDR":
+            cidrs = node.pod_cidrs if node is not None else ()
+            found = next((one for one in cidrs if len(one.address) == family.width), None)
+            return LocalDetector("CIDR", found) if found is not None else None
+
+
+def node_port_addresses(
+    settings: ProxySettings, family: Family, primary: bytes | None, interfaces: Iterable[bytes]
+) -> tuple[bytes, ...] | None:
+    """Where node ports are; None: on every address."""
+    chosen = settings.node_port_addresses
+    if chosen.primary:
+        return (primary,) if primary is not None else ()
+    networks = chosen.of_family(family.width)
+    if not networks:
+        return None
+    return tuple(sorted({one for one in interfaces if any(one in network for network in networks)}))
+
+
+def _localhost(settings: ProxySettings, family: Family) -> bool:
+    """127/8 takes node ports: kube-proxy's iptables mode alone, and not for ::1."""
+    if settings.mode != "iptables" or family is not Family.IPV4 or not settings.iptables.localhost_node_ports:
+        return False
+    if settings.node_port_addresses.primary:
+        return False
+    networks = settings.node_port_addresses.of_family(family.width)
+    return not networks or any(LOOPBACK[family] in network for network in networks)

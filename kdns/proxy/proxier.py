@@ -1,0 +1,339 @@
+"""Brings one family's rules into the kernel and keeps them there.
+
+::
+
+    touch(service) ─> dirty ──> rules ──> claims ──> tracker ──> applier.sync ──> commit ──> report (flows, health,
+      one event, cheap           └── only when a round begins ──┘      │                     metrics, events)
+                                                                       └ KernelError: all stays pending, next is full
+
+A round begins at once if the last one ended ``least`` seconds ago, else as soon as that is over. Every ``period`` the
+kernel is looked at for what others did to our rules, and every hour all is written again. A service port that the
+kernel refuses is set aside until it changes, so that the others are programmed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from kdns.aio import Backoff, Clock, Turn
+from kdns.errors import KernelError
+from kdns.objects import ObjectKey, ServiceView, address_text
+from kdns.proxy.changes import ChangeTracker
+from kdns.proxy.claims import Claims
+from kdns.proxy.kernel.applier import Applied, Applier
+from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
+from kdns.proxy.rules import Policy, ServiceRules, rule_set, service_rules
+from kdns.proxy.service_ports import LeftOut
+
+LOG: Final = logging.getLogger("kdns.proxy")
+HOUR: Final = 3600.0
+SETTLE: Final = 1.5
+"""Seconds after a round that wrote something: what it left for later (`Applier.tidy`) can be done then."""
+RETRY: Final = 1.0
+"""Seconds to the first try after a failure; later ones wait longer, up to the period."""
+
+
+class Flows(NamedTuple):
+    """What must be known of a UDP service port to tell which flows lead to the dead."""
+
+    rules: ServicePortRules | None
+    """In force now; None: it is gone."""
+    serving: frozenset[bytes]
+    """Addresses of endpoints that may keep the flows they have."""
+
+
+class Round(NamedTuple):
+    """What one round came to."""
+
+    began: float
+    """By the clock."""
+    seconds: float
+    full: bool
+    applied: Applied | None
+    """None: it failed."""
+    error: KernelError | None
+    changes: Sequence[RuleChange]
+    """What is in force now and was not before."""
+    udp: Mapping[ServicePortName, Flows]
+    """UDP service ports that were decided anew since the last success, also those whose rules are the same."""
+    triggered: Sequence[float]
+    """Unix seconds at which the cluster began the changes that are now in force."""
+
+
+Report = Callable[[Round], None]
+Tell = Callable[[ObjectKey, LeftOut], None]
+
+
+class Proxier:
+    """The rules of one family on this node."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        applier: Applier,
+        views: Callable[[ObjectKey], ServiceView | None],
+        *,
+        least: float = 1.0,
+        period: float = 30.0,
+        report: Report,
+        tell: Tell,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """``views`` looks a Service up; ``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod)."""
+        self._policy, self._applier, self._views = policy, applier, views
+        self._least, self._period, self._clock = least, period, clock
+        self._report, self._tell = report, tell
+        self._wake = asyncio.Event()
+        self._backoff = Backoff(first=RETRY, most=max(period, RETRY), clock=clock)
+        self._dirty: dict[ObjectKey, None] = {}
+        self._triggered: list[float] = []
+        self.services: dict[ObjectKey, ServiceRules] = {}
+        """What each Service comes to; those that come to nothing are not in it."""
+        self._tracker: ChangeTracker[ServicePortName, ServicePortRules] = ChangeTracker()
+        self._claims = Claims()
+        self._raw: dict[ServicePortName, ServicePortRules] = {}
+        self._refused: dict[ServicePortName, ServicePortRules] = {}
+        self._told: dict[ObjectKey, tuple[LeftOut, ...]] = {}
+        self._udp: dict[ServicePortName, None] = {}
+        """Decided since the last success."""
+        self._synced = False
+        self._full = True
+        self._again_at: float | None = None
+        self._next_look = self._last_full = self._last_end = float("-inf")
+        self._tidy_at: float | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """What the operator and the node decide."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        """Another node address, zone or pod CIDR: every Service is decided again."""
+        if policy != self._policy:
+            self._policy = policy
+            self._dirty.update(dict.fromkeys(self.services))
+            self._dirty.update(dict.fromkeys(name.service for name in self._raw))
+            self._full = True
+            self._wake.set()
+
+    @property
+    def pending(self) -> bool:
+        """Something is known that the kernel was not given."""
+        return bool(self._dirty or self._tracker.pending)
+
+    def touch(self, key: ObjectKey, triggered: float | None = None) -> None:
+        """A Service, or what belongs to it, has changed; ``triggered`` is when the cluster began it (Unix seconds)."""
+        self._dirty[key] = None
+        if triggered is not None:
+            self._triggered.append(triggered)
+        self._wake.set()
+
+    def synced(self) -> None:
+        """All Services and EndpointSlices are known: from now on rules are written, never before."""
+        self._synced = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            delay = self._delay()
+            if delay is None or delay > 0:
+                await self._sleep(delay)
+                continue
+            now = self._clock()
+            if self._due(now):
+                await self.round()
+            elif self._tidy_at is not None and now >= self._tidy_at:
+                await self._tidied()
+            else:
+                await self._look()
+
+    def _due(self, now: float) -> bool:
+        """A round should begin."""
+        if not self._synced or now < self._last_end + self._least:
+            return False
+        if self._again_at is not None:
+            return now >= self._again_at
+        return self._full or self.pending or now >= self._last_full + HOUR
+
+    def _delay(self) -> float | None:
+        """Seconds until there may be something to do; None: until somebody wakes us."""
+        if not self._synced:
+            return None
+        now, at = self._clock(), [self._next_look, self._last_full + HOUR]
+        if self._tidy_at is not None:
+            at.append(self._tidy_at)
+        if self._again_at is not None:
+            at = [max(self._again_at, self._last_end + self._least)]
+        elif self._full or self.pending:
+            at.append(self._last_end + self._least)
+        return max(0.0, min(at) - now)
+
+    async def _sleep(self, seconds: float | None) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass  # it is time
+
+    async def round(self) -> Round:
+        """One round: decide what changed, write it, and report."""
+        began = self._clock()
+        full = self._full or began >= self._last_full + HOUR
+        if full and self._refused:
+            self._try_refused_again()
+        triggered, self._triggered = self._triggered, []
+        await self._decide()
+        pending = self._tracker.checkout()
+        changes = [RuleChange(*change) for change in pending]
+        if not changes and not full:
+            done = Round(began, 0.0, False, Applied(), None, (), self._flows(), triggered)
+            self._ended(done)
+            return done
+        node = self._policy.node
+        # Of a partial round only the changed ones are looked at, so the whole need not be in order.
+        wanted = self._tracker.wanted
+        rules = rule_set(wanted.values(), node) if full else RuleSet(node, wanted)
+        try:
+            applied = await self._applier.sync(rules, None if full else changes)
+        except KernelError as error:
+            self._triggered = triggered + self._triggered
+            done = Round(began, self._clock() - began, full, None, error, (), {}, ())
+            self._failed(error)
+        else:
+            self._tracker.commit(pending)
+            done = Round(began, self._clock() - began, full, applied, None, changes, self._flows(), triggered)
+        self._ended(done)
+        return done
+
+    def _ended(self, done: Round) -> None:
+        now = self._last_end = self._clock()
+        if done.error is None:
+            self._again_at = None
+            self._backoff.begin()
+            if done.full:
+                self._full = False
+                self._last_full = now
+            if done.applied is not None and done.applied.rules:
+                self._tidy_at = now + SETTLE
+            self._next_look = now + self._period
+        self._report(done)
+
+    def _failed(self, error: KernelError) -> None:
+        """Everything stays pending. The next round is a full one, without the service port at fault if there is one."""
+        self._full = True
+        name = error.refused
+        if isinstance(name, ServicePortName) and (rules := self._tracker.wanted.get(name)) is not None:
+            LOG.error("%s (%s) is set aside, the kernel refuses its rules: %s", name, name.protocol, error)
+            self._tell(name.service, LeftOut("RulesRefused", f"port {name.port or '(unnamed)'} left out: {error}"))
+            self._refused[name] = rules
+            self._tracker.update(name, None)
+            self._again_at = self._clock()
+            return
+        pause = min(self._backoff.length(), self._period)
+        self._again_at = self._clock() + pause
+        LOG.error("rules not written, next try in %.1f s: %s", pause, error)
+
+    def _try_refused_again(self) -> None:
+        """Whatever the kernel lacked may have come; what is refused again is set aside again."""
+        refused, self._refused = self._refused, {}
+        if self._again_at is None:
+            for name, rules in refused.items():
+                self._tracker.update(name, rules)
+        else:
+            self._refused = refused
+
+    async def _decide(self) -> None:
+        """Work out the rules of every Service that was touched, with rests, since there may be thousands."""
+        turn = Turn()
+        while self._dirty:
+            key = next(iter(self._dirty))
+            del self._dirty[key]
+            self._decide_one(key)
+            if turn.over():
+                await turn.rest()
+
+    def _decide_one(self, key: ObjectKey) -> None:
+        view = self._views(key)
+        before = self.services.pop(key, None)
+        after = service_rules(view, self._policy)
+        if after.ports:
+            self.services[key] = after
+        self._tell_left_out(key, after.left_out)
+        named = {rules.name: rules for rules in after.ports}
+        touched = set(named)
+        for name in {rules.name for rules in before.ports} - set(named) if before else ():
+            self._raw.pop(name, None)
+            touched |= self._claims.update(name, None) | {name}
+        for name, rules in named.items():
+            self._raw[name] = rules
+            touched |= self._claims.update(name, rules)
+        for name in touched:
+            self._grant(name)
+
+    def _grant(self, name: ServicePortName) -> None:
+        """Give the tracker what this service port may have."""
+        if name.protocol == "UDP":
+            self._udp[name] = None
+        raw = self._raw.get(name)
+        if raw is None:
+            self._refused.pop(name, None)
+            self._tracker.update(name, None)
+            return
+        granted, lost = self._claims.granted(raw)
+        if lost:
+            texts = [f"{one.frontend.way} {address_text(one.frontend.address)}" if one.frontend.address else
+                     f"{one.frontend.way} {one.frontend.port}" for one in lost]  # fmt: skip
+            owners = ", ".join(sorted({str(one.owner) for one in lost}))
+            message = f"port {name.port or '(unnamed)'}: {', '.join(texts)} left out: {owners} has it"
+            self._tell_left_out(name.service, (LeftOut("FrontendTaken", message),), more=True)
+        if self._refused.get(name) == granted:
+            return
+        self._refused.pop(name, None)
+        self._tracker.update(name, granted)
+
+    def _tell_left_out(self, key: ObjectKey, left_out: tuple[LeftOut, ...], *, more: bool = False) -> None:
+        """Tell each thing once, and again only after it was well."""
+        known = self._told.get(key, ())
+        for one in left_out:
+            if one not in known:
+                LOG.warning("%s: %s", key, one.message)
+                self._tell(key, one)
+        told = tuple(dict.fromkeys((*known, *left_out))) if more else left_out
+        if told:
+            self._told[key] = told
+        else:
+            self._told.pop(key, None)
+
+    def _flows(self) -> dict[ServicePortName, Flows]:
+        names, self._udp = self._udp, {}
+        found: dict[ServicePortName, Flows] = {}
+        for name in names:
+            rules = self.services.get(name.service)
+            serving = rules.udp.get(name, frozenset()) if rules else frozenset()
+            found[name] = Flows(self._tracker.wanted.get(name), serving)
+        return found
+
+    async def _tidied(self) -> None:
+        self._tidy_at = None
+        try:
+            await self._applier.tidy()
+        except KernelError as error:
+            LOG.warning("what was left for later is still there: %s", error)
+
+    async def _look(self) -> None:
+        """See whether somebody else has changed what we wrote."""
+        self._next_look = self._clock() + self._period
+        try:
+            await self._applier.tidy()
+            intact = await self._applier.intact()
+        except KernelError as error:
+            LOG.warning("the kernel could not be looked at: %s", error)
+            return
+        if not intact:
+            LOG.warning("somebody has removed or changed our rules: writing all of them again")
+            self._full = True

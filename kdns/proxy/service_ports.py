@@ -1,0 +1,136 @@
+"""Service -> service ports: what there is to reach, for one address family. Pure.
+
+Source of the rules: the Service API (core/v1) as kube-proxy reads it; see docs/coming-from-kube-proxy.md.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, cast
+
+from msgspec import Struct
+
+from kdns.objects import Network, Routing, Service, address_text
+from kdns.proxy.model import Family, Protocol, ServicePortName
+
+PROTOCOLS: Final = frozenset({"TCP", "UDP", "SCTP"})
+
+
+def _network(text: str) -> Network:
+    address, _, length = text.partition("/")
+    octets = bytes(map(int, address.split("."))) if "." in address else _SIX[address]
+    return Network(octets, int(length))
+
+
+_SIX: Final = {
+    "::": bytes(16),
+    "::1": bytes(15) + b"\1",
+    "fe80::": b"\xfe\x80" + bytes(14),
+    "ff00::": b"\xff" + bytes(15),
+}
+NOBODY: Final = tuple(
+    (_network(text), reason)
+    for text, reason in (
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("224.0.0.0/4", "multicast"),
+        ("0.0.0.0/8", "unspecified"),
+        ("255.255.255.255/32", "broadcast"),
+        ("::1/128", "loopback"),
+        ("fe80::/10", "link-local"),
+        ("ff00::/8", "multicast"),
+        ("::/128", "unspecified"),
+    )
+)
+"""Ranges no Service may take over: a rule for 169.254.169.254, say, would catch the credentials that clouds serve."""
+
+
+class LeftOut(NamedTuple):
+    """Something of a Service that is not programmed, for an Event and a log line."""
+
+    reason: str
+    """In CamelCase, as Events have it."""
+    message: str
+
+
+class ServicePort(Struct, frozen=True):
+    """One service port in one address family."""
+
+    name: ServicePortName
+    port: int
+    cluster_ip: bytes | None
+    """None: the one it has is left out."""
+    node_port: int = 0
+    external_ips: tuple[bytes, ...] = ()
+    load_balancer_ips: tuple[bytes, ...] = ()
+    source_ranges: tuple[Network, ...] = ()
+    """Of this family; empty: everyone may."""
+    external_local: bool = False
+    internal_local: bool = False
+    affinity: int = 0
+    health_check_node_port: int = 0
+
+    @property
+    def externally_reachable(self) -> bool:
+        """There is a way in beside the cluster IP."""
+        return bool(self.node_port or self.external_ips or self.load_balancer_ips)
+
+
+def service_ports(
+    service: Service, family: Family, *, external_ips: bool = True
+) -> tuple[tuple[ServicePort, ...], tuple[LeftOut, ...]]:
+    """The service ports of a Service in one family, and what of it is left out.
+
+    None at all for a Service that is headless, is of type ExternalName, has no cluster IP of the family, or belongs to
+    another proxy. ``external_ips``: False leaves spec.externalIPs out (CVE-2020-8554).
+    """
+    routing = service.routing
+    cluster_ip = next((address for address in service.cluster_ips if len(address) == family.width), None)
+    if routing is None or service.headless or service.external_name is not None or routing.elsewhere:
+        return (), ()
+    if cluster_ip is None:
+        return (), ()
+    left_out: list[LeftOut] = []
+    kept_cluster_ip = next(iter(_usable("cluster IP", (cluster_ip,), family, left_out)), None)
+    external = tuple(_usable("external IP", routing.external_ips, family, left_out))
+    if external and not external_ips:
+        texts = ", ".join(map(address_text, external))
+        left_out.append(LeftOut("ExternalIPsSwitchedOff", f"external IPs {texts} left out: they are switched off here"))
+        external = ()
+    balancers = tuple(_usable("load balancer IP", routing.load_balancer_ips, family, left_out))
+    external_local = routing.external_local and (routing.type != "ClusterIP" or bool(routing.external_ips))
+    found = []
+    for port in service.ports:
+        if port.protocol not in PROTOCOLS:
+            left_out.append(LeftOut("UnknownProtocol", f"port {port.port} left out: protocol {port.protocol[:20]!a}"))
+            continue
+        found.append(
+            ServicePort(
+                ServicePortName(service.key.namespace, service.key.name, port.name, cast(Protocol, port.protocol)),
+                port.port,
+                kept_cluster_ip,
+                port.node_port,
+                external,
+                balancers,
+                tuple(network for network in routing.source_ranges if len(network.address) == family.width),
+                external_local,
+                routing.internal_local,
+                routing.affinity,
+                _health_check(routing) if external_local else 0,
+            )
+        )
+    return tuple(found), tuple(left_out)
+
+
+def _health_check(routing: Routing) -> int:
+    return routing.health_check_node_port if routing.type == "LoadBalancer" else 0
+
+
+def _usable(way: str, addresses: Iterable[bytes], family: Family, left_out: list[LeftOut]) -> Iterator[bytes]:
+    """Those of the family, each once, without those that nobody may have."""
+    for address in dict.fromkeys(addresses):
+        if len(address) != family.width:
+            continue
+        reason = next((reason for network, reason in NOBODY if address in network), None)
+        if reason is None:
+            yield address
+        else:
+            left_out.append(LeftOut("AddressLeftOut", f"{way} {address_text(address)} left out: it is {reason}"))

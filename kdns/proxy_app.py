@@ -1,0 +1,329 @@
+"""The composition root of ``kdns proxy``: the cluster's changes become rules in the kernel of this node.
+
+::
+
+    source ──> follower ──> ProxyApp.apply ──> a Proxier for each family ──> applier
+                                │                  └──> Reports: UDP flows, health, metrics, Events
+                                └──> our Node, ServiceCIDRs, interfaces ──> the policy of each family
+
+Rules stay when the process ends: traffic goes on, and whoever comes next takes them over.
+"""
+
+import asyncio
+import logging
+import platform
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from kdns import __version__
+from kdns.appliers import MODES, Printer, make_applier
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.writing import configz
+from kdns.config.load import read_kubeproxy
+from kdns.config.settings import ApiOptions
+from kdns.errors import ConfigError, KernelError
+from kdns.follow import Follower, proxy_wants
+from kdns.interfaces import interface_addresses
+from kdns.metrics import Metrics
+from kdns.metrics_proxy import ProxyMetrics
+from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDR, ServiceCIDRChange
+from kdns.ops.changed import until_changed
+from kdns.ops.proxy_http import PagesPort, health_pages, metrics_pages
+from kdns.ops.service_checks import ServiceChecks, hosts
+from kdns.proxy.kernel import sysctl
+from kdns.proxy.kernel.applier import Applier
+from kdns.proxy.kernel.conntrack import FlowCleaner
+from kdns.proxy.model import Family
+from kdns.proxy.node_policy import node_policy
+from kdns.proxy.proxier import Proxier, Round
+from kdns.proxy.rules import Policy
+from kdns.proxy.service_ports import LeftOut
+from kdns.proxy.wellbeing import ProxyHealth
+from kdns.proxy_reports import Reports, cleaned_in, joined
+from kdns.sources import build_source
+from kdns.stop import Stop
+from kdns.watch.cluster import ApiSource
+from kdns.watch.events import EventRecorder
+from kdns.watch.source import Source
+
+LOG: Final = logging.getLogger("kdns.proxy")
+IPV6: Final = Path("/proc/net/if_inet6")
+POD_CIDR_PATIENCE: Final = 300.0
+"""Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
+
+
+class FamilyProxy(NamedTuple):
+    """All parts of one family."""
+
+    family: Family
+    applier: Applier
+    proxier: Proxier
+    reports: Reports
+
+
+class ProxyApp:
+    """One proxy on one node."""
+
+    def __init__(self, command: ProxyCommand) -> None:
+        self.settings, self._command = command.settings, command
+        self.node_name = self.settings.node_name(socket.gethostname())
+        self.node: Node | None = None
+        self.families: list[FamilyProxy] = []
+        self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
+        self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
+        self._recorder: EventRecorder | None = None
+        self._synced = asyncio.Event()
+        self._wrote = asyncio.Event()
+        """The first round has succeeded."""
+        self._checked = asyncio.Event()
+        """Health checks of Services are others now."""
+        self._node_known = asyncio.Event()
+
+    @property
+    def synced(self) -> bool:
+        """Everything wanted was listed."""
+        return self._synced.is_set()
+
+    @synced.setter
+    def synced(self, synced: bool) -> None:
+        if synced:
+            self._synced.set()
+
+    def apply(self, change: Change, now: int) -> None:
+        """Take in one change of the cluster."""
+        match change:
+            case ServiceChange(key, before, after, triggered):
+                if (before.service if before else None) is not (after.service if after else None):
+                    self._metrics.changed("service")
+                if (before.slices if before else ()) is not (after.slices if after else ()):
+                    self._metrics.changed("endpoint")
+                for one in self.families:
+                    one.proxier.touch(key, triggered)
+                    self._health.queued(one.family.value)
+                    self._metrics.queued(one.family.value, time.time())
+            case NodeChange(key, _, after) if key.name == self.node_name:
+                self.node = after
+                self._health.node_eligible = after is None or after.eligible
+                if after is not None and (after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR"):
+                    self._node_known.set()
+                self.renew()
+            case ServiceCIDRChange(key, _, cidr):
+                if cidr is None:
+                    self._service_cidrs.pop(key, None)
+                else:
+                    self._service_cidrs[key] = cidr
+                self.renew()
+
+    def renew(self) -> None:
+        """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
+        interfaces = own_interfaces()
+        for one in self.families:
+            one.proxier.policy = self._policy(one.family, interfaces)
+
+    def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
+        cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
+        return node_policy(self.settings, family, self.node, self.node_name, interfaces, cidrs)
+
+    async def run(self, stop: Stop) -> None:
+        """Work until asked to stop. Raises ConfigError for what the operator must fix."""
+        await self._prepare()
+        source = await self._source()
+        follower = Follower(source, proxy_wants(self.node_name), self, self._watch_metrics(), names=False)
+        self._store = follower.store
+        ports = self._ports()
+        checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
+        if not self._command.dry_run:
+            self._cleaner.start()
+        try:
+            for port in ports:
+                await port.open()
+            async with asyncio.TaskGroup() as tasks:
+                running = follower.start(tasks)
+                for work in (self._begin(), self._keep_policy(), self._keep_checks(checks), self._until_changed(stop)):
+                    running.append(tasks.create_task(work))
+                if isinstance(source, ApiSource):
+                    self._recorder = source.recorder(self.node_name)
+                    running.append(tasks.create_task(self._recorder.run(), name="events"))
+                running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
+                await stop.asked.wait()
+                for task in running:
+                    task.cancel()
+        except BaseExceptionGroup as group:
+            mistake = first_mistake(group)
+            if mistake is None:
+                raise
+            raise mistake from mistake.__cause__
+        finally:
+            await asyncio.to_thread(self._cleaner.close)
+            await checks.close()
+            for port in ports:
+                await port.close()
+            await source.close()
+
+    async def _prepare(self) -> None:
+        """Find out which families can be served. Raises ConfigError if none can."""
+        wanted = [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
+        appliers: dict[Family, Applier] = {}
+        problems: list[ConfigError] = []
+        for family in wanted:
+            applier = self._applier(family)
+            try:
+                await applier.prepare()
+                appliers[family] = applier
+            except ConfigError as error:
+                problems.append(error)
+        if not appliers:
+            raise problems[0]
+        for problem in problems:
+            LOG.warning("one address family is left out: %s", problem)
+        self._metrics = ProxyMetrics(self.settings.mode, [family.value for family in appliers])
+        self._cleaner = FlowCleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
+        interfaces = own_interfaces()
+        self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]
+
+    def _applier(self, family: Family) -> Applier:
+        if self._command.dry_run:
+            return Printer(self.settings, family, own_interfaces())
+        return make_applier(self.settings.mode, family, self.settings)
+
+    def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
+        reports = Reports(family, self._metrics, self._health, self._cleaner)
+
+        def report(done: Round) -> None:
+            if reports.take(done, proxier):
+                self._checked.set()
+            if done.applied is not None and done.full:
+                self._wrote.set()
+
+        proxier = Proxier(
+            self._policy(family, interfaces),
+            applier,
+            lambda key: self._store.view(key),  # noqa: PLW0108 - there is no store yet
+            least=self.settings.min_sync_period,
+            period=self.settings.sync_period,
+            report=report,
+            tell=self._tell,
+        )
+        return FamilyProxy(family, applier, proxier, reports)
+
+    async def _source(self) -> Source:
+        client = self.settings.client_connection
+        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else "cluster")
+        api = ApiOptions(endpoint=self._command.master, qps=client.qps, burst=client.burst)
+        return await build_source(text, api=api)
+
+    def _watch_metrics(self) -> Metrics:
+        return Metrics(__version__, f"{platform.python_implementation().lower()}{platform.python_version()}")
+
+    def _ports(self) -> list[PagesPort]:
+        if self._command.dry_run:
+            return []
+        settings, registry = self.settings, self._metrics.registry()
+        return [
+            PagesPort(
+                "--healthz-bind-address",
+                settings.healthz_bind_address,
+                health_pages(self._health, self._metrics.probed),
+                hard_fail=settings.bind_address_hard_fail,
+            ),
+            PagesPort(
+                "--metrics-bind-address",
+                settings.metrics_bind_address,
+                metrics_pages(settings.mode, lambda: configz(settings), registry),
+                hard_fail=settings.bind_address_hard_fail,
+            ),
+        ]
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Where health checks of Services listen."""
+        by_family = {one.family: one.proxier.policy.node.node_port_addresses for one in self.families}
+        return hosts(by_family.get(Family.IPV4, ()), by_family.get(Family.IPV6, ()))
+
+    async def _begin(self) -> None:
+        """Once the cluster is known, write; once that is done, remove what other modes have left."""
+        await self._synced.wait()
+        if self.node is None:
+            LOG.warning("the cluster has no Node %s; --hostname-override says another name", self.node_name)
+        if self.settings.detect_local_mode == "NodeCIDR":
+            await self._wait_for_pod_cidrs()
+        if not self._command.dry_run:
+            await asyncio.to_thread(self._sysctls)
+        for one in self.families:
+            one.proxier.synced()
+        await self._wrote.wait()
+        LOG.info(
+            "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
+        )
+        if not self._command.dry_run:
+            await clean_up_others(self)
+
+    async def _wait_for_pod_cidrs(self) -> None:
+        try:
+            async with asyncio.timeout(POD_CIDR_PATIENCE):
+                if not self._node_known.is_set():
+                    LOG.info("waiting for the podCIDRs of Node %s", self.node_name)
+                await self._node_known.wait()
+        except TimeoutError:
+            problem = f"Node {self.node_name} has no podCIDRs, which detectLocalMode NodeCIDR needs"
+            raise ConfigError(
+                problem, hint="give the controller manager --allocate-node-cidrs, or use ClusterCIDR"
+            ) from None
+
+    def _sysctls(self) -> None:
+        """Connection tracking, and node ports on loopback; what fails is a warning and an Event of our Node."""
+        problems = list(sysctl.apply_conntrack(self.settings.conntrack))
+        if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
+            problems.append(sysctl.route_localnet())
+        for problem in filter(None, problems):
+            self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
+
+    async def _keep_policy(self) -> None:
+        """Addresses come and go without a word."""
+        while True:
+            await asyncio.sleep(self.settings.sync_period)
+            self.renew()
+
+    async def _keep_checks(self, checks: ServiceChecks) -> None:
+        while True:
+            await self._checked.wait()
+            self._checked.clear()
+            await checks.sync(joined(one.reports.checks for one in self.families))
+
+    async def _until_changed(self, stop: Stop) -> None:
+        """A new configuration is read by a new process, which the DaemonSet starts."""
+        if self._command.config:
+            stop.fail(await until_changed(self._command.config, self._command.config_text, read_kubeproxy))
+
+    def _tell(self, about: ObjectKey, what: LeftOut) -> None:
+        self._event(about, "Warning", what.reason, what.message)
+
+    def _event(self, about: ObjectKey, kind: Literal["Warning"], reason: str, message: str, action: str = "") -> None:
+        if self._recorder is not None:
+            self._recorder.event(about, kind, reason, message, action)
+
+
+def own_interfaces() -> tuple[bytes, ...]:
+    """Every address of this machine."""
+    return tuple(one.address for one in interface_addresses())
+
+
+async def clean_up_others(app: ProxyApp) -> None:
+    """Remove what this node was given in other modes, as far as their tools are there."""
+    for mode in MODES:
+        if mode == app.settings.mode:
+            continue
+        for one in app.families:
+            with suppress(KernelError, ConfigError):  # most nodes lack the tools of some mode, and have nothing of it
+                await make_applier(mode, one.family, app.settings).cleanup()
+
+
+def first_mistake(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:
+    """The operator's first mistake in a group of exceptions, if there is one."""
+    found: BaseException | None = group.subgroup(ConfigError)
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found if isinstance(found, ConfigError) else None

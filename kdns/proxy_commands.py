@@ -1,0 +1,196 @@
+"""The commands about the Service data path: ``kdns proxy``, ``kdns node`` and ``kdns rules``."""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TextIO
+
+from kdns.app import App
+from kdns.appliers import MODES, make_applier, script
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.config.kubeproxy.writing import as_yaml
+from kdns.config.settings import ServeSettings
+from kdns.errors import ConfigError, KernelError
+from kdns.follow import proxy_wants, read_once
+from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDRChange, ServiceView
+from kdns.ops.process import prepare
+from kdns.proxy.claims import Claims
+from kdns.proxy.kernel import sysctl
+from kdns.proxy.model import Family, RuleSet, ServicePortRules
+from kdns.proxy.node_policy import node_policy
+from kdns.proxy.rules import Policy, rule_set, service_rules
+from kdns.proxy_app import ProxyApp, first_mistake, own_interfaces
+from kdns.sources import build_source
+from kdns.stop import Stop
+
+LOG: Final = logging.getLogger("kdns.proxy")
+
+
+async def proxy(command: ProxyCommand) -> int:
+    """``kdns proxy``: the exit status. Raises ConfigError for what the operator must fix."""
+    if (status := await at_once(command)) is not None:
+        return status
+    prepare()
+    sysctl.set_oom_score(command.settings.oom_score_adj)
+    stop = Stop()
+    stop.install()
+    await ProxyApp(command).run(stop)
+    return stop.status
+
+
+async def node(serving: ServeSettings, command: ProxyCommand) -> int:
+    """``kdns node``: DNS and proxy in one process, each with a watch of its own; they end together."""
+    if (status := await at_once(command)) is not None:
+        return status
+    prepare()
+    sysctl.set_oom_score(command.settings.oom_score_adj)
+    stop = Stop()
+    stop.install()
+    app, proxying = App(serving), ProxyApp(command)
+    await _check_places(app)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            dns = tasks.create_task(app.run(stop), name="dns")
+            tasks.create_task(proxying.run(stop), name="proxy")
+            dns.add_done_callback(lambda _: stop.asked.set())
+    except BaseExceptionGroup as group:
+        mistake = first_mistake(group)
+        if mistake is None:
+            raise
+        raise mistake from mistake.__cause__
+    return stop.status
+
+
+async def _check_places(app: App) -> None:
+    """A node's port 53 may be somebody else's on some address, so every server block says where it is."""
+    loaded = await app.load()
+    for plan in loaded.plans:
+        if "" in plan.addresses or {"0.0.0.0", "::"} & set(plan.addresses):
+            raise ConfigError(
+                f"kdns node: the server block {plan.keys[0]} would take every address of the node",
+                hint="give it an address of its own, such as: bind {$HOST_IP}",
+            )
+
+
+async def at_once(command: ProxyCommand) -> int | None:
+    """What is done without following a cluster; None if it is not such a command."""
+    for line in command.warnings:
+        LOG.warning("%s", line)
+    if command.write_config_to:
+        try:
+            await asyncio.to_thread(Path(command.write_config_to).write_text, as_yaml(command.settings))
+        except OSError as error:
+            raise ConfigError(f"--write-config-to: {error}") from error
+        LOG.info("the configuration is in %s", command.write_config_to)
+        return 0
+    if command.cleanup:
+        return await clean_up(command.settings)
+    if command.init_only:
+        problems = await asyncio.to_thread(sysctl.apply_conntrack, command.settings.conntrack)
+        if command.settings.mode == "iptables" and command.settings.iptables.localhost_node_ports:
+            problems = (*problems, *filter(None, [sysctl.route_localnet()]))
+        return 1 if problems else 0
+    return None
+
+
+async def clean_up(settings: ProxySettings) -> int:
+    """``--cleanup``: remove what every mode writes; 1 if something is still there."""
+    status = 0
+    for mode in MODES:
+        for family in Family:
+            try:
+                await make_applier(mode, family, settings).cleanup()
+            except ConfigError as error:
+                LOG.info("mode %s, %s: nothing to remove: %s", mode, family.value, error.problem)
+            except KernelError as error:
+                LOG.error("mode %s, %s: %s", mode, family.value, error)
+                status = 1
+    return status
+
+
+class Known:
+    """What a source says of Services and this node, once."""
+
+    def __init__(self) -> None:
+        self.synced = False
+        self.views: dict[ObjectKey, ServiceView] = {}
+        self.node: Node | None = None
+        self.service_cidrs: list[Network] = []
+
+    def apply(self, change: Change, now: int) -> None:
+        """Take in one change."""
+        match change:
+            case ServiceChange(key, _, after):
+                if after is None:
+                    self.views.pop(key, None)
+                else:
+                    self.views[key] = after
+            case NodeChange(_, _, after):
+                self.node = after
+            case ServiceCIDRChange(_, _, after) if after is not None:
+                self.service_cidrs += after.cidrs
+
+
+async def read_rules(command: ProxyCommand, node_name: str = "") -> Iterator[RuleSet]:
+    """The rule sets of both families for a node, as the source is now. Raises ConfigError.
+
+    ``node_name``: the node they are for; empty: this machine's.
+    """
+    name = node_name or command.settings.node_name(socket.gethostname())
+    kubeconfig = command.settings.client_connection.kubeconfig
+    source = await build_source(command.source or (f"kubeconfig:{kubeconfig}" if kubeconfig else "cluster"))
+    known = Known()
+    try:
+        await read_once(source, proxy_wants(name), known)
+    except BaseExceptionGroup as group:
+        mistake = first_mistake(group)
+        if mistake is None:
+            raise
+        raise mistake from mistake.__cause__
+    finally:
+        await source.close()
+    here = known.node is None or name == command.settings.node_name(socket.gethostname())
+    interfaces = own_interfaces() if here else known.node.addresses if known.node else ()
+    return (
+        decide(known, node_policy(command.settings, family, known.node, name, interfaces, known.service_cidrs))
+        for family in Family
+    )
+
+
+def decide(known: Known, policy: Policy) -> RuleSet:
+    """The rules of every Service that is known. What is left out is logged."""
+    claims, found = Claims(), list[ServicePortRules]()
+    for key, view in known.views.items():
+        decided = service_rules(view, policy)
+        for one in decided.left_out:
+            LOG.warning("%s: %s", key, one.message)
+        found += decided.ports
+    for rules in found:
+        claims.update(rules.name, rules)
+    return rule_set((claims.granted(rules)[0] for rules in found), policy.node)
+
+
+async def print_rules(command: ProxyCommand, *, node_name: str, service: str, out: TextIO | None = None) -> int:
+    """``kdns rules``: what would be written. Raises ConfigError for a source or a Service that is not there."""
+    out = out or sys.stdout
+    sets = list(await read_rules(command, node_name))
+    if service:
+        namespace, _, name = service.rpartition("/")
+        wanted = (namespace or "default", name)
+        sets = [
+            RuleSet(rules.node, {key: one for key, one in rules.ports.items() if (key.namespace, key.name) == wanted})
+            for rules in sets
+        ]
+        if not any(rules.ports for rules in sets):
+            raise ConfigError(f"no rules for Service {'/'.join(wanted)}", hint="say namespace/name, as in shop/web")
+    for rules in sets:
+        if rules.ports or rules.node.family is Family.IPV4:
+            count = len(rules.ports)
+            out.write(f"# {rules.node.family.value}: {count} service port{'' if count == 1 else 's'}\n")
+            text = script(command.settings.mode, rules, command.settings.ipvs.scheduler, own_interfaces())
+            out.write(text.rstrip("\n") + "\n")
+    return 0

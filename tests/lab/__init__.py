@@ -1,0 +1,1 @@
+"""The lab: a cluster out of network namespaces."""

@@ -1,0 +1,96 @@
+"""The tracker and the claims: whatever the order of events, the end is the same."""
+
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis.strategies import just, lists, none, one_of, sampled_from, tuples
+
+from kdns.proxy.changes import ChangeTracker, Pending
+from kdns.proxy.claims import Claims
+from kdns.proxy.model import ServicePortName, ServicePortRules
+from tests.build import State, proxied, tcp
+from tests.proxy.walk import rules_of
+
+KEYS = sampled_from("abc")
+VALUES = one_of(none(), sampled_from((1, 2, 3)))
+
+
+@given(lists(one_of(tuples(just("update"), KEYS, VALUES), tuples(just("checkout")), tuples(just("commit")))))
+def test_whatever_happens_the_next_round_catches_up(steps: list[tuple[object, ...]]) -> None:
+    """After any interleaving, one more checkout and commit leaves the kernel with the newest values."""
+    tracker: ChangeTracker[str, int] = ChangeTracker()
+    newest: dict[str, int | None] = {}
+    kernel: dict[str, int | None] = {}
+    taken: list[Pending[str, int]] = []
+    for step in steps:
+        match step:
+            case ("update", str(key), (int() | None) as value):
+                tracker.update(key, value)
+                newest[key] = value
+            case ("checkout",):
+                taken = tracker.checkout()
+            case _:
+                kernel.update({change.key: change.after for change in taken})
+                tracker.commit(taken)
+                taken = []
+    kernel.update({change.key: change.after for change in tracker.checkout()})
+    assert {k: v for k, v in newest.items() if v is not None} == {k: v for k, v in kernel.items() if v is not None}
+
+
+def test_there_and_back_is_nothing_to_do() -> None:
+    """A flap between two rounds leaves nothing pending."""
+    tracker: ChangeTracker[str, int] = ChangeTracker()
+    tracker.update("a", 1)
+    tracker.commit(tracker.checkout())
+    assert tracker.update("a", 2)
+    assert not tracker.update("a", 1)
+    assert tracker.checkout() == []
+
+
+def claimant(path: str, ip: str, *external: str) -> ServicePortRules:
+    """The rules of a Service with one port and external IPs."""
+    service = proxied(path, (ip,), (tcp(80),), external_ips=external)
+    return next(iter(rules_of(service, (State("10.244.0.5"),)).ports.values()))
+
+
+VICTIM = claimant("kube-system/kube-dns", "10.96.0.10")
+THIEF = claimant("aaa/thief", "10.96.0.66", "10.96.0.10", "203.0.113.5")
+LATER = claimant("bbb/later", "10.96.0.67", "203.0.113.5")
+
+
+def shares(claims: Claims, *known: ServicePortRules) -> dict[str, list[str]]:
+    """Who has which frontends."""
+    return {
+        str(rules.name): [
+            f"{entry.frontend.way} {'.'.join(map(str, entry.frontend.address))}"
+            for entry in claims.granted(rules)[0].entries
+        ]
+        for rules in known
+    }
+
+
+def test_nobody_takes_over_a_cluster_ip_and_the_first_name_gets_the_rest() -> None:
+    """In every order of events."""
+    for order in permutations((VICTIM, THIEF, LATER)):
+        claims = Claims()
+        for rules in order:
+            claims.update(rules.name, rules)
+        assert shares(claims, VICTIM, THIEF, LATER) == {
+            "kube-system/kube-dns": ["cluster IP 10.96.0.10"],
+            "aaa/thief": ["cluster IP 10.96.0.66", "external IP 203.0.113.5"],
+            "bbb/later": ["cluster IP 10.96.0.67"],
+        }
+
+
+def test_what_the_owner_gives_up_goes_to_the_next() -> None:
+    """And the next is told to look again."""
+    claims = Claims()
+    for rules in (VICTIM, THIEF, LATER):
+        claims.update(rules.name, rules)
+    assert claims.update(THIEF.name, None) == {VICTIM.name, LATER.name}
+    assert shares(claims, LATER) == {"bbb/later": ["cluster IP 10.96.0.67", "external IP 203.0.113.5"]}
+    lost = Claims()
+    lost.update(THIEF.name, THIEF)
+    assert lost.update(VICTIM.name, VICTIM) == {THIEF.name}
+    (gone,) = lost.granted(THIEF)[1]
+    assert gone.owner == ServicePortName("kube-system", "kube-dns", "", "TCP")
