@@ -120,6 +120,8 @@ class Service(Struct, frozen=True):
     ports: tuple[ServicePort, ...] = ()
     outside: Outside = Outside()
     """Kept only when a setting uses it."""
+    selected: bool = False
+    """It has a selector, so that the cluster makes its slices."""
     routing: Routing | None = None
     """Kept only when the proxy wants it, and not for type ExternalName."""
 

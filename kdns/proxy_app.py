@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
 from kdns.appliers import MODES, Printer, make_applier
+from kdns.cluster_counts import ClusterCounts
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
@@ -31,7 +32,7 @@ from kdns.interfaces import interface_addresses
 from kdns.metrics import Metrics
 from kdns.metrics_proxy import ProxyMetrics
 from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDR, ServiceCIDRChange
-from kdns.ops.changed import until_changed
+from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.proxy_http import PagesPort, health_pages, metrics_pages
 from kdns.ops.service_checks import ServiceChecks, hosts
 from kdns.proxy.kernel import sysctl
@@ -43,7 +44,7 @@ from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import Policy
 from kdns.proxy.service_ports import LeftOut
 from kdns.proxy.wellbeing import ProxyHealth
-from kdns.proxy_reports import Reports, cleaned_in, joined
+from kdns.proxy_reports import Reports, Watches, cleaned_in, joined
 from kdns.sources import build_source
 from kdns.stop import Stop
 from kdns.watch.cluster import ApiSource
@@ -54,6 +55,9 @@ LOG: Final = logging.getLogger("kdns.proxy")
 IPV6: Final = Path("/proc/net/if_inet6")
 POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
+
+
+Waiting = Literal["service", "endpoint"]
 
 
 class FamilyProxy(NamedTuple):
@@ -76,9 +80,12 @@ class ProxyApp:
         self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
         self._recorder: EventRecorder | None = None
+        self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
+        """Changes that are not in force yet."""
         self._synced = asyncio.Event()
+        self._written: set[Family] = set()
         self._wrote = asyncio.Event()
-        """The first round has succeeded."""
+        """A first round of each family has succeeded."""
         self._checked = asyncio.Event()
         """Health checks of Services are others now."""
         self._node_known = asyncio.Event()
@@ -99,8 +106,10 @@ class ProxyApp:
             case ServiceChange(key, before, after, triggered):
                 if (before.service if before else None) is not (after.service if after else None):
                     self._metrics.changed("service")
+                    self._waits("service")
                 if (before.slices if before else ()) is not (after.slices if after else ()):
                     self._metrics.changed("endpoint")
+                    self._waits("endpoint")
                 for one in self.families:
                     one.proxier.touch(key, triggered)
                     self._health.queued(one.family.value)
@@ -118,6 +127,10 @@ class ProxyApp:
                     self._service_cidrs[key] = cidr
                 self.renew()
 
+    def _waits(self, what: Waiting) -> None:
+        self._waiting[what] += 1
+        self._metrics.pending(what, self._waiting[what])
+
     def renew(self) -> None:
         """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
         interfaces = own_interfaces()
@@ -126,15 +139,17 @@ class ProxyApp:
 
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
         cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
-        return node_policy(self.settings, family, self.node, self.node_name, interfaces, cidrs)
+        known = (self.settings, family, self.node, self.node_name)
+        return node_policy(*known, interfaces, cidrs, liberal=sysctl.liberal())
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
         await self._prepare()
-        source = await self._source()
-        follower = Follower(source, proxy_wants(self.node_name), self, self._watch_metrics(), names=False)
+        watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
+        source = await self._source(watching.cluster)
+        follower = Follower(source, proxy_wants(self.node_name), self, watching, names=False)
         self._store = follower.store
-        ports = self._ports()
+        ports = self._ports(Watches(watching.cluster))
         checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
         if not self._command.dry_run:
             self._cleaner.start()
@@ -143,7 +158,12 @@ class ProxyApp:
                 await port.open()
             async with asyncio.TaskGroup() as tasks:
                 running = follower.start(tasks)
-                for work in (self._begin(), self._keep_policy(), self._keep_checks(checks), self._until_changed(stop)):
+                for work in (
+                    self._begin(stop),
+                    self._keep_policy(),
+                    self._keep_checks(checks),
+                    self._until_changed(stop),
+                ):
                     running.append(tasks.create_task(work))
                 if isinstance(source, ApiSource):
                     self._recorder = source.recorder(self.node_name)
@@ -196,8 +216,14 @@ class ProxyApp:
         def report(done: Round) -> None:
             if reports.take(done, proxier):
                 self._checked.set()
-            if done.applied is not None and done.full:
+            if done.applied is None:
+                return
+            self._written.add(family)
+            if len(self._written) == len(self.families):
                 self._wrote.set()
+            for what in self._waiting:
+                self._waiting[what] = 0
+                self._metrics.pending(what, 0)
 
         proxier = Proxier(
             self._policy(family, interfaces),
@@ -207,22 +233,22 @@ class ProxyApp:
             period=self.settings.sync_period,
             report=report,
             tell=self._tell,
+            untidy=lambda: self._metrics.cleanup_failed(family.value),
         )
         return FamilyProxy(family, applier, proxier, reports)
 
-    async def _source(self) -> Source:
-        client = self.settings.client_connection
-        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else "cluster")
-        api = ApiOptions(endpoint=self._command.master, qps=client.qps, burst=client.burst)
-        return await build_source(text, api=api)
+    async def _source(self, counts: ClusterCounts) -> Source:
+        client, master = self.settings.client_connection, self._command.master
+        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
+        return await build_source(
+            text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master, counts=counts
+        )
 
-    def _watch_metrics(self) -> Metrics:
-        return Metrics(__version__, f"{platform.python_implementation().lower()}{platform.python_version()}")
-
-    def _ports(self) -> list[PagesPort]:
+    def _ports(self, watches: Watches) -> list[PagesPort]:
         if self._command.dry_run:
             return []
         settings, registry = self.settings, self._metrics.registry()
+        registry.register(watches)
         return [
             PagesPort(
                 "--healthz-bind-address",
@@ -243,7 +269,7 @@ class ProxyApp:
         by_family = {one.family: one.proxier.policy.node.node_port_addresses for one in self.families}
         return hosts(by_family.get(Family.IPV4, ()), by_family.get(Family.IPV6, ()))
 
-    async def _begin(self) -> None:
+    async def _begin(self, stop: Stop) -> None:
         """Once the cluster is known, write; once that is done, remove what other modes have left."""
         await self._synced.wait()
         if self.node is None:
@@ -255,11 +281,13 @@ class ProxyApp:
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()
+        if self._command.dry_run:
+            stop.asked.set()
+            return
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
-        if not self._command.dry_run:
-            await clean_up_others(self)
+        await clean_up_others(self)
 
     async def _wait_for_pod_cidrs(self) -> None:
         try:
@@ -296,7 +324,8 @@ class ProxyApp:
     async def _until_changed(self, stop: Stop) -> None:
         """A new configuration is read by a new process, which the DaemonSet starts."""
         if self._command.config:
-            stop.fail(await until_changed(self._command.config, self._command.config_text, read_kubeproxy))
+            known = (self._command.config, self._command.config_text, read_kubeproxy)
+            stop.fail(await until_changed(*known, every=EVERY))
 
     def _tell(self, about: ObjectKey, what: LeftOut) -> None:
         self._event(about, "Warning", what.reason, what.message)

@@ -35,7 +35,8 @@ async def proxy(command: ProxyCommand) -> int:
     if (status := await at_once(command)) is not None:
         return status
     prepare()
-    sysctl.set_oom_score(command.settings.oom_score_adj)
+    if not command.dry_run:
+        sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
     await ProxyApp(command).run(stop)

@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from prometheus_client import Metric
+
+from kdns.cluster_counts import ClusterCounts
 from kdns.metrics_proxy import Policy, ProxyMetrics
 from kdns.objects import ObjectKey
 from kdns.ops.service_checks import HealthCheck
@@ -84,6 +87,17 @@ class Reports:
             else:
                 self.checks.pop((key.namespace, key.name), None)
         return before != self.checks
+
+
+class Watches:
+    """What kdns alone says of its watches, on the proxy's page; the rest of `ClusterCounts` is about DNS."""
+
+    def __init__(self, counts: ClusterCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Families for a scrape."""
+        return (family for family in self._counts.collect() if family.name.startswith("kdns_watch_"))
 
 
 def joined(several: Iterable[Mapping[tuple[str, str], HealthCheck]]) -> dict[tuple[str, str], HealthCheck]:

@@ -32,6 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
             return status(arguments.name)
         case "down":
             return down(arguments.name)
+        case "run":
+            from kdns.lab.keeper import walk  # noqa: PLC0415 - as below
+
+            return walk(arguments.name or DEFAULT, arguments.mode, arguments.folder, arguments.steps)
         case "keep":
             from kdns.lab.keeper import keep  # noqa: PLC0415 - it imports half of kdns; the others are quick
 

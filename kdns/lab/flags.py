@@ -12,6 +12,7 @@ def add_flags(part: argparse.ArgumentParser) -> None:
     actions = part.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(part))
     helps = {
         "up": "make a lab that stays until `down`, and wait until it is ready",
+        "run": "make a lab, walk through the life of a Service, checking every step, and end the lab",
         "status": "list its parts and Services",
         "exec": "run a command in one of its parts",
         "down": "end it, and remove what is left of labs that were killed",
@@ -20,9 +21,11 @@ def add_flags(part: argparse.ArgumentParser) -> None:
     for action, text in helps.items():
         one = actions.add_parser(action, help=text)
         one.add_argument("--name", default="", metavar="NAME", help="which lab (kdns)")
-        if action in ("up", "keep"):
+        if action in ("up", "keep", "run"):
             one.add_argument("--mode", choices=MODES, default=MODES[0], help="of the proxies (nftables)")
             one.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
+        if action == "run":
+            one.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")
         if action == "exec":
             one.add_argument("part", metavar="PART", help="a node, a Pod, or outside")
             one.add_argument("words", nargs="*", metavar="-- COMMAND", help="what to run there")

@@ -5,13 +5,17 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from kdns.errors import ConfigError
 from kdns.lab.cluster import Cluster
 from kdns.lab.standard import DIRECT, UPSTREAM, objects, proxy, start_upstream
+from kdns.lab.steps import STEPS
 from kdns.lab.tools import PROGRAMS, READY
+from kdns.lab.walk import Walk
 
 PATIENCE: Final = 60.0
 """Seconds until a lab must be ready: it takes a few, more on a busy machine."""
@@ -24,7 +28,7 @@ def keep(name: str, mode: str, folder: str) -> int:
         signal.signal(number, lambda *_: told.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with _cluster(name, mode, folder) as cluster:
+        with _cluster(name, mode, folder, kept=True) as cluster:
             log = cluster.network.folder / "keeper.log"
             logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
             start_upstream(cluster)
@@ -40,7 +44,25 @@ def keep(name: str, mode: str, folder: str) -> int:
     return 0
 
 
-def _cluster(name: str, mode: str, folder: str) -> Cluster:
+def walk(name: str, mode: str, folder: str, steps: Sequence[str]) -> int:
+    """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for a step that is none."""
+    if unknown := [step for step in steps if step not in STEPS]:
+        raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
+    began = time.monotonic()
+    with _cluster(name, mode, folder, kept=False) as cluster:
+        start_upstream(cluster)
+        cluster.wait_until_ready(PATIENCE)
+        print(f"The lab is ready, after {time.monotonic() - began:.1f} s; its proxies are in {mode} mode.")
+        walking = Walk(cluster, mode, print)
+        for step in steps or STEPS:
+            STEPS[step](walking)
+    print(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
+    for failed in walking.failed:
+        print(f"  ✗ {failed}")
+    return 1 if walking.failed else 0
+
+
+def _cluster(name: str, mode: str, folder: str, *, kept: bool) -> Cluster:
     more = [] if mode == "none" else [proxy(mode)]
     environ = DIRECT if mode == "none" else {}
     standard = [] if folder else objects()
@@ -51,7 +73,7 @@ def _cluster(name: str, mode: str, folder: str) -> Cluster:
         upstream=[UPSTREAM],
         programs=PROGRAMS[mode],
         name=name,
-        kept=True,
+        kept=kept,
     )
 
 

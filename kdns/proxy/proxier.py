@@ -79,12 +79,16 @@ class Proxier:
         period: float = 30.0,
         report: Report,
         tell: Tell,
+        untidy: Callable[[], None] = lambda: None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``views`` looks a Service up; ``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod)."""
+        """``views`` looks a Service up; ``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod).
+
+        ``untidy`` is called when what was left for later could not be removed.
+        """
         self._policy, self._applier, self._views = policy, applier, views
         self._least, self._period, self._clock = least, period, clock
-        self._report, self._tell = report, tell
+        self._report, self._tell, self._untidy = report, tell, untidy
         self._wake = asyncio.Event()
         self._backoff = Backoff(first=RETRY, most=max(period, RETRY), clock=clock)
         self._dirty: dict[ObjectKey, None] = {}
@@ -323,6 +327,7 @@ class Proxier:
         try:
             await self._applier.tidy()
         except KernelError as error:
+            self._untidy()
             LOG.warning("what was left for later is still there: %s", error)
 
     async def _look(self) -> None:

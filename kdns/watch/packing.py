@@ -89,10 +89,11 @@ def keep_service(
         return Service(key, external_name=spec.external_name or "", ports=ports, outside=outside)
     texts = [text for text in spec.cluster_ips or (spec.cluster_ip,) if text]
     way = _shared_routing(keep_routing(wire, spec, warn), shared) if routing else None
+    selected = bool(spec.selector)
     if "None" in texts:
-        return Service(key, headless=True, ports=ports, outside=outside, routing=way)
+        return Service(key, headless=True, ports=ports, outside=outside, selected=selected, routing=way)
     cluster_ips = tuple(_packed_any(text) for text in texts)
-    return Service(key, cluster_ips, ports=ports, outside=outside, routing=way)
+    return Service(key, cluster_ips, ports=ports, outside=outside, selected=selected, routing=way)
 
 
 def keep_import(wire: ApiServiceImport) -> Service:

@@ -94,6 +94,7 @@ class ApiServiceSpec(Wire):
     session_affinity_config: ApiAffinityConfig | None = None
     health_check_node_port: int | None = None
     ports: list[ApiServicePort | None] | None = None
+    selector: dict[str, str | None] | None = None
 
 
 class ApiService(Wire):

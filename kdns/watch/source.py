@@ -67,12 +67,16 @@ class Put(NamedTuple):
     object: Object
     triggered: float | None = None
     """See `kdns.objects.ServiceChange.triggered`."""
+    arrived: float | None = None
+    """Monotonic seconds at which the octets that say so arrived; None in a list, and where nobody looked."""
 
 
 class Gone(NamedTuple):
     """An object is deleted."""
 
     key: ObjectKey
+    arrived: float | None = None
+    """As for `Put`."""
 
 
 class Lost(NamedTuple):

@@ -106,37 +106,64 @@ def rule_set(node: NodeRules, ports: Iterable[ServicePortRules]) -> RuleSet:
     return RuleSet(node, {port.name: port for port in ports})
 
 
-def rich(family: Family) -> dict[str, ServicePortRules]:
-    """One of each, by Service name."""
+KINDS = (
+    "plain", "alone", "empty", "local", "elsewhere", "inner", "inner-none", "sticky", "sticky-local", "ranges",
+    "ranges-empty",
+)  # fmt: skip
+"""What a Service of the plan can be; the address plan gives the n-th of them number n."""
+
+
+def of_kind(family: Family, kind: str, number: int, name: str = "") -> ServicePortRules:
+    """A service port with every frontend that its kind may have, at addresses and a node port of this number."""
     three, here = backends(family, (POD_A, POD_B, POD_C)), backends(family, (POD_A,))
-    far = backends(family, (POD_C,))
-
-    def outside(number: int, paths: tuple[Path, ...], *ranges: str) -> list[Entry]:
-        sources = tuple(map(network, ranges)) or None
-        return [
-            entry("external IP", external(family, number), 80, paths),
-            entry("load balancer IP", external(family, number + 100), 80, paths, sources),
-            entry("node port", "", 30000 + number, paths),
+    ranges = (network(f"{client(family)}/{32 if family is V4 else 128}"),)
+    inside, outside, cluster, local = {
+        "plain": (CLUSTER_IP, OUTSIDE, three, ()),
+        "alone": (CLUSTER_IP, OUTSIDE, here, ()),
+        "empty": (REJECT, REJECT, (), ()),
+        "local": (CLUSTER_IP, OUTSIDE_LOCAL, three, here),
+        "elsewhere": (CLUSTER_IP, OUTSIDE_LOCAL_NONE, backends(family, (POD_C,)), ()),
+        "inner": (CLUSTER_IP_LOCAL, (), (), here),
+        "inner-none": (DROP, (), (), ()),
+        "sticky": (CLUSTER_IP, OUTSIDE, three, ()),
+        "sticky-local": (CLUSTER_IP, OUTSIDE_LOCAL, three, here),
+        "ranges": (CLUSTER_IP, OUTSIDE, three, ()),
+        "ranges-empty": (REJECT, REJECT, (), ()),
+    }[kind]
+    entries = [entry("cluster IP", cluster_ip(family, number), 80, inside)]
+    if outside:
+        sources = ranges if kind.startswith("ranges") else None
+        entries += [
+            entry("external IP", external(family, number), 80, outside),
+            entry("load balancer IP", external(family, number + 100), 80, outside, sources),
+            entry("node port", "", 30000 + number, outside),
         ]
+    affinity = {"sticky": 3600, "sticky-local": 60}.get(kind, 0)
+    return port_rules(name or kind, entries, cluster, local, affinity)
 
-    def inside(number: int, paths: tuple[Path, ...] = CLUSTER_IP) -> Entry:
-        return entry("cluster IP", cluster_ip(family, number), 80, paths)
 
-    only = f"{client(family)}/{32 if family is V4 else 128}"
-    every = [
-        port_rules("plain", [inside(1), *outside(1, OUTSIDE)], three),
-        port_rules(
-            "plain", [entry("cluster IP", cluster_ip(family, 1), 53, CLUSTER_IP)], three, port="dns", protocol="UDP"
-        ),
-        port_rules("alone", [inside(2), *outside(2, OUTSIDE)], here),
-        port_rules("empty", [inside(3, REJECT), *outside(3, REJECT)]),
-        port_rules("local", [inside(4), *outside(4, OUTSIDE_LOCAL)], three, here),
-        port_rules("elsewhere", [inside(5), *outside(5, OUTSIDE_LOCAL_NONE)], far),
-        port_rules("inner", [inside(6, CLUSTER_IP_LOCAL)], (), here),
-        port_rules("inner-none", [inside(7, DROP)]),
-        port_rules("sticky", [inside(8), *outside(8, OUTSIDE)], three, affinity=3600),
-        port_rules("sticky-local", [inside(9), *outside(9, OUTSIDE_LOCAL)], three, here, affinity=60),
-        port_rules("ranges", [inside(10), *outside(10, OUTSIDE, only)], three),
-        port_rules("ranges-empty", [inside(11, REJECT), *outside(11, REJECT, only)]),
-    ]
-    return {f"{port.name.name}{'-dns' * (port.name.port == 'dns')}": port for port in every}
+def rich(family: Family) -> list[ServicePortRules]:
+    """One of each kind, numbered from 1, and a UDP port beside the first."""
+    every = [of_kind(family, kind, number) for number, kind in enumerate(KINDS, 1)]
+    dns = [entry("cluster IP", cluster_ip(family, 1), 53, CLUSTER_IP)]
+    return [*every, port_rules("plain", dns, every[0].cluster, port="dns", protocol="UDP")]
+
+
+def many(family: Family, services: int, endpoints: int = 10) -> dict[ServicePortName, ServicePortRules]:
+    """A large cluster: every endpoint has an address of its own."""
+    v4 = family is V4
+    services_at = int(ip_address("10.96.0.0" if v4 else "fd00:10:96::"))
+    pods_at = int(ip_address("10.128.0.0" if v4 else "fd00:10:244::"))
+
+    def at(number: int) -> bytes:
+        return number.to_bytes(4 if v4 else 16, "big")
+
+    found = {}
+    for number in range(services):
+        first = pods_at + number * endpoints
+        name = ServicePortName(f"ns{number % 100}", f"service{number}", "http", "TCP")
+        entries = (Entry(Frontend("cluster IP", at(services_at + number), 80), CLUSTER_IP),)
+        found[name] = ServicePortRules(
+            name, entries, tuple(Backend(at(first + each), 8080) for each in range(endpoints))
+        )
+    return found

@@ -18,6 +18,7 @@ from kdns.errors import ConfigError
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
+from kdns.wire.name import ROOT
 from kdns.wire.numbers import AA, ANY, AXFR, CNAME, IN, IXFR, NOERROR, REFUSED, SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -169,7 +170,7 @@ def build(options: KubernetesOptions, parts: Parts) -> Built:
         options = replace(options, by_client=True, labelled=told)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
-    return built(answers, parts.lookup, lambda: parts.sibling("acl") is not None)
+    return built(answers, parts.lookup, lambda: parts.judged(ROOT, True))
 
 
 def schema_of(options: KubernetesOptions) -> Schema:

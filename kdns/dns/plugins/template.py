@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
-from prometheus_client import Counter
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, integer, properties, word_at, zones
@@ -36,6 +35,7 @@ from kdns.dns.templating.tokens import TemplateMistake
 from kdns.dns.types import CLASS_TEXT, class_text, type_number, type_text
 from kdns.dns.zones import Fallthrough, Zones
 from kdns.errors import ConfigError, UpstreamError
+from kdns.metrics import OTHER, TYPE_LABELS
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, IN, RD, SERVFAIL, TC, A
 from kdns.wire.query import Query, edns_option
@@ -319,7 +319,7 @@ class Templates:
         one, query = ready.one, request.query
         rclass = class_text(one.rclass if query.rclass == CLASS_ANY else query.rclass)
         rtype = type_text(one.rtype if query.rtype == ANY else query.rtype)
-        labels = (request.server, zone, "", rclass, rtype)
+        labels = (request.server, zone, "", *_counted(one, query, rclass, rtype))
         self._matches.labels(*labels).inc()
         if one.rcode == SERVFAIL:
             return Response(SERVFAIL)
@@ -344,17 +344,13 @@ class Templates:
         try:
             text = template.run(data)
         except TemplateFailure as failure:
-            self._count(self._failures, labels)
+            self._failures.labels(*labels).inc()
             raise UpstreamError(f"template: {labels[-2]}: {failure}") from None
         try:
             return parse_record(text)
         except ValueError as error:
-            self._count(self._bad, labels)
+            self._bad.labels(*labels).inc()
             raise UpstreamError(f"dns: {error}") from None
-
-    @staticmethod
-    def _count(counter: Counter, labels: tuple[str, ...]) -> None:
-        counter.labels(*labels).inc()
 
     async def _followed(self, request: Request, target: bytes) -> Response:
         """What is where an alias leads; nothing if that cannot be found out."""
@@ -370,6 +366,12 @@ def _groups(found: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value]:
     _, match, names = found
     groups: dict[str, Value] = {str(number): group for number, group in enumerate(match.groups)}
     return groups | {name: match.groups[number] for name, number in names.items()}
+
+
+def _counted(one: One, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
+    """Class and type as they are counted: what clients may make up without end is ``other``."""
+    known = one.rtype != ANY or query.rtype in TYPE_LABELS
+    return rclass if query.rclass in CLASS_TEXT else OTHER, rtype if known else OTHER
 
 
 def _data(

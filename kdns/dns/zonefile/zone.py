@@ -59,8 +59,11 @@ class StaticZone:
         self.apex = apex
         self.strays = 0
         self._nodes: dict[bytes, Sets] = {}
+        building: dict[bytes, dict[int, dict[bytes, RR]]] = {}  # by owner, type and rdata
         for record in records:
-            self._add(record)
+            self._add(record, building)
+        for name, kinds in building.items():
+            self._nodes[name] = {rtype: tuple(several.values()) for rtype, several in kinds.items()}
         top = self._nodes.get(apex, {})
         if len(top.get(SOA, ())) != 1:
             raise ConfigError(
@@ -100,22 +103,21 @@ class StaticZone:
         """How many records there are."""
         return sum(1 for _ in self.records())
 
-    def _add(self, record: RR) -> None:
+    def _add(self, record: RR, building: dict[bytes, dict[int, dict[bytes, RR]]]) -> None:
         if not under(record.owner, self.apex):
             self.strays += 1
             return
-        if record.owner not in self._nodes:
+        if record.owner not in building:
             for start in label_starts(record.owner) or ():  # empty non-terminals on the way
                 above = record.owner[start:]
                 if len(above) >= len(self.apex):
-                    self._nodes.setdefault(above, {})
-            self._nodes.setdefault(record.owner, {})
-        sets = self._nodes[record.owner]
-        present = sets.get(record.rtype, ())
-        if all(record.rdata != other.rdata for other in present):
-            # RFC 2181 section 5.2: those of a set are equal; RFC 4034 section 3: but of signatures, which are no set
-            ttl = present[0].ttl if present and record.rtype != RRSIG else record.ttl
-            sets[record.rtype] = (*present, record._replace(ttl=ttl))
+                    building.setdefault(above, {})
+            building.setdefault(record.owner, {})
+        present = building[record.owner].setdefault(record.rtype, {})
+        if record.rdata not in present:
+            # RFC 2181 section 5.2: the TTLs of a set are equal; RFC 4034 section 3: but signatures are no set
+            first = next(iter(present.values()), record) if record.rtype != RRSIG else record
+            present[record.rdata] = record._replace(ttl=first.ttl)
 
     @property
     def expires(self) -> int | None:

@@ -9,7 +9,7 @@ from typing import Final
 from kdns.aio import Clock
 from kdns.errors import KernelError
 from kdns.proxy.kernel.applier import Applied
-from kdns.proxy.kernel.iptables_look import complete, find, fingerprint, look, sampled, tables
+from kdns.proxy.kernel.iptables_look import find, fingerprint, intact, look, tables
 from kdns.proxy.kernel.iptables_probe import probe
 from kdns.proxy.kernel.iptables_tools import LOCKED, Tool, detect, installed
 from kdns.proxy.kernel.run import Runner, Tallier, run, tally
@@ -17,16 +17,14 @@ from kdns.proxy.model import Family, RuleChange, RuleSet, ServicePortName
 from kdns.proxy.render.iptables import STALE_PIECE, alone, full, large, partial
 from kdns.proxy.render.iptables_removal import removal
 from kdns.proxy.render.iptables_service import Conflict
-from kdns.proxy.render.iptables_sheet import TABLES, Script
+from kdns.proxy.render.iptables_sheet import Script
 
 PIECE: Final = 250
 """Service ports in one restore of the nft variant, whose time grows with the square of a restore's size."""
 LEISURE: Final = 5
 """After a look that took a second, the next one waits at least so many."""
 MANY: Final = 20_000
-"""Of more rules than these, the nft variant's are looked at in part."""
-SAMPLE: Final = 1
-"""How many service ports are looked at then, in turn."""
+"""Of more rules than these, the nft variant's are looked at in part: those of one service port each time, in turn."""
 _LINE: Final = re.compile(r"\bline:? (\d+)")
 
 
@@ -52,7 +50,7 @@ class IptablesApplier:
         self._totals: Counter[str] = Counter()
         self._seen: object = None
         self._next_look = 0.0
-        self._sampled = 0
+        self._looks = 0
 
     @property
     def tool(self) -> Tool:
@@ -132,29 +130,18 @@ class IptablesApplier:
             return True
         began = self._clock()
         try:
-            intact = await self._looks_intact(given)
+            one = self._looks if self.tool.nft and self._totals["nat"] > MANY else None
+            self._looks += 1
+            whole = await intact(tool, given, self._totals, one, self._tally)
         except KernelError as error:
             if error.code != LOCKED:
                 raise
             return True
         finally:
             self._next_look = self._clock() + LEISURE * (self._clock() - began)
-        if intact:
+        if whole:
             self._seen = seen
-        return intact
-
-    async def _looks_intact(self, given: RuleSet) -> bool:
-        many = self.tool.nft and self._totals["nat"] > MANY
-        for table in TABLES:
-            if table == "nat" and many:
-                ports = list(given.ports.values())
-                batch = [ports[(self._sampled + n) % len(ports)] for n in range(SAMPLE)]
-                self._sampled += SAMPLE
-                if not await sampled(self.tool, given, batch, self._tally):
-                    return False
-            elif not complete(await look(self.tool, table, self._tally), self._totals[table]):
-                return False
-        return True
+        return whole
 
     async def tidy(self) -> None:
         """Nothing waits here: stale chains go with the rules that led to them."""

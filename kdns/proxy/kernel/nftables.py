@@ -16,11 +16,11 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from kdns.aio import Clock
+from kdns.aio import Clock, Turn
 from kdns.errors import ConfigError, KernelError
 from kdns.proxy.kernel.applier import Applied
 from kdns.proxy.kernel.run import Runner, run
@@ -113,12 +113,9 @@ class NftablesApplier:
 
     async def _update(self, written: Table, rules: RuleSet, changes: Sequence[RuleChange] | None) -> int | None:
         """Write what differs from what was written; None: the kernel has something else, or refuses something."""
-        if changes is None:
-            commands = written.replace(rules)
-        else:
-            commands = written.change((change.name, change.after) for change in changes)
+        named = None if changes is None else ((change.name, change.after) for change in changes)
         try:
-            return await self._write(commands)
+            return await self._write(written.replace(rules) if named is None else written.change(named))
         except KernelError as error:
             LOG.warning("a change of table %s did not succeed, so all of it is looked at: %s", self._table, error)
             return None
@@ -146,14 +143,14 @@ class NftablesApplier:
             except _UnreadableError as problem:
                 LOG.warning("table %s is made anew: %s", self._table, problem)
             except KernelError as error:
-                if error.refused is not None:
-                    raise
                 LOG.warning("table %s cannot be brought up to date, so it is made anew: %s", self._table, error)
+        written = Table(rules.node)
         anew = [Command(f"delete table {self._table}"), *written.rebuild(rules, Found({}))]
         return written, await self._write(anew, whole=True)
 
-    async def _write(self, commands: Sequence[Command], *, whole: bool = False) -> int:
+    async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
         """Send commands; how many rules and elements they were."""
+        count = 0
         for piece in [list(commands)] if whole else transactions(commands, PIECE):
             for command in piece:
                 if command.text.startswith(("flush chain", "add chain")):
@@ -162,7 +159,8 @@ class NftablesApplier:
                 await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
             except KernelError as error:
                 raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
-        return sum(command.weight for command in commands)
+            count += sum(command.weight for command in piece)
+        return count
 
     async def _list(self) -> "_Listing | None":
         """The table without elements; None: there is none."""
@@ -173,6 +171,7 @@ class NftablesApplier:
     async def _read(self, listing: "_Listing") -> Found:
         """All elements but affinity's."""
         elements: dict[Element, str] = {}
+        turn = Turn()
         for name in fixed.CONTAINERS:
             kind = "set" if name in fixed.SETS else "map"
             if name not in listing.sets:
@@ -182,6 +181,8 @@ class NftablesApplier:
             if not found:
                 continue
             for item in rest.rpartition("}\n\t}\n}")[0].split(","):
+                if turn.over():
+                    await turn.rest()
                 parsed = _ELEMENT.fullmatch(item.strip())
                 if parsed is None:
                     raise _UnreadableError(f"{name} holds what we never write: {item.strip()!r}")

@@ -9,14 +9,18 @@
     postrouting          100   masquerading              what is marked, and who reached itself (hairpin)
 
 Names, hooks and priorities are kube-proxy's, and so are the types of the sets that it has, too: it can take over a
-node as we left it, and finds our chains stale, since their names contain a slash. `backends` and its three
-sisters are ours: they hold the endpoints of every frontend by number, so that one chain for each number of
-endpoints serves all Services that have so many.
+node as we left it, and finds our chains stale, since their names contain a slash. The maps of backends are ours: they
+hold the endpoints of every frontend by number, so that one chain for each number of endpoints serves all Services that
+have so many.
+
+There is one such map for each protocol, because of nft 1.0.6: a rule that refers to a map it has read back from the
+kernel is refused if the map's values are ``ip daddr . th dport``, and if they are ``ip daddr . tcp dport``, the rule
+is silently made one for TCP alone.
 """
 
 from typing import Final
 
-from kdns.proxy.model import Family, LocalDetector, NodeRules
+from kdns.proxy.model import Family, LocalDetector, NodeRules, Protocol
 from kdns.proxy.render.nftables_text import address, word
 
 TABLE: Final = "kube-proxy"
@@ -36,6 +40,15 @@ BACKENDS: Final = "backends"
 LOCAL_BACKENDS: Final = "local-backends"
 NODE_PORT_BACKENDS: Final = "nodeport-backends"
 LOCAL_NODE_PORT_BACKENDS: Final = "local-nodeport-backends"
+"""These four end with the protocol: `backends_map`."""
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("TCP", "UDP", "SCTP")
+
+
+def backends_map(protocol: Protocol, *, local: bool, node_port: bool) -> str:
+    """The map that holds these backends: ``local-nodeport-backends-tcp``."""
+    kind = (BACKENDS, LOCAL_BACKENDS, NODE_PORT_BACKENDS, LOCAL_NODE_PORT_BACKENDS)[local + 2 * node_port]
+    return f"{kind}-{protocol.lower()}"
+
 
 SETS: Final = (CLUSTER_IPS, NODE_PORT_IPS, HAIRPIN)
 MAPS: Final = (
@@ -44,10 +57,12 @@ MAPS: Final = (
     FIREWALL_IPS,
     NO_ENDPOINT_SERVICES,
     NO_ENDPOINT_NODE_PORTS,
-    BACKENDS,
-    LOCAL_BACKENDS,
-    NODE_PORT_BACKENDS,
-    LOCAL_NODE_PORT_BACKENDS,
+    *(
+        backends_map(protocol, local=local, node_port=node_port)
+        for protocol in PROTOCOLS
+        for local in (False, True)
+        for node_port in (False, True)
+    ),
 )
 CONTAINERS: Final = (*MAPS, *SETS)
 """In the order in which elements may go: first what leads somewhere, then what is led to."""
@@ -65,12 +80,8 @@ def declarations(node: NodeRules) -> list[str]:
     ip = word(node.family)
     table = f"{ip} {TABLE}"
     addr = "ipv4_addr" if node.family is Family.IPV4 else "ipv6_addr"
-    numbered = "numgen random mod 2"
-    backend = f"{ip} daddr . th dport"
     to_verdict = f"type {addr} . inet_proto . inet_service : verdict"
     node_port_to_verdict = "type inet_proto . inet_service : verdict"
-    to_backend = f"typeof {ip} daddr . meta l4proto . th dport . {numbered} : {backend}"
-    node_port_to_backend = f"typeof meta l4proto . th dport . {numbered} : {backend}"
     kinds = {
         CLUSTER_IPS: f"type {addr}",
         NODE_PORT_IPS: f"type {addr}",
@@ -80,11 +91,14 @@ def declarations(node: NodeRules) -> list[str]:
         FIREWALL_IPS: to_verdict,
         NO_ENDPOINT_SERVICES: to_verdict,
         NO_ENDPOINT_NODE_PORTS: node_port_to_verdict,
-        BACKENDS: to_backend,
-        LOCAL_BACKENDS: to_backend,
-        NODE_PORT_BACKENDS: node_port_to_backend,
-        LOCAL_NODE_PORT_BACKENDS: node_port_to_backend,
     }
+    for protocol in PROTOCOLS:
+        port = f"{protocol.lower()} dport"
+        for local in (False, True):
+            for node_port in (False, True):
+                name = backends_map(protocol, local=local, node_port=node_port)
+                frontend = port if node_port else f"{ip} daddr . {port}"
+                kinds[name] = f"typeof {frontend} . numgen random mod 2 : {ip} daddr . {port}"
     return [
         f'add table {table} {{ comment "rules for kube-proxy" ; }}',
         *(f"add {'set' if name in SETS else 'map'} {table} {name} {{ {kind} ; }}" for name, kind in kinds.items()),

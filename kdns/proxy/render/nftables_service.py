@@ -3,9 +3,9 @@
 Most Services need no chain of their own: their frontends lead to ``spread/N``, which all Services with N endpoints
 share and which finds the endpoints by frontend and random number::
 
-    service-ips   10.96.0.10 . udp . 53     : goto spread/2/not-pod
-    backends      10.96.0.10 . udp . 53 . 0 : 10.244.0.3 . 53
-    backends      10.96.0.10 . udp . 53 . 1 : 10.244.1.7 . 53
+    service-ips    10.96.0.10 . udp . 53 : goto spread/2/udp/not-pod
+    backends-udp   10.96.0.10 . 53 . 0   : 10.244.0.3 . 53
+    backends-udp   10.96.0.10 . 53 . 1   : 10.244.1.7 . 53
 
 A frontend with several paths (traffic policy Local: pods and the node go the short way) gets a chain that tells the
 sources apart and then goes to shared ones. Affinity needs chains and a set for each endpoint, as kube-proxy has them.
@@ -16,7 +16,17 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from kdns.proxy.model import Backend, Entry, Masquerade, NodeRules, Path, ServicePortRules, Way
+from kdns.proxy.model import (
+    Backend,
+    Entry,
+    Frontend,
+    Masquerade,
+    NodeRules,
+    Path,
+    Protocol,
+    ServicePortRules,
+    Way,
+)
 from kdns.proxy.render import nftables_fixed as fixed
 from kdns.proxy.render.nftables_fixed import DROP, MARK, REJECT, Chains, not_pod_match, pod_match
 from kdns.proxy.render.nftables_text import (
@@ -24,7 +34,7 @@ from kdns.proxy.render.nftables_text import (
     comment,
     destination,
     endpoint_identity,
-    frontend,
+    frontend_key,
     identity,
     word,
 )
@@ -41,20 +51,18 @@ PREFIXES: Final[dict[Way, str]] = {
 
 
 class Spread(NamedTuple):
-    """A shared chain; ``str()`` is its name: ``spread/3/local/masquerade/nodeport``."""
+    """A shared chain; ``str()`` is its name: ``spread/3/tcp/local/masquerade/nodeport``."""
 
     endpoints: int
+    protocol: Protocol
     local: bool
     masquerade: Masquerade
     node_port: bool
 
     def __str__(self) -> str:
-        masquerade = (
-            ""
-            if self.masquerade == "never"
-            else f"/{self.masquerade.replace(' ', '-').replace('always', 'masquerade')}"
-        )
-        return f"spread/{self.endpoints}{'/local' * self.local}{masquerade}{'/nodeport' * self.node_port}"
+        masquerade = {"never": "", "not pod": "/not-pod", "always": "/masquerade"}[self.masquerade]
+        head = f"spread/{self.endpoints}/{self.protocol.lower()}"
+        return f"{head}{'/local' * self.local}{masquerade}{'/nodeport' * self.node_port}"
 
     def rules(self, node: NodeRules) -> tuple[str, ...]:
         """Masquerade or not, then one of so many endpoints.
@@ -62,14 +70,12 @@ class Spread(NamedTuple):
         A packet may have begun this chain before a transaction that took the last endpoint away, and ask for it
         after: it then gets the first one, which is always there.
         """
-        maps = (fixed.BACKENDS, fixed.LOCAL_BACKENDS, fixed.NODE_PORT_BACKENDS, fixed.LOCAL_NODE_PORT_BACKENDS)
-        ip = word(node.family)
-        key = f"{'' if self.node_port else f'{ip} daddr . '}meta l4proto . th dport"
-        dnat = f"dnat {ip} to {key} . numgen random mod %d map @{maps[self.local + 2 * self.node_port]}"
-        return (
-            *_masquerade(self.masquerade, "", node),
-            *(dnat % count for count in dict.fromkeys((self.endpoints, 1))),
-        )
+        ip, port = word(node.family), f"{self.protocol.lower()} dport"
+        frontend = port if self.node_port else f"{ip} daddr . {port}"
+        backends = fixed.backends_map(self.protocol, local=self.local, node_port=self.node_port)
+        dnat = f"dnat {ip} to {frontend} . numgen random mod %d map @{backends}"
+        choices = [dnat % count for count in dict.fromkeys((self.endpoints, 1))]
+        return (*_masquerade(self.masquerade, "", node), *choices)
 
 
 class Spelled(Struct):
@@ -113,7 +119,7 @@ class _Speller:
 
     def _entry(self, entry: Entry) -> None:
         way, packed, port = entry.frontend
-        key = frontend(packed, self._port.name.protocol, port)
+        key = frontend_key(packed, self._port.name.protocol, port)
         note = comment(f"{self._port.name} {way}")
         node_port = not packed
         elements = self._spelled.elements
@@ -130,7 +136,7 @@ class _Speller:
             services = fixed.SERVICE_NODE_PORTS if node_port else fixed.SERVICE_IPS
             elements[services, key] = f" comment {note} : goto {chain}"
             if not self._port.affinity:
-                self._numbered(key, paths, node_port)
+                self._numbered(entry.frontend, paths)
         if refusal := self._refusal(paths):
             refusing = fixed.NO_ENDPOINT_NODE_PORTS if node_port else fixed.NO_ENDPOINT_SERVICES
             elements[refusing, key] = f" comment {note} : {refusal}"
@@ -144,16 +150,14 @@ class _Speller:
             if path.source == "any":
                 return
 
-    def _numbered(self, key: str, paths: Iterable[Path], node_port: bool) -> None:
+    def _numbered(self, frontend: Frontend, paths: Iterable[Path]) -> None:
+        node_port = not frontend.address
+        key = str(frontend.port) if node_port else f"{address(frontend.address)} . {frontend.port}"
         for path in paths:
-            if backends := self._backends(path):
-                local = path.verdict == "local"
-                if node_port:
-                    name = fixed.LOCAL_NODE_PORT_BACKENDS if local else fixed.NODE_PORT_BACKENDS
-                else:
-                    name = fixed.LOCAL_BACKENDS if local else fixed.BACKENDS
-                for number, backend in enumerate(backends):
-                    self._spelled.elements[name, f"{key} . {number}"] = f" : {destination(backend)}"
+            local = path.verdict == "local"
+            name = fixed.backends_map(self._port.name.protocol, local=local, node_port=node_port)
+            for number, backend in enumerate(self._backends(path)):
+                self._spelled.elements[name, f"{key} . {number}"] = f" : {destination(backend)}"
 
     def _target(self, way: Way, paths: tuple[Path, ...], node_port: bool) -> str:
         """The chain a frontend leads to."""
@@ -174,7 +178,9 @@ class _Speller:
     def _spread(self, path: Path, node_port: bool, masquerade: Masquerade) -> str:
         if masquerade == "not pod" and not_pod_match(self._node) is None:
             masquerade = "never"
-        spread = Spread(len(self._backends(path)), path.verdict == "local", masquerade, node_port)
+        spread = Spread(
+            len(self._backends(path)), self._port.name.protocol, path.verdict == "local", masquerade, node_port
+        )
         self._spelled.spreads.add(spread)
         return str(spread)
 

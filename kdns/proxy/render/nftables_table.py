@@ -5,7 +5,7 @@ service port again whenever they are asked for, since a hundred thousand of them
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kdns.proxy.model import NodeRules, RuleSet, ServicePortName, ServicePortRules
@@ -18,6 +18,14 @@ AT_ONCE: Final = 500
 """Elements in one command, for commands that may concern very many."""
 
 
+SharedKey = tuple[str, bytes]
+"""The set, and the address that an element of it is for."""
+
+
+Change = tuple[ServicePortName, ServicePortRules | None]
+"""A service port as it is now; None: gone."""
+
+
 class Command(NamedTuple):
     """One line for nft."""
 
@@ -26,6 +34,10 @@ class Command(NamedTuple):
     """Rules and elements in it."""
     port: ServicePortName | None = None
     """Whose it is."""
+
+
+BATCH: Final = 50
+"""Service ports that are worked out at once."""
 
 
 class Found(NamedTuple):
@@ -63,43 +75,39 @@ class Table:
             **self.own,
         }
 
-    def rebuild(self, rules: RuleSet, found: Found) -> list[Command]:
-        """From what is found to all of these rules. Every chain is written again, and of elements what differs."""
-        self.__init__(rules.node)  # type: ignore[misc]
-        self.ports = dict(rules.ports)
-        spelled = {name: spell(port, self.node) for name, port in self.ports.items()}
-        for one in spelled.values():
-            self._count(one, 1)
-        commands = [Command(text) for text in fixed.declarations(self.node)]
-        commands += self._chains(fixed.fixed_chains(self.node))
-        node_ports = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
-        commands += self._elements(found.elements, node_ports)
-        spreads: set[Spread] = set()
-        shared: set[Element] = set()
-        for name, one in spelled.items():
-            commands += self._spread_chains(one.spreads - spreads, name)
-            spreads |= one.spreads
-            commands += self._port(found.elements, one, one.chains, one.affinity_sets, shared, name)
-        self.elements = len(node_ports) + sum(len(one.elements) for one in spelled.values())
-        self.elements += sum(map(len, self._shared.values()))
-        stale = found.chains - self.rules().keys()
-        commands += self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
-        return commands
+    def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
+        """From what is found to all of these rules; `found` is used up. Only for a new `Table`.
 
-    def change(self, changes: Iterable[tuple[ServicePortName, ServicePortRules | None]]) -> list[Command]:
-        """From what was written to the same with these service ports as they are now; None: gone."""
+        Every chain is written again, and of elements what differs. One service port after the other, so that who
+        sends the commands need not wait for the last one.
+        """
+        yield from map(Command, fixed.declarations(self.node))
+        yield from self._chains(fixed.fixed_chains(self.node))
+        node_ports = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
+        self.elements = len(node_ports)
+        yield from self._elements(found.elements, node_ports)
+        for name, port in rules.ports.items():
+            one = spell(port, self.node)
+            new = one.spreads - self._spreads.keys()
+            shared = {key for key in _shared_keys(one) if key[1] not in self._shared[key[0]]}
+            self._count(one, 1)
+            self.ports[name] = port
+            self.elements += len(one.elements) + len(shared)
+            yield from self._spread_chains(new, name)
+            yield from self._port(found.elements, one, one.chains, one.affinity_sets, shared, name)
+        stale = found.chains - self.rules().keys()
+        yield from self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
+
+    def change(self, changes: Iterable[Change]) -> Iterator[Command]:
+        """From what was written to the same with these service ports as they are now."""
         return self._change(self.node, changes)
 
-    def replace(self, rules: RuleSet) -> list[Command]:
-        """From what was written to these rules: writes only what differs."""
-        node, old = rules.node, self.node
-        if node == old:
-            gone = [(name, None) for name in self.ports if name not in rules.ports]
-            return self._change(node, [*rules.ports.items(), *gone])
-        known = set(self.ports)
-        commands = self._node(node)
-        every = [*rules.ports.items(), *((name, None) for name in known if name not in rules.ports)]
-        return commands + self._change(node, every)
+    def replace(self, rules: RuleSet) -> Iterator[Command]:
+        """From what was written to these rules: only what differs."""
+        gone: list[Change] = [(name, None) for name in self.ports if name not in rules.ports]
+        if rules.node != self.node:
+            yield from self._node(rules.node)
+        yield from self._change(rules.node, [*rules.ports.items(), *gone])
 
     def _node(self, node: NodeRules) -> list[Command]:
         """What is the same for all changes; spreads that stay are written again."""
@@ -110,62 +118,55 @@ class Table:
         self.elements += len(new) - len(old)
         commands += self._elements(old, new)
         commands += self._removed(old)
-        rewritten = {
-            str(spread): spread.rules(node) for spread in self._spreads if spread.rules(self.node) != spread.rules(node)
-        }
-        return commands + self._chains(rewritten)
+        spreads = [spread for spread in self._spreads if spread.rules(self.node) != spread.rules(node)]
+        return commands + self._chains({str(spread): spread.rules(node) for spread in spreads})
 
-    def _change(
-        self, node: NodeRules, changes: Iterable[tuple[ServicePortName, ServicePortRules | None]]
-    ) -> list[Command]:
-        same = node == self.node
-        changed = [(name, after) for name, after in changes if not same or self.ports.get(name) != after]
-        before = {name: spell(self.ports[name], self.node) for name, _ in changed if name in self.ports}
-        spelled = {name: spell(after, node) for name, after in changed if after is not None}
-        self.node = node
+    def _change(self, node: NodeRules, changes: Iterable[Change]) -> Iterator[Command]:
+        old, self.node = self.node, node
+        all_anew = old.detector != node.detector  # nothing else of the node is in what service ports come to
+        changed = [(name, after) for name, after in changes if all_anew or self.ports.get(name) != after]
+        for some in _batches(changed, self.ports):
+            yield from self._batch(old, some)
+
+    def _batch(self, node: NodeRules, changed: Sequence[Change]) -> list[Command]:
+        """``node`` is what the service ports were written with before."""
+        before = [spell(self.ports[name], node) for name, _ in changed if name in self.ports]
+        spelled = {name: spell(after, self.node) for name, after in changed if after is not None}
         old: dict[Element, str] = {}
         had_chains: Chains = {}
         had_sets: set[str] = set()
         had_spreads = set(self._spreads)
-        for one in before.values():
+        for one in before:
             old.update(one.elements)
             had_chains.update(one.chains)
             had_sets |= one.affinity_sets
-        self.elements -= len(old)
-        touched = self._touched([*before.values(), *spelled.values()])
-        had = {key for key in touched if self._shared[key[0]][key[1]]}
-        for one in before.values():
+        touched = {key for one in (*before, *spelled.values()) for key in _shared_keys(one)}
+        had = {key for key in touched if key[1] in self._shared[key[0]]}
+        for one in before:
             self._count(one, -1)
         for one in spelled.values():
             self._count(one, 1)
-        have = {key for key in touched if self._shared[key[0]][key[1]]}
-        self.elements += len(have) - len(had)
-        old.update((_shared_element(*key), "") for key in had)
+        have = {key for key in touched if key[1] in self._shared[key[0]]}
+        self.elements += len(have) - len(had) - len(old)
+        old.update((_shared_element(*key), "") for key in had - have)
         for name, after in changed:
             if after is None:
                 self.ports.pop(name, None)
             else:
                 self.ports[name] = after
         commands: list[Command] = []
-        shared: set[Element] = set()
+        missing = have - had
         for name, one in spelled.items():
             commands += self._spread_chains(one.spreads - had_spreads, name)
             had_spreads |= one.spreads
             rewritten = {chain: rules for chain, rules in one.chains.items() if had_chains.get(chain) != rules}
+            shared = missing.intersection(_shared_keys(one))
+            missing -= shared
             commands += self._port(old, one, rewritten, one.affinity_sets - had_sets, shared, name)
             self.elements += len(one.elements)
-        for key in have:
-            old.pop(_shared_element(*key), None)
         gone = {chain for chain in had_chains if chain not in self.own}
         gone |= {str(spread) for spread in had_spreads if spread not in self._spreads}
         return commands + self._leftovers(old, gone, had_sets - self.affinity_sets)
-
-    def _touched(self, every: Iterable[Spelled]) -> set[tuple[str, bytes]]:
-        touched: set[tuple[str, bytes]] = set()
-        for one in every:
-            touched.update((fixed.CLUSTER_IPS, packed) for packed in one.cluster_addresses)
-            touched.update((fixed.HAIRPIN, packed) for packed in one.endpoints)
-        return touched
 
     def _count(self, one: Spelled, by: int) -> None:
         """Take a service port in (1), or out (-1)."""
@@ -196,7 +197,7 @@ class Table:
         one: Spelled,
         chains: Chains,
         sets: Iterable[str],
-        written: set[Element],
+        shared: Iterable[SharedKey],
         name: ServicePortName,
     ) -> list[Command]:
         addr = "ipv4_addr" if word(self.node.family) == "ip" else "ipv6_addr"
@@ -204,10 +205,7 @@ class Table:
             Command(f"add set {self._at} {each} {{ type {addr} ; flags dynamic,timeout ; }}", 1, name)
             for each in sorted(sets)
         ]
-        shared = [_shared_element(fixed.CLUSTER_IPS, packed) for packed in sorted(one.cluster_addresses)]
-        shared += [_shared_element(fixed.HAIRPIN, packed) for packed in sorted(one.endpoints)]
-        elements = {**{each: "" for each in shared if each not in written}, **one.elements}
-        written.update(shared)
+        elements = {**{_shared_element(*key): "" for key in sorted(shared)}, **one.elements}
         return [*declared, *self._chains(chains, name), *self._elements(old, elements, name)]
 
     def _chains(self, chains: Chains, name: ServicePortName | None = None) -> list[Command]:
@@ -254,12 +252,43 @@ class Table:
         return commands + [Command(f"delete set {self._at} {each}") for each in sorted(sets)]
 
 
+def _shared_keys(one: Spelled) -> Iterator[SharedKey]:
+    yield from ((fixed.CLUSTER_IPS, packed) for packed in one.cluster_addresses)
+    yield from ((fixed.HAIRPIN, packed) for packed in one.endpoints)
+
+
 def _shared_element(container: str, packed: bytes) -> Element:
     text = address(packed)
     return container, text if container == fixed.CLUSTER_IPS else f"{text} . {text}"
 
 
-def transactions(commands: Sequence[Command], most: int) -> Iterator[list[Command]]:
+def _batches(
+    changed: Sequence[Change], ports: Mapping[ServicePortName, ServicePortRules]
+) -> Iterator[Sequence[Change]]:
+    """Pieces that can be worked out one after the other: a frontend that goes from one service port to another is lost
+    and gained in one piece."""
+    if len(changed) <= BATCH:
+        yield changed
+        return
+    owners = {
+        (entry.frontend.address, entry.frontend.port, name.protocol): name
+        for name, _ in changed
+        if name in ports
+        for entry in ports[name].entries
+    }
+    together: set[ServicePortName] = set()
+    for name, after in changed:
+        for entry in after.entries if after else ():
+            owner = owners.get((entry.frontend.address, entry.frontend.port, name.protocol), name)
+            if owner != name:
+                together |= {owner, name}
+    yield [change for change in changed if change[0] in together]
+    alone = [change for change in changed if change[0] not in together]
+    for start in range(0, len(alone), BATCH):
+        yield alone[start : start + BATCH]
+
+
+def transactions(commands: Iterable[Command], most: int) -> Iterator[list[Command]]:
     """Cut into pieces of about ``most`` rules and elements; the ports of one Service stay together, and so do the
     commands before the first Service."""
     piece: list[Command] = []

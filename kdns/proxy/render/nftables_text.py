@@ -41,20 +41,15 @@ def comment(text: str) -> str:
 
 def address(packed: bytes) -> str:
     """An address as nft lists it, which is not quite RFC 5952 where an IPv6 address holds an IPv4 one."""
-    text = address_text(packed)
-    if (
-        len(packed) == 16
-        and packed[:10] == bytes(10)
-        and packed[10:12] in {b"\0\0", b"\xff\xff"}
-        and any(packed[12:14])
-    ):
-        head = "::ffff:" if packed[10] else "::"
-        return head + address_text(packed[12:])
-    return text
+    if packed[:12] == bytes(10) + b"\xff\xff":
+        return f"::ffff:{address_text(packed[12:])}"
+    if len(packed) == 16 and packed[:12] == bytes(12) and packed[12:14] != b"\0\0":
+        return f"::{address_text(packed[12:])}"
+    return address_text(packed)
 
 
-def frontend(packed: bytes, protocol: Protocol, port: int) -> str:
-    """The key of a frontend in a map: ``10.96.0.10 . udp . 53``, and ``udp . 30053`` for a node port."""
+def frontend_key(packed: bytes, protocol: Protocol, port: int) -> str:
+    """The key of a frontend in maps to verdicts: ``10.96.0.10 . udp . 53``, and ``udp . 30053`` for a node port."""
     head = f"{address(packed)} . " if packed else ""
     return f"{head}{protocol.lower()} . {port}"
 

@@ -180,6 +180,27 @@ async def messages(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield await reader.readexactly(struct.unpack("!H", head)[0])
 
 
+async def test_others_have_their_turn_while_a_message_is_made() -> None:
+    """A message of a Service with many endpoints takes long to make: the loop is given back in between."""
+    parts = FakeParts(offers={"kubernetes": endpoints(3000)})
+    made = built(transfer, ANYBODY, parts)
+    assert made.plugin is not None
+    asked = request("cluster.local. AXFR", None, client(proto="tcp"))
+    turns: list[int] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(len(turns))
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    found = await chain((made.plugin,), scripted(response()))(asked)
+    assert found.further is not None
+    messages = 1 + len([section async for section in found.further])
+    beside.cancel()
+    assert len(turns) > 2 * messages
+
+
 async def test_a_long_zone_is_many_messages() -> None:
     """Each has at most 16 KB and the same id, and together they are the zone of the moment when it was asked for."""
     answers = endpoints(3000)

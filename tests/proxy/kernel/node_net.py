@@ -9,6 +9,7 @@
 Every pod answers on TCP and UDP port 8080 with its letter and the source address it sees.
 """
 
+import asyncio
 import errno
 import selectors
 import socket
@@ -217,6 +218,14 @@ class NodeNet:
             raise
         letter, _, seen = heard.decode().partition(" ")
         return Answer(letter, seen)
+
+    async def ask_all(self, asked: Sequence[tuple[str, str, int] | tuple[str, str, int, str]]) -> list[Answer]:
+        """The answers to several who ask at the same time: namespace, address, port and perhaps source of each."""
+
+        def one(namespace: str, address: str, port: int, source: str = "") -> Answer:
+            return self.ask(namespace, address, port, source=source)
+
+        return list(await asyncio.gather(*(asyncio.to_thread(one, *each) for each in asked)))
 
     def many(self, namespace: str, address: str, port: int, times: int = 24, *, udp: bool = False) -> set[str]:
         """Which pods answer if a client asks often."""

@@ -38,13 +38,14 @@ def net() -> Iterator[NodeNet]:
 async def served(net: NodeNet, family: Family) -> AsyncIterator[NodeNet]:
     """One of each Service is programmed."""
     applier = NftablesApplier(family, net.run)
-    await applier.sync(rule_set(node_rules(family), rich(family).values()), None)
+    await applier.sync(rule_set(node_rules(family), rich(family)), None)
     yield net
     await applier.cleanup()
 
 
 @FAMILIES
 async def test_a_cluster_ip_leads_to_all_endpoints(served: NodeNet, family: Family) -> None:
+    """Pods, the node and clients outside reach every endpoint, over TCP and UDP."""
     vip = cluster_ip(family, 1)
     assert served.many(served.node, vip, 80) == {"a", "b", "c"}
     assert served.many(served.pods[POD_A], vip, 80) == {"a", "b", "c"}
@@ -54,6 +55,7 @@ async def test_a_cluster_ip_leads_to_all_endpoints(served: NodeNet, family: Fami
 
 @FAMILIES
 async def test_cluster_ip_traffic_is_masqueraded_unless_from_a_pod(served: NodeNet, family: Family) -> None:
+    """Endpoints see a pod's own address, and the node's instead of anybody else's."""
     alone = cluster_ip(family, 2)
     assert served.ask(served.pods[POD_B], alone, 80) == Answer("a", pod(family, POD_B))
     assert served.ask(served.pods[POD_C], alone, 80) == Answer("a", pod(family, POD_C))
@@ -64,6 +66,7 @@ async def test_cluster_ip_traffic_is_masqueraded_unless_from_a_pod(served: NodeN
 
 @FAMILIES
 async def test_a_pod_that_reaches_itself_is_masqueraded(served: NodeNet, family: Family) -> None:
+    """Hairpin, through a frontend that masquerades nobody else among pods."""
     for address, port in ((cluster_ip(family, 2), 80), (external(family, 4), 80)):
         answers = {served.ask(served.pods[POD_A], address, port) for _ in range(16)}
         own = {answer.source for answer in answers if answer.pod == "a"}
@@ -73,6 +76,7 @@ async def test_a_pod_that_reaches_itself_is_masqueraded(served: NodeNet, family:
 
 @FAMILIES
 async def test_node_ports_and_external_addresses_are_open_and_masqueraded(served: NodeNet, family: Family) -> None:
+    """Policy Cluster: endpoints never see who asked."""
     for address, port in ((node_address(family), 30002), (external(family, 2), 80), (external(family, 102), 80)):
         for source in (served.outside, served.pods[POD_B], served.node):
             answer = served.ask(source, address, port)
@@ -83,25 +87,31 @@ async def test_node_ports_and_external_addresses_are_open_and_masqueraded(served
 
 @FAMILIES
 async def test_loopback_takes_no_node_ports(served: NodeNet, family: Family) -> None:
+    """Node ports are not at 127.0.0.1 or ::1 in this mode."""
     assert served.ask(served.node, "127.0.0.1" if family is V4 else "::1", 30002) == REFUSED
 
 
 @FAMILIES
 async def test_without_endpoints_everybody_is_refused(served: NodeNet, family: Family) -> None:
-    for address, port in ((cluster_ip(family, 3), 80), (external(family, 3), 80), (node_address(family), 30003)):
-        for source in (served.outside, served.pods[POD_A], served.node):
-            assert served.ask(source, address, port) == REFUSED, (address, source)
+    """At every frontend, at once."""
+    frontends = ((cluster_ip(family, 3), 80), (external(family, 3), 80), (node_address(family), 30003))
+    sources = (served.outside, served.pods[POD_A], served.node)
+    asked = [(source, *frontend) for source in sources for frontend in frontends]
+    assert await served.ask_all(asked) == [REFUSED] * len(asked)
 
 
 @FAMILIES
 async def test_unknown_ports_are_refused_and_unknown_addresses_silent(served: NodeNet, family: Family) -> None:
-    for source in (served.outside, served.pods[POD_A], served.node):
-        assert served.ask(source, cluster_ip(family, 1), 81) == REFUSED
-    assert served.ask(served.pods[POD_A], cluster_ip(family, 99), 80) == SILENT
+    """What is in the ServiceCIDR does not leave the node."""
+    known, nobodys = (cluster_ip(family, 1), 81), (cluster_ip(family, 99), 80)
+    asked = [(source, *known) for source in (served.outside, served.pods[POD_A], served.node)]
+    answers = await served.ask_all([*asked, (served.pods[POD_A], *nobodys), (served.node, *nobodys)])
+    assert answers == [REFUSED, REFUSED, REFUSED, SILENT, SILENT]
 
 
 @FAMILIES
 async def test_external_policy_local_keeps_the_clients_address(served: NodeNet, family: Family) -> None:
+    """Clients get local endpoints, the node and pods the short way to all."""
     for address, port in ((external(family, 4), 80), (external(family, 104), 80), (node_address(family), 30004)):
         assert {served.ask(served.outside, address, port) for _ in range(8)} == {Answer("a", client(family))}
         assert served.many(served.node, address, port) == {"a", "b", "c"}
@@ -112,6 +122,7 @@ async def test_external_policy_local_keeps_the_clients_address(served: NodeNet, 
 
 @FAMILIES
 async def test_external_policy_local_without_local_endpoints_is_silent_outside(served: NodeNet, family: Family) -> None:
+    """Dropped outside, and still the short way inside."""
     for address, port in ((external(family, 5), 80), (node_address(family), 30005)):
         assert served.ask(served.outside, address, port) == SILENT
         assert served.ask(served.node, address, port).pod == "c"
@@ -120,12 +131,14 @@ async def test_external_policy_local_without_local_endpoints_is_silent_outside(s
 
 @FAMILIES
 async def test_internal_policy_local(served: NodeNet, family: Family) -> None:
+    """Local endpoints only; silence if there are none here."""
     assert served.many(served.pods[POD_B], cluster_ip(family, 6), 80, 8) == {"a"}
     assert served.ask(served.pods[POD_B], cluster_ip(family, 7), 80) == SILENT
 
 
 @FAMILIES
 async def test_affinity_holds_for_every_frontend(served: NodeNet, family: Family) -> None:
+    """Where a client went, it goes again, whichever way it comes."""
     for number in (8, 9):
         first = served.ask(served.pods[POD_B], cluster_ip(family, number), 80).pod
         assert served.many(served.pods[POD_B], cluster_ip(family, number), 80, 8) == {first}
@@ -136,10 +149,20 @@ async def test_affinity_holds_for_every_frontend(served: NodeNet, family: Family
 
 @FAMILIES
 async def test_source_ranges(served: NodeNet, family: Family) -> None:
-    for number, welcome in ((10, None), (11, REFUSED)):
-        balancer = external(family, 100 + number)
-        assert served.ask(served.outside, balancer, 80, source=client(family, 200)) == SILENT
-        assert served.ask(served.pods[POD_A], balancer, 80) == SILENT
-        answer = served.ask(served.outside, balancer, 80, source=client(family))
-        assert answer.pod in "abc" if welcome is None else answer == welcome
-    assert served.ask(served.outside, external(family, 10), 80, source=client(family, 200)).pod in "abc"
+    """At load balancer IPs only, for everybody, and even without endpoints."""
+    welcome, stranger = client(family), client(family, 200)
+    served_one, empty_one = external(family, 110), external(family, 111)
+    answers = await served.ask_all(
+        [
+            (served.outside, served_one, 80, stranger),
+            (served.outside, empty_one, 80, stranger),
+            (served.pods[POD_A], served_one, 80),
+            (served.node, served_one, 80),
+            (served.outside, empty_one, 80, welcome),
+            (served.outside, served_one, 80, welcome),
+            (served.outside, external(family, 10), 80, stranger),
+            (served.outside, node_address(family), 30010, stranger),
+        ]
+    )
+    assert answers[:5] == [SILENT, SILENT, SILENT, SILENT, REFUSED]
+    assert all(answer.pod in {"a", "b", "c"} for answer in answers[5:])
