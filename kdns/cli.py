@@ -132,6 +132,8 @@ def _add_kubernetes(part: Parser) -> None:
                      "help": "see only Services, EndpointSlices and Pods that this label selector picks"},
         "--endpoint-pod-names": {"action": "store_true", "help": "name endpoints after their Pods"},
         "--no-endpoints": {"action": "store_true", "help": "do not follow EndpointSlices"},
+        "--multicluster": {"action": "append", "type": value(_zone), "metavar": "ZONE",
+                           "help": "a zone for ServiceImports, such as clusterset.local; again for more"},
         "--ignore-empty-service": {"action": "store_true", "help": "a Service without ready endpoints has no name"},
     }  # fmt: skip
     for flag, kwargs in flags.items():
@@ -221,6 +223,7 @@ def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
     """The kubernetes plugin's options. Raises ConfigError for those that exclude each other."""
     if arguments.namespace and arguments.namespace_labels:
         raise ConfigError("--namespace and --namespace-labels exclude each other", hint="keep one of them")
+    imports = tuple(dict.fromkeys(arguments.multicluster or ()))
     options = KubernetesOptions(
         ttl=arguments.ttl,
         pods=arguments.pods,
@@ -230,12 +233,17 @@ def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
         labels=arguments.labels,
         endpoints=not arguments.no_endpoints,
         ignore_empty_service=arguments.ignore_empty_service,
-        zones=tuple(arguments.zone or KubernetesOptions().zones),
+        zones=tuple(dict.fromkeys((*(arguments.zone or KubernetesOptions().zones), *imports))),
+        multicluster=imports,
     )
     try:
         build_schema(options.zones)
     except ValueError as error:
         raise ConfigError(f"--zone: {error}") from error
+    try:
+        build_schema(options.zones, multicluster=options.multicluster)
+    except ValueError as error:
+        raise ConfigError(f"--multicluster: {error}") from error
     return options
 
 

@@ -34,6 +34,7 @@ WORDS: Final[dict[Kind, str]] = {
     "Pod": "pod",
     "Node": "node",
     "ServiceCIDR": "service CIDR",
+    "ServiceImport": "service import",
 }
 OURS: Final = "!service.kubernetes.io/service-proxy-name"
 """Label selector: what no other proxy has claimed."""
@@ -44,15 +45,19 @@ LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!
 def wants(options: KubernetesOptions) -> list[Want]:
     """What must be followed for these options, and no more.
 
-    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects.
+    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects. A
+    cluster without the kind ServiceImport has none of them; one that forbids to list them may have some, and is waited
+    for.
     """
     found = [Want("Service", label_selector=options.labels, external=options.external)]
     if options.endpoints:
         slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
-        found.append(slices._replace(zones=options.zonal))
+        found.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
     found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
+    if options.multicluster:
+        found.append(Want("ServiceImport", label_selector=options.labels, installed=False))
     if options.pods == "verified":
-        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES))
+        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
     return found
 
 

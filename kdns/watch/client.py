@@ -32,7 +32,7 @@ CONNECT_TIMEOUT: Final = 10.0
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
 PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500,
-                                    "Node": 500, "ServiceCIDR": 500}  # fmt: skip
+                                    "Node": 500, "ServiceCIDR": 500, "ServiceImport": 500}  # fmt: skip
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
@@ -70,6 +70,7 @@ RESOURCES: Final[Mapping[Kind, Resource]] = {
     "Pod": Resource("", "v1", PLURALS["Pod"]),
     "Node": Resource("", "v1", PLURALS["Node"]),
     "ServiceCIDR": Resource("networking.k8s.io", "v1", PLURALS["ServiceCIDR"]),
+    "ServiceImport": Resource("multicluster.x-k8s.io", "v1alpha1", PLURALS["ServiceImport"]),
 }
 """All that kdns reads, with the verbs list and watch and no other. ServiceCIDRs are new in Kubernetes 1.33."""
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")

@@ -90,6 +90,8 @@ class Reflector:
             zones=want.zones,
             routing=want.routing,
             named=want.named,
+            imports=want.imports,
+            labels=want.labels,
         )
         self._decode = watch_decoder(want.kind, routing=want.routing)
         self._decode_named = named_decoder()
@@ -146,9 +148,10 @@ class Reflector:
         reason = reason_of(error)
         if self._waived or reason == self._lost:
             return None
-        if self._want.optional and error.code in {403, 404}:  # 404: older than the kind
+        missing = not self._want.installed and error.code == 404
+        if missing or (self._want.optional and error.code in {403, 404}):  # 404: older than the kind
             self._waived, self._lost = True, ""
-            return Waived(self._want.kind, reason)
+            return Waived(self._want.kind, f"{reason} (not installed)" if missing else reason)
         self._lost = reason
         return Lost(self._want.kind, reason)
 

@@ -9,7 +9,7 @@
 
     AXFR ──> over TCP? from a peer? ──> first message: SOA ... ──> the next when the client has taken it ──> ... SOA
 
-The zones are those of the block's ``kubernetes`` and ``file``.
+The zones are those of the block's ``kubernetes``, ``k8s_external`` and ``file``.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from kdns.wire.rr import RR
 log = logging.getLogger("kdns.dns.plugins.transfer")
 
 NAME: Final = "transfer"
-SOURCES: Final = ("kubernetes", "file")
+SOURCES: Final = ("kubernetes", "k8s_external", "file")
 EVERYBODY: Final = "*"
 PORT: Final = 53
 MESSAGE: Final = 16_000
@@ -164,7 +164,7 @@ class ClusterZones:
 
     def serial(self, apex: bytes) -> int | None:
         """None until everything is known."""
-        return self._answers.zone.serial & 0xFFFFFFFF if self._answers.synced else None
+        return self._answers.zone.serial(apex) if self._answers.synced else None
 
     def zone_records(self, apex: bytes) -> Iterator[RR]:
         """See `kdns.records.transfer`."""
