@@ -1,5 +1,6 @@
 """Rules of iptables mode into the kernel, for one family."""
 
+import asyncio
 import re
 import time
 from collections import Counter
@@ -14,13 +15,13 @@ from kdns.proxy.kernel.iptables_probe import probe
 from kdns.proxy.kernel.iptables_tools import LOCKED, Tool, detect, installed
 from kdns.proxy.kernel.run import Runner, Tallier, run, tally
 from kdns.proxy.model import Family, RuleChange, RuleSet, ServicePortName
-from kdns.proxy.render.iptables import STALE_PIECE, alone, full, large, partial
+from kdns.proxy.render.iptables import alone, full, large, partial
 from kdns.proxy.render.iptables_removal import removal
 from kdns.proxy.render.iptables_service import Conflict
 from kdns.proxy.render.iptables_sheet import Script
 
-PIECE: Final = 250
-"""Service ports in one restore of the nft variant, whose time grows with the square of a restore's size."""
+PIECE: Final = 2750
+"""Chains in one restore of the nft variant, whose time grows with the square of it: 250 Services of ten endpoints."""
 LEISURE: Final = 5
 """After a look that took a second, the next one waits at least so many."""
 MANY: Final = 20_000
@@ -68,6 +69,7 @@ class IptablesApplier:
         """See `Applier.sync`. What `rules` say of the node is another than before: a full sync, whatever is asked."""
         tool = self.tool
         piece = PIECE if tool.nft else None
+        rules = RuleSet(rules.node, dict(rules.ports))  # as it is now, whatever becomes of it while we wait
         whole = changes is None or self._given is None or self._given.node != rules.node
         if whole or changes is None:
             found = await find(tool, rules.node, self._run, self._tally)
@@ -79,13 +81,14 @@ class IptablesApplier:
         self._given = None
         sent = 0
         try:
-            for script in scripts:
+            # To spell ten thousand Services takes seconds, and there may be DNS to be served meanwhile.
+            while (script := await asyncio.to_thread(next, scripts, None)) is not None:
                 await self._restore(script, rules)
                 sent += script.rules
                 totals.update(dict(script.grown))
         except Conflict as conflict:
             raise KernelError(tool.restore, 1, str(conflict), conflict.name) from conflict
-        self._given, self._totals = RuleSet(rules.node, dict(rules.ports)), totals
+        self._given, self._totals = rules, totals
         if sent:
             self._seen = self._fingerprint(self.family, nft=tool.nft)
         return Applied(sent, whole, tuple(sorted(totals.items())))
@@ -139,7 +142,7 @@ class IptablesApplier:
             return True
         finally:
             self._next_look = self._clock() + LEISURE * (self._clock() - began)
-        if whole:
+        if whole and one is None:
             self._seen = seen
         return whole
 
@@ -153,7 +156,7 @@ class IptablesApplier:
         for tool in variants.values():
             for table in await tables(tool, self._tally):
                 lines = (await look(tool, table, self._tally)).lines
-                for script in removal(table, lines, piece=STALE_PIECE if tool.nft else None):
+                for script in removal(table, lines, piece=PIECE if tool.nft else None):
                     await self._run(tool.restore, script.text)
 
 

@@ -1,5 +1,6 @@
 """What iptables has now: read back in a form that stays small however many rules there are."""
 
+import asyncio
 import ctypes
 import re
 import shlex
@@ -131,8 +132,8 @@ async def intact(tool: Tool, given: RuleSet, totals: Mapping[str, int], port: in
     if port is None:
         return _complete(await look(tool, "nat", tally), totals.get("nat", 0))
     ports = list(given.ports.values())
-    counts = {**dispatching(given), **sample([ports[port % len(ports)]], given.node)}
-    counts |= {POSTROUTING: 3, MARK_MASQUERADE: 1}
+    counts = await asyncio.to_thread(dispatching, given)
+    counts |= {**sample([ports[port % len(ports)]], given.node), POSTROUTING: 3, MARK_MASQUERADE: 1}
     chains = dict.fromkeys((*watched("nat"), *counts))
     return _complete(await glance(tool, "nat", chains, tally), sum(counts.values()))
 

@@ -133,7 +133,7 @@ def test_node_ports_come_last_and_cluster_ips_first() -> None:
 def test_every_way_to_write_gives_the_same(rules: RuleSet) -> None:
     """In one piece, in pieces on an empty node, in pieces over what is there, and twice."""
     whole = loaded(full(rules))
-    for piece in (1, 2, 3):
+    for piece in (1, 4, 6):
         assert loaded(full(rules, piece=piece)) == whole
         assert loaded(full(rules, whole.found(), piece=piece), loaded(full(rules))) == whole
         other = loaded(full(many(7)._replace(node=rules.node)))
@@ -147,7 +147,7 @@ def test_totals_are_what_the_kernel_has() -> None:
     """`grown` adds up to the rules in our chains, whichever way they were written."""
     rules = many(10)
     expected = loaded(full(rules)).counts()
-    for piece in (None, 3):
+    for piece in (None, 7):
         grown: Counter[str] = Counter()
         for one in full(rules, piece=piece):
             grown.update(dict(one.grown))
@@ -157,7 +157,7 @@ def test_totals_are_what_the_kernel_has() -> None:
 def test_traffic_flows_as_pieces_come() -> None:
     """On an empty node, what a piece brings is reachable once the piece is there."""
     tables, reachable = Tables(), []
-    for one in full(many(9), piece=3):
+    for one in full(many(9), piece=9):
         tables.restore(one.text)
         reachable.append(sum("cluster IP" in row for row in tables.chains["nat"]["KUBE-SERVICES"]))
     assert reachable == [0, 3, 6, 9, 9]
@@ -167,7 +167,7 @@ def test_traffic_flows_on_over_a_restart() -> None:
     """Where there are rules already, not one of the pieces takes any Service's dispatch away."""
     rules = many(9)
     tables = loaded(full(rules))
-    for one in full(rules, tables.found(), piece=2):
+    for one in full(rules, tables.found(), piece=6):
         tables.restore(one.text)
         assert sum("cluster IP" in row for row in tables.chains["nat"]["KUBE-SERVICES"]) == 9
         for chain, rows in tables.chains["nat"].items():
@@ -193,7 +193,7 @@ def test_a_partial_sync_gives_what_a_full_one_gives() -> None:
     sets = [rich(), many(5), many(3), rule_set(node()), rule_set(node(), cart())]
     for before in sets:
         for after in sets:
-            for piece in (None, 1, 2):
+            for piece in (None, 1, 12):
                 tables = loaded(partial(changed(before, after), node(), piece=piece), loaded(full(before)))
                 wanted = loaded(full(after))
                 assert tables.sorted() == wanted.sorted()
@@ -226,10 +226,22 @@ def test_totals_follow_partial_syncs() -> None:
     before, after = many(6), rich()
     tables = loaded(full(before))
     counts = tables.counts()
-    for one in partial(changed(before, after), node(), piece=4):
+    for one in partial(changed(before, after), node(), piece=20):
         tables.restore(one.text)
         counts.update(dict(one.grown))
     assert +counts == tables.counts()
+
+
+def test_pieces_are_measured_by_chains() -> None:
+    """One Service of many endpoints is a piece of its own, however many small ones fit into another."""
+    big = port(
+        "a/big",
+        entry("cluster IP", "10.96.9.9", 80, INSIDE),
+        cluster=" ".join(f"10.1.{n // 250}.{n % 250}:80" for n in range(300)),
+    )
+    rules = rule_set(node(), *many(4).ports.values(), big)
+    pieces = [len(re.findall("^:KUBE-S", one.text, re.MULTILINE)) for one in full(rules, piece=9)]
+    assert pieces == [2, 9, 3, 301, 1]
 
 
 def test_large_clusters() -> None:
