@@ -12,6 +12,7 @@ Nothing here lists a set or map of a table in use but the first sync and repairs
 and so does listing a table or a chain, whose sets it reads as well. ``nft -t list ruleset`` does not.
 """
 
+import asyncio
 import logging
 import os
 import re
@@ -151,16 +152,26 @@ class NftablesApplier:
     async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
         """Send commands; how many rules and elements they were."""
         count = 0
-        for piece in [list(commands)] if whole else transactions(commands, PIECE):
-            for command in piece:
-                if command.text.startswith(("flush chain", "add chain")):
-                    self._listed.pop(command.text.rsplit(" ", 1)[-1], None)
-            try:
-                await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
-            except KernelError as error:
-                raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
+        pieces = iter([list(commands)] if whole else transactions(commands, PIECE))
+        piece = next(pieces, None)
+        while piece is not None:
+            # The next one is worked out while nft is at work, in a thread so that the loop goes on.
+            following = asyncio.create_task(asyncio.to_thread(next, pieces, None))
             count += sum(command.weight for command in piece)
+            try:
+                await self._send(piece)
+            finally:
+                piece = await following
         return count
+
+    async def _send(self, piece: Sequence[Command]) -> None:
+        for command in piece:
+            if command.text.startswith("flush chain"):
+                self._listed.pop(command.text.rsplit(" ", 1)[-1], None)
+        try:
+            await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
+        except KernelError as error:
+            raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
 
     async def _list(self) -> "_Listing | None":
         """The table without elements; None: there is none."""
