@@ -16,7 +16,7 @@ from kdns.errors import ConfigError, KernelError
 from kdns.objects import Network
 from kdns.proxy.kernel.applier import Applied
 from kdns.proxy.kernel.ipvs_rules import IpvsRules, Variant
-from kdns.proxy.kernel.ipvs_state import IpvsState, Link, clean
+from kdns.proxy.kernel.ipvs_state import IpvsState, Link
 from kdns.proxy.kernel.netlink import generic_family
 from kdns.proxy.kernel.run import Runner, run
 from kdns.proxy.kernel.virtual import ENOENT
@@ -29,8 +29,9 @@ from kdns.proxy.render.ipvs import (
     PortState,
     Virtual,
     VirtualAt,
-    node_port_addresses,
+    here,
     port_state,
+    set_name,
 )
 from kdns.proxy.render.ipvs_desired import Desired, Touched
 from kdns.proxy.render.ipvs_tables import tables
@@ -80,11 +81,10 @@ class Ipvs:
         """Look for what the mode needs, and set what the node needs for it; see `Applier`."""
         await asyncio.to_thread(self._prepare)
         try:
-            await self.rules.check()
+            await self.rules.check(tables(self.node))
         except KernelError as error:
-            raise ConfigError(
-                f"mode ipvs needs {self.rules.tool}-restore: {error}", hint="it is in the package iptables"
-            ) from error
+            hint = "the package iptables brings the tool, the kernel's modules are xt_set, xt_addrtype and xt_conntrack"
+            raise ConfigError(f"mode ipvs needs {self.rules.tool}-restore: {error}", hint=hint) from error
 
     async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
         """See `Applier`."""
@@ -194,7 +194,7 @@ class Ipvs:
 
     def _look(self, link: Link) -> Here:
         _, others = link.addresses.addresses()
-        return Here(others, node_port_addresses(self.node, others))
+        return here(self.node, others)
 
     def _differs(self) -> str:
         with self._state.open(self._number) as link:
@@ -211,23 +211,18 @@ class Ipvs:
         if not self._number:
             return False
         with self._state.open(self._number) as link:
-            sizes = link.sets.sizes()
-            return link.addresses.there() or any(
-                name.startswith(("KUBE-CLUSTER-IP", "KUBE-6-CLUSTER-IP")) for name in sizes
-            )
+            return link.addresses.there() or set_name("KUBE-CLUSTER-IP", self.family) in link.sets.sizes()
 
     def _clean(self) -> None:
         with self._state.open(self._number) as link:
-            self._state.read(link)
-            clean(link, (*SETS, *FOREIGN_SETS), self.settings.exclude, list(self._state.virtuals))
+            self._state.clean(link, (*SETS, *FOREIGN_SETS))
         self._state = IpvsState(self.family, self.settings.exclude, self.node.masquerade_mark)
 
     def _totals(self) -> tuple[tuple[str, int], ...]:
         state = self._state
-        reals = sum(len(virtual.backends) for virtual in state.virtuals.values())
         return (
             ("virtual servers", len(state.virtuals)),
-            ("real servers", reals),
+            ("real servers", state.reals),
             ("set members", len(state.members)),
             ("addresses", len(state.addresses)),
         )

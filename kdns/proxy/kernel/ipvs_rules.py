@@ -26,9 +26,9 @@ class IpvsRules:
         self._written = ""
         self._seen: Mapping[str, list[str]] = {}
 
-    async def check(self) -> None:
-        """KernelError unless the tool can be run."""
-        await self._run((f"{self.tool}-restore", "--version"))
+    async def check(self, wanted: Mapping[str, Table]) -> None:
+        """KernelError unless the tool is there and understands the rules; their sets have to be there."""
+        await self._run((f"{self.tool}-restore", *WAIT, "--noflush", "--test"), stdin=restore(wanted, {}))
 
     async def write(self, wanted: Mapping[str, Table]) -> int:
         """Bring the rules in unless they are as we left them; how many were written."""

@@ -5,7 +5,7 @@ In the order in which nothing is missing when it is needed: members of sets, vir
 leaves in the opposite order.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple, TypeVar
 
@@ -50,6 +50,8 @@ class IpvsState:
         self.addresses: set[bytes] = set()
         self.draining: set[tuple[VirtualAt, Backend]] = set()
         """Real servers with weight 0 that go when their last connection has gone."""
+        self.reals = 0
+        """Real servers in service."""
         self._turn = 0
 
     def open(self, number: int) -> "closing[Link]":
@@ -74,12 +76,13 @@ class IpvsState:
         }
         ours, _ = link.addresses.addresses()
         self.addresses = set(ours)
-        self.virtuals, self.draining = {}, set()
+        self.virtuals, self.draining, self.reals = {}, set(), 0
         for at, virtual in link.virtuals.virtuals().items():
-            if at.mark and at.mark & self._mask != self._prefix:
-                continue  # somebody else's
+            if self._foreign(at):
+                continue
             reals = link.virtuals.reals(at)
             self.virtuals[at] = virtual._replace(backends=tuple(real.backend for real in reals if real.weight))
+            self.reals += len(self.virtuals[at].backends)
             self.draining.update((at, real.backend) for real in reals if not real.weight)
 
     def everything(self, desired: Desired) -> Touched:
@@ -126,6 +129,7 @@ class IpvsState:
         for at in touched.virtuals:
             if (want := desired.virtuals.get(at)) is not None:
                 self.virtuals[at] = want
+        self.reals += len(coming) - len(going)
         addresses = [a for a in touched.addresses if a in desired.addresses and a not in self.addresses]
         _check(link.addresses.add(addresses), addresses, desired.addresses.owner, f"add an address to {DUMMY}", link)
         self.addresses.update(addresses)
@@ -141,8 +145,9 @@ class IpvsState:
         dropped = [at for at in virtuals if not self._excluded(at.address)]
         _check(link.virtuals.remove(dropped), dropped, desired.virtuals.owner, "remove a virtual server", link)
         for at in virtuals:
-            del self.virtuals[at]
-        self.draining = {(at, backend) for at, backend in self.draining if at in self.virtuals}
+            self.reals -= len(self.virtuals.pop(at).backends)
+        if virtuals:
+            self.draining = {(at, backend) for at, backend in self.draining if at in self.virtuals}
         members = [key for key in touched.members if key in self.members and key not in desired.members]
         link.sets.remove(members)
         for key in members:
@@ -151,15 +156,16 @@ class IpvsState:
 
     def tidy(self, link: Link) -> int:
         """Remove real servers whose last connection has gone; how many still wait."""
+        waiting: dict[VirtualAt, list[Backend]] = {}
+        for at, backend in self.draining:
+            waiting.setdefault(at, []).append(backend)
         idle = []
-        for at in {at for at, _ in self.draining}:
-            left = {real.backend: real for real in link.virtuals.reals(at)}
-            for drained, backend in self.draining:
-                if drained == at and (backend not in left or not left[backend].connections):
-                    idle.append((at, backend))
+        for at, backends in waiting.items():
+            busy = {real.backend for real in link.virtuals.reals(at) if real.connections}
+            idle += [(at, backend) for backend in backends if backend not in busy]
         for code in link.virtuals.remove_reals(idle):
             if code:
-                raise KernelError(("netlink", "IPVS"), code, "remove a real server")
+                raise link.virtuals.error(code, "remove a real server")
         self.draining.difference_update(idle)
         return len(self.draining)
 
@@ -206,6 +212,19 @@ class IpvsState:
         places = [at for at, _ in at_once]
         _check(link.virtuals.remove_reals(at_once), places, desired.virtuals.owner, "remove a real server", link)
 
+    def clean(self, link: Link, names: Sequence[str]) -> None:
+        """Remove virtual servers, the dummy link with its addresses, and sets of these names."""
+        ours = [at for at in link.virtuals.virtuals() if not self._foreign(at) and not self._excluded(at.address)]
+        for code in link.virtuals.remove(ours):
+            if code:
+                raise link.virtuals.error(code, "remove a virtual server")
+        link.addresses.remove_link()
+        link.sets.destroy(names)
+
+    def _foreign(self, at: VirtualAt) -> bool:
+        """It listens to a mark that is not one of ours."""
+        return at.mark != 0 and at.mark & self._mask != self._prefix
+
     def _excluded(self, address: bytes) -> bool:
         return any(address in network for network in self._exclude)
 
@@ -217,13 +236,3 @@ def _check(
         if code:
             refused = owner(key)
             raise link.virtuals.error(code, f"{doing} ({refused})", refused)
-
-
-def clean(link: Link, names: Collection[str], keep: Iterable[Network], ours: Iterable[VirtualAt]) -> None:
-    """Remove virtual servers and sets; the dummy link goes with its addresses."""
-    excluded = tuple(keep)
-    for code in link.virtuals.remove([at for at in ours if not any(at.address in net for net in excluded)]):
-        if code:
-            raise KernelError(("netlink", "IPVS"), code, "remove a virtual server")
-    link.addresses.remove_link()
-    link.sets.destroy(list(names))

@@ -268,6 +268,11 @@ def mark_match(node: NodeRules) -> str:
     return f"{MARK_PREFIX & mask:#x}/{mask:#x}"
 
 
+def here(node: NodeRules, addresses: Collection[bytes]) -> Here:
+    """Of a node with these addresses (those of the dummy link are not its own)."""
+    return Here(frozenset(addresses), node_port_addresses(node, addresses))
+
+
 def node_port_addresses(node: NodeRules, addresses: Collection[bytes]) -> tuple[bytes, ...]:
     """The addresses of this node that take node ports; IPVS cannot do loopback and link-local ones."""
     wanted = addresses if node.node_port_addresses is None else node.node_port_addresses

@@ -151,9 +151,10 @@ async def idle_goes() -> None:
     assert draining(IPV4, 42) == 1
     await IPV4.applier.tidy()
     assert draining(IPV4, 42) == 0
-    hexadecimal = "".join(f"{octet:02X}" for octet in IPV4.pods["near"].address)
-    text = virtual_servers().partition("0A60002A:0050")[2].partition("TCP")[0]
-    assert hexadecimal not in text
+    lines = virtual_servers().splitlines()
+    place = next(index for index, line in enumerate(lines) if "0A60002A:0050" in line)
+    assert "0AF40107:1F90" in lines[place + 1]
+    assert not lines[place + 2 :] or "->" not in lines[place + 2]
     await live.remove(ServicePortName("shop", "idle", "", "TCP"))
 
 
@@ -265,6 +266,18 @@ async def own_address() -> None:
     assert w.at("node") not in listed(w).partition("KUBE-IPVS-IPS")[2].partition("Name:")[0]
     await live.remove(ServicePortName("shop", "own", "", "TCP"))
     assert w.at("node") in tell("ip", "address")
+
+
+@case
+async def on_the_node() -> None:
+    """A backend on the node itself, such as the API server, is reached by pods, others and the node"""
+    for w in (IPV4, IPV6):
+        live = Live(w)
+        await live.put(w.rules("api", "TCP", "node", w.entry("cluster IP", w.service(45), 443, INTERNAL)))
+        assert ask("near", "TCP", w.service(45), 443) == f"node {w.at('near')}"
+        for source in ("node", "client"):
+            assert ask(source, "TCP", w.service(45), 443).startswith("node "), source
+        await live.remove(ServicePortName("shop", "api", "", "TCP"))
 
 
 @case

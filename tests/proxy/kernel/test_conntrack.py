@@ -1,12 +1,15 @@
 """Stale flows are deleted from the kernel's table, others are not, and nobody waits for it."""
 
 import time
+from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 from pyroute2.netlink import NETLINK_NETFILTER
 from pyroute2.netlink.rtnl import RTM_NEWADDR
 
+from kdns.errors import KernelError
+from kdns.proxy.kernel import conntrack
 from kdns.proxy.kernel.conntrack import ONE_BY_ONE, Cleaned, FlowCleaner, list_flows
 from kdns.proxy.kernel.netlink import Netlink, attribute
 from kdns.proxy.model import Family
@@ -164,3 +167,38 @@ def test_what_waits_for_one_frontend_is_merged() -> None:
         assert left() == {("10.96.0.10", 53, "10.244.0.5"): 4}
 
     in_a_namespace(case)
+
+
+def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal by the kernel is counted, and the flows are deleted by a later attempt."""
+    refusals = [KernelError(("netlink", "conntrack"), 16, "busy")]
+    original = conntrack.stale_handles
+
+    def refuse(link: Netlink, family: Family, wanted: list[StaleFlows]) -> Iterator[bytes]:
+        if refusals:
+            raise refusals.pop()
+        return original(link, family, wanted)
+
+    monkeypatch.setattr(conntrack, "stale_handles", refuse)
+
+    def case() -> None:
+        make_flows(4, "10.96.0.10", 53, "10.244.0.5")
+        cleaner = FlowCleaner(retry=0.1)
+        cleaner.start()
+        try:
+            cleaner.submit([stale("10.96.0.10", 53)])
+            assert cleaner.idle(10)
+        finally:
+            cleaner.close()
+        assert (cleaner.failures, cleaner.deleted) == (1, 4)
+        assert left() == {}
+
+    in_a_namespace(case)
+
+
+def test_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue is bounded; what waits already is still replaced."""
+    monkeypatch.setattr(conntrack, "LIMIT", 2)
+    cleaner = FlowCleaner()
+    cleaner.submit([stale("10.96.0.10", 53), stale("10.96.0.11", 53), stale("10.96.0.12", 53), stale("10.96.0.11", 53)])
+    assert cleaner.left_out == 1

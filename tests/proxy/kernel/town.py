@@ -15,16 +15,17 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 T = TypeVar("T")
 CLONE_NEWNET: Final = 0x40000000
 PORT: Final = 8080
-PATIENCE: Final = 0.7
+PATIENCE: Final = 1.5
 """Seconds without an answer that count as silence."""
 PATIENT: Final = 4.0
 """Seconds to wait for a refusal. All is one kernel here: an ICMP error may arrive while the socket is still busy
-sending, and only the next packet's is heard; and one destination gets but one error a second."""
+sending, and only the next packet's is heard."""
 
 ADDRESSES: Final = {
     "node": ("172.18.0.2", "fd18::2"),
@@ -34,7 +35,7 @@ ADDRESSES: Final = {
     "next": ("10.244.0.6", "fd44::6"),
     "far": ("10.244.1.7", "fd44:1::7"),
 }
-SERVERS: Final = ("near", "next", "far")
+SERVERS: Final = ("near", "next", "far", "node")
 
 SETUP: Final = """
 link add br0 type bridge
@@ -51,6 +52,9 @@ def sh(text: str) -> None:
 
 def build() -> None:
     """Make all of it."""
+    for name in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
+        # Else only one refusal in a second reaches a client.
+        Path("/proc/sys/net", name).write_text("0")
     for line in SETUP.split("\n"):
         if line:
             sh(line)
