@@ -92,7 +92,7 @@ def ask(process: subprocess.Popen[str], name: str, *more: str) -> str:
 AS_COREDNS = Security(0, (NET_BIND_SERVICE,), no_new_privs=True, read_only=True)
 """kubeadm's Deployment of CoreDNS: no user of its own, NET_BIND_SERVICE alone, allowPrivilegeEscalation: false."""
 AS_OURS = Security(65532, (NET_BIND_SERVICE,), no_new_privs=True, read_only=True)
-"""manifests/base/deployment.yaml."""
+"""manifests/dns/deployment.yaml."""
 
 
 @pytest.mark.parametrize(
