@@ -91,6 +91,7 @@ async def at_once(command: ProxyCommand) -> int | None:
     if command.cleanup:
         return await clean_up(command.settings)
     if command.init_only:
+        await sysctl.load_conntrack()
         problems = await asyncio.to_thread(sysctl.apply_conntrack, command.settings.conntrack)
         if command.settings.mode == "iptables" and command.settings.iptables.localhost_node_ports:
             problems = (*problems, *filter(None, [sysctl.route_localnet()]))
