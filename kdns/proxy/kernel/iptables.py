@@ -94,6 +94,8 @@ class IptablesApplier:
         return Applied(sent, whole, tuple(sorted(totals.items())))
 
     async def _restore(self, script: Script, rules: RuleSet) -> None:
+        if not script.text:
+            return
         try:
             await self._run(self.tool.restore, script.text)
         except KernelError as error:

@@ -1,9 +1,9 @@
 """Rule sets as input for iptables-restore: all of it, or what differs.
 
 A full sync is one script, or several where the tool takes too long over one: then everything shared comes first, the
-chains of service ports follow in the rule set's order, and at last the rules that lead to them are written anew.
-Where the kernel has no rules yet, each piece brings its own dispatch, so that traffic flows as it goes; where it has,
-those in force stay until all chains they lead to are new.
+chains of service ports follow in the rule set's order, and at last what is still missing that leads to them.
+Where the kernel has no rules yet, each piece brings what leads to it from cluster IPs and node ports, so that traffic
+flows as it goes; where it has, those in force stay until all chains they lead to are new.
 
 A partial sync touches the chains that differ, and adds and deletes single rules in the chains that all share: to
 write KUBE-SERVICES anew for each change takes more than a second when there are ten thousand Services.
@@ -100,11 +100,15 @@ def full(
         sheet = Sheet()
         _own(sheet, batch, node, stale, terse=terse)
         if not found.serving:
-            for port, rows in batch:
-                sheet.rules("nat", (str(row) for row in rows if row.table == "nat"), port.name, grows=0)
+            _lead(sheet, batch, lambda row: row.first or row.chain == NODE_PORTS)
         yield sheet.script()
     sheet = Sheet()
-    _dispatching(sheet, ports, node)
+    if found.serving:
+        _dispatching(sheet, ports, node)
+    else:
+        sheet.rules("nat", (f"-D {SERVICES} {body}" for body in tail(node)), grows=0)
+        _lead(sheet, ports, lambda row: not row.first and row.chain == SERVICES)
+        sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)))
     yield sheet.script()
     gone = _in_order(stale)
     for start in range(0, len(gone), piece):
@@ -215,11 +219,15 @@ def _own(sheet: Sheet, ports: _Ports, node: NodeRules, stale: set[str], *, terse
 def _dispatching(sheet: Sheet, ports: _Ports, node: NodeRules) -> None:
     """nat KUBE-SERVICES and KUBE-NODEPORTS as they are to be."""
     sheet.chains("nat", (SERVICES, NODE_PORTS))
-    for first in (True, False):
-        for port, rows in ports:
-            lines = (str(row) for row in rows if row.table == "nat" and row.first is first)
-            sheet.rules("nat", lines, port.name)
+    _lead(sheet, ports, lambda row: row.first)
+    _lead(sheet, ports, lambda row: not row.first)
     sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)))
+
+
+def _lead(sheet: Sheet, ports: _Ports, wanted: Callable[[Dispatch], bool]) -> None:
+    """Rules of nat that lead to the chains of service ports."""
+    for port, rows in ports:
+        sheet.rules("nat", (str(row) for row in rows if row.table == "nat" and wanted(row)), port.name)
 
 
 def _weight(port: ServicePortRules | None) -> int:
