@@ -27,7 +27,7 @@ from kdns.proxy.kernel.applier import Applied
 from kdns.proxy.kernel.run import Runner, run
 from kdns.proxy.model import Family, NodeRules, RuleChange, RuleSet, ServicePortName
 from kdns.proxy.render import nftables_fixed as fixed
-from kdns.proxy.render.nftables_service import Element, spell
+from kdns.proxy.render.nftables_service import Element
 from kdns.proxy.render.nftables_table import Command, Found, Table, transactions
 from kdns.proxy.render.nftables_text import word
 
@@ -104,7 +104,7 @@ class NftablesApplier:
         """See `Applier.sync`. A full sync of what is known to be in the kernel writes only what differs."""
         written, self._written = self._written, None  # back again once all is well
         count = None
-        if written is not None and (changes is not None or await self._intact(written)):
+        if written is not None and (changes is not None or await self._trusted(written)):
             count = await self._update(written, rules, changes)
         if written is None or count is None:
             written, count = await self._rebuild(rules)
@@ -134,10 +134,15 @@ class NftablesApplier:
     async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
         written = Table(rules.node)
         self._listed.clear()
-        listing = await self._list()
-        if listing is None:
-            return written, await self._write(written.rebuild(rules, Found({})))
-        if fixed.LAYOUT in listing.chains:
+        listing: _Listing | None = None
+        try:
+            listing = await self._list()
+        except KernelError as error:  # perhaps another table of the node is too new for this nft
+            LOG.warning("table %s is made anew, since what is there cannot be read: %s", self._table, error)
+        else:
+            if listing is None:
+                return written, await self._write(written.rebuild(rules, Found({})))
+        if listing is not None and fixed.LAYOUT in listing.chains:
             try:
                 found = await self._read(listing)
                 return written, await self._write(written.rebuild(rules, found))
@@ -146,7 +151,8 @@ class NftablesApplier:
             except KernelError as error:
                 LOG.warning("table %s cannot be brought up to date, so it is made anew: %s", self._table, error)
         written = Table(rules.node)
-        anew = [Command(f"delete table {self._table}"), *written.rebuild(rules, Found({}))]
+        gone = [Command(f"add table {self._table}"), Command(f"delete table {self._table}")]
+        anew = [*gone, *written.rebuild(rules, Found({}))]
         return written, await self._write(anew, whole=True)
 
     async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
@@ -205,6 +211,14 @@ class NftablesApplier:
         """See `Applier.intact`. What was never written successfully is not looked at."""
         return self._written is None or await self._intact(self._written)
 
+    async def _trusted(self, written: Table) -> bool:
+        """Nothing is known against what we remember."""
+        try:
+            return await self._intact(written)
+        except KernelError as error:
+            LOG.warning("table %s could not be looked at: %s", self._table, error)
+            return True
+
     async def _intact(self, written: Table) -> bool:
         listing = await self._list()
         if listing is None:
@@ -228,7 +242,7 @@ class NftablesApplier:
             self._next_sample = 0
         elements: dict[Element, str] = {}
         for name in chosen:
-            elements |= spell(written.ports[name], written.node).elements
+            elements |= written.elements_of(name)
         if not elements:
             return True
         keys = [f"delete element {self._table} {container} {{ {key} }}" for container, key in elements]
