@@ -20,6 +20,8 @@ import pytest
 
 KERNEL: Final = "linux.uml"
 MODULES: Final = Path("/usr/lib/uml/modules")
+SHARED_MEMORY: Final = Path("/dev/shm")
+"""Where the guest's memory is kept; the kernel removes the file's name at once."""
 HOUSE: Final = Path(__file__).parent.parent
 IPVS_MODULES: Final = (
     "ip_vs ip_vs_rr ip_vs_sh dummy veth bridge ip_set xt_set xt_ipvs nf_conntrack_netlink iptable_nat iptable_filter "
@@ -83,6 +85,7 @@ def run(
 ) -> Ran:
     """Run `argv` in a guest, in this repository's folder, as root; TimeoutError after `timeout` seconds of all.
 
+    `memory` is the guest's (``512M``), `modules` are loaded first; others load when they are asked for.
     The guest and all its processes are ended in any case.
     """
     mark = f"kdns-{uuid4().hex}"
@@ -115,7 +118,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TMPDIR": folder, "HOME": folder},
+            env={**os.environ, "TMPDIR": str(SHARED_MEMORY) if _roomy(memory) else folder, "HOME": folder},
             start_new_session=True,
         )
         try:
@@ -137,6 +140,16 @@ def run(
 def python(*arguments: str) -> tuple[str, ...]:
     """The arguments of this interpreter, for `run`."""
     return (sys.executable, *arguments)
+
+
+def _roomy(memory: str) -> bool:
+    """The guest's memory fits into shared memory and may be executed there; else it is a file on disk."""
+    try:
+        found = os.statvfs(SHARED_MEMORY)
+    except FileNotFoundError:
+        return False
+    wanted = int(memory[:-1]) << {"K": 10, "M": 20, "G": 30}[memory[-1]]
+    return found.f_bavail * found.f_frsize > wanted and not found.f_flag & os.ST_NOEXEC
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -66,9 +66,10 @@ class Ipvs:
     """One family's `Applier` in IPVS mode."""
 
     def __init__(self, node: NodeRules, settings: IpvsSettings, runner: Runner = run, variant: Variant = "") -> None:
-        """`variant` is which iptables to use."""
+        """`variant` is which iptables to use; none: what the plain name leads to, or legacy if that does not work."""
         self.node, self.settings, self.family = node, settings, node.family
         self.rules = IpvsRules(self.family, runner, variant)
+        self._runner, self._fixed = runner, variant != ""
         self._number = 0
         self._state = IpvsState(self.family, settings.exclude, node.masquerade_mark)
         self._desired = Desired()
@@ -83,8 +84,11 @@ class Ipvs:
         try:
             await self.rules.check(tables(self.node))
         except KernelError as error:
-            hint = "the package iptables brings the tool, the kernel's modules are xt_set, xt_addrtype and xt_conntrack"
-            raise ConfigError(f"mode ipvs needs {self.rules.tool}-restore: {error}", hint=hint) from error
+            if self._fixed or not await self._try_legacy():
+                hint = (
+                    "the package iptables brings the tool; the kernel's modules are xt_set, xt_addrtype, xt_conntrack"
+                )
+                raise ConfigError(f"mode ipvs needs {self.rules.tool}-restore: {error}", hint=hint) from error
 
     async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
         """See `Applier`."""
@@ -120,6 +124,16 @@ class Ipvs:
             await self.rules.cleanup(tables(self.node))
             await asyncio.to_thread(self._clean)
         self._known = False
+
+    async def _try_legacy(self) -> bool:
+        """A kernel may have the tables of old and not what the nft variant needs."""
+        rules = IpvsRules(self.family, self._runner, "legacy")
+        try:
+            await rules.check(tables(self.node))
+        except KernelError:
+            return False
+        self.rules = rules
+        return True
 
     @property
     def draining(self) -> frozenset[tuple[VirtualAt, Backend]]:

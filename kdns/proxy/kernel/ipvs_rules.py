@@ -13,6 +13,8 @@ Variant = Literal["", "legacy", "nft"]
 
 WAIT: Final = ("-w", "5")
 """Seconds for the lock that all users of iptables share."""
+PROBE: Final = "KUBE-IPVS-PROBE"
+"""A chain for trying what the kernel takes."""
 _RULE: Final = re.compile(r"-A (\S+) (?:.* )?-[jg] (\S+)")
 
 
@@ -27,8 +29,17 @@ class IpvsRules:
         self._seen: Mapping[str, list[str]] = {}
 
     async def check(self, wanted: Mapping[str, Table]) -> None:
-        """KernelError unless the tool is there and understands the rules; their sets have to be there."""
-        await self._run((f"{self.tool}-restore", *WAIT, "--noflush", "--test"), stdin=restore(wanted, {}))
+        """KernelError unless tool and kernel take rules like these: in a chain that nobody goes to, for a moment.
+
+        The sets have to be there.
+        """
+        probe = {
+            name: Table({PROBE: [rule for chain in table.chains.values() for rule in chain if _ends(rule, table)]}, ())
+            for name, table in wanted.items()
+        }
+        removal = "\n".join(f"*{name}\n:{PROBE} - [0:0]\n-X {PROBE}\nCOMMIT" for name in probe) + "\n"
+        for script in (restore(probe, {}), removal):
+            await self._run((f"{self.tool}-restore", *WAIT, "--noflush"), stdin=script)
 
     async def write(self, wanted: Mapping[str, Table]) -> int:
         """Bring the rules in unless they are as we left them; how many were written."""
@@ -71,6 +82,11 @@ class IpvsRules:
 
     async def _save(self, names: Sequence[str] | Mapping[str, Table]) -> dict[str, list[str]]:
         return {name: (await self._run((f"{self.tool}-save", "-t", name))).splitlines() for name in names}
+
+
+def _ends(rule: str, table: Table) -> bool:
+    """It leads to no chain of ours."""
+    return rule.rpartition("-j ")[2].split()[0] not in table.chains
 
 
 def _chain(line: str) -> str:

@@ -53,7 +53,7 @@ class World:
 
     def new(self, **settings: object) -> Ipvs:
         """A proxier that has just started."""
-        return Ipvs(self.node, IpvsSettings(**settings), variant="legacy")  # type: ignore[arg-type]
+        return Ipvs(self.node, IpvsSettings(**settings))  # type: ignore[arg-type]
 
     def service(self, number: int) -> str:
         """A cluster IP."""

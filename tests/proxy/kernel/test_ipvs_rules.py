@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kdns.errors import KernelError
-from kdns.proxy.kernel.ipvs import set_sysctl, sysctls
-from kdns.proxy.kernel.ipvs_rules import IpvsRules
+from kdns.errors import ConfigError, KernelError
+from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings, set_sysctl, sysctls
+from kdns.proxy.kernel.ipvs_rules import IpvsRules, Variant
 from kdns.proxy.model import Family, NodeRules
 from kdns.proxy.render.ipvs_tables import tables
 
@@ -142,3 +142,38 @@ def test_a_setting_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         set_sysctl("vs/nothing", "1", tmp_path)
     assert "vs.nothing" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("variant", "works", "used"),
+    [
+        ("", ("iptables", "iptables-legacy"), "iptables"),
+        ("", ("iptables-legacy",), "iptables-legacy"),
+        ("nft", ("iptables-nft", "iptables-legacy"), "iptables-nft"),
+        ("", (), ""),
+        ("nft", ("iptables-legacy",), ""),
+    ],
+)
+async def test_the_iptables_that_works_is_used(
+    monkeypatch: pytest.MonkeyPatch, variant: Variant, works: tuple[str, ...], used: str
+) -> None:
+    """Without a choice legacy stands in for a plain name that does not work; a choice stands. All by trying."""
+    tried: list[str] = []
+
+    async def some(argv: Sequence[str], stdin: str | bytes = b"", patience: float = 300) -> str:
+        if argv[0].removesuffix("-restore") not in works:
+            raise KernelError(argv, 4, "Could not fetch rule set generation id")
+        tried.append(str(stdin))
+        return ""
+
+    monkeypatch.setattr(Ipvs, "_prepare", lambda _: None)
+    applier = Ipvs(NODE, IpvsSettings(), some, variant)
+    if not used:
+        with pytest.raises(ConfigError, match=r"generation id.*\n.*xt_set"):
+            await applier.prepare()
+        return
+    await applier.prepare()
+    assert applier.rules.tool == used
+    assert "-A KUBE-IPVS-PROBE -j MASQUERADE --random-fully" in tried[0]
+    assert "--map-mark" in tried[0]
+    assert tried[1].count("-X KUBE-IPVS-PROBE") == len(WANTED)
