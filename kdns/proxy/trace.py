@@ -118,6 +118,11 @@ def is_host(packet: Packet, addresses: frozenset[bytes]) -> bool:
     return packet.source in addresses or any(packet.source in network for network in LOOPBACK.values())
 
 
+def is_local(address: bytes, family: Family, addresses: frozenset[bytes]) -> bool:
+    """It is an address of this node, loopback among them."""
+    return address in addresses or address in LOOPBACK[family]
+
+
 def _fits(path: Path, packet: Packet, node: NodeRules, addresses: frozenset[bytes]) -> bool:
     match path.source:
         case "any":
@@ -155,7 +160,7 @@ def takes_node_ports(node: NodeRules, address: bytes, addresses: frozenset[bytes
 
 def _stray(rules: RuleSet, packet: Packet, manner: Manner, addresses: frozenset[bytes]) -> Outcome:
     """No frontend is meant."""
-    own = packet.destination in addresses or packet.destination in LOOPBACK[rules.node.family]
+    own = is_local(packet.destination, rules.node.family, addresses)
     known = False
     for port in rules.ports.values():
         for entry in port.entries:

@@ -1,0 +1,38 @@
+"""What the tests call the modes: iptables comes in two variants."""
+
+from typing import Final, Literal
+
+from kdns.proxy.kernel.applier import Applier
+from kdns.proxy.kernel.iptables import IptablesApplier
+from kdns.proxy.kernel.iptables_tools import Tool, installed
+from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings
+from kdns.proxy.kernel.nftables import NftablesApplier
+from kdns.proxy.kernel.run import run
+from kdns.proxy.model import Family, Mode, NodeRules
+
+Variant = Literal["iptables-nft", "iptables-legacy", "nftables", "ipvs"]
+HERE: Final[tuple[Variant, ...]] = ("iptables-nft", "iptables-legacy", "nftables")
+"""Those that an ordinary kernel has."""
+
+
+def mode_of(variant: Variant) -> Mode:
+    """The mode it is a variant of."""
+    return "iptables" if variant in ("iptables-nft", "iptables-legacy") else variant  # type: ignore[return-value]
+
+
+async def applier(variant: Variant, node: NodeRules) -> Applier:
+    """Made and prepared; call it where it shall write."""
+    made: Applier
+    match variant:
+        case "iptables-nft" | "iptables-legacy":
+            made = IptablesApplier(node.family, tool=await _tool(node.family, nft=variant == "iptables-nft"))
+        case "nftables":
+            made = NftablesApplier(node.family)
+        case "ipvs":
+            made = Ipvs(node, IpvsSettings(), variant="legacy")
+    await made.prepare()
+    return made
+
+
+async def _tool(family: Family, *, nft: bool) -> Tool:
+    return next(tool for tool in await installed(family, run) if tool.nft is nft)

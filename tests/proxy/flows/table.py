@@ -1,0 +1,135 @@
+"""The whole table in one world: asks, and says what came out otherwise."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from kdns.lab.asking import Arrived, Outcome, Refused, Silence
+from kdns.lab.network import Network
+from kdns.lab.plan import OUTSIDE, PLAN
+from kdns.proxy.model import Family
+from tests.proxy.flows.cells import Cell, Table
+from tests.proxy.flows.ground import FAMILIES, Ground
+from tests.proxy.flows.worlds import local_addresses
+
+PATIENT: Final = 10.0
+"""Seconds for an answer or a refusal that should come."""
+SILENT: Final = 1.3
+"""Seconds without an answer that count as silence. A refusal that comes while connect() still holds the socket is lost
+(LockDroppedIcmps); the second one, after a second, is not."""
+AT_ONCE: Final = 200
+ROUND: Final = 4
+"""Probes of one cell at the same time, while some server was not heard."""
+MOST: Final = 80
+"""Probes after which a server that was not heard is none."""
+
+
+class Result(NamedTuple):
+    """What came of a table."""
+
+    cells: int
+    probes: int
+    verdicts: Counter[str]
+    """Cells by what was expected: dnat, reject, drop, untouched."""
+    differences: list[str]
+
+
+async def run(ground: Ground) -> Result:
+    """Ask for every cell, through each node."""
+    table = Table(ground.mode, ground.rules, ground.shapes, addresses_of(ground), ground.served)
+    cells = [cell for family in FAMILIES for cell in table.cells(family)]
+    asked, differences = 0, []
+    gate = asyncio.Semaphore(AT_ONCE)
+    for node in PLAN.nodes:
+        ground.network.send_outside_through(node.name)
+        now = [cell for cell in cells if _turn(cell) == node.name]
+        for probes, difference in await asyncio.gather(
+            *(_check_all(ground.network, some, gate) for some in _apart(now))
+        ):
+            asked += probes
+            differences += difference
+    return Result(len(cells), asked, Counter(cell.expected.verdict for cell in cells), differences)
+
+
+def addresses_of(ground: Ground) -> dict[tuple[str, Family], frozenset[bytes]]:
+    """Every local address of each node, without loopback."""
+    return {(node.name, family): local_addresses(node, family) for node in PLAN.nodes for family in FAMILIES}
+
+
+def _turn(cell: Cell) -> str:
+    """The node that the outside client must go through meanwhile; for other askers that does not matter."""
+    return cell.asker.first if cell.asker.part == OUTSIDE else PLAN.nodes[0].name
+
+
+def _apart(cells: Iterable[Cell]) -> Iterable[list[Cell]]:
+    """Those that may be asked for at the same time; who sticks to a backend is asked in one place after the other."""
+    chains: dict[object, list[Cell]] = {}
+    for number, cell in enumerate(cells):
+        key = (cell.asker, cell.protocol, cell.address.version) if cell.expected.sticks else number
+        chains.setdefault(key, []).append(cell)
+    return chains.values()
+
+
+async def _check_all(network: Network, cells: Iterable[Cell], gate: asyncio.Semaphore) -> tuple[int, list[str]]:
+    asked, differences = 0, []
+    for cell in cells:
+        probes, difference = await _check(network, cell, gate)
+        asked += probes
+        differences += difference
+    return asked, differences
+
+
+async def _check(network: Network, cell: Cell, gate: asyncio.Semaphore) -> tuple[int, list[str]]:
+    """How many probes it took, and how it differs from what is expected."""
+    expected, seen = cell.expected, Counter[Outcome]()
+    wanted = set(expected.servers)
+    while True:
+        together = 1 if not seen or len(wanted) == 1 else ROUND
+
+        async def one() -> Outcome:
+            async with gate:
+                return await _ask(network, cell)
+
+        seen.update(await asyncio.gather(*(one() for _ in range(together))))
+        if wrong := [outcome for outcome in seen if not _fits(outcome, cell)]:
+            return seen.total(), [f"{cell}: {_words(wrong)} instead of {expected}"]
+        heard = {(outcome.name, outcome.client) for outcome in seen if isinstance(outcome, Arrived)}
+        if expected.sticks and len(wanted) > 1:
+            if len(heard) > 1:
+                return seen.total(), [f"{cell}: {_words(seen)} instead of always the same of {expected}"]
+            if seen.total() >= 2 * ROUND:
+                return seen.total(), []
+        elif heard == wanted or cell.once or (expected.unheard and len(wanted) == 1 and seen.total() >= ROUND):
+            return seen.total(), []
+        elif seen.total() >= MOST:
+            return seen.total(), [f"{cell}: only {_words(seen)} after {seen.total()} probes instead of {expected}"]
+
+
+def _fits(outcome: Outcome, cell: Cell) -> bool:
+    expected = cell.expected
+    match outcome:
+        case Arrived(name, client):
+            return (name, client) in expected.servers
+        case Refused():
+            return expected.refused
+        case Silence():
+            return expected.unheard or not (expected.servers or expected.refused)
+    return False
+
+
+async def _ask(network: Network, cell: Cell) -> Outcome:
+    source = "" if cell.asker.address is None else str(cell.asker.address[0 if cell.address.version == 4 else 1])
+    soon = cell.expected.unheard or not (cell.expected.servers or cell.expected.refused)
+    return await network.probe(
+        cell.asker.part,
+        cell.protocol,
+        str(cell.address),
+        cell.port,
+        source=source,
+        timeout=SILENT if soon else PATIENT,
+    )
+
+
+def _words(outcomes: Iterable[Outcome]) -> str:
+    return ", ".join(sorted(str(outcome) for outcome in set(outcomes)))

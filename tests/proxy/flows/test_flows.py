@@ -1,0 +1,23 @@
+"""The table on this machine's kernel: what arrives is what `trace` says, in every mode that it has."""
+
+import os
+
+import pytest
+
+from tests.proxy.flows.ground import Ground
+from tests.proxy.flows.modes import HERE, Variant
+from tests.proxy.flows.table import run
+from tests.proxy.flows.worlds import WORLDS, World
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+
+
+@pytest.mark.skipif(bool(os.geteuid()), reason="no network namespaces without root")
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+@pytest.mark.parametrize("variant", HERE)
+async def test_what_arrives_is_what_trace_says(variant: Variant, world: World) -> None:
+    """Who answers, and as whom it sees the asker; or that nobody does, and how."""
+    with Ground(variant, world) as ground:
+        result = await run(ground)
+    assert not result.differences, "\n".join(result.differences)
+    assert all(result.verdicts[verdict] > 5 for verdict in ("dnat", "reject", "drop", "untouched")), result.verdicts
