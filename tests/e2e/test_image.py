@@ -225,7 +225,7 @@ CASES: Final = {
         ("iptables-legacy", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT"),
     ),
     "in ours, nftables": Case(
-        one(KIND, "DaemonSet"), "nftables", ("nft", "list", "table", "ip", "kube-proxy"), rf"{HOSTNAMES} \. tcp \. 80 :"
+        one(KIND, "DaemonSet"), "nftables", ("nft", "list", "table", "ip", "kube-proxy"), rf"{HOSTNAMES} \. 80 \. \S+ : 10\.244\.0\.5 \. 9376"
     ),
 }  # fmt: skip
 
