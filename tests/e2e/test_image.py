@@ -225,7 +225,8 @@ CASES: Final = {
         ("iptables-legacy", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT"),
     ),
     "in ours, nftables": Case(
-        one(KIND, "DaemonSet"), "nftables", ("nft", "list", "table", "ip", "kube-proxy"), rf"{HOSTNAMES} \. 80 \. \S+ : 10\.244\.0\.5 \. 9376"
+        one(KIND, "DaemonSet"), "nftables", ("nft", "list", "table", "ip", "kube-proxy"),
+        rf"{HOSTNAMES} \. 80 \. \S+ : 10\.244\.0\.5 \. 9376",
     ),
 }  # fmt: skip
 
