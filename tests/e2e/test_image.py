@@ -25,7 +25,7 @@ from tests.fakes.objects import Json, endpoint_slice
 from tests.kustomize import Manifest, built, one, rights
 from tests.proxy.kernel.namespaces import in_a_namespace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kernel, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kernel, pytest.mark.timeout(900)]
 
 PATIENCE: Final = 40.0
 LIMIT: Final = 170 * 1024
