@@ -1,9 +1,9 @@
 """kdns: the Service path of a Kubernetes cluster, from the name to the Pod.
 
 One straight pipe with a fork. `watch` turns the cluster into objects and says which Service changed. `records` turns a
-Service into RRsets and ready answers; `dns` sends them. `proxy` turns the same Service into one rule set; renderers spell
-it, and appliers bring it into the kernel. Between the first and the last word of each sentence all is pure; only
-`watch`, `dns`, ``proxy.kernel``, `ops`, `lab`, and what puts the parts together may wait, read a clock or open anything.
+Service into RRsets and ready answers; `dns` sends them. `proxy` turns the same Service into one rule set; renderers
+spell it, and appliers bring it into the kernel. Between the first and the last word of each sentence all is pure; only
+`watch`, `dns`, ``proxy.kernel``, `ops`, `lab`, and what puts the parts together may wait, read a clock or open things.
 
 ::
 
@@ -39,8 +39,8 @@ it, and appliers bring it into the kernel. Between the first and the last word o
     families      metric families from what is counted
     errors        one class for each way to react
 
-A line imports only lines below it; `dns`, `proxy` and `watch` are strangers, so are `records` and `config`. Import-linter
-contracts in pyproject.toml see to that when the tests run.
+A line imports only lines below it; `dns`, `proxy` and `watch` are strangers, so are `records` and `config`.
+Import-linter contracts in pyproject.toml see to that when the tests run.
 """
 
 from typing import Final
