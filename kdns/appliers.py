@@ -1,9 +1,12 @@
 """The applier of each mode, and what a mode would write, for people."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from kdns.aio import Backoff
 from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.errors import ConfigError, KernelError
 from kdns.proxy.kernel.applier import Applied, Applier
 from kdns.proxy.kernel.iptables import IptablesApplier
 from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings
@@ -12,7 +15,10 @@ from kdns.proxy.model import Family, Mode, NodeRules, RuleChange, RuleSet
 from kdns.proxy.render import iptables, ipvs_tables, nftables
 from kdns.proxy.render.ipvs import here
 
+LOG: Final = logging.getLogger("kdns.proxy")
 MODES: Final[tuple[Mode, ...]] = ("iptables", "nftables", "ipvs")
+ATTEMPTS: Final = 5
+"""How often a kernel, or a tool that is locked, is tried at the start."""
 
 
 def make_applier(mode: Mode, family: Family, settings: ProxySettings) -> Applier:
@@ -27,6 +33,25 @@ def make_applier(mode: Mode, family: Family, settings: ProxySettings) -> Applier
             timeouts = round(ipvs.tcp_timeout), round(ipvs.tcp_fin_timeout), round(ipvs.udp_timeout)
             asked = IpvsSettings(ipvs.scheduler, ipvs.exclude_cidrs, ipvs.strict_arp, timeouts)
             return Ipvs(NodeRules(family, 1 << settings.masquerade_bit), asked)
+
+
+async def prepared(applier: Applier, called: str, pause: Callable[[], Awaitable[None]] | None = None) -> Applier:
+    """An applier that has found all it needs. Raises ConfigError for what is missing, or goes wrong again and again.
+
+    A tool that is locked out by others is tried again, since a family that is left out stays so. ``called`` is what
+    messages call it.
+    """
+    pause = pause or Backoff().pause
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            await applier.prepare()
+            break
+        except KernelError as error:
+            if not left:
+                raise ConfigError(f"{called}: {error}") from error
+            LOG.warning("%s: not ready, to be tried again: %s", called, error)
+            await pause()
+    return applier
 
 
 def script(mode: Mode, rules: RuleSet, scheduler: str = "rr", interfaces: Sequence[bytes] = ()) -> str:

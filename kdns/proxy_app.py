@@ -14,14 +14,12 @@ import logging
 import platform
 import socket
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
-from kdns.appliers import MODES, Printer, make_applier
-from kdns.cluster_counts import ClusterCounts
+from kdns.appliers import MODES, Printer, make_applier, prepared
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
@@ -46,7 +44,7 @@ from kdns.proxy.service_ports import LeftOut
 from kdns.proxy.wellbeing import ProxyHealth
 from kdns.proxy_reports import Reports, Watches, cleaned_in, joined
 from kdns.sources import build_source
-from kdns.stop import Stop
+from kdns.stop import Stop, unless_asked
 from kdns.watch.cluster import ApiSource
 from kdns.watch.events import EventRecorder
 from kdns.watch.source import Source
@@ -55,6 +53,8 @@ LOG: Final = logging.getLogger("kdns.proxy")
 IPV6: Final = Path("/proc/net/if_inet6")
 POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
+AFTER_A_BUG: Final = 5.0
+"""Seconds until what a bug has ended is begun anew."""
 
 
 Waiting = Literal["service", "endpoint"]
@@ -78,6 +78,8 @@ class ProxyApp:
         self.node: Node | None = None
         self.families: list[FamilyProxy] = []
         self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
+        self._watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
+        """Of the watches; and bugs are counted here."""
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
         self._recorder: EventRecorder | None = None
         self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
@@ -114,10 +116,12 @@ class ProxyApp:
                     one.proxier.touch(key, triggered)
                     self._health.queued(one.family.value)
                     self._metrics.queued(one.family.value, time.time())
-            case NodeChange(key, _, after) if key.name == self.node_name:
+            case NodeChange(key, _, None) if key.name == self.node_name:
+                LOG.warning("Node %s is gone from the cluster; what it said last stays in force", self.node_name)
+            case NodeChange(key, _, Node() as after) if key.name == self.node_name:
                 self.node = after
-                self._health.node_eligible = after is None or after.eligible
-                if after is not None and (after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR"):
+                self._health.node_eligible = after.eligible
+                if after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR":
                     self._node_known.set()
                 self.renew()
             case ServiceCIDRChange(key, _, cidr):
@@ -133,7 +137,11 @@ class ProxyApp:
 
     def renew(self) -> None:
         """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
-        interfaces = own_interfaces()
+        try:
+            interfaces = own_interfaces()
+        except OSError as error:
+            LOG.warning("the addresses of this machine cannot be read, to be tried again: %s", error)
+            return
         for one in self.families:
             one.proxier.policy = self._policy(one.family, interfaces)
 
@@ -144,12 +152,12 @@ class ProxyApp:
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
-        await self._prepare()
-        watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
-        source = await self._source(watching.cluster)
-        follower = Follower(source, proxy_wants(self.node_name), self, watching, names=False)
+        if not await unless_asked(stop, self._prepare()):
+            return
+        source = await self._source()
+        follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
         self._store = follower.store
-        ports = self._ports(Watches(watching.cluster))
+        ports = self._ports(Watches(self._watching))
         checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
         if not self._command.dry_run:
             self._cleaner.start()
@@ -160,8 +168,8 @@ class ProxyApp:
                 running = follower.start(tasks)
                 for work in (
                     self._begin(stop),
-                    self._keep_policy(),
-                    self._keep_checks(checks),
+                    self._keep(self._renew_later),
+                    self._keep(lambda: self._sync_checks(checks)),
                     self._until_changed(stop),
                 ):
                     running.append(tasks.create_task(work))
@@ -190,10 +198,8 @@ class ProxyApp:
         appliers: dict[Family, Applier] = {}
         problems: list[ConfigError] = []
         for family in wanted:
-            applier = self._applier(family)
             try:
-                await applier.prepare()
-                appliers[family] = applier
+                appliers[family] = await prepared(self._applier(family), f"mode {self.settings.mode}, {family.value}")
             except ConfigError as error:
                 problems.append(error)
         if not appliers:
@@ -221,9 +227,10 @@ class ProxyApp:
             self._written.add(family)
             if len(self._written) == len(self.families):
                 self._wrote.set()
-            for what in self._waiting:
-                self._waiting[what] = 0
-                self._metrics.pending(what, 0)
+            if not any(one.proxier.pending for one in self.families):
+                for what in self._waiting:
+                    self._waiting[what] = 0
+                    self._metrics.pending(what, 0)
 
         proxier = Proxier(
             self._policy(family, interfaces),
@@ -234,14 +241,15 @@ class ProxyApp:
             report=report,
             tell=self._tell,
             untidy=lambda: self._metrics.cleanup_failed(family.value),
+            bug=self._bug,
         )
         return FamilyProxy(family, applier, proxier, reports)
 
-    async def _source(self, counts: ClusterCounts) -> Source:
+    async def _source(self) -> Source:
         client, master = self.settings.client_connection, self._command.master
         text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
         return await build_source(
-            text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master, counts=counts
+            text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master, counts=self._watching.cluster
         )
 
     def _ports(self, watches: Watches) -> list[PagesPort]:
@@ -288,7 +296,11 @@ class ProxyApp:
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
-        await clean_up_others(self)
+        try:
+            await clean_up_others(self)
+        except Exception:
+            LOG.exception("a bug met while removing what other modes have left")
+            self._bug()
 
     async def _wait_for_pod_cidrs(self) -> None:
         try:
@@ -310,17 +322,33 @@ class ProxyApp:
         for problem in filter(None, problems):
             self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
 
-    async def _keep_policy(self) -> None:
-        """Addresses come and go without a word."""
+    async def _keep(self, go: Callable[[], Awaitable[None]]) -> None:
+        """Again and again; a bug ends one go and not the process."""
         while True:
-            await asyncio.sleep(self.settings.sync_period)
-            self.renew()
+            try:
+                await go()
+            except Exception:
+                LOG.exception("a bug met beside the rules, which stay in force")
+                self._bug()
+                await asyncio.sleep(AFTER_A_BUG)
 
-    async def _keep_checks(self, checks: ServiceChecks) -> None:
-        while True:
-            await self._checked.wait()
-            self._checked.clear()
+    async def _renew_later(self) -> None:
+        """Addresses come and go without a word."""
+        await asyncio.sleep(self.settings.sync_period)
+        self.renew()
+
+    async def _sync_checks(self, checks: ServiceChecks) -> None:
+        await self._checked.wait()
+        self._checked.clear()
+        try:
             await checks.sync(joined(one.reports.checks for one in self.families))
+        except Exception:
+            self._checked.set()  # it is still to be done
+            raise
+
+    def _bug(self) -> None:
+        """One was met and survived."""
+        self._watching.panics += 1
 
     async def _until_changed(self, stop: Stop) -> None:
         """A new configuration is read by a new process, which the DaemonSet starts."""
@@ -347,8 +375,11 @@ async def clean_up_others(app: ProxyApp) -> None:
         if mode == app.settings.mode:
             continue
         for one in app.families:
-            with suppress(KernelError, ConfigError):  # most nodes lack the tools of some mode, and have nothing of it
+            try:
                 await make_applier(mode, one.family, app.settings).cleanup()
+            except (KernelError, ConfigError) as error:
+                # most nodes lack the tools of some mode, and have nothing of it
+                LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)
 
 
 def first_mistake(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:

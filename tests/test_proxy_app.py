@@ -12,9 +12,10 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kdns.appliers import ATTEMPTS, prepared
 from kdns.config.kubeproxy.flags import ProxyCommand
-from kdns.config.kubeproxy.settings import ProxySettings
-from kdns.errors import ConfigError
+from kdns.config.kubeproxy.settings import NodePortAddresses, ProxySettings
+from kdns.errors import ConfigError, KernelError
 from kdns.proxy.model import Family
 from kdns.proxy_app import ProxyApp
 from kdns.stop import Stop
@@ -37,6 +38,14 @@ def endpoints(*addresses: str) -> dict[str, Any]:
     body = endpoint_slice("shop", "web-1", "web", list(addresses))
     for one in body["endpoints"]:
         one["nodeName"] = NODE
+    return body
+
+
+def terminating(*addresses: str) -> dict[str, Any]:
+    """The same while its Pods finish what they have."""
+    body = endpoints(*addresses)
+    for one in body["endpoints"]:
+        one["conditions"] = {"ready": False, "serving": True, "terminating": True}
     return body
 
 
@@ -144,7 +153,10 @@ async def test_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_health_checks_of_services(monkeypatch: pytest.MonkeyPatch) -> None:
-    """200 while there is a ready endpoint here, 503 otherwise; the port closes with the Service."""
+    """200 while there is a ready endpoint here, 503 otherwise; the port closes with the Service.
+
+    Where all terminate, the rules stay as they are, and load balancers are told to go elsewhere.
+    """
     port = free_port()
     local = web(externalTrafficPolicy="Local", healthCheckNodePort=port)
     objects = (node(NODE, "172.18.0.2"), local, endpoints("10.244.0.5", "10.244.0.6"))
@@ -156,7 +168,9 @@ async def test_health_checks_of_services(monkeypatch: pytest.MonkeyPatch) -> Non
             return 0
 
     async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
-        for change, expected in ((None, 200), (endpoints(), 503), (web(), 0)):
+        ending = terminating("10.244.0.5", "10.244.0.6")
+        steps = ((None, 200), (ending, 503), (endpoints("10.244.0.5"), 200), (endpoints(), 503), (web(), 0))
+        for change, expected in steps:
             if change is not None:
                 api.put(change)
             async with asyncio.timeout(20):
@@ -223,6 +237,67 @@ async def test_a_family_that_cannot_be_served_is_left_out(monkeypatch: pytest.Mo
         rig.appliers = {family: Lacking() for family in Family}
         with pytest.raises(ConfigError, match="ip6tables"):
             await rig.app.run(rig.stop)
+
+
+async def test_a_node_that_is_gone_keeps_its_rules(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody has deleted the Node object, and the kubelet makes another: meanwhile addresses are what they were."""
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    primary = NodePortAddresses(primary=True)
+    async with (
+        FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api,
+        running(api, monkeypatch, node_port_addresses=primary) as rig,
+    ):
+        await rig.until(lambda: rig.kernel)
+        before = rig.app.families[0].proxier.policy
+        assert before.node.node_port_addresses == (bytes((172, 18, 0, 2)),)
+        api.delete("Node", "", NODE)
+        await rig.until(lambda: f"Node {NODE} is gone" in caplog.text)
+        assert rig.app.families[0].proxier.policy == before
+
+
+async def test_a_lock_that_others_hold_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family is not left out for it; what goes on and on is told. Asked to end meanwhile, it ends."""
+
+    class Locked(FakeApplier):
+        async def prepare(self) -> None:
+            if self.failures:
+                raise self.failures.pop()
+
+    async def at_once() -> None:
+        await asyncio.sleep(0)
+
+    applier = Locked()
+    applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * (ATTEMPTS - 1)
+    assert await prepared(applier, "mode iptables, IPv4", at_once) is applier
+    applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * ATTEMPTS
+    with pytest.raises(ConfigError, match=r"mode iptables, IPv4: .*the lock is held"):
+        await prepared(applier, "mode iptables, IPv4", at_once)
+
+    async with FakeApiServer((), rules=SYSTEM_NODE_PROXIER) as api:
+        rig = Rig(api)
+        rig.without_kernel(monkeypatch)
+        rig.appliers = dict.fromkeys(Family, applier)
+        applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * 1000
+        task = asyncio.create_task(rig.app.run(rig.stop))
+        await asyncio.sleep(0.05)
+        rig.stop.asked.set()
+        async with asyncio.timeout(1):
+            await task
+
+
+async def test_a_bug_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one in a round, nor one beside the rules; the page counts them."""
+    local = web(externalTrafficPolicy="Local", healthCheckNodePort=free_port())
+    objects = (node(NODE, "172.18.0.2"), local, endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+        rig.appliers[Family.IPV4].failures = [RuntimeError("a bug")]
+        monkeypatch.setattr("kdns.ops.service_checks.ServiceChecks.sync", None)
+        await rig.until(lambda: rig.kernel)
+        await rig.until(lambda: rig.app._watching.panics == 2)
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        assert "kdns_proxy_bugs_total 2.0" in scraped
 
 
 async def test_a_changed_configuration_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
