@@ -1,9 +1,11 @@
 # kdns: what people do here, one line each. The Python is `python3`, or the one in PYTHON; it must be 3.11 or newer.
 PY := .venv/bin/python
 
-.PHONY: run test lint bench
+.PHONY: run lab test lint bench
 run: .venv/installed.run
 	@$(PY) -m kdns demo
+lab: .venv/installed.run
+	@$(PY) -m kdns lab run $(ARGS)
 test: .venv/installed.test lint
 	$(PY) -m pytest
 lint: .venv/installed.test

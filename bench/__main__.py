@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cluster, forwarders, forwarding, machine, peers, plan, queries, report, rounds
+from bench import cluster, forwarders, forwarding, machine, peers, plan, queries, report, rounds, service_path
 from bench.report import Target
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
 CLUSTER = "cluster"
-KEYS = (*(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER)
+KEYS = (*(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, service_path.KEY)
 SERVERS = tuple(dict.fromkeys((*peers.COMMANDS, *forwarders.COMMANDS)))
 
 
@@ -50,6 +50,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             text, met = cluster.measure(Path(name), arguments.seconds)
             page.append(text)
             targets += met
+        if service_path.KEY in only:
+            text, met = service_path.measure(Path(name), full=arguments.full)
+            page.append(text)
+            targets += met
+            if arguments.write:
+                service_path.keep_plot(Path(name))
     verdicts = "\n".join(target.line() for target in targets)
     say("\n" + verdicts)
     if arguments.write:

@@ -204,7 +204,9 @@ class App:
 
     async def _source(self, options: KubernetesOptions) -> Source:
         text = self._settings.source or "cluster"
-        return await build_source(text, watch_timeout=self._settings.watch_timeout, api=options.api)
+        return await build_source(
+            text, watch_timeout=self._settings.watch_timeout, api=options.api, counts=self.metrics.cluster
+        )
 
     def _unready(self) -> list[str]:
         """Why no client should be sent here, a line each; empty when all is well."""

@@ -1,16 +1,24 @@
 """The applier of each mode, and what a mode would write, for people."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from kdns.aio import Backoff
 from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.errors import ConfigError, KernelError
 from kdns.proxy.kernel.applier import Applied, Applier
 from kdns.proxy.kernel.iptables import IptablesApplier
+from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings
 from kdns.proxy.kernel.nftables import NftablesApplier
-from kdns.proxy.model import Family, Mode, RuleChange, RuleSet
-from kdns.proxy.render import iptables, nftables
+from kdns.proxy.model import Family, Mode, NodeRules, RuleChange, RuleSet
+from kdns.proxy.render import iptables, ipvs_tables, nftables
+from kdns.proxy.render.ipvs import here
 
+LOG: Final = logging.getLogger("kdns.proxy")
 MODES: Final[tuple[Mode, ...]] = ("iptables", "nftables", "ipvs")
+ATTEMPTS: Final = 5
+"""How often a kernel, or a tool that is locked, is tried at the start."""
 
 
 def make_applier(mode: Mode, family: Family, settings: ProxySettings) -> Applier:
@@ -21,26 +29,55 @@ def make_applier(mode: Mode, family: Family, settings: ProxySettings) -> Applier
         case "nftables":
             return NftablesApplier(family)
         case "ipvs":
-            raise NotImplementedError
+            ipvs = settings.ipvs
+            timeouts = round(ipvs.tcp_timeout), round(ipvs.tcp_fin_timeout), round(ipvs.udp_timeout)
+            asked = IpvsSettings(ipvs.scheduler, ipvs.exclude_cidrs, ipvs.strict_arp, timeouts)
+            return Ipvs(NodeRules(family, 1 << settings.masquerade_bit), asked)
 
 
-def script(mode: Mode, rules: RuleSet) -> str:
-    """What a mode would write for these rules on a node that has none, for reading."""
+async def prepared(applier: Applier, called: str, pause: Callable[[], Awaitable[None]] | None = None) -> Applier:
+    """An applier that has found all it needs. Raises ConfigError for what is missing, or goes wrong again and again.
+
+    A tool that is locked out by others is tried again, since a family that is left out stays so. ``called`` is what
+    messages call it.
+    """
+    pause = pause or Backoff().pause
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            await applier.prepare()
+            break
+        except KernelError as error:
+            if not left:
+                raise ConfigError(f"{called}: {error}") from error
+            LOG.warning("%s: not ready, to be tried again: %s", called, error)
+            await pause()
+    return applier
+
+
+def script(mode: Mode, rules: RuleSet, scheduler: str = "rr", interfaces: Sequence[bytes] = ()) -> str:
+    """What a mode would write for these rules on a node that has none, for reading.
+
+    ``scheduler`` and ``interfaces``, all addresses of the node, matter to ipvs alone.
+    """
     match mode:
         case "iptables":
             return iptables.script(rules)
         case "nftables":
             return nftables.script(rules)
         case "ipvs":
-            raise NotImplementedError
+            addresses = frozenset(one for one in interfaces if len(one) == rules.node.family.width)
+            return ipvs_tables.script(rules, here(rules.node, addresses), scheduler)
 
 
 class Printer:
     """An applier that writes to people instead of the kernel."""
 
-    def __init__(self, mode: Mode, family: Family) -> None:
-        self._mode: Mode = mode
-        self._family = family
+    def __init__(self, settings: ProxySettings, family: Family, interfaces: Sequence[bytes] = ()) -> None:
+        self._mode: Mode = settings.mode
+        self._family, self._scheduler, self._interfaces = family, settings.ipvs.scheduler, interfaces
+
+    def _script(self, rules: RuleSet) -> str:
+        return script(self._mode, rules, self._scheduler, self._interfaces)
 
     async def prepare(self) -> None:
         """Nothing is needed."""
@@ -49,7 +86,7 @@ class Printer:
         """Print all of it, or the service ports that changed."""
         if changes is None:
             print(f"# {self._family.value}, {self._mode}: {len(rules.ports)} service ports")
-            print(script(self._mode, rules), flush=True)
+            print(self._script(rules), flush=True)
             return Applied(full=True)
         for change in changes:
             print(
@@ -57,7 +94,7 @@ class Printer:
             )
         changed = {change.name: change.after for change in changes if change.after is not None}
         if changed:
-            print(script(self._mode, RuleSet(rules.node, changed)), flush=True)
+            print(self._script(RuleSet(rules.node, changed)), flush=True)
         return Applied()
 
     async def intact(self) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from kdns.assemble import BlockPlan, Step
+from kdns.dns.gate import gate
 from kdns.dns.guard import guarded
 from kdns.dns.handler import Request, chain
 from kdns.dns.plugin import Built, sees_nothing
+from kdns.dns.plugins import ORDER, acl
 from kdns.dns.site import Block, Site
 from kdns.errors import ConfigError, KdnsError
 from kdns.parts import BlockParts, Hub, Listener
@@ -34,7 +36,12 @@ class LiveBlock:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(str(error)) from error
-        self.handler = chain([each.plugin for each in self.built if each.plugin is not None])
+        own = self.parts.sibling(acl.NAME)
+        self.judge = own if isinstance(own, acl.Acl) else None
+        """Its acl."""
+        plugins = [each.plugin for each in self.built]
+        plugins.insert(_gate_at([step.name for step in plan.steps]), gate(hub.sites.get, self.judge))
+        self.handler = chain([each for each in plugins if each is not None])
         self.was_ready: set[str] = set()
         """Plugins that were ready once."""
         self._started: list[tuple[str, Built]] = []
@@ -102,7 +109,13 @@ class LiveBlock:
         }
         # what makes no difference to ready answers is not asked about them
         told = [each for each in self.built if each.find is not None or each.classes or each.sees is not sees_nothing]
-        return Block(zones=zones, handler=self.handler, built=tuple(told), admits=_all(self._admits))
+        return Block(zones=zones, handler=self.handler, built=tuple(told), judge=self.judge, admits=_all(self._admits))
+
+
+def _gate_at(names: Sequence[str]) -> int:
+    """Where the gate stands in a chain: before the first built-in plugin that is not in front of acl."""
+    behind = ORDER[ORDER.index(acl.NAME) :]
+    return next((at for at, name in enumerate(names) if name in behind), len(names))
 
 
 def _all(filters: Sequence[Callable[[Request], bool]]) -> Callable[[Request], bool] | None:

@@ -31,6 +31,7 @@ from kdns.config.flags import DEFAULT_COREFILE, GO_FLAGS, as_commands
 from kdns.config.kubeproxy import flags as kubeproxy
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.errors import ConfigError
+from kdns.lab.flags import add_flags
 from kdns.picking import IN_CLUSTER, pick_source
 from kdns.records.schema import build_schema
 from kdns.watch.selectors import label_selector
@@ -88,6 +89,7 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
         "node": commands.add_parser("node", help="both of them in one process, for one node"),
         "check": commands.add_parser("check", help="say what is wrong with a Corefile, or what it would do"),
         "demo": commands.add_parser("demo", help="serve an example cluster on this machine, and show it"),
+        "lab": commands.add_parser("lab", help="a cluster of network namespaces on this machine, to try things in"),
         "records": commands.add_parser("records", help="print every record, and the object it came from"),
         "rules": commands.add_parser("rules", help="print what proxy would write, for reading or comparing"),
         "plugins": commands.add_parser("plugins", help="list the directives that a Corefile may name"),
@@ -97,6 +99,7 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
         _add_kubernetes(parts[name])
     _add_serve(parts["serve"])
     _add_demo(parts["demo"])
+    add_flags(parts["lab"])
     for name in ("serve", "check", "plugins"):
         _add_corefile(parts[name], name)
     cli_proxy.add_flags(parts)
@@ -129,6 +132,8 @@ def _add_kubernetes(part: Parser) -> None:
                      "help": "see only Services, EndpointSlices and Pods that this label selector picks"},
         "--endpoint-pod-names": {"action": "store_true", "help": "name endpoints after their Pods"},
         "--no-endpoints": {"action": "store_true", "help": "do not follow EndpointSlices"},
+        "--multicluster": {"action": "append", "type": value(_zone), "metavar": "ZONE",
+                           "help": "a zone for ServiceImports, such as clusterset.local; again for more"},
         "--ignore-empty-service": {"action": "store_true", "help": "a Service without ready endpoints has no name"},
     }  # fmt: skip
     for flag, kwargs in flags.items():
@@ -218,6 +223,7 @@ def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
     """The kubernetes plugin's options. Raises ConfigError for those that exclude each other."""
     if arguments.namespace and arguments.namespace_labels:
         raise ConfigError("--namespace and --namespace-labels exclude each other", hint="keep one of them")
+    imports = tuple(dict.fromkeys(arguments.multicluster or ()))
     options = KubernetesOptions(
         ttl=arguments.ttl,
         pods=arguments.pods,
@@ -227,12 +233,17 @@ def kubernetes_options(arguments: argparse.Namespace) -> KubernetesOptions:
         labels=arguments.labels,
         endpoints=not arguments.no_endpoints,
         ignore_empty_service=arguments.ignore_empty_service,
-        zones=tuple(arguments.zone or KubernetesOptions().zones),
+        zones=tuple(dict.fromkeys((*(arguments.zone or KubernetesOptions().zones), *imports))),
+        multicluster=imports,
     )
     try:
         build_schema(options.zones)
     except ValueError as error:
         raise ConfigError(f"--zone: {error}") from error
+    try:
+        build_schema(options.zones, multicluster=options.multicluster)
+    except ValueError as error:
+        raise ConfigError(f"--multicluster: {error}") from error
     return options
 
 
@@ -319,6 +330,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     return asyncio.run(demo(arguments.port, arguments.folder))
 
 
+def _lab(arguments: argparse.Namespace) -> int:
+    from kdns.lab.commands import run  # noqa: PLC0415 - see above
+
+    return run(arguments)
+
+
 def _records(arguments: argparse.Namespace) -> int:
     from kdns.app import print_records  # noqa: PLC0415 - see above
     from kdns.ops import logs  # noqa: PLC0415 - see above
@@ -336,8 +353,8 @@ def _version(_arguments: argparse.Namespace) -> int:
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
-    "serve": _serve, "check": _check, "demo": _demo, "records": _records, "plugins": _plugins, "version": _version,
-    **cli_proxy.COMMANDS,
+    "serve": _serve, "check": _check, "demo": _demo, "lab": _lab, "records": _records, "plugins": _plugins,
+    "version": _version, **cli_proxy.COMMANDS,
 }  # fmt: skip
 
 

@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
 from kdns.aio import Backoff, Turn
+from kdns.cluster_counts import ServiceKind, WatchCounts
 from kdns.config.settings import KubernetesOptions
 from kdns.errors import ConfigError
-from kdns.metrics import Metrics, WatchCounts
-from kdns.objects import PLURALS, Change, Kind, ServiceChange
+from kdns.metrics import Metrics
+from kdns.objects import PLURALS, Change, Kind, Service, ServiceChange
 from kdns.ops.readiness import Readiness
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
 from kdns.watch.store import Store
@@ -33,6 +34,7 @@ WORDS: Final[dict[Kind, str]] = {
     "Pod": "pod",
     "Node": "node",
     "ServiceCIDR": "service CIDR",
+    "ServiceImport": "service import",
 }
 OURS: Final = "!service.kubernetes.io/service-proxy-name"
 """Label selector: what no other proxy has claimed."""
@@ -43,15 +45,19 @@ LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!
 def wants(options: KubernetesOptions) -> list[Want]:
     """What must be followed for these options, and no more.
 
-    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects.
+    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects. A
+    cluster without the kind ServiceImport has none of them; one that forbids to list them may have some, and is waited
+    for.
     """
     found = [Want("Service", label_selector=options.labels, external=options.external)]
     if options.endpoints:
         slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
-        found.append(slices._replace(zones=options.zonal))
+        found.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
     found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
+    if options.multicluster:
+        found.append(Want("ServiceImport", label_selector=options.labels, installed=False))
     if options.pods == "verified":
-        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES))
+        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
     return found
 
 
@@ -109,6 +115,7 @@ class Follower:
         self.store = Store()
         """All that is known by now."""
         self._answers, self._metrics, self._names = answers, metrics, names
+        self._counts = metrics.cluster
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
         self._listing: set[Kind] = set()
@@ -154,27 +161,34 @@ class Follower:
 
         ``now`` is Unix seconds.
         """
-        for change in self.store.apply(event):
+        changes = self.store.apply(event)
+        for change in changes:
             self._answers.apply(change, int(now))
-            if self._names and isinstance(change, ServiceChange) and change.triggered is not None:
-                self._measure(change, now - change.triggered)
         if isinstance(event, Put | Gone):
+            for change in changes if self._names else ():
+                if isinstance(change, ServiceChange):
+                    self._measure(change, event.arrived, now)
             kind = (event.object.key if isinstance(event, Put) else event.key).kind
-            self._metrics.watches[kind].last_event = now
+            self._counts.watches[kind].last_event = now
         else:
             kind = event.kind
             self._state(event, now)
-        self._metrics.watches[kind].objects = self.store.count(kind)
+        self._counts.watches[kind].objects = self.store.count(kind)
 
-    def _measure(self, change: ServiceChange, seconds: float) -> None:
-        if change.after is not None and (service := change.after.service) is not None:
-            kind = self._metrics.programming["headless_with_selector" if service.headless else "cluster_ip"]
-            kind.observe(max(0.0, seconds))
+    def _measure(self, change: ServiceChange, arrived: float | None, now: float) -> None:
+        """Note how long a change took: since the cluster began it, or at least since we could know of it."""
+        service = next((view.service for view in (change.after, change.before) if view and view.service), None)
+        if service is None:
+            return  # slices without a Service have no name
+        if change.triggered is not None and change.after is not None and change.after.service is not None:
+            self._counts.programmed(_kind(service, triggered=True), "trigger", max(0.0, now - change.triggered))
+        elif arrived is not None:
+            self._counts.programmed(_kind(service), "arrival", max(0.0, self._counts.clock() - arrived))
 
     def _state(self, event: Listing | Listed | Lost | Resumed | Waived, now: float) -> None:
         """Note an event that is about a kind as a whole, and say what is new."""
         kind, resource = event.kind, PLURALS[event.kind]
-        watch = self._metrics.watches[kind]
+        watch = self._counts.watches[kind]
         lost_before = self.readiness.lost.get(kind)
         self.readiness.note(event)
         match event:
@@ -234,6 +248,15 @@ class Follower:
             for want in self._wanted
             if want.kind not in self.readiness.waived
         )
+
+
+def _kind(service: Service, *, triggered: bool = False) -> ServiceKind:
+    """Only slices that the cluster makes from a selector say when they were triggered."""
+    if service.external_name is not None:
+        return "external_name"
+    if not service.headless:
+        return "cluster_ip"
+    return "headless_with_selector" if service.selected or triggered else "headless_without_selector"
 
 
 async def read_once(source: Source, wanted: Sequence[Want], answers: Takes) -> None:

@@ -9,11 +9,14 @@ say starts with ``kdns_``.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Metric, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+
+from kdns.cluster_counts import ClusterCounts
+from kdns.families import Durations, counter, cumulated, histogram
 
 DURATION_BUCKETS: Final = tuple(0.00025 * 2**k for k in range(16))
 """Seconds: 0.25 ms doubling up to 8.192 s."""
@@ -21,8 +24,6 @@ SIZE_BUCKETS: Final = (0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16000
 """Octets of a message (8291 is CoreDNS's number)."""
 HEALTH_BUCKETS: Final = tuple(0.00025 * 10**k for k in range(5))
 """Seconds: 0.25 ms to 2.5 s."""
-PROGRAMMING_BUCKETS: Final = tuple(0.001 * 2**k for k in range(20))
-"""Seconds: 1 ms doubling up to 524 s."""
 TYPE_LABELS: Final = {
     1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 43: "DS",
     46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 64: "SVCB", 65: "HTTPS", 251: "IXFR", 252: "AXFR", 255: "ANY",
@@ -30,12 +31,13 @@ TYPE_LABELS: Final = {
 """Types that are counted by name; all others are ``other``, so that clients cannot make series at will."""
 RCODE_LABELS: Final = (
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
-    "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15", "BADVERS",
+    "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15", "BADVERS", "BADKEY", "BADTIME", "BADMODE",
+    "BADNAME", "BADALG", "BADTRUNC", "BADCOOKIE",
 )  # fmt: skip
 """Indexed by the (extended) rcode."""
-
-ServiceKind = Literal["cluster_ip", "headless_with_selector"]
-
+OTHER_RCODE: Final = len(RCODE_LABELS)
+"""Stands for every rcode without a label: an upstream can say 4,096 of them, and would make series at will."""
+OTHER: Final = "other"
 
 Hit = Callable[[str, int], None]
 """Is told at each scrape how often something was served since the last one: the server's label, and how often."""
@@ -116,35 +118,6 @@ class LaneCounts:
         self.duration_sum += count * seconds
 
 
-class Durations:
-    """A histogram of seconds, filled by `observe`."""
-
-    def __init__(self, buckets: Sequence[float]) -> None:
-        self.buckets = buckets
-        self.counts = [0] * (len(buckets) + 1)
-        """How many took at most as long as each bucket and longer than the one before; the last is for the rest."""
-        self.sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Note one duration."""
-        self.counts[bisect_left(self.buckets, seconds)] += 1
-        self.sum += seconds
-
-
-class WatchCounts:
-    """What following one kind of objects has met."""
-
-    def __init__(self) -> None:
-        self.last_event = 0.0
-        """Unix seconds; 0 before the first event."""
-        self.relists = 0
-        """Full lists after the first one."""
-        self.losses = 0
-        """How often the source could not be followed."""
-        self.objects = 0
-        """How many are kept."""
-
-
 class Enabled(NamedTuple):
     """A plugin that is on in a server block."""
 
@@ -167,13 +140,8 @@ class Metrics:
         """Bugs met outside of lanes."""
         self.health = Durations(HEALTH_BUCKETS)
         self.health_failures = 0
-        self.programming: dict[ServiceKind, Durations] = {
-            "cluster_ip": Durations(PROGRAMMING_BUCKETS),
-            "headless_with_selector": Durations(PROGRAMMING_BUCKETS),
-        }
-        """From a change in the cluster (as the slice controller stamps it) until the zone has it."""
-        self.watches: defaultdict[str, WatchCounts] = defaultdict(WatchCounts)
-        """By kind."""
+        self.cluster = ClusterCounts()
+        """What is counted of the cluster."""
 
     def registry(self) -> CollectorRegistry:
         """A registry with these metrics and those of the process and the platform."""
@@ -191,7 +159,7 @@ class Metrics:
         for lane in self.lanes:
             lane.settle()
         panics = self.panics + sum(lane.panics for lane in self.lanes)
-        yield _counter("coredns_panics", "Bugs met and survived; each is logged with its cause.", (), {(): panics})
+        yield counter("coredns_panics", "Bugs met and survived; each is logged with its cause.", (), {(): panics})
         build = GaugeMetricFamily(
             "coredns_build_info",
             "Always 1: which version of kdns this is, and the Python that runs it.",
@@ -209,34 +177,13 @@ class Metrics:
         yield enabled
         yield from collect_lanes(self.lanes)
         yield from self._collect_health()
-        yield from self._collect_watches()
+        yield from self.cluster.collect()
 
     def _collect_health(self) -> Iterator[Metric]:
-        health = HistogramMetricFamily(
-            "coredns_health_request_duration_seconds", "Seconds each self-probe of /health took.", labels=()
-        )
-        health.add_metric((), _cumulated(self.health.buckets, self.health.counts), self.health.sum)
-        yield health
-        yield _counter("coredns_health_request_failures", "How many self-probes of /health failed.", (),
+        yield histogram("coredns_health_request_duration_seconds", "Seconds each self-probe of /health took.", (),
+                        {(): self.health})  # fmt: skip
+        yield counter("coredns_health_request_failures", "How many self-probes of /health failed.", (),
                        {(): self.health_failures})  # fmt: skip
-
-    def _collect_watches(self) -> Iterator[Metric]:
-        programming = HistogramMetricFamily(
-            "coredns_kubernetes_dns_programming_duration_seconds",
-            "Seconds from a change of a Service's endpoints until its names show it.",
-            labels=("service_kind",),
-        )
-        for kind, durations in self.programming.items():
-            programming.add_metric((kind,), _cumulated(durations.buckets, durations.counts), durations.sum)
-        yield programming
-        yield _gauge("kdns_watch_last_event_timestamp_seconds", "Unix time of the last event of each kind.", ("kind",),
-                     {(kind,): watch.last_event for kind, watch in self.watches.items()})  # fmt: skip
-        yield _counter("kdns_watch_relists", "Full lists after the first one.", ("kind",),
-                       {(kind,): watch.relists for kind, watch in self.watches.items()})  # fmt: skip
-        yield _counter("kdns_watch_losses", "How often a kind could not be followed.", ("kind",),
-                       {(kind,): watch.losses for kind, watch in self.watches.items()})  # fmt: skip
-        yield _gauge("kdns_objects", "Objects kept of each kind.", ("kind",),
-                     {(kind,): watch.objects for kind, watch in self.watches.items()})  # fmt: skip
 
 
 def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
@@ -260,14 +207,14 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
         )
         for counted, queries, replies in _sized(lane):
             zone, count = counted.zone, sum(queries.counts)
-            requests[server, zone, "", proto, family, TYPE_LABELS.get(counted.rtype, "other")] += count
+            requests[server, zone, "", proto, family, TYPE_LABELS.get(counted.rtype, OTHER)] += count
             responses[server, zone, "", _rcode_label(counted.rcode), counted.plugin] += count
             with_do[server, zone, ""] += count if counted.do else 0
             request_sizes[server, zone, "", proto].merge(queries)
             response_sizes[server, zone, "", proto].merge(replies)
 
     block = ("server", "zone", "view")
-    yield _counter("coredns_dns_requests", "Questions asked.",
+    yield counter("coredns_dns_requests", "Questions asked.",
                    (*block, "proto", "family", "type"), requests)  # fmt: skip
     seconds_family = HistogramMetricFamily(
         "coredns_dns_request_duration_seconds",
@@ -275,12 +222,12 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
         labels=block,
     )
     for labels, (counts, total) in durations.items():
-        seconds_family.add_metric(labels, _cumulated(DURATION_BUCKETS, counts), total)
+        seconds_family.add_metric(labels, cumulated(DURATION_BUCKETS, counts), total)
     yield seconds_family
     yield _sizes("coredns_dns_request_size_bytes", "Octets of each question's message.", request_sizes)
-    yield _counter("coredns_dns_do_requests", "Questions that asked for DNSSEC records (EDNS flag DO).", block, with_do)
+    yield counter("coredns_dns_do_requests", "Questions that asked for DNSSEC records (EDNS flag DO).", block, with_do)
     yield _sizes("coredns_dns_response_size_bytes", "Octets of each reply.", response_sizes)
-    yield _counter("coredns_dns_responses", "Replies by rcode and by the plugin that wrote them.",
+    yield counter("coredns_dns_responses", "Replies by rcode and by the plugin that wrote them.",
                    (*block, "rcode", "plugin"), responses)  # fmt: skip
 
 
@@ -299,34 +246,9 @@ def _sized(lane: LaneCounts) -> Iterator[tuple[Counted, Sizes, Sizes]]:
 def _sizes(name: str, text: str, sizes: dict[tuple[str, ...], Sizes]) -> Metric:
     family = HistogramMetricFamily(name, text, labels=("server", "zone", "view", "proto"))
     for labels, size in sizes.items():
-        family.add_metric(labels, _cumulated(SIZE_BUCKETS, size.counts), size.sum)
+        family.add_metric(labels, cumulated(SIZE_BUCKETS, size.counts), size.sum)
     return family
-
-
-def _counter(name: str, text: str, labels: Sequence[str], values: dict[tuple[str, ...], int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
-
-
-def _gauge(name: str, text: str, labels: Sequence[str], values: dict[tuple[str, ...], float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
-
-
-def _cumulated(buckets: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Counts per bucket as Prometheus wants them: at most this long, with the bounds as Go clients spell them."""
-    result: list[tuple[str, float]] = []
-    total = 0
-    for bound, count in zip(buckets, counts[:-1], strict=True):
-        total += count
-        result.append((f"{bound:.10g}", total))
-    result.append(("+Inf", total + counts[-1]))
-    return result
 
 
 def _rcode_label(rcode: int) -> str:
-    return RCODE_LABELS[rcode] if rcode < len(RCODE_LABELS) else f"RCODE{rcode}"
+    return RCODE_LABELS[rcode] if rcode < OTHER_RCODE else OTHER

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod", "Node", "ServiceCIDR"]
+Kind = Literal["Service", "EndpointSlice", "Namespace", "Pod", "Node", "ServiceCIDR", "ServiceImport"]
 PLURALS: Final[Mapping[Kind, str]] = {
     "Service": "services",
     "EndpointSlice": "endpointslices",
@@ -21,6 +21,7 @@ PLURALS: Final[Mapping[Kind, str]] = {
     "Pod": "pods",
     "Node": "nodes",
     "ServiceCIDR": "servicecidrs",
+    "ServiceImport": "serviceimports",
 }
 """Each kind as the API's paths and RBAC rules spell it."""
 
@@ -104,7 +105,10 @@ class Outside(NamedTuple):
 
 
 class Service(Struct, frozen=True):
-    """A Service as DNS sees it."""
+    """A Service as DNS sees it, or a ServiceImport: a Service of several clusters, with the same fields.
+
+    The kind in its key tells which of the two it is.
+    """
 
     key: ObjectKey
     cluster_ips: tuple[bytes, ...] = ()
@@ -116,6 +120,8 @@ class Service(Struct, frozen=True):
     ports: tuple[ServicePort, ...] = ()
     outside: Outside = Outside()
     """Kept only when a setting uses it."""
+    selected: bool = False
+    """It has a selector, so that the cluster makes its slices."""
     routing: Routing | None = None
     """Kept only when the proxy wants it, and not for type ExternalName."""
 
@@ -174,6 +180,11 @@ class EndpointSlice(Struct, frozen=True):
     """The topology zone of the row, folded; kept only when a setting has names for zones."""
     states: EndpointStates | None = None
     """All endpoints with their conditions; kept only when the proxy wants it."""
+    imported: str = ""
+    """The value of the label multicluster.kubernetes.io/service-name: the ServiceImport that these are endpoints of;
+    empty for none. Kept only when a setting has names for ServiceImports, as is the next."""
+    cluster: str = ""
+    """The value of the label multicluster.kubernetes.io/source-cluster, folded: where the endpoints are."""
 
     @property
     def rows(self) -> int:
@@ -197,6 +208,8 @@ class Pod(Struct, frozen=True):
     key: ObjectKey
     address: str
     """status.podIP as the object spells it; empty before there is one."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Keys and values, in the order of the keys; kept only when a setting tells of clients."""
 
 
 class Node(Struct, frozen=True):
@@ -223,7 +236,7 @@ Object = Service | EndpointSlice | Namespace | Pod | Node | ServiceCIDR
 
 
 class ServiceView(Struct, frozen=True):
-    """One Service joined with its EndpointSlices.
+    """One Service, or ServiceImport, joined with its EndpointSlices.
 
     ``service`` is None when only slices are left: reverse names of their endpoints live on without it.
     """
@@ -234,7 +247,7 @@ class ServiceView(Struct, frozen=True):
 
 
 class ServiceChange(NamedTuple):
-    """What one event made of a Service. The key is the Service's, whether it exists or not."""
+    """What one event made of a Service or ServiceImport. The key is its own, whether it exists or not."""
 
     key: ObjectKey
     before: ServiceView | None

@@ -201,6 +201,10 @@ class BlockParts:
         """What a plugin of this block offers."""
         return self._offers.get(name)
 
+    def judged(self, name: bytes, below: bool = False) -> bool:
+        """What all acls that are served say."""
+        return any(site.judges and site.judged(name, below) for site in self._hub.sites.values())
+
     def offer(self, name: str, what: object) -> None:
         """For plugins of this block."""
         self._offers[name] = what

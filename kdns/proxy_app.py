@@ -14,13 +14,12 @@ import logging
 import platform
 import socket
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
-from kdns.appliers import MODES, Printer, make_applier
+from kdns.appliers import MODES, Printer, make_applier, prepared
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
@@ -31,7 +30,7 @@ from kdns.interfaces import interface_addresses
 from kdns.metrics import Metrics
 from kdns.metrics_proxy import ProxyMetrics
 from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDR, ServiceCIDRChange
-from kdns.ops.changed import until_changed
+from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.proxy_http import PagesPort, health_pages, metrics_pages
 from kdns.ops.service_checks import ServiceChecks, hosts
 from kdns.proxy.kernel import sysctl
@@ -43,9 +42,9 @@ from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import Policy
 from kdns.proxy.service_ports import LeftOut
 from kdns.proxy.wellbeing import ProxyHealth
-from kdns.proxy_reports import Reports, cleaned_in, joined
+from kdns.proxy_reports import Reports, Watches, cleaned_in, joined
 from kdns.sources import build_source
-from kdns.stop import Stop
+from kdns.stop import Stop, unless_asked
 from kdns.watch.cluster import ApiSource
 from kdns.watch.events import EventRecorder
 from kdns.watch.source import Source
@@ -54,6 +53,11 @@ LOG: Final = logging.getLogger("kdns.proxy")
 IPV6: Final = Path("/proc/net/if_inet6")
 POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
+AFTER_A_BUG: Final = 5.0
+"""Seconds until what a bug has ended is begun anew."""
+
+
+Waiting = Literal["service", "endpoint"]
 
 
 class FamilyProxy(NamedTuple):
@@ -74,11 +78,16 @@ class ProxyApp:
         self.node: Node | None = None
         self.families: list[FamilyProxy] = []
         self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
+        self._watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
+        """Of the watches; and bugs are counted here."""
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
         self._recorder: EventRecorder | None = None
+        self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
+        """Changes that are not in force yet."""
         self._synced = asyncio.Event()
+        self._written: set[Family] = set()
         self._wrote = asyncio.Event()
-        """The first round has succeeded."""
+        """A first round of each family has succeeded."""
         self._checked = asyncio.Event()
         """Health checks of Services are others now."""
         self._node_known = asyncio.Event()
@@ -99,16 +108,20 @@ class ProxyApp:
             case ServiceChange(key, before, after, triggered):
                 if (before.service if before else None) is not (after.service if after else None):
                     self._metrics.changed("service")
+                    self._waits("service")
                 if (before.slices if before else ()) is not (after.slices if after else ()):
                     self._metrics.changed("endpoint")
+                    self._waits("endpoint")
                 for one in self.families:
                     one.proxier.touch(key, triggered)
                     self._health.queued(one.family.value)
                     self._metrics.queued(one.family.value, time.time())
-            case NodeChange(key, _, after) if key.name == self.node_name:
+            case NodeChange(key, _, None) if key.name == self.node_name:
+                LOG.warning("Node %s is gone from the cluster; what it said last stays in force", self.node_name)
+            case NodeChange(key, _, Node() as after) if key.name == self.node_name:
                 self.node = after
-                self._health.node_eligible = after is None or after.eligible
-                if after is not None and (after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR"):
+                self._health.node_eligible = after.eligible
+                if after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR":
                     self._node_known.set()
                 self.renew()
             case ServiceCIDRChange(key, _, cidr):
@@ -118,23 +131,33 @@ class ProxyApp:
                     self._service_cidrs[key] = cidr
                 self.renew()
 
+    def _waits(self, what: Waiting) -> None:
+        self._waiting[what] += 1
+        self._metrics.pending(what, self._waiting[what])
+
     def renew(self) -> None:
         """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
-        interfaces = own_interfaces()
+        try:
+            interfaces = own_interfaces()
+        except OSError as error:
+            LOG.warning("the addresses of this machine cannot be read, to be tried again: %s", error)
+            return
         for one in self.families:
             one.proxier.policy = self._policy(one.family, interfaces)
 
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
         cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
-        return node_policy(self.settings, family, self.node, self.node_name, interfaces, cidrs)
+        known = (self.settings, family, self.node, self.node_name)
+        return node_policy(*known, interfaces, cidrs, liberal=sysctl.liberal())
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
-        await self._prepare()
+        if not await unless_asked(stop, self._prepare()):
+            return
         source = await self._source()
-        follower = Follower(source, proxy_wants(self.node_name), self, self._watch_metrics(), names=False)
+        follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
         self._store = follower.store
-        ports = self._ports()
+        ports = self._ports(Watches(self._watching))
         checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
         if not self._command.dry_run:
             self._cleaner.start()
@@ -143,7 +166,12 @@ class ProxyApp:
                 await port.open()
             async with asyncio.TaskGroup() as tasks:
                 running = follower.start(tasks)
-                for work in (self._begin(), self._keep_policy(), self._keep_checks(checks), self._until_changed(stop)):
+                for work in (
+                    self._begin(stop),
+                    self._keep(self._renew_later),
+                    self._keep(lambda: self._sync_checks(checks)),
+                    self._until_changed(stop),
+                ):
                     running.append(tasks.create_task(work))
                 if isinstance(source, ApiSource):
                     self._recorder = source.recorder(self.node_name)
@@ -170,10 +198,8 @@ class ProxyApp:
         appliers: dict[Family, Applier] = {}
         problems: list[ConfigError] = []
         for family in wanted:
-            applier = self._applier(family)
             try:
-                await applier.prepare()
-                appliers[family] = applier
+                appliers[family] = await prepared(self._applier(family), f"mode {self.settings.mode}, {family.value}")
             except ConfigError as error:
                 problems.append(error)
         if not appliers:
@@ -187,7 +213,7 @@ class ProxyApp:
 
     def _applier(self, family: Family) -> Applier:
         if self._command.dry_run:
-            return Printer(self.settings.mode, family)
+            return Printer(self.settings, family, own_interfaces())
         return make_applier(self.settings.mode, family, self.settings)
 
     def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
@@ -196,8 +222,15 @@ class ProxyApp:
         def report(done: Round) -> None:
             if reports.take(done, proxier):
                 self._checked.set()
-            if done.applied is not None and done.full:
+            if done.applied is None:
+                return
+            self._written.add(family)
+            if len(self._written) == len(self.families):
                 self._wrote.set()
+            if not any(one.proxier.pending for one in self.families):
+                for what in self._waiting:
+                    self._waiting[what] = 0
+                    self._metrics.pending(what, 0)
 
         proxier = Proxier(
             self._policy(family, interfaces),
@@ -207,22 +240,23 @@ class ProxyApp:
             period=self.settings.sync_period,
             report=report,
             tell=self._tell,
+            untidy=lambda: self._metrics.cleanup_failed(family.value),
+            bug=self._bug,
         )
         return FamilyProxy(family, applier, proxier, reports)
 
     async def _source(self) -> Source:
-        client = self.settings.client_connection
-        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else "cluster")
-        api = ApiOptions(endpoint=self._command.master, qps=client.qps, burst=client.burst)
-        return await build_source(text, api=api)
+        client, master = self.settings.client_connection, self._command.master
+        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
+        return await build_source(
+            text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master, counts=self._watching.cluster
+        )
 
-    def _watch_metrics(self) -> Metrics:
-        return Metrics(__version__, f"{platform.python_implementation().lower()}{platform.python_version()}")
-
-    def _ports(self) -> list[PagesPort]:
+    def _ports(self, watches: Watches) -> list[PagesPort]:
         if self._command.dry_run:
             return []
         settings, registry = self.settings, self._metrics.registry()
+        registry.register(watches)
         return [
             PagesPort(
                 "--healthz-bind-address",
@@ -243,7 +277,7 @@ class ProxyApp:
         by_family = {one.family: one.proxier.policy.node.node_port_addresses for one in self.families}
         return hosts(by_family.get(Family.IPV4, ()), by_family.get(Family.IPV6, ()))
 
-    async def _begin(self) -> None:
+    async def _begin(self, stop: Stop) -> None:
         """Once the cluster is known, write; once that is done, remove what other modes have left."""
         await self._synced.wait()
         if self.node is None:
@@ -251,15 +285,22 @@ class ProxyApp:
         if self.settings.detect_local_mode == "NodeCIDR":
             await self._wait_for_pod_cidrs()
         if not self._command.dry_run:
+            await sysctl.load_conntrack()  # else its settings are not there before the first rule that needs it
             await asyncio.to_thread(self._sysctls)
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()
+        if self._command.dry_run:
+            stop.asked.set()
+            return
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
-        if not self._command.dry_run:
+        try:
             await clean_up_others(self)
+        except Exception:
+            LOG.exception("a bug met while removing what other modes have left")
+            self._bug()
 
     async def _wait_for_pod_cidrs(self) -> None:
         try:
@@ -281,22 +322,39 @@ class ProxyApp:
         for problem in filter(None, problems):
             self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
 
-    async def _keep_policy(self) -> None:
-        """Addresses come and go without a word."""
+    async def _keep(self, go: Callable[[], Awaitable[None]]) -> None:
+        """Again and again; a bug ends one go and not the process."""
         while True:
-            await asyncio.sleep(self.settings.sync_period)
-            self.renew()
+            try:
+                await go()
+            except Exception:
+                LOG.exception("a bug met beside the rules, which stay in force")
+                self._bug()
+                await asyncio.sleep(AFTER_A_BUG)
 
-    async def _keep_checks(self, checks: ServiceChecks) -> None:
-        while True:
-            await self._checked.wait()
-            self._checked.clear()
+    async def _renew_later(self) -> None:
+        """Addresses come and go without a word."""
+        await asyncio.sleep(self.settings.sync_period)
+        self.renew()
+
+    async def _sync_checks(self, checks: ServiceChecks) -> None:
+        await self._checked.wait()
+        self._checked.clear()
+        try:
             await checks.sync(joined(one.reports.checks for one in self.families))
+        except Exception:
+            self._checked.set()  # it is still to be done
+            raise
+
+    def _bug(self) -> None:
+        """One was met and survived."""
+        self._watching.panics += 1
 
     async def _until_changed(self, stop: Stop) -> None:
         """A new configuration is read by a new process, which the DaemonSet starts."""
         if self._command.config:
-            stop.fail(await until_changed(self._command.config, self._command.config_text, read_kubeproxy))
+            known = (self._command.config, self._command.config_text, read_kubeproxy)
+            stop.fail(await until_changed(*known, every=EVERY))
 
     def _tell(self, about: ObjectKey, what: LeftOut) -> None:
         self._event(about, "Warning", what.reason, what.message)
@@ -317,8 +375,11 @@ async def clean_up_others(app: ProxyApp) -> None:
         if mode == app.settings.mode:
             continue
         for one in app.families:
-            with suppress(KernelError, ConfigError):  # most nodes lack the tools of some mode, and have nothing of it
+            try:
                 await make_applier(mode, one.family, app.settings).cleanup()
+            except (KernelError, ConfigError) as error:
+                # most nodes lack the tools of some mode, and have nothing of it
+                LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)
 
 
 def first_mistake(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:

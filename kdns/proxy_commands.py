@@ -35,7 +35,8 @@ async def proxy(command: ProxyCommand) -> int:
     if (status := await at_once(command)) is not None:
         return status
     prepare()
-    sysctl.set_oom_score(command.settings.oom_score_adj)
+    if not command.dry_run:
+        sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
     await ProxyApp(command).run(stop)
@@ -90,6 +91,7 @@ async def at_once(command: ProxyCommand) -> int | None:
     if command.cleanup:
         return await clean_up(command.settings)
     if command.init_only:
+        await sysctl.load_conntrack()
         problems = await asyncio.to_thread(sysctl.apply_conntrack, command.settings.conntrack)
         if command.settings.mode == "iptables" and command.settings.iptables.localhost_node_ports:
             problems = (*problems, *filter(None, [sysctl.route_localnet()]))
@@ -191,5 +193,6 @@ async def print_rules(command: ProxyCommand, *, node_name: str, service: str, ou
         if rules.ports or rules.node.family is Family.IPV4:
             count = len(rules.ports)
             out.write(f"# {rules.node.family.value}: {count} service port{'' if count == 1 else 's'}\n")
-            out.write(script(command.settings.mode, rules).rstrip("\n") + "\n")
+            text = script(command.settings.mode, rules, command.settings.ipvs.scheduler, own_interfaces())
+            out.write(text.rstrip("\n") + "\n")
     return 0

@@ -3,9 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from prometheus_client import Metric
+
+from kdns.families import counter
+from kdns.metrics import Metrics
 from kdns.metrics_proxy import Policy, ProxyMetrics
 from kdns.objects import ObjectKey
 from kdns.ops.service_checks import HealthCheck
@@ -38,7 +42,7 @@ class Reports:
             self._metrics.observe_sync(self._name, done.seconds, full=done.full)
             return False
         now = time.time()
-        self._health.updated(self._name, done.began)
+        self._health.updated(self._name, done.known)
         self._metrics.synced(self._name, now)
         if done.seconds:
             self._metrics.observe_sync(self._name, done.seconds, full=done.full)
@@ -55,7 +59,7 @@ class Reports:
             self._count_lonely(change.name, change.after)
         for policy, names in self._lonely.items():
             self._metrics.no_local_endpoints(self._name, policy, len(names))
-        return self._note_checks({change.name.service for change in done.changes}, proxier.services)
+        return self._note_checks(done.decided, proxier.services)
 
     def _count_lonely(self, name: ServicePortName, rules: ServicePortRules | None) -> None:
         """Service ports that should stay on the node, with endpoints elsewhere only."""
@@ -84,6 +88,19 @@ class Reports:
             else:
                 self.checks.pop((key.namespace, key.name), None)
         return before != self.checks
+
+
+class Watches:
+    """What kdns alone says, on the proxy's page: of its watches, and of bugs; other such families are about DNS."""
+
+    def __init__(self, watching: Metrics) -> None:
+        self._watching = watching
+
+    def collect(self) -> Iterator[Metric]:
+        """Families for a scrape."""
+        yield from (family for family in self._watching.cluster.collect() if family.name.startswith("kdns_watch_"))
+        text = "Bugs met and survived; each is logged with its cause."
+        yield counter("kdns_proxy_bugs", text, (), {(): self._watching.panics})
 
 
 def joined(several: Iterable[Mapping[tuple[str, str], HealthCheck]]) -> dict[tuple[str, str], HealthCheck]:

@@ -7,10 +7,11 @@ from contextlib import suppress
 from io import FileIO
 from typing import BinaryIO, Final, TypeVar, cast
 
+from kdns.cluster_counts import ClusterCounts
 from kdns.config.settings import ApiOptions
 from kdns.errors import ConfigError
 from kdns.watch.cluster import ApiSource, load_credentials
-from kdns.watch.credentials import Anonymous, Certified, Credentials
+from kdns.watch.credentials import Anonymous, Certified, Credentials, Elsewhere
 from kdns.watch.files import FileSource
 from kdns.watch.pace import Pace
 from kdns.watch.source import Source
@@ -20,10 +21,18 @@ T = TypeVar("T")
 SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 
 
-async def build_source(text: str, *, watch_timeout: float = 90.0, api: ApiOptions | None = None) -> Source:
+async def build_source(
+    text: str,
+    *,
+    watch_timeout: float = 90.0,
+    api: ApiOptions | None = None,
+    master: str = "",
+    counts: ClusterCounts | None = None,
+) -> Source:
     """A source from its words on the command line, or the API server that a Corefile names, which wins.
 
-    Raises ConfigError for one that cannot be.
+    ``master``: the URL of a server to go to instead, as whoever the words say. ``counts`` is told what is asked of an
+    API server. Raises ConfigError for a source that cannot be.
     """
     api = api or ApiOptions()
     pace = Pace(api.qps, api.burst, api.inflight)
@@ -39,7 +48,9 @@ async def build_source(text: str, *, watch_timeout: float = 90.0, api: ApiOption
         credentials = await load_credentials(text)
     else:
         return await _aside(lambda: _file_source(text))
-    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace)
+    if master:
+        credentials = Elsewhere(master, credentials)
+    return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace, counts=counts)
 
 
 def _file_source(text: str) -> FileSource:

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 LOG: Final = logging.getLogger("kdns.server")
 
@@ -71,3 +71,18 @@ async def _all(events: Sequence[asyncio.Event]) -> bool:
     for event in events:
         await event.wait()
     return True
+
+
+async def unless_asked(stop: Stop, work: Coroutine[Any, Any, None]) -> bool:
+    """Do something that may take long; False: we were asked to stop meanwhile, and it was given up."""
+    working, asked = asyncio.create_task(work), asyncio.create_task(stop.asked.wait())
+    try:
+        await asyncio.wait((working, asked), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return not stop.asked.is_set()
+        return False
+    finally:
+        for task in (working, asked):
+            task.cancel()
+        await asyncio.gather(working, asked, return_exceptions=True)

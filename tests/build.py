@@ -3,9 +3,11 @@
 For the proxy: `proxied` and `states_slice`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Literal, NamedTuple
+
+from msgspec.structs import replace
 
 from kdns.objects import (
     READY,
@@ -110,6 +112,32 @@ def service(
         tuple(text for text in outside if not _is_address(text)),
     )
     return Service(key("Service", path), addresses, headless, external, tuple(ports), reached)
+
+
+def service_import(path: str, ips: Sequence[str] = (), ports: Iterable[ServicePort] = ()) -> Service:
+    """A ServiceImport; ``ips=("None",)`` is headless."""
+    return replace(service(path, ips, ports), key=key("ServiceImport", path))
+
+
+def imported(
+    path: str,
+    ips: Sequence[str] = (),
+    ports: Iterable[ServicePort] = (),
+    clusters: Mapping[str, Iterable[str | Endpoint]] | None = None,
+    *,
+    target_ports: Iterable[ServicePort] | None = None,
+) -> ServiceView:
+    """A ServiceImport with the slices of each cluster."""
+    ports = tuple(ports)
+    name = path.rpartition("/")[2]
+    own = tuple(
+        replace(
+            part, key=part.key._replace(name=f"{part.key.name}-{cluster}"), service="", imported=name, cluster=cluster
+        )
+        for cluster, endpoints in (clusters or {}).items()
+        for part in slices(path, endpoints, ports if target_ports is None else target_ports)
+    )
+    return ServiceView(service_import(path, ips, ports), tuple(sorted(own, key=lambda one: one.key)))
 
 
 def _is_address(text: str) -> bool:
@@ -268,6 +296,8 @@ def view_key(view: ServiceView) -> ObjectKey:
     """The key of the Service that a view is of, there or not."""
     if view.service is not None:
         return view.service.key
+    if view.slices[0].imported:
+        return ObjectKey("ServiceImport", view.slices[0].key.namespace, view.slices[0].imported)
     return ObjectKey("Service", view.slices[0].key.namespace, view.slices[0].service)
 
 

@@ -127,7 +127,7 @@ MISTAKES = (
     (". {\n bind 127.0.0.1\n}\na.test {\n}", "port 53 is served with bind here, without it elsewhere"),
     (". {\n bind lo0.nowhere\n}", "'lo0.nowhere' is no IP address and no interface with one"),
     ("quic://. {\n errors\n}", "quic:// is not supported yet"),
-    (". {\n kubernetes {\n  multicluster a.test\n  zonal\n }\n}", "kubernetes: multicluster is not supported yet"),
+    (". {\n kubernetes {\n  multicluster a.test\n }\n}", "Corefile:3:16: multicluster a.test. is not one of the zones"),
     (". {\n kubernetes a.test {\n  labels a in (b\n }\n}", "Corefile:2:2: "),
     (". {\n health\n health\n}", "Corefile:3:2: 'health' stands twice in this server block"),
 )

@@ -11,18 +11,20 @@ BLOCK = ".:0 {{\n bind 127.0.0.1\n kubernetes {{\n  pods verified\n }}\n {}\n}}\
 @pytest.mark.parametrize(
     ("line", "kept"),
     [
-        ("errors", (False, False)),
-        ("k8s_external example.org", (True, False)),
-        ("autopath @kubernetes", (False, True)),
-        ("autopath @kubernetes\n k8s_external example.org", (True, True)),
+        ("errors", (False, False, False)),
+        ("k8s_external example.org", (True, False, False)),
+        ("autopath @kubernetes", (False, True, False)),
+        ("autopath @kubernetes\n k8s_external example.org", (True, True, False)),
+        ("metadata", (False, True, True)),
     ],
 )
-def test_what_is_kept(line: str, kept: tuple[bool, bool]) -> None:
-    """External addresses for `k8s_external`, the Namespaces of clients for `autopath`."""
+def test_what_is_kept(line: str, kept: tuple[bool, bool, bool]) -> None:
+    """External addresses for `k8s_external`, the Pods of clients for `autopath`, their labels for `metadata`."""
     (block,) = blocks(BLOCK.format(line))
     (cluster,) = block.parts.clusters._clusters
     (options,) = cluster.fan.answers
-    assert (options.external, options.by_client) == kept
+    assert (options.external, options.by_client, options.labelled) == kept
+    assert [want.labels for want in cluster.wanted if want.kind == "Pod"] == [kept[2]]
     assert [want.external for want in cluster.wanted if want.kind == "Service"] == [kept[0]]
 
 

@@ -49,6 +49,14 @@ def kubernetes(**changes: Any) -> ServeSettings:
         ("--namespace-labels dns=yes,!x", kubernetes(namespace_labels="dns=yes,!x")),
         ("--labels a=b", kubernetes(labels="a=b")),
         ("--endpoint-pod-names --ignore-empty-service", kubernetes(endpoint_pod_names=True, ignore_empty_service=True)),
+        (
+            "--multicluster clusterset.local --zone cluster.local --zone clusterset.local",
+            kubernetes(zones=("cluster.local.", "clusterset.local."), multicluster=("clusterset.local.",)),
+        ),
+        (
+            "--multicluster clusterset.local",
+            kubernetes(zones=(*KubernetesOptions().zones, "clusterset.local."), multicluster=("clusterset.local.",)),
+        ),
         ("--no-endpoints", kubernetes(endpoints=False)),
         ("--fallthrough", kubernetes(fallthrough=(".",))),
         ("--fallthrough in-addr.arpa ip6.arpa.", kubernetes(fallthrough=("in-addr.arpa.", "ip6.arpa."))),
@@ -81,9 +89,9 @@ def test_sources(text: str, environ: dict[str, str], expected: str) -> None:
 
 
 MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, what to do
-    ("", "say what to do: serve, proxy, node, check, demo, records, rules, plugins, version", "--help"),
+    ("", "say what to do: serve, proxy, node, check, demo, lab, records, rules, plugins, version", "--help"),
     ("serv", "'serv' is no command", "did you mean serve?"),
-    ("whatever", "'whatever' is no command", "there are serve, proxy, node, check, demo, records, rules, plugins, version"),
+    ("whatever", "'whatever' is no command", "there are serve, proxy, node, check, demo, lab, records, rules, plugins"),
     ("--versio", "'--versio' is no flag of kdns", "did you mean --version?"),
     ("serve", "no source", "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH"),
     ("records", "no source", "--source cluster, --source kubeconfig"),
@@ -104,6 +112,11 @@ MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, wha
     ("serve --zone a.b,c.d", "--zone: 'a.b,c.d' is no zone", "again for more"),
     ("serve --zone=", "--zone: an empty text is no zone", "the root is a dot"),
     ("serve --zone 10.96.0.0/33", "--zone: '10.96.0.0/33'", ""),
+    (
+        "serve --source - --multicluster 10.in-addr.arpa",
+        "--multicluster: multicluster 10.in-addr.arpa. is not one of the forward zones",
+        "",
+    ),
     ("records --source - --zone in-addr.arpa", "--zone: at least one zone must be a forward zone", ""),
     ("serve --labels a=(", "--labels: label selector", "such as"),
     ("serve --namespace Shop", "--namespace: 'Shop' is no name of a Namespace", "lower-case"),
@@ -182,6 +195,38 @@ def test_records_below_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     text = records(capsys, "--source", folder(tmp_path), "WEB.shop.svc.cluster.local.")
     owners = {line.split()[0] for line in text.splitlines()[1:]}
     assert owners == {"web.shop.svc.cluster.local.", "_http._tcp.web.shop.svc.cluster.local."}
+
+
+IMPORT = """---
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: web, namespace: shop}
+spec: {type: ClusterSetIP, ips: [10.112.0.9], ports: [{name: http, port: 80, protocol: TCP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: imported-web-east
+  namespace: shop
+  labels: {multicluster.kubernetes.io/service-name: web, multicluster.kubernetes.io/source-cluster: east}
+addressType: IPv4
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: [10.1.0.4], hostname: web-0}]
+"""
+
+
+def test_records_of_service_imports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Services of several clusters are in a zone of their own, if one is named."""
+    (tmp_path / "imports.yaml").write_text(IMPORT)
+    source = ("--source", folder(tmp_path))
+    text = records(capsys, *source, "--multicluster", "clusterset.local", "web.shop.svc.clusterset.local")
+    lines = [line.split() for line in text.splitlines()[1:] if " A " in line and not line.startswith("_")]
+    came = [";", "ServiceImport", "shop/web"]
+    assert lines == [
+        ["web.shop.svc.clusterset.local.", "5", "IN", "A", "10.112.0.9", *came],
+        ["web-0.east.web.shop.svc.clusterset.local.", "5", "IN", "A", "10.1.0.4", *came],
+    ]
+    assert "clusterset" not in records(capsys, *source)
 
 
 def test_records_of_a_name_that_does_not_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

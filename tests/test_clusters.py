@@ -14,9 +14,9 @@ from kdns.metrics import Metrics
 from kdns.sources import build_source
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import A
-from tests.fakes.api_server import FakeApiServer
-from tests.fakes.objects import endpoint_slice, namespace, pod, service
+from kdns.wire.numbers import NXDOMAIN, A
+from tests.fakes.api_server import WITH_IMPORTS, FakeApiServer
+from tests.fakes.objects import endpoint_slice, namespace, pod, service, service_import
 
 SHOP = (
     namespace("shop"),
@@ -63,6 +63,37 @@ async def test_blocks_share_a_watch() -> None:
         assert [bool(one and one.answer) for one in (plain.lookup(POD, A), pods.lookup(POD, A))] == [False, True]
         assert (watches(api), watches(api, "pods")) == (1, 1)
         assert made.reasons() == []
+
+
+async def test_imports_that_are_not_installed() -> None:
+    """A cluster without ServiceImports is known as soon as everything else is, and then they do not exist."""
+    imports = KubernetesOptions(zones=("cluster.local.", "set.local."), multicluster=("set.local.",))
+    web = parse_name("web.shop.svc.set.local")
+    async with FakeApiServer(SHOP, rules=WITH_IMPORTS) as api, clusters(api) as (made, tasks):
+        api.absent.add("serviceimports")
+        answers = made.answers(imports)
+        await made.start(tasks)
+        await asyncio.wait_for(made.synced(), 20)
+        assert made.reasons() == []
+        found, there = answers.lookup(web, A), answers.lookup(WEB, A)
+        assert found is not None
+        assert there is not None
+        assert (found.rcode, len(there.answer)) == (NXDOMAIN, 1)
+
+
+async def test_imports() -> None:
+    """They are followed for those who want them, in the same store."""
+    imports = KubernetesOptions(zones=("cluster.local.", "set.local."), multicluster=("set.local.",))
+    objects = (*SHOP, service_import("shop", "web", ("10.112.0.9",)))
+    async with FakeApiServer(objects, rules=WITH_IMPORTS) as api, clusters(api) as (made, tasks):
+        made.answers(PLAIN)
+        answers = made.answers(imports)
+        await made.start(tasks)
+        await asyncio.wait_for(made.synced(), 20)
+        found = answers.lookup(parse_name("web.shop.svc.set.local"), A)
+        assert found is not None
+        assert [rrset.rdatas for rrset in found.answer] == [(b"\np\0\t",)]
+        assert (watches(api), watches(api, "serviceimports")) == (1, 1)
 
 
 async def test_a_reload_asks_nothing_twice() -> None:

@@ -225,9 +225,9 @@ async def test_a_bug_in_a_stream_is_survived(caplog: pytest.LogCaptureFixture) -
         [says(*SERVICES, ZeroDivisionError("a bug")), says(Listing("Service"), Put(WEB), Put(DB), Listed("Service"))],
         [says(*NAMESPACES, *SLICES)],
     )
-    await run(made.follower, lambda: made.metrics.watches["Service"].objects == 2)
+    await run(made.follower, lambda: made.metrics.cluster.watches["Service"].objects == 2)
     assert made.metrics.panics == 1
-    assert made.metrics.watches["Service"].relists == 1
+    assert made.metrics.cluster.watches["Service"].relists == 1
     record = next(record for record in caplog.records if record.exc_info)
     assert "a bug" in caplog.text
     assert record.levelno == logging.ERROR
@@ -241,7 +241,7 @@ async def test_a_stream_that_ends_is_begun_anew() -> None:
             yield event
 
     made = parts([ends, says(Listing("Service"), Put(DB), Listed("Service"))])
-    await run(made.follower, lambda: made.metrics.watches["Service"].relists == 1)
+    await run(made.follower, lambda: made.metrics.cluster.watches["Service"].relists == 1)
     assert made.metrics.panics == 1
 
 
@@ -269,7 +269,7 @@ async def test_a_long_list_leaves_others_their_turn() -> None:
             await asyncio.sleep(0)
 
     ticking = asyncio.create_task(others())
-    await run(made.follower, lambda: made.metrics.watches["Service"].objects == 20_000 and turns > 0)
+    await run(made.follower, lambda: made.metrics.cluster.watches["Service"].objects == 20_000 and turns > 0)
     ticking.cancel()
     assert turns > 10
 
@@ -282,8 +282,44 @@ async def test_programming_duration(service: Service, triggered: float | None, k
     """The time from the cluster's change to our answer is noted by the kind of Service, when the cluster says it."""
     made = parts([says()])
     made.follower.take(Put(service, triggered), 1000.0)
-    noted = {name: durations.sum for name, durations in made.metrics.programming.items() if durations.sum}
+    noted = {name: each.sum for (name,), each in made.metrics.cluster.coredns_programming.items() if each.sum}
     assert noted == ({kind: 10.0} if kind else {})
+
+
+SELECTED = Service(key("Service", "shop/db"), headless=True, selected=True)
+ALIAS = Service(key("Service", "shop/alias"), external_name="www.example.org")
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "since", "seconds"),
+    [
+        (Put(WEB, 990.0, 40.0), "cluster_ip", "trigger", 10.0),
+        (Put(WEB, None, 40.0), "cluster_ip", "arrival", 2.0),
+        (Put(DB, 990.0, 40.0), "headless_with_selector", "trigger", 10.0),
+        (Put(DB, None, 40.0), "headless_without_selector", "arrival", 2.0),
+        (Put(SELECTED, None, 40.0), "headless_with_selector", "arrival", 2.0),
+        (Put(ALIAS, None, 40.0), "external_name", "arrival", 2.0),
+        (Gone(WEB.key, 40.0), "cluster_ip", "arrival", 2.0),
+        (Put(WEB), "", "", 0.0),
+        (Put(namespace("shop"), None, 40.0), "", "", 0.0),
+    ],
+)
+async def test_every_kind_of_service_is_timed(event: Put | Gone, kind: str, since: str, seconds: float) -> None:
+    """From the trigger where there is one, else from the octets' arrival; what a list says is no change."""
+    made = parts([says()])
+    if isinstance(event, Gone):
+        made.follower.take(Put(WEB), 999.0)
+    made.metrics.cluster.clock = lambda: 42.0
+    made.follower.take(event, 1000.0)
+    registry = made.metrics.registry()
+    labels = {"service_kind": kind, "since": since}
+    sums = {
+        (sample.labels["service_kind"], sample.labels["since"]): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "kdns_dns_programming_duration_seconds_sum"
+    }
+    assert sums == ({tuple(labels.values()): seconds} if kind else {})
 
 
 async def test_the_cluster_is_out_of_the_collectors_sight() -> None:
@@ -311,7 +347,7 @@ async def test_each_kind_is_counted() -> None:
     lost = (Lost("Service", "a"), Lost("Service", "b"))
     for event in (*NAMESPACES, *SERVICES, *SLICES, *lost, *SERVICES):
         made.follower.take(event, 1234.5)
-    services, slices = made.metrics.watches["Service"], made.metrics.watches["EndpointSlice"]
+    services, slices = made.metrics.cluster.watches["Service"], made.metrics.cluster.watches["EndpointSlice"]
     assert (services.objects, services.losses, services.relists, services.last_event) == (1, 1, 1, 1234.5)
     assert (slices.objects, slices.losses, slices.relists) == (0, 0, 0)
 
@@ -354,7 +390,7 @@ async def test_the_proxy_follows_too(caplog: pytest.LogCaptureFixture) -> None:
     last = taken.changes[2][0]
     assert isinstance(last, ServiceChange)
     assert (last.after, last.triggered) == (ServiceView(web, (web_1,)), 1000.0)
-    assert all(not any(durations.counts) for durations in metrics.programming.values())
+    assert all(not any(durations.counts) for durations in metrics.cluster.coredns_programming.values())
     assert [re.sub(r"in \S+ s", "in 1 s", message) for message in caplog.messages] == [
         "not following servicecidrs: 404: no such resource",
         "synced in 1 s: 1 service, 0 endpoint slices, 1 node",

@@ -3,8 +3,6 @@
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -17,63 +15,18 @@ from kdns.dns.registry import Registry
 from kdns.follow import wants
 from kdns.watch.client import RESOURCES
 from tests.config.text import corefile
+from tests.kustomize import HOUSE, MANIFESTS, Manifest, at, built, one, rights
 
-HOUSE = Path(__file__).parent.parent
-MANIFESTS = HOUSE / "manifests"
-VARIANTS = ("base", "pods-verified")
+VARIANTS = ("dns", "base", "overlays/kind", "overlays/kubeadm", "overlays/node", "overlays/pods-verified")
+WITH_DEPLOYMENT = tuple(variant for variant in VARIANTS if variant != "overlays/node")
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
-
-Manifest = dict[str, Any]
-
-
-def built(variant: str) -> list[Manifest]:
-    """What kustomize makes of a folder: its resources, and its JSON patches (RFC 6902 add and replace) applied."""
-    folder = MANIFESTS / variant
-    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    found: list[Manifest] = []
-    for name in kustomization["resources"]:
-        path = folder / name
-        found += built(path.resolve().name) if path.is_dir() else yaml.safe_load_all(path.read_text())
-    for patch in kustomization.get("patches", ()):
-        target = one(found, patch["target"]["kind"], patch["target"]["name"])
-        for operation in yaml.safe_load(patch["patch"]):
-            apply(target, operation)
-    return found
-
-
-def apply(target: Manifest, operation: Manifest) -> None:
-    """One operation of a JSON patch, as far as ours use it."""
-    *path, last = operation["path"].strip("/").split("/")
-    place: Any = target
-    for step in path:
-        place = place[int(step)] if isinstance(place, list) else place[step]
-    if operation["op"] == "add" and last == "-":
-        place.append(operation["value"])
-    else:
-        assert operation["op"] == "replace"
-        place[int(last) if isinstance(place, list) else last] = operation["value"]
-
-
-def one(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
-    """The only object of a kind, or the one of that name."""
-    (found,) = (each for each in manifests if each["kind"] == kind and name in (None, each["metadata"]["name"]))
-    return found
-
-
-def at(manifest: Manifest, path: str) -> Any:
-    """What stands at ``a.b.0.c``; a missing key is None."""
-    place: Any = manifest
-    for step in path.split("."):
-        if place is None:
-            return None
-        place = place[int(step)] if isinstance(place, list) else place.get(step)
-    return place
+HOST_IP = "172.18.0.2"
 
 
 def plans(manifests: list[Manifest]) -> tuple[BlockPlan, ...]:
     """What the Corefile of the ConfigMap would serve."""
     text = one(manifests, "ConfigMap", "kdns")["data"]["Corefile"]
-    return plan_corefile(corefile(text), Registry(), "/")
+    return plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP}), Registry(), "/")
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
@@ -84,33 +37,35 @@ def test_every_object_is_valid(variant: str, version: str) -> None:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", WITH_DEPLOYMENT)
 def test_rbac_is_what_the_client_lists(variant: str) -> None:
     """The ClusterRole allows list and watch of the kinds that kdns follows with this Corefile, and nothing else."""
     manifests = built(variant)
     options = [step.options for plan in plans(manifests) for step in plan.steps if step.name == "kubernetes"]
     followed = {
-        (RESOURCES[want.kind].group, RESOURCES[want.kind].plural, verb)
+        (verb, RESOURCES[want.kind].group, RESOURCES[want.kind].plural)
         for each in options
         for want in wants(each)
         for verb in ("list", "watch")
     }
-    allowed = {
-        (group, resource, verb)
-        for rule in one(manifests, "ClusterRole")["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert followed == allowed
+    assert followed == rights(manifests, "kdns")
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_file_is_used(variant: str) -> None:
-    """A kustomization names every file beside it."""
-    folder = MANIFESTS / variant
-    named = set(yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"])
-    assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} == named - {"../base"}
+def test_every_file_is_used() -> None:
+    """Each YAML file is named by the kustomization beside it, or is for another command."""
+    beside = {"overlays/kind/cluster.yaml", "coredns-swap/patch.yaml", "kube-proxy-swap/patch.yaml"}
+    named = set(beside)
+    for kustomization in MANIFESTS.rglob("kustomization.yaml"):
+        named.add(str(kustomization.relative_to(MANIFESTS)))
+        for name in yaml.safe_load(kustomization.read_text())["resources"]:
+            named.add(str((kustomization.parent / name).resolve().relative_to(MANIFESTS)))
+    assert {str(path.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("*.yaml")} <= named
+
+
+def test_every_variant_is_tested() -> None:
+    """Each folder that kustomize could be pointed at is among those that are tested here, or is only a part."""
+    there = {str(path.parent.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("kustomization.yaml")}
+    assert there == {*VARIANTS, "proxy"}
 
 
 def selectors(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -125,10 +80,11 @@ def selectors(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, str]]]
     yield "Service", at(one(manifests, "Service"), "spec.selector")
 
 
-@pytest.mark.parametrize("what", [what for what, _ in selectors(built("base"))])
-def test_selectors_pick_our_pods(what: str) -> None:
+@pytest.mark.parametrize("variant", WITH_DEPLOYMENT)
+@pytest.mark.parametrize("what", [what for what, _ in selectors(built("dns"))])
+def test_selectors_pick_our_pods(what: str, variant: str) -> None:
     """Each selector matches the labels of the Deployment's Pods."""
-    manifests = built("base")
+    manifests = built(variant)
     labels = at(one(manifests, "Deployment"), "spec.template.metadata.labels")
     picked = dict(selectors(manifests))[what]
     assert picked
@@ -143,10 +99,9 @@ PROMISES = (
     ("spec.template.spec.hostNetwork", None),
     ("spec.template.spec.securityContext.runAsNonRoot", True),
     ("spec.template.spec.securityContext.seccompProfile", {"type": "RuntimeDefault"}),
-    (
-        "spec.template.spec.securityContext.sysctls",
-        [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
-    ),
+    ("spec.template.spec.securityContext.runAsUser", 65532),
+    ("spec.template.spec.securityContext.sysctls", None),
+    ("spec.template.spec.containers.0.command", ["/usr/local/bin/kdns-nonroot"]),
     ("spec.template.spec.containers.0.resources.limits.memory", "170Mi"),
     ("spec.template.spec.containers.0.securityContext.readOnlyRootFilesystem", True),
     ("spec.template.spec.containers.0.securityContext.allowPrivilegeEscalation", False),
@@ -159,12 +114,12 @@ PROMISES = (
 @pytest.mark.parametrize(("path", "promised"), PROMISES, ids=[path.rpartition(".")[2] for path, _ in PROMISES])
 def test_the_deployment_keeps_its_promises(path: str, promised: object) -> None:
     """What is promised of the Pods stands in the manifest."""
-    assert promised == at(one(built("base"), "Deployment"), path)
+    assert promised == at(one(built("dns"), "Deployment"), path)
 
 
 def test_the_service_is_kube_dns() -> None:
     """The Service is kubeadm's to the letter: kubectl cannot patch ports of the same number, so none may differ."""
-    service = one(built("base"), "Service")
+    service = one(built("dns"), "Service")
     assert service["metadata"]["name"] == "kube-dns"
     assert at(service, "spec.clusterIP") == "10.96.0.10"
     assert at(service, "spec.selector") == {"k8s-app": "kube-dns"}
@@ -177,7 +132,7 @@ def test_the_service_is_kube_dns() -> None:
 
 def test_ports_have_the_numbers_that_kdns_listens_on() -> None:
     """The container's ports are kdns' defaults, and the Service's targets are among them."""
-    manifests = built("base")
+    manifests = built("dns")
     ports = at(one(manifests, "Deployment"), "spec.template.spec.containers.0.ports")
     settings = ServeSettings()
     assert {port["name"]: port["containerPort"] for port in ports} == {
@@ -193,7 +148,7 @@ def test_ports_have_the_numbers_that_kdns_listens_on() -> None:
 
 def test_the_corefile_is_mounted_where_it_is_read() -> None:
     """The arguments are kdns' own, and name a file of the ConfigMap that the Pods mount."""
-    pod = at(one(built("base"), "Deployment"), "spec.template.spec")
+    pod = at(one(built("dns"), "Deployment"), "spec.template.spec")
     settings = cli.serve_settings(cli.parse(at(pod, "containers.0.args")), {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
     (mount,) = at(pod, "containers.0.volumeMounts")
     (volume,) = pod["volumes"]
@@ -204,8 +159,8 @@ def test_the_corefile_is_mounted_where_it_is_read() -> None:
 
 def test_there_is_time_to_leave() -> None:
     """Lameduck is 5 s, and the grace period is well above it."""
-    pod = at(one(built("base"), "Deployment"), "spec.template.spec")
-    lameduck = wishes(plans(built("base"))).lameduck
+    pod = at(one(built("dns"), "Deployment"), "spec.template.spec")
+    lameduck = wishes(plans(built("dns"))).lameduck
     assert lameduck == 5.0
     assert pod["terminationGracePeriodSeconds"] >= lameduck + 10
 
@@ -217,10 +172,39 @@ def test_short_names_are_answered(variant: str) -> None:
     assert {"shortnames", "kubernetes", "forward", "cache", "loop", "reload"} <= {step.name for step in plan.steps}
 
 
+def images(place: object) -> Iterator[str]:
+    """Every image that a manifest names."""
+    if isinstance(place, dict):
+        for key, value in place.items():
+            if key == "image":
+                yield value
+            else:
+                yield from images(value)
+    elif isinstance(place, list):
+        for value in place:
+            yield from images(value)
+
+
 def test_image_and_manifests_agree() -> None:
-    """The image's tag is the project's version; it sets no user, for kubeadm's Deployment; our Pods are not root."""
-    pod = at(one(built("base"), "Deployment"), "spec.template.spec")
+    """One image everywhere, with the project's version; it sets no user, for kubeadm's Deployment."""
     version = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]["version"]
-    assert pod["containers"][0]["image"] == f"kdns:{version}"
+    named = {
+        image for path in MANIFESTS.rglob("*.yaml") for image in images(list(yaml.safe_load_all(path.read_text())))
+    }
+    assert named == {f"kdns:{version}"}
     assert not re.search(r"^USER", (HOUSE / "Dockerfile").read_text(), re.MULTILINE)
-    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]) == (65532, 65532)
+
+
+def test_commands_are_in_the_image() -> None:
+    """What the Pods start is what the Dockerfile puts there."""
+    links = set(re.findall(r"ln -s \S+ (\S+)", (HOUSE / "Dockerfile").read_text()))
+    started = {
+        container["command"][0]
+        for variant in VARIANTS
+        for manifest in built(variant)
+        if manifest["kind"] in ("Deployment", "DaemonSet")
+        for part in ("initContainers", "containers")
+        for container in at(manifest, "spec.template.spec").get(part, ())
+    }
+    assert started == {"/usr/local/bin/kdns-nonroot", "/usr/local/bin/kube-proxy", "/usr/local/bin/kdns"}
+    assert started <= links

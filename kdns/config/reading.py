@@ -205,3 +205,12 @@ def value(word: Word, read: Callable[[str], T]) -> T:
     except ValueError as error:
         problem, _, hint = str(error).partition("\n")
         raise word.error(problem, hint) from None
+
+
+def word_at(words: Sequence[Word], at: int) -> Word:
+    """The word that a character is in, of a text that several words make with blanks between them."""
+    for word in words:
+        if at <= len(word.text):
+            return word
+        at -= len(word.text) + 1
+    return words[-1]

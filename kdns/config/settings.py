@@ -56,10 +56,14 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """Zones in which a name that does not exist goes on to the next plugin; ``(".",)`` means all, None none."""
     zonal: bool = False
     """Headless Services have names for their endpoints in one topology zone."""
+    multicluster: tuple[str, ...] = ()
+    """Those of the zones whose names are of ServiceImports: the Services of several clusters."""
     external: bool = False
     """Keep how Services are reached from outside the cluster: there is a ``k8s_external`` beside this."""
     by_client: bool = False
-    """Keep which Namespace a Pod's address is of: there is an ``autopath`` beside this."""
+    """Keep which Pod an address is of: there is an ``autopath`` or ``metadata`` beside this."""
+    labelled: bool = False
+    """Keep the labels of Pods: there is a ``metadata`` beside this."""
     startup_timeout: float = 5.0
     """How long start-up waits for the first complete lists before it serves what there is."""
     api: ApiOptions = ApiOptions()

@@ -21,7 +21,7 @@ from kdns.aio import Clock
 from kdns.dns.caching.aged import Aged
 from kdns.dns.plugin import Beneath, Found
 from kdns.dns.site import Ready, Site
-from kdns.metrics import Counted, Hit, LaneCounts
+from kdns.metrics import OTHER_RCODE, Counted, Hit, LaneCounts
 from kdns.records.answers import Answer
 from kdns.wire.compose import head
 from kdns.wire.numbers import AA, AD, AXFR, CD, HEADER, IN, IXFR, QR, RD, RTYPE_TEXT, TC
@@ -79,9 +79,9 @@ UNTOLD: Final = 1 << 62
 
 
 def kind_of(query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hit | None = None) -> Counted:
-    """Which replies are counted together; types without a name are all type 0."""
+    """Which replies are counted together; types without a name are all type 0, rcodes without one are one, too."""
     rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
-    return Counted(zone, rtype, rcode, query.edns is not None and query.edns.do, grow, plugin, hit)
+    return Counted(zone, rtype, min(rcode, OTHER_RCODE), query.edns is not None and query.edns.do, grow, plugin, hit)
 
 
 def tally(counts: LaneCounts, kind: Counted) -> dict[int, int]:

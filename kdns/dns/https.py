@@ -154,12 +154,8 @@ class HttpsListener:
                 if not loop.is_closed():
                     loop.call_soon(send, None)
 
-            connection.transport.pause_reading()  # pipelined requests wait in the kernel
-            try:
-                lane.slow(message, connection.client(self.family), Owed(send, settled))
-                return await reply
-            finally:
-                connection.transport.resume_reading()
+            lane.slow(message, connection.client(self.family), Owed(send, settled))
+            return await reply
         except Wrong:
             raise
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted

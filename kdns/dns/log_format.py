@@ -15,7 +15,7 @@ from kdns.dns.types import class_text, type_text
 from kdns.metrics import RCODE_LABELS
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import name_text
-from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RA, RD, TC
+from kdns.wire.numbers import AA, AD, BADVERS, CD, HEADER, QR, RA, RD, TC
 from kdns.wire.query import opt_record
 from kdns.wire.rr import RR
 
@@ -84,7 +84,7 @@ def _rcode(asked: Asked) -> str:
     rcode = asked.response.rcode
     if asked.response.dropped:
         return EMPTY
-    known = RCODE_LABELS[rcode] if rcode < len(RCODE_LABELS) else ""
+    known = RCODE_LABELS[rcode] if rcode <= BADVERS else ""
     return str(rcode) if not known or known.startswith("RCODE") else known
 
 

@@ -24,7 +24,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from kdns.aio import Clock
 from kdns.config.directive import Directive
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Handler, Plugin, Request
+from kdns.dns.handler import Handler, Plugin, Request, Response
 from kdns.metrics import Hit
 from kdns.records.answers import Answer, Answers
 from kdns.wire.query import Query
@@ -105,6 +105,19 @@ class Built(Struct, frozen=True, kw_only=True):
     """Reasons why clients should not be sent here yet; empty when there are none."""
 
 
+class Judge(Protocol):
+    """Who may ask what: the ``acl`` of a server block."""
+
+    def judge(self, request: Request) -> Response | None:
+        """What a denied request is answered, counted; None for one that may go on."""
+
+    def denies(self, request: Request) -> bool:
+        """The same, not counted: for names that were not asked, but come with an answer."""
+
+    def sees(self, name: bytes, below: bool) -> bool:
+        """It has something to say about a folded name, or, ``below``, about any name under it."""
+
+
 class Parts(Protocol):
     """What a server block's plugins get from the server. One for each block and each load of the Corefile."""
 
@@ -148,6 +161,12 @@ class Parts(Protocol):
 
     def offer(self, name: str, what: object) -> None:
         """Let other plugins of this block find something, for example the Pods of `kubernetes` for `autopath`."""
+
+    def judged(self, name: bytes, below: bool = False) -> bool:
+        """The acl of some block of this server has something to say about a folded name, or about any name under it.
+
+        What leads there must not be ready for everybody, nor kept for others: `lookup` asks the acl.
+        """
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """The counter of that name, made once for the process; without ``_total``."""

@@ -309,9 +309,9 @@ def refusal(kind: Kind, address: str, port: int, error: OSError) -> ConfigError:
         case errno.EACCES | errno.EPERM:
             return ConfigError(
                 f"{problem}: no permission for ports below 1024",
-                hint="choose a port such as --port 1053, or allow this one (in Kubernetes: the Pod's sysctl "
-                "net.ipv4.ip_unprivileged_port_start=0, as in manifests/base; with systemd: "
-                "AmbientCapabilities=CAP_NET_BIND_SERVICE; else: run as root)",
+                hint="choose a port such as --port 1053, or allow this one (in Kubernetes: kdns-nonroot with "
+                "NET_BIND_SERVICE, as in manifests/dns, or the Pod's sysctl net.ipv4.ip_unprivileged_port_start=0; "
+                "with systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; else: run as root)",
             )
         case errno.EADDRNOTAVAIL:
             have = ", ".join(dict.fromkeys(str(ip_address(one.address)) for one in interface_addresses()))

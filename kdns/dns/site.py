@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Beneath, Built, Found, Passes
+from kdns.dns.plugin import Beneath, Built, Found, Judge, Passes
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
 from kdns.wire.query import Query
@@ -29,6 +29,8 @@ class Block(Struct, frozen=True, kw_only=True):
     """Its chain of plugins."""
     built: tuple[Built, ...] = ()
     """The plugins of the chain, from the client inwards."""
+    judge: Judge | None = None
+    """Its acl."""
     admits: Callable[[Request], bool] | None = None
     """A view: only the requests that it wants are this block's."""
 
@@ -62,6 +64,8 @@ class Site:
         self.blocks = tuple(blocks)
         self.classes = any(built.classes for block in blocks for built in block.built)
         """Some plugin answers questions of other classes than IN."""
+        self.judges = any(block.judge is not None for block in blocks)
+        """Some block has an acl."""
         self._by_zone: dict[bytes, list[Block]] = {}
         for block in blocks:
             for apex in block.zones:
@@ -115,12 +119,27 @@ class Site:
                 return None  # where it was asked about this name, it lets the neighbours pass as well
         return None
 
-    async def handle(self, request: Request) -> tuple[Response, str]:
-        """The response of the block that a question belongs to, and the zone it is counted under."""
+    def block(self, request: Request) -> tuple[Block, bytes] | None:
+        """The block that a question belongs to, and the apex it is there by."""
         query = request.query
         routed = self.candidates(query.name, query.rtype)
-        for block in routed[1] if routed is not None else ():
-            if block.admits is None or block.admits(request):
-                assert routed is not None
-                return await block.handler(request), block.zones[routed[0]]
-        return Response(REFUSED), DROPPED
+        if routed is None:
+            return None
+        return next(((each, routed[0]) for each in routed[1] if each.admits is None or each.admits(request)), None)
+
+    def judge(self, request: Request) -> Judge | None:
+        """The acl of the block that a question belongs to."""
+        found = self.block(request) if self.judges else None
+        return None if found is None else found[0].judge
+
+    def judged(self, name: bytes, below: bool) -> bool:
+        """Some acl has something to say about a folded name, or about any name under it."""
+        return any(block.judge is not None and block.judge.sees(name, below) for block in self.blocks)
+
+    async def handle(self, request: Request) -> tuple[Response, str]:
+        """The response of the block that a question belongs to, and the zone it is counted under."""
+        found = self.block(request)
+        if found is None:
+            return Response(REFUSED), DROPPED
+        block, apex = found
+        return await block.handler(request), block.zones[apex]

@@ -2,12 +2,15 @@
 
 ::
 
-    plan         where every address, route and link is; pure
-    wiring       the plan as lines for `ip -batch` and as sysctls; pure
-    kernel       the system calls: make, enter and keep namespaces
-    network      the ground: namespaces with links, and processes in them
-    serving      the tiny servers of all pods, in one thread
-    asking       probes with real sockets from any namespace
+    plan, wiring           where every address, route and link is, and the lines for `ip -batch`; pure
+    kernel, processes      the system calls: make, enter and keep namespaces; programs that end with their maker
+    network                the ground: namespaces with links
+    serving, asking        the tiny servers of all Pods, in one loop; probes with real sockets from any namespace
+    workloads, slices, resolv_conf    what objects ask for, and what follows from them; pure
+    cluster_state, selectors, paths, refusal, api    the API server
+    kubelet, cluster       Pods that run, slices that follow, an API server that tells everybody
+    standard, walk, steps  the cluster that `kdns lab` shows, and the walk through it
+    labs, keeper, commands, flags     `kdns lab up`, `run`, `exec`, `status`, `down`
 
 Nothing has a name outside: namespaces are kept by open files of the process that made them, and every process of a
 lab lives in a process namespace whose first process ends when the maker does. So nothing is left behind when the

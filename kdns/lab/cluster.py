@@ -26,12 +26,13 @@ from kdns.errors import ConfigError
 from kdns.lab import kernel
 from kdns.lab.api import ApiServer
 from kdns.lab.credentials import certificate, kubeconfig
-from kdns.lab.kubelet import KDNS, Kubelet
+from kdns.lab.kubelet import Kubelet, runs_programs
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, SERVICES, Pair, Plan, Pod
 from kdns.lab.processes import Process
 from kdns.lab.resolv_conf import Resolver, resolver
 from kdns.lab.slices import build_slices
+from kdns.lab.tools import KDNS
 from kdns.lab.workloads import (
     READY_ANNOTATION,
     Json,
@@ -70,6 +71,8 @@ class Cluster:
         environ: Mapping[str, str] | None = None,
         upstream: Sequence[str] = (),
         programs: Iterable[str] = (),
+        name: str = "",
+        kept: bool = False,
     ) -> None:
         """Objects from a manifests folder, and others, which come later and win.
 
@@ -77,9 +80,11 @@ class Cluster:
         ConfigError for what the operator must fix.
         """
         self.plan = plan
-        self.network = Network(plan, programs=("openssl", *programs))
+        self.network = Network(plan, name, ("openssl", *programs), kept)
         self._lock = threading.RLock()
         self._wake, self._stop = threading.Event(), False
+        self._settled = False
+        """Whether the nodes' own programs, such as the proxy, were ready once."""
         self._thread: threading.Thread | None = None
         self.problem: Exception | None = None
         """What ended the thread before its time; every method raises it."""
@@ -225,6 +230,7 @@ class Cluster:
         try:
             while not self._stop:
                 self._wake.clear()
+                self._kubelet.probe()
                 with self._lock:
                     self._kubelet.look()
                     self._reconcile()
@@ -236,11 +242,22 @@ class Cluster:
     def _reconcile(self) -> None:
         self._own()
         for pod in self.objects("Pod"):
-            if key_of(pod) not in self._kubelet.running and "deletionTimestamp" not in pod["metadata"]:
+            started = key_of(pod) in self._kubelet.running
+            if not started and "deletionTimestamp" not in pod["metadata"] and self._may_start(pod):
                 self._start(pod)
         for pod in self.objects("Pod"):
             self._report(pod)
         self._write_slices()
+
+    def _may_start(self, pod: Json) -> bool:
+        """Whether it is a Pod's turn: in the beginning, programs of Pods wait for those of the nodes.
+
+        What asks for a Service before there are rules would wait for its time-out, and be late by that much.
+        """
+        if not self._settled:
+            first = [one for one in self.objects("Pod") if one["spec"].get("hostNetwork")]
+            self._settled = all(is_ready(one) for one in first)
+        return self._settled or bool(pod["spec"].get("hostNetwork")) or not runs_programs(pod)
 
     def _own(self) -> None:
         """Deployments and DaemonSets: make missing Pods, end those that are too many."""
@@ -301,6 +318,8 @@ class Cluster:
         if "deletionTimestamp" in pod["metadata"] and (key not in self._kubelet.running or self._ended(pod)):
             self._at_api(self._api.delete, "Pod", *key)
             return
+        if key not in self._kubelet.running:
+            return  # it waits for its turn
         ready = self._kubelet.is_ready(pod)
         if ready != is_ready(pod):
             running = self._kubelet.running[key]
@@ -329,8 +348,8 @@ class Cluster:
 
     def _last_words(self, pod: Json) -> str:
         running = self._kubelet.running.get(key_of(pod))
-        logs = [program.output().strip()[-600:] for program in running.programs.values()] if running else []
-        return " | ".join(logs) or "not started"
+        logs = [program.output().splitlines()[-5:] for program in running.programs.values()] if running else []
+        return "\n    ".join(line for log in logs for line in log) or "not started"
 
 
 def _now() -> str:

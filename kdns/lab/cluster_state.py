@@ -49,6 +49,7 @@ RESOURCES = (
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
     Resource("events.k8s.io", "v1", "events", "Event"),
+    Resource("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport"),
 )
 BY_KIND = {resource.kind: resource for resource in RESOURCES}
 

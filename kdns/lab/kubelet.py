@@ -9,7 +9,6 @@ import logging
 import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -19,13 +18,13 @@ from kdns.lab.network import Network
 from kdns.lab.plan import Pair
 from kdns.lab.processes import Process
 from kdns.lab.serving import Serving
+from kdns.lab.tools import KDNS
 from kdns.lab.workloads import READY_ANNOTATION, Key, key_of
 
 LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
-KDNS: Final = (sys.executable, "-m", "kdns")
 PROBE: Final = 1.0
 """Seconds that an answer to a readiness probe may take."""
 PAUSE: Final = 0.5
@@ -44,14 +43,11 @@ class RunningPod:
         self.programs: dict[str, Process] = {}
         self.ended: dict[str, float] = {}
         """When a program was first seen to have ended (monotonic seconds)."""
+        self.answers = False
+        """Whether its readiness probes were answered the last time."""
         self.restarts = 0
         self.until: float | None = None
         """While it terminates: when it is killed."""
-
-    @property
-    def host_network(self) -> bool:
-        """Whether it is in its node's network."""
-        return bool(self.pod["spec"].get("hostNetwork"))
 
 
 class Kubelet:
@@ -97,16 +93,20 @@ class Kubelet:
                     running.restarts += 1
                     self._run(running, container)
 
+    def probe(self) -> None:
+        """Ask every Pod that has readiness probes. This waits, and may be done while Pods come and go."""
+        for running in tuple(self.running.values()):
+            probes = list(_probes(running.pod))
+            running.answers = all(self._asks(running, probe) for probe in probes)
+
     def is_ready(self, pod: Json) -> bool:
-        """Whether everything in a Pod runs and says so; a Pod that is marked not ready is not."""
+        """Whether everything in a Pod runs and said so when it was asked; a Pod that is marked not ready is not."""
         running = self.running[key_of(pod)]
         if (pod["metadata"].get("annotations") or {}).get(READY_ANNOTATION) == "false":
             return False
         if any(program.status is not None for program in running.programs.values()):
             return False
-        containers = running.pod["spec"].get("containers", ())
-        probes = (container.get("readinessProbe", {}).get("httpGet") for container in containers)
-        return all(self._asks(running, probe) for probe in probes if probe)
+        return running.answers or not any(_probes(running.pod))
 
     def end(self, pod: Json) -> bool:
         """Begin or go on to end a Pod; True once nothing of it runs. Tiny servers serve until the grace is over."""
@@ -148,6 +148,7 @@ class Kubelet:
 
     def _run(self, running: RunningPod, container: Json) -> None:
         running.ended.pop(container["name"], None)
+        running.answers = False
         environ = {**self._environ, **dict(_variables(running.pod, container))}
         words = [_VARIABLE.sub(lambda found: environ.get(found[1], found[0]), word) for word in container["args"]]
         argv = (*KDNS, *words)
@@ -156,7 +157,7 @@ class Kubelet:
     def _asks(self, running: RunningPod, probe: Mapping[str, Any]) -> bool:
         """An HTTP probe, from the Pod's node."""
         address = str(probe.get("host") or running.addresses[0])
-        node = running.part if running.host_network else self.network.pods[running.part].node
+        node = running.pod["spec"]["nodeName"]
         asking = _Within(self.network.parts[node].network, address, int(probe["port"]))
         try:
             asking.request("GET", str(probe.get("path", "/")))
@@ -180,9 +181,21 @@ class _Within(http.client.HTTPConnection):
         self.sock.connect((self.host, self.port))
 
 
+def runs_programs(pod: Json) -> bool:
+    """Whether there is more in a Pod than tiny servers."""
+    return any(_program(container) for container in pod["spec"].get("containers", ()))
+
+
 def _program(container: Mapping[str, Any]) -> bool:
     """Whether an image is ours: registry and tag do not matter."""
     return str(container.get("image", "")).rpartition("/")[2].partition(":")[0] == "kdns"
+
+
+def _probes(pod: Json) -> Iterator[Json]:
+    """The HTTP readiness probes of a Pod."""
+    for container in pod["spec"].get("containers", ()):
+        if probe := container.get("readinessProbe", {}).get("httpGet"):
+            yield probe
 
 
 def _variables(pod: Json, container: Json) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from typing import Self
 from kdns.lab import asking, kernel, wiring
 from kdns.lab.asking import PATIENCE, Flow, Outcome, Refused, Silence, Unreachable
 from kdns.lab.background import Background
+from kdns.lab.labs import write_state
 from kdns.lab.plan import CLIENT, LINK, OUTSIDE, PLAN, SWITCH, Address, Node, Pair, Plan, Pod
 from kdns.lab.processes import Part, Process, Processes
 from kdns.lab.serving import Servers, Serving
@@ -29,19 +30,24 @@ from kdns.lab.tools import require
 class Network:
     """Namespaces with links between them, by the name of their part: nodes, Pods, ``outside`` and ``switch``."""
 
-    def __init__(self, plan: Plan = PLAN, name: str = "", programs: Iterable[str] = ()) -> None:
-        """Make it. ConfigError without root, or without one of the programs that it (`ip`) or its user needs."""
+    def __init__(self, plan: Plan = PLAN, name: str = "", programs: Iterable[str] = (), kept: bool = False) -> None:
+        """Make it. ConfigError without root, or without one of the programs that it (`ip`) or its user needs.
+
+        ``kept``: by a process that has nothing else to do, see `kdns.lab.labs`.
+        """
         require(("ip", *programs))
         self.plan = plan
         self.name = name or f"kdns-{os.getpid()}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"kdns-{os.getpid()}-lab-"))
         self.parts: dict[str, Part] = {}
+        self._kept = kept
         self.pods: dict[str, Pod] = {}
         try:
             self._processes = Processes(self.folder)
             self.background = Background()
             self._servers = Servers(self.background)
             self._make()
+            self._note()
         except BaseException:
             self.close()
             raise
@@ -68,7 +74,9 @@ class Network:
 
     def add_pod(self, pod: Pod) -> Part:
         """Add a Pod with a network of its own."""
-        return self._add_pods((pod,))[0]
+        added = self._add_pods((pod,))[0]
+        self._note()
+        return added
 
     def remove(self, name: str) -> None:
         """Forget a Pod, with its link, or a guest. Its processes are the caller's to stop."""
@@ -76,10 +84,12 @@ class Network:
             self._processes.batch(self.parts[pod.node], (f"link delete {pod.link}",))
         self._processes.forget(self.parts.pop(name))
         shutil.rmtree(self.folder / name)
+        self._note()
 
     def add_guest(self, name: str, node: str) -> Part:
         """A part that shares a node's network, with files of its own: a Pod with hostNetwork."""
         self.parts[name] = self._processes.part(name, {}, self.parts[node])
+        self._note()
         return self.parts[name]
 
     def send_outside_through(self, node: str) -> None:
@@ -172,6 +182,10 @@ class Network:
     def first(self) -> int:
         """The process that all processes of the lab end with."""
         return self._processes.first
+
+    def _note(self) -> None:
+        """Tell other processes of our parts."""
+        write_state(self.folder, self.name, self._processes, self.parts, self._kept)
 
     def _make(self) -> None:
         plan = self.plan

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, ParamSpec, Self, TypeVar
 from kdns.errors import ConfigError
 from kdns.lab import kernel
 
-FIRST: Final = "mount -t proc proc /proc && echo && exec cat >/dev/null"
+FIRST: Final = "mount -t proc proc /proc && echo && exec cat >/dev/null 2>&1"
 """What the first process runs: it shows the processes of its namespace alone and lives until its input ends."""
 PATIENCE: Final = 10.0
 """Seconds that processes get to end when a lab does."""

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
-from kdns.lab.cluster import Cluster
-from kdns.lab.plan import CLIENT, OUTSIDE, PODS
+from kdns.lab.cluster import API_PORT, Cluster
+from kdns.lab.plan import CLIENT, OUTSIDE, PLAN, PODS
 from kdns.lab.processes import Process
 from kdns.lab.workloads import Json
 from kdns.watch.documents import read_documents
 
+DIRECT: Final = {"KUBERNETES_SERVICE_HOST": str(PLAN.nodes[0].addresses[0]), "KUBERNETES_SERVICE_PORT": str(API_PORT)}
+"""Where the API server is for those who run before a proxy does, or without one."""
 UPSTREAM: Final = str(CLIENT[0])
 """The nodes' name server: kdns in the outside part, with a few names of its own."""
 NAMES: Final = {
@@ -53,6 +55,7 @@ def proxy(mode: str, arguments: Sequence[str] = ()) -> Json:
         f"--proxy-mode={mode}",
         "--hostname-override=$(NODE_NAME)",
         f"--cluster-cidr={PODS[0]},{PODS[1]}",
+        "--conntrack-max-per-core=0",  # tables of connections are the whole machine's; kind does the same
         *arguments,
     )
     container: Json = {
@@ -61,14 +64,14 @@ def proxy(mode: str, arguments: Sequence[str] = ()) -> Json:
         "args": list(words),
         "env": [
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-            {"name": "KUBERNETES_SERVICE_HOST", "value": "172.18.0.2"},  # no cluster IP works before it does
-            {"name": "KUBERNETES_SERVICE_PORT", "value": "6443"},
+            *({"name": name, "value": value} for name, value in DIRECT.items()),
         ],
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": 10256}},
     }
     spec: Json = {"hostNetwork": True, "dnsPolicy": "Default", "containers": [container]}
     labels = {"k8s-app": "kube-proxy"}
     return {
+        "apiVersion": "apps/v1",
         "kind": "DaemonSet",
         "metadata": {"name": "kube-proxy", "namespace": "kube-system", "labels": labels},
         "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},

@@ -2,15 +2,23 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from typing import Final
 
 from kdns.errors import ConfigError
 
+KDNS: Final = (sys.executable, "-m", "kdns")
+"""Our own program."""
+READY: Final = "ready"
+"""What a keeper writes when its lab is; anything else is the reason why it is not."""
+PROGRAMS: Final = {"nftables": ("nft",), "iptables": ("iptables", "iptables-restore"), "none": ()}
+"""What a lab needs beside `ip` and `openssl`, by the mode of its proxies."""
 PACKAGES: Final = {
     "ip": "iproute2",
     "nft": "nftables",
     "iptables": "iptables",
+    "iptables-restore": "iptables",
     "iptables-legacy": "iptables",
     "iptables-nft": "iptables",
     "ipset": "ipset",

@@ -27,10 +27,13 @@ def node_policy(
     node_name: str,
     interfaces: Iterable[bytes],
     service_cidrs: Iterable[Network] = (),
+    *,
+    liberal: bool = False,
 ) -> Policy:
     """The policy of one family; ``node`` is None while, or if, the cluster has no such Node.
 
-    ``interfaces``: every address of this machine.
+    ``interfaces``: every address of this machine. ``liberal``: the kernel was told to call no packet out of window
+    INVALID (nf_conntrack_tcp_be_liberal), so none need be dropped for that.
     """
     primary = primary_address(settings, family, node)
     addresses = node_port_addresses(settings, family, primary, interfaces)
@@ -42,7 +45,7 @@ def node_policy(
         addresses,
         _localhost(settings, family),
         tuple(sorted(cidr for cidr in service_cidrs if len(cidr.address) == family.width)),
-        not settings.conntrack.tcp_be_liberal,
+        not (liberal or settings.conntrack.tcp_be_liberal),
     )
     zone = node.zone if node is not None else ""
     return Policy(rules, node_name, zone, primary or LOOPBACK[family], settings.external_ips)

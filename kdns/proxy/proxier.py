@@ -8,20 +8,22 @@
 
 A round begins at once if the last one ended ``least`` seconds ago, else as soon as that is over. Every ``period`` the
 kernel is looked at for what others did to our rules, and every hour all is written again. A service port that the
-kernel refuses is set aside until it changes, so that the others are programmed.
+kernel refuses is set aside until it changes, so that the others are programmed. A bug is logged and counted as a
+failure, and what it kept from being written is tried again like any other.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kdns.aio import Backoff, Clock, Turn
 from kdns.errors import KernelError
 from kdns.objects import ObjectKey, ServiceView, address_text
 from kdns.proxy.changes import ChangeTracker
-from kdns.proxy.claims import Claims
+from kdns.proxy.claims import Claims, Lost
 from kdns.proxy.kernel.applier import Applied, Applier
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.rules import Policy, ServiceRules, rule_set, service_rules
@@ -33,6 +35,10 @@ SETTLE: Final = 1.5
 """Seconds after a round that wrote something: what it left for later (`Applier.tidy`) can be done then."""
 RETRY: Final = 1.0
 """Seconds to the first try after a failure; later ones wait longer, up to the period."""
+
+
+MOST_TRIGGERED: Final = 10_000
+"""Moments that are remembered while the kernel takes nothing; the oldest are forgotten first."""
 
 
 class Flows(NamedTuple):
@@ -47,18 +53,21 @@ class Flows(NamedTuple):
 class Round(NamedTuple):
     """What one round came to."""
 
-    began: float
-    """By the clock."""
+    known: float
+    """By the clock: what had changed before this moment is in force."""
     seconds: float
     full: bool
     applied: Applied | None
     """None: it failed."""
-    error: KernelError | None
-    changes: Sequence[RuleChange]
+    error: Exception | None = None
+    """A `KernelError`, or a bug."""
+    changes: Sequence[RuleChange] = ()
     """What is in force now and was not before."""
-    udp: Mapping[ServicePortName, Flows]
-    """UDP service ports that were decided anew since the last success, also those whose rules are the same."""
-    triggered: Sequence[float]
+    decided: Collection[ObjectKey] = ()
+    """Services that were decided anew since the last success, also those whose rules are the same."""
+    udp: Mapping[ServicePortName, Flows] = {}
+    """The same for UDP service ports."""
+    triggered: Sequence[float] = ()
     """Unix seconds at which the cluster began the changes that are now in force."""
 
 
@@ -79,25 +88,32 @@ class Proxier:
         period: float = 30.0,
         report: Report,
         tell: Tell,
+        untidy: Callable[[], None] = lambda: None,
+        bug: Callable[[], None] = lambda: None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``views`` looks a Service up; ``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod)."""
+        """``views`` looks a Service up; ``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod).
+
+        ``untidy`` is called when what was left for later could not be removed, ``bug`` when one was met and survived.
+        """
         self._policy, self._applier, self._views = policy, applier, views
         self._least, self._period, self._clock = least, period, clock
-        self._report, self._tell = report, tell
+        self._report, self._tell, self._untidy, self._bug = report, tell, untidy, bug
         self._wake = asyncio.Event()
         self._backoff = Backoff(first=RETRY, most=max(period, RETRY), clock=clock)
         self._dirty: dict[ObjectKey, None] = {}
-        self._triggered: list[float] = []
+        self._triggered: deque[float] = deque(maxlen=MOST_TRIGGERED)
         self.services: dict[ObjectKey, ServiceRules] = {}
         """What each Service comes to; those that come to nothing are not in it."""
         self._tracker: ChangeTracker[ServicePortName, ServicePortRules] = ChangeTracker()
         self._claims = Claims()
         self._raw: dict[ServicePortName, ServicePortRules] = {}
         self._refused: dict[ServicePortName, ServicePortRules] = {}
-        self._told: dict[ObjectKey, tuple[LeftOut, ...]] = {}
+        self._told: dict[ObjectKey | ServicePortName, tuple[LeftOut, ...]] = {}
+        """What was left out of Services, and which frontends of service ports somebody else has."""
+        self._decided: dict[ObjectKey, None] = {}
         self._udp: dict[ServicePortName, None] = {}
-        """Decided since the last success."""
+        """Both: since the last success."""
         self._synced = False
         self._full = True
         self._again_at: float | None = None
@@ -139,17 +155,26 @@ class Proxier:
     async def run(self) -> None:
         """Work for ever."""
         while True:
-            delay = self._delay()
-            if delay is None or delay > 0:
-                await self._sleep(delay)
-                continue
-            now = self._clock()
-            if self._due(now):
-                await self.round()
-            elif self._tidy_at is not None and now >= self._tidy_at:
-                await self._tidied()
-            else:
-                await self._look()
+            try:
+                await self._step()
+            except Exception:
+                LOG.exception("a bug met while rules were kept; all of them are written again")
+                self._bug()
+                self._full = True
+                self._again_at = self._clock() + self._pause()
+
+    async def _step(self) -> None:
+        delay = self._delay()
+        if delay is None or delay > 0:
+            await self._sleep(delay)
+            return
+        now = self._clock()
+        if self._due(now):
+            await self.round()
+        elif self._tidy_at is not None and now >= self._tidy_at:
+            await self._tidied()
+        else:
+            await self._look()
 
     def _due(self, now: float) -> bool:
         """A round should begin."""
@@ -163,13 +188,14 @@ class Proxier:
         """Seconds until there may be something to do; None: until somebody wakes us."""
         if not self._synced:
             return None
-        now, at = self._clock(), [self._next_look, self._last_full + HOUR]
+        now, soonest = self._clock(), self._last_end + self._least
+        if self._again_at is not None:
+            return max(0.0, self._again_at - now, soonest - now)
+        at = [self._next_look, max(self._last_full + HOUR, soonest)]
         if self._tidy_at is not None:
             at.append(self._tidy_at)
-        if self._again_at is not None:
-            at = [max(self._again_at, self._last_end + self._least)]
-        elif self._full or self.pending:
-            at.append(self._last_end + self._least)
+        if self._full or self.pending:
+            at.append(soonest)
         return max(0.0, min(at) - now)
 
     async def _sleep(self, seconds: float | None) -> None:
@@ -183,15 +209,18 @@ class Proxier:
     async def round(self) -> Round:
         """One round: decide what changed, write it, and report."""
         began = self._clock()
+        await self._decide()
+        known = self._clock()  # nobody waits from here to the checkout, so this is what the round knows
         full = self._full or began >= self._last_full + HOUR
+        self._full = False  # who wants one from now on, as by another policy, gets the next
         if full and self._refused:
             self._try_refused_again()
-        triggered, self._triggered = self._triggered, []
-        await self._decide()
+        triggered = list(self._triggered)
+        self._triggered.clear()
         pending = self._tracker.checkout()
         changes = [RuleChange(*change) for change in pending]
         if not changes and not full:
-            done = Round(began, 0.0, False, Applied(), None, (), self._flows(), triggered)
+            done = self._succeeded(Round(known, 0.0, False, Applied(), triggered=triggered))
             self._ended(done)
             return done
         node = self._policy.node
@@ -200,15 +229,21 @@ class Proxier:
         rules = rule_set(wanted.values(), node) if full else RuleSet(node, wanted)
         try:
             applied = await self._applier.sync(rules, None if full else changes)
-        except KernelError as error:
-            self._triggered = triggered + self._triggered
-            done = Round(began, self._clock() - began, full, None, error, (), {}, ())
+        except Exception as error:  # noqa: BLE001 - told by `_failed`
+            self._triggered = deque((*triggered, *self._triggered), MOST_TRIGGERED)
+            done = Round(known, self._clock() - began, full, None, error)
             self._failed(error)
         else:
             self._tracker.commit(pending)
-            done = Round(began, self._clock() - began, full, applied, None, changes, self._flows(), triggered)
+            done = Round(known, self._clock() - began, full, applied, changes=changes, triggered=triggered)
+            done = self._succeeded(done)
         self._ended(done)
         return done
+
+    def _succeeded(self, done: Round) -> Round:
+        """With what was decided since the last success."""
+        decided, self._decided = self._decided, {}
+        return done._replace(decided=decided, udp=self._flows())
 
     def _ended(self, done: Round) -> None:
         now = self._last_end = self._clock()
@@ -216,17 +251,22 @@ class Proxier:
             self._again_at = None
             self._backoff.begin()
             if done.full:
-                self._full = False
                 self._last_full = now
             if done.applied is not None and done.applied.rules:
                 self._tidy_at = now + SETTLE
             self._next_look = now + self._period
         self._report(done)
 
-    def _failed(self, error: KernelError) -> None:
+    def _pause(self) -> float:
+        return min(self._backoff.length(), self._period)
+
+    def _failed(self, error: Exception) -> None:
         """Everything stays pending. The next round is a full one, without the service port at fault if there is one."""
         self._full = True
-        name = error.refused
+        if not isinstance(error, KernelError):
+            LOG.error("a bug met while writing rules", exc_info=error)
+            self._bug()
+        name = error.refused if isinstance(error, KernelError) else None
         if isinstance(name, ServicePortName) and (rules := self._tracker.wanted.get(name)) is not None:
             LOG.error("%s (%s) is set aside, the kernel refuses its rules: %s", name, name.protocol, error)
             self._tell(name.service, LeftOut("RulesRefused", f"port {name.port or '(unnamed)'} left out: {error}"))
@@ -234,7 +274,7 @@ class Proxier:
             self._tracker.update(name, None)
             self._again_at = self._clock()
             return
-        pause = min(self._backoff.length(), self._period)
+        pause = self._pause()
         self._again_at = self._clock() + pause
         LOG.error("rules not written, next try in %.1f s: %s", pause, error)
 
@@ -258,20 +298,25 @@ class Proxier:
                 await turn.rest()
 
     def _decide_one(self, key: ObjectKey) -> None:
-        view = self._views(key)
+        try:
+            after = service_rules(self._views(key), self._policy)
+        except Exception:
+            LOG.exception("a bug met while deciding on %s, which keeps the rules it has", key)
+            self._bug()
+            return
+        self._decided[key] = None
         before = self.services.pop(key, None)
-        after = service_rules(view, self._policy)
         if after.ports:
             self.services[key] = after
         self._tell_left_out(key, after.left_out)
         named = {rules.name: rules for rules in after.ports}
-        touched = set(named)
-        for name in {rules.name for rules in before.ports} - set(named) if before else ():
-            self._raw.pop(name, None)
-            touched |= self._claims.update(name, None) | {name}
+        touched = dict.fromkeys(named)  # a set that keeps its order
+        for gone in (one.name for one in (before.ports if before else ()) if one.name not in named):
+            self._raw.pop(gone, None)
+            touched |= dict.fromkeys((gone, *sorted(self._claims.update(gone, None))))
         for name, rules in named.items():
             self._raw[name] = rules
-            touched |= self._claims.update(name, rules)
+            touched |= dict.fromkeys(sorted(self._claims.update(name, rules)))
         for name in touched:
             self._grant(name)
 
@@ -281,33 +326,29 @@ class Proxier:
             self._udp[name] = None
         raw = self._raw.get(name)
         if raw is None:
+            self._told.pop(name, None)
             self._refused.pop(name, None)
             self._tracker.update(name, None)
             return
         granted, lost = self._claims.granted(raw)
-        if lost:
-            texts = [f"{one.frontend.way} {address_text(one.frontend.address)}" if one.frontend.address else
-                     f"{one.frontend.way} {one.frontend.port}" for one in lost]  # fmt: skip
-            owners = ", ".join(sorted({str(one.owner) for one in lost}))
-            message = f"port {name.port or '(unnamed)'}: {', '.join(texts)} left out: {owners} has it"
-            self._tell_left_out(name.service, (LeftOut("FrontendTaken", message),), more=True)
+        self._tell_left_out(name, _taken(name, lost))
         if self._refused.get(name) == granted:
             return
         self._refused.pop(name, None)
         self._tracker.update(name, granted)
 
-    def _tell_left_out(self, key: ObjectKey, left_out: tuple[LeftOut, ...], *, more: bool = False) -> None:
+    def _tell_left_out(self, of: ObjectKey | ServicePortName, left_out: tuple[LeftOut, ...]) -> None:
         """Tell each thing once, and again only after it was well."""
-        known = self._told.get(key, ())
+        service = of.service if isinstance(of, ServicePortName) else of
+        known = self._told.get(of, ())
         for one in left_out:
             if one not in known:
-                LOG.warning("%s: %s", key, one.message)
-                self._tell(key, one)
-        told = tuple(dict.fromkeys((*known, *left_out))) if more else left_out
-        if told:
-            self._told[key] = told
+                LOG.warning("%s: %s", service, one.message)
+                self._tell(service, one)
+        if left_out:
+            self._told[of] = left_out
         else:
-            self._told.pop(key, None)
+            self._told.pop(of, None)
 
     def _flows(self) -> dict[ServicePortName, Flows]:
         names, self._udp = self._udp, {}
@@ -323,6 +364,7 @@ class Proxier:
         try:
             await self._applier.tidy()
         except KernelError as error:
+            self._untidy()
             LOG.warning("what was left for later is still there: %s", error)
 
     async def _look(self) -> None:
@@ -337,3 +379,13 @@ class Proxier:
         if not intact:
             LOG.warning("somebody has removed or changed our rules: writing all of them again")
             self._full = True
+
+
+def _taken(name: ServicePortName, lost: Sequence[Lost]) -> tuple[LeftOut, ...]:
+    """What a service port does not get, as others have it."""
+    if not lost:
+        return ()
+    places = ((one.frontend.way, one.frontend.address, one.frontend.port) for one in lost)
+    texts = ", ".join(f"{way} {address_text(address) if address else port}" for way, address, port in places)
+    owners = ", ".join(sorted({str(one.owner) for one in lost}))
+    return (LeftOut("FrontendTaken", f"port {name.port or '(unnamed)'}: {texts} left out: {owners} has it"),)

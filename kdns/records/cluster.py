@@ -1,7 +1,6 @@
 """The objects of the cluster as names need them: by name and by address. Takes in Changes."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 
 from msgspec.structs import replace
@@ -29,13 +28,15 @@ class Cluster:
     def __init__(self, schema: Schema, warn: Callable[[str], None]) -> None:
         self.services: dict[bytes, ServiceView] = {}
         """By the labels of name and Namespace."""
+        self.imports: dict[bytes, ServiceView] = {}
+        """ServiceImports, as `services`."""
         self.pods: dict[tuple[str, str], tuple[ObjectKey, ...]] = {}
         """By Namespace and address text."""
         self.addresses = AddressIndex()
         self.outside = AddressIndex()
         """Services by the addresses they have outside of the cluster, if those are kept."""
-        self.clients: dict[bytes, dict[ObjectKey, bytes]] = {}
-        """By packed address, the Namespace's label of each Pod that has it; only if the schema wants it."""
+        self.clients: dict[bytes, dict[ObjectKey, Pod]] = {}
+        """By packed address, each Pod that has it; only if the schema wants it."""
         self._schema, self._warn = schema, warn
         self._namespaces: set[bytes] = set()
         self._service_counts: dict[bytes, int] = {}  # by namespace label
@@ -52,9 +53,9 @@ class Cluster:
         return ()  # nodes, and what else only the proxy reads
 
     def view(self, key: ObjectKey) -> ServiceView | None:
-        """The Service of a key, as the zone has it."""
+        """The Service or ServiceImport of a key, as the zone has it."""
         try:
-            return self.services.get(label(key.name) + label(key.namespace))
+            return self._known(key).get(label(key.name) + label(key.namespace))
         except ValueError:
             return None
 
@@ -77,32 +78,44 @@ class Cluster:
                 self._warn(f"{key}: left out: {error}")
             return ()
         touched: list[object] = [key]
+        before = change.before.service if change.before is not None else None
+        after = change.after.service if change.after is not None else None
+        if key.kind == "Service":
+            touched += self._index(change)
+        if owner:
+            self._put(owner, namespace, change)
+        if after is not None and after.external_name is not None and before != after:
+            self._check_external(after)
+        same = _same_to_dns(change.before or ServiceView(None), change.after or ServiceView(None))
+        return () if same else touched
+
+    def _index(self, change: ServiceChange) -> Iterator[bytes]:
+        """Note who has which address now; those that a change touches. ServiceImports have no reverse names."""
         before = change.before or ServiceView(None)
         after = change.after or ServiceView(None)
         kept = {id(part) for part in before.slices} & {id(part) for part in after.slices}
         for add, view in ((False, before), (True, after)):
             for address, holder in _holders(view, kept, same_service=before.service is after.service):
                 (self.addresses.add if add else self.addresses.remove)(address, holder)
-                touched.append(address)
+                yield address
         if before.service is not after.service:
             for service, note in ((before.service, self.outside.remove), (after.service, self.outside.add)):
                 if service is not None:
                     for address in service.outside.addresses:
                         note(address, service)
-        if owner:
-            self._put(owner, namespace, change)
-        if after.service is not None and after.service.external_name is not None and before.service != after.service:
-            self._check_external(after.service)
-        return () if _same_to_dns(before, after) else touched
+
+    def _known(self, key: ObjectKey) -> dict[bytes, ServiceView]:
+        return self.imports if key.kind == "ServiceImport" else self.services
 
     def _put(self, owner: bytes, namespace: bytes, change: ServiceChange) -> None:
-        present = self.services.get(owner)
+        views = self._known(change.key)
+        present = views.get(owner)
         had = present is not None and present.service is not None
         has = change.after is not None and change.after.service is not None
         if change.after is None:
-            self.services.pop(owner, None)
+            views.pop(owner, None)
         else:
-            self.services[owner] = change.after
+            views[owner] = change.after
         if had != has:
             count = self._service_counts.get(namespace, 0) + (1 if has else -1)
             if count:
@@ -144,15 +157,15 @@ class Cluster:
                 self.pods.pop(at, None)
             if self._schema.by_client:
                 self._note_client(pod, add=add)
-        return (change.key,)
+        addresses = {pod.address if pod is not None else "" for pod in (change.before, change.after)}
+        return (change.key,) if len(addresses) > 1 else ()  # labels make no names
 
     def _note_client(self, pod: Pod, *, add: bool) -> None:
         address = ip_address(pod.address).packed
         known = self.clients.setdefault(address, {})
         known.pop(pod.key, None)
         if add:
-            with suppress(ValueError):  # told when its Namespace came
-                known[pod.key] = label(pod.key.namespace)
+            known[pod.key] = pod
         if not known:
             del self.clients[address]
 
@@ -161,8 +174,16 @@ class Cluster:
 
         None if there is none, or if it cannot be told: Pods on the host's network share the address of their node.
         """
-        found = set(self.clients.get(address, {}).values())
-        return found.pop() if len(found) == 1 else None
+        found = {pod.key.namespace for pod in self.clients.get(address, {}).values()}
+        try:
+            return label(found.pop()) if len(found) == 1 else None
+        except ValueError:  # told when the Namespace came
+            return None
+
+    def client(self, address: bytes) -> Pod | None:
+        """The Pod that has a packed address; None if there is none, or if several share it."""
+        found = tuple(self.clients.get(address, {}).values())
+        return found[0] if len(found) == 1 else None
 
 
 def _same_to_dns(before: ServiceView, after: ServiceView) -> bool:

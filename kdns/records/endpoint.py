@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from kdns.objects import EndpointSlice
 from kdns.records.schema import Schema
+from kdns.wire.name import label
 
 Row = tuple[EndpointSlice, int]
 """A slice and the number of an address in it."""
@@ -33,6 +34,15 @@ def endpoint_name(part: EndpointSlice, row: int, schema: Schema) -> str:
     if schema.endpoint_pod_names and part.pods and _is_label(part.pods[row]):
         return part.pods[row]
     return dashed(part.texts[row] if part.texts else address_text(part.address(row)))
+
+
+def endpoint_labels(part: EndpointSlice, row: int, schema: Schema, *, imported: bool) -> bytes:
+    """What stands left of the Service's name in that of one endpoint; for a ServiceImport with its cluster's label.
+
+    Raises ValueError if that is no label.
+    """
+    name = label(endpoint_name(part, row, schema))
+    return name + label(part.cluster) if imported and part.cluster else name
 
 
 def rows_named(slices: Iterable[EndpointSlice], endpoint: bytes, schema: Schema) -> Iterator[Row]:

@@ -10,8 +10,9 @@
 Below a Service's name everything is as in the cluster's own zone, see `service`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -20,12 +21,15 @@ from kdns.objects import EndpointSlice, ObjectKey, Service, ServiceView
 from kdns.records.reverse import spelled_address
 from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick, soa_rdata
 from kdns.records.schema import Schema, is_reverse
-from kdns.records.service import service_node
+from kdns.records.service import service_names, service_node
 from kdns.records.zone import Zone
 from kdns.wire.name import ROOT, child, label_starts, leading_labels, parse_name, under
 from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, PTR, SERVFAIL, SOA, SRV
+from kdns.wire.reverse import reverse_name
 
 _NS1: Final = b"\3ns1"
+_SOME: Final = (b"\0\0\0\0",)
+"""Stands for the addresses of a name, wherever that leads."""
 _HOSTMASTER: Final = b"\12hostmaster"
 
 
@@ -70,9 +74,57 @@ class External:
         chase = alias[0].rdatas[0] if answer is alias and rtype not in {CNAME, ANY} else None
         return Result(apex, NOERROR, answer, (), node.additional if rtype in {SRV, NS} else (), chase)
 
+    @property
+    def synced(self) -> bool:
+        """All is known."""
+        return self._zone.synced
+
+    def serial(self, apex: bytes) -> int:
+        """Of one of the zones: it grows with each change in the cluster."""
+        return self._zone.serial(apex)
+
+    def records(self, apex: bytes) -> Iterator[RRset]:
+        """All of one zone for another server (RFC 5936): SOA, NS, this server's addresses, Services by name, or PTR.
+
+        What is there now is taken down at once, and made into records as the iterator is walked.
+        """
+        top = self._node(apex, apex, (), NS)
+        assert top is not None
+        own = [rrset for rrset in top.additional if under(rrset.owner, apex)]
+        cluster = self._zone.cluster
+        if is_reverse(apex):
+            return chain(top.rrsets, own, self._reverse_records(apex, list(cluster.outside)))
+        services = [
+            (owner + apex, view)
+            for owner, view in sorted(cluster.services.items())
+            if cluster.namespace_exists(owner[1 + owner[0] :])
+        ]
+        return chain(top.rrsets, own, self._service_records(services))
+
+    def _service_records(self, services: Sequence[tuple[bytes, ServiceView]]) -> Iterator[RRset]:
+        for owner, view in services:
+            service = view.service
+            shown = self._shown(view, service) if service is not None else None
+            if service is None or shown is None:
+                continue
+            for left in service_names(shown, owner, self._schema):
+                node = self._service_node(view, service, owner, left, None)
+                found = node.rrsets if node is not None else ()
+                alias = pick(found, CNAME)
+                if alias:  # nothing may stand beside a CNAME
+                    found = pick(found, SRV) if left else alias
+                yield from found
+
+    def _reverse_records(self, apex: bytes, addresses: Sequence[bytes]) -> Iterator[RRset]:
+        for address in addresses:
+            name = reverse_name(address)
+            if next((one for one in self._apexes if under(name, one)), None) == apex:
+                node = self._reverse_node(name)
+                yield from node.rrsets if node is not None else ()
+
     def _soa(self, apex: bytes) -> RRset:
         server, mail = (self._named(left, apex) for left in (_NS1, _HOSTMASTER))
-        rdata = soa_rdata(server, mail, self._zone.serial, self._options.ttl)
+        rdata = soa_rdata(server, mail, self._zone.serial(apex), self._options.ttl)
         return RRset(apex, SOA, self._options.ttl, (rdata,))
 
     def _named(self, left: bytes, apex: bytes) -> bytes:
@@ -105,24 +157,29 @@ class External:
         return self._service_node(view, view.service, name[at:], leading_labels(name, at), rtype)
 
     def _service_node(
-        self, view: ServiceView, service: Service, owner: bytes, left: Sequence[bytes], rtype: int
+        self, view: ServiceView, service: Service, owner: bytes, left: Sequence[bytes], rtype: int | None
     ) -> Node | None:
-        addresses, names = service.outside
-        if addresses:
-            shown = ServiceView(Service(service.key, addresses, ports=service.ports))
-            return service_node(shown, owner, left, self._schema, rtype)
-        if names:
-            return self._named_node(service, _target(names), owner, left)
-        if not self._options.headless or service.external_name is not None:
+        shown = self._shown(view, service)
+        if shown is None:
             return None
-        shown = ServiceView(Service(service.key, headless=True, ports=service.ports), view.slices)
-        if service.headless or len(left) == 1:
+        if service.outside.names and not service.outside.addresses:
+            return self._named_node(service, _target(service.outside.names), owner, left)
+        if service.outside.addresses or service.headless or len(left) == 1:
             return service_node(shown, owner, left, self._schema, rtype)
         return EMPTY_NODE if not left and any(part.addresses for part in view.slices) else None
 
+    def _shown(self, view: ServiceView, service: Service) -> ServiceView | None:
+        """A Service as those outside see it: with other addresses, or as if it were headless. None: not at all."""
+        addresses, names = service.outside
+        if addresses or names:
+            return ServiceView(Service(service.key, addresses or _SOME, ports=service.ports))
+        if not self._options.headless or service.external_name is not None:
+            return None
+        return ServiceView(Service(service.key, headless=True, ports=service.ports), view.slices)
+
     def _named_node(self, service: Service, target: bytes | None, owner: bytes, left: Sequence[bytes]) -> Node | None:
         """Of a Service behind a load balancer that has a name only: where a cluster IP has addresses it has a CNAME."""
-        shown = ServiceView(Service(service.key, (b"\0\0\0\0",), ports=service.ports))
+        shown = ServiceView(Service(service.key, _SOME, ports=service.ports))
         node = service_node(shown, owner, left, self._schema)
         if node is None or not node.rrsets or target is None:
             return node and EMPTY_NODE

@@ -19,7 +19,8 @@ class Schema(Struct, frozen=True, kw_only=True):
     """What decides how objects become names; made once from the options, see `build_schema`."""
 
     zones: tuple[bytes, ...]
-    """Apexes of the forward zones; the first is the primary one, into which reverse names point."""
+    """Apexes of the forward zones, those of ServiceImports last; into the first, the primary one, reverse names point.
+    """
     reverse_zones: tuple[bytes, ...]
     ttl: int = 5
     pods: Literal["disabled", "insecure", "verified"] = "disabled"
@@ -29,10 +30,12 @@ class Schema(Struct, frozen=True, kw_only=True):
     namespaces_selected: bool = False
     """A label selector picks the Namespaces: only those the source lists exist. Otherwise a Service in one is proof."""
     ignore_empty_service: bool = False
+    multicluster: frozenset[bytes] = frozenset()
+    """Those of the zones whose Services are the ServiceImports."""
     zonal: bool = False
     """Headless Services have names for their endpoints in one topology zone."""
     by_client: bool = False
-    """Note which Namespace the address of a Pod is of."""
+    """Note which Pod an address is of."""
     fallthrough: tuple[bytes, ...] = ()
     """In names at or under these, what does not exist goes on to the next plugin."""
 
@@ -50,16 +53,24 @@ def build_schema(
     namespaces: tuple[str, ...] = (),
     namespaces_selected: bool = False,
     ignore_empty_service: bool = False,
+    multicluster: tuple[str, ...] = (),
     zonal: bool = False,
     by_client: bool = False,
     fallthrough: tuple[str, ...] | None = None,
 ) -> Schema:
-    """A Schema from options in text. Raises ValueError for a bad zone or ttl, or when no forward zone is left."""
+    """A Schema from options in text.
+
+    Raises ValueError for a bad zone or ttl, when no forward zone is left, or for a zone of ServiceImports that is none.
+    """
     apexes = [apex for text in zones for apex in zone_names(text)]
     reverse = tuple(apex for apex in apexes if is_reverse(apex))
     forward = tuple(apex for apex in apexes if not is_reverse(apex))
     if not forward:
         raise ValueError("at least one zone must be a forward zone, such as cluster.local")
+    imports = frozenset(apex for text in multicluster for apex in zone_names(text))
+    if strange := sorted(imports.difference(forward)):
+        raise ValueError(f"multicluster {zone_text(strange[0])} is not one of the forward zones")
+    forward = tuple(sorted(forward, key=lambda apex: apex in imports))
     if not 0 <= ttl <= 3600:
         raise ValueError(f"ttl must be between 0 and 3600 seconds, got {ttl}")
     return Schema(
@@ -71,6 +82,7 @@ def build_schema(
         namespaces=frozenset(namespaces),
         namespaces_selected=namespaces_selected,
         ignore_empty_service=ignore_empty_service,
+        multicluster=imports,
         zonal=zonal,
         by_client=by_client,
         fallthrough=tuple(apex for text in fallthrough or () for apex in zone_names(text)),

@@ -5,6 +5,9 @@ name are an endpoint (one label), or a port and a protocol (two), read as CoreDN
 a lone underscore matches anything. With the option `zonal`, ``TOPOZONE.pin._zone`` are a headless Service's endpoints
 in that zone.
 
+A ServiceImport is a Service of several clusters (KEP-1645): with addresses of its own, or headless. Its endpoints have
+their cluster's label too, ``ENDPOINT.CLUSTER``; of two labels the one with an underscore makes them port and protocol.
+
 RRsets are made for the type that is asked for only: a headless Service of five thousand endpoints must not pay for
 five thousand SRV records to answer an A question.
 """
@@ -14,11 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from kdns.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
-from kdns.records.endpoint import endpoint_name, row_addresses, rows, rows_named
+from kdns.records.endpoint import endpoint_labels, row_addresses, rows, rows_named
 from kdns.records.rrset import Node, RRset, address_rrsets, srv_rdata
 from kdns.records.schema import Schema
 from kdns.records.zonal import ANCHOR, PIN, PREFER, chosen
-from kdns.wire.name import MAX_NAME, label, parse_name
+from kdns.wire.name import MAX_NAME, ROOT, leading_labels, parse_name
 from kdns.wire.numbers import AAAA, CNAME, SRV, A
 
 ALL: Final = None
@@ -37,6 +40,9 @@ def service_node(
         return None
     if service.external_name is not None:
         return _external_node(service, owner, schema) if not left else None
+    imported = _is_import(service)
+    if imported and not service.headless and not service.ports:
+        return None  # as CoreDNS: a Service without ports has addresses, a ServiceImport has not
     if service.headless:
         if not any(part.addresses for part in view.slices):
             return None  # 2.4.1: no ready endpoint, no name
@@ -45,23 +51,30 @@ def service_node(
     if (
         schema.zonal
         and service.headless
+        and not imported
         and left
         and left[-1] == ANCHOR
         and (len(left) == 1 or left[-2] in {PIN, PREFER})
     ):
         if len(left) < 3:
             return Node(tags=(service.key,))  # above names that exist (RFC 8020)
-        name = b"".join(bytes((len(part),)) + part for part in left) + owner
+        name = _joined(left) + owner
         view = ServiceView(service, tuple(chosen(view.slices, left[:-2], left[-2])))
         return _own_node(view, service, name, owner, schema, rtype)
     match left:
         case []:
             return _own_node(view, service, owner, owner, schema, rtype)
         case [endpoint]:
-            return _endpoint_node(view, service, owner, endpoint, schema, rtype)
+            return _endpoint_node(view, service, owner, (endpoint,), schema, rtype)
+        case [endpoint, cluster] if imported and not (endpoint.startswith(b"_") or cluster.startswith(b"_")):
+            return _endpoint_node(view, service, owner, (endpoint, cluster), schema, rtype)
         case [port, protocol]:
             return _port_node(view, service, owner, (port, protocol), schema, rtype)
     return None
+
+
+def _is_import(service: Service) -> bool:
+    return service.key.kind == "ServiceImport"
 
 
 def _external_node(service: Service, owner: bytes, schema: Schema) -> Node:
@@ -120,22 +133,35 @@ def _cluster_ip_node(
 
 
 def _endpoint_node(
-    view: ServiceView, service: Service, owner: bytes, endpoint: bytes, schema: Schema, rtype: int | None
+    view: ServiceView, service: Service, owner: bytes, left: tuple[bytes, ...], schema: Schema, rtype: int | None
 ) -> Node | None:
+    """The node of an endpoint; of a ServiceImport it may have its cluster's label behind its own."""
     tags = (service.key,)
-    found = list(rows_named(view.slices, endpoint, schema))
+    slices = view.slices
+    if _is_import(service):
+        cluster = left[1].decode("latin-1") if len(left) > 1 else ""
+        slices = tuple(part for part in slices if part.cluster == cluster)
+    found = list(rows_named(slices, left[0], schema))
     if found:
-        name = bytes((len(endpoint),)) + endpoint + owner
+        name = _joined(left) + owner
         addresses = address_rrsets(name, row_addresses(found), schema.ttl, service.key)
         if rtype not in {SRV, ALL}:
             return Node(addresses, tags=tags)
         ports = [(part, row, port) for part, row in found for port in part.ports if port.name]
         srv, additional = _endpoint_srv(name, owner, ports, service, schema)
         return Node((*addresses, *srv), additional, tags)
-    protocol = endpoint.removeprefix(b"_")
+    if len(left) > 1:
+        return None
+    if _is_import(service) and any(part.addresses and part.cluster.encode() == left[0] for part in view.slices):
+        return Node(tags=tags)  # a cluster above its endpoints: an empty non-terminal
+    protocol = left[0].removeprefix(b"_")
     if any(True for _ in _matching_ports(view, service, b"", protocol)):
         return Node(tags=tags)  # `_tcp` above `_http._tcp`: an empty non-terminal (RFC 8020)
     return None
+
+
+def _joined(labels: Iterable[bytes]) -> bytes:
+    return b"".join(bytes((len(part),)) + part for part in labels)
 
 
 def _matching_ports(
@@ -160,7 +186,7 @@ def _port_node(
     view: ServiceView, service: Service, owner: bytes, left: tuple[bytes, bytes], schema: Schema, rtype: int | None
 ) -> Node | None:
     port, protocol = left[0].removeprefix(b"_"), left[1].removeprefix(b"_")
-    name = b"".join(bytes((len(part),)) + part for part in left) + owner
+    name = _joined(left) + owner
     if not service.headless:
         ports = [found for found in service.ports if _matches(found, port, protocol)]
         return _cluster_ip_node(service, name, owner, ports, schema, rtype) if ports else None
@@ -189,7 +215,7 @@ def _endpoint_srv(
     rdatas: dict[bytes, None] = {}
     targets: dict[bytes, dict[bytes, None]] = {}
     for part, row, port in found:
-        target = label(endpoint_name(part, row, schema)) + service_name
+        target = endpoint_labels(part, row, schema, imported=_is_import(service)) + service_name
         if len(target) > MAX_NAME:
             continue
         rdatas[srv_rdata(weight, port.port, target)] = None
@@ -230,5 +256,6 @@ def service_names(view: ServiceView, owner: bytes, schema: Schema) -> Iterator[t
         if port.name
     )
     yield from ports
-    names = dict.fromkeys(endpoint_name(part, row, schema).lower().encode() for part, row in rows(view.slices))
-    yield from ((name,) for name in names if len(name) + 1 + len(owner) <= MAX_NAME)
+    imported = _is_import(service)
+    names = dict.fromkeys(endpoint_labels(part, row, schema, imported=imported) for part, row in rows(view.slices))
+    yield from (tuple(leading_labels(name + ROOT, len(name))) for name in names if len(name) + len(owner) <= MAX_NAME)

@@ -30,7 +30,7 @@ def transfer(zone: Zone, apex: bytes) -> Iterator[RRset]:
         return chain(top, _addresses(zone, apex, list(zone.cluster.addresses)))
     services = [
         (owner + child(apex, "svc"), view)
-        for owner, view in sorted(zone.cluster.services.items())
+        for owner, view in sorted(zone.services(apex).items())
         if zone.cluster.namespace_exists(owner[1 + owner[0] :])
     ]
     return chain(top, _services(zone, services))

@@ -8,7 +8,7 @@ NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rco
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from kdns.objects import (
@@ -21,6 +21,7 @@ from kdns.records.pod import pod_node, pod_text
 from kdns.records.reverse import reverse_node, spelled_address
 from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick
 from kdns.records.schema import Schema
+from kdns.records.serial import Serial
 from kdns.records.service import service_names, service_node
 from kdns.wire.name import ROOT, child, label, label_starts, leading_labels, under
 from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
@@ -46,8 +47,7 @@ class Zone:
         self.schema = schema
         self.synced = False
         """False: not everything is known yet, so a name that is not found is SERVFAIL instead of NXDOMAIN."""
-        self.serial = 0
-        """Unix seconds of the last change that mattered."""
+        self._serial, self._import_serial = Serial(), Serial()
         self.own_addresses: tuple[bytes, ...] = ()
         """Packed addresses at which this server is reached."""
         self._apexes = sorted((*schema.zones, *schema.reverse_zones), key=len, reverse=True)
@@ -58,12 +58,19 @@ class Zone:
         self._negatives: dict[tuple[bytes, int, bool], Result] = {}  # shared until the next change
 
     def apply(self, change: Change, now: int) -> Sequence[object]:
-        """Take in a change and say which tags it touches; ``now`` (unix seconds) becomes the serial."""
+        """Take in a change and say which tags it touches; ``now`` (Unix seconds) becomes the serial, see `serial`."""
         touched = self.cluster.apply(change)
         if touched:
-            self.serial = max(self.serial, now)
+            if change.key.kind != "ServiceImport":
+                self._serial.change(now)
+            if change.key.kind != "Service":
+                self._import_serial.change(now)
             self._negatives.clear()
         return touched
+
+    def serial(self, apex: bytes) -> int:
+        """Of one of our zones: it grows with each change that matters there, see `kdns.records.serial`."""
+        return (self._import_serial if apex in self.schema.multicluster else self._serial).value
 
     def apex_of(self, name: bytes, starts: Sequence[int]) -> bytes | None:
         """The longest of our zones that a folded name is in; ``starts`` is where its labels begin."""
@@ -109,7 +116,8 @@ class Zone:
             return None
         if self._node(apex, parent, starts, NS) is None:
             return b""
-        at_namespace = len(starts) > 1 and parent[starts[1] :] == _SVC + apex and apex in self.schema.zones
+        at_namespace = len(starts) > 1 and parent[starts[1] :] == _SVC + apex
+        at_namespace = at_namespace and apex in self.schema.zones and apex not in self.schema.multicluster
         return parent[: starts[1]] if at_namespace else None
 
     def _follow(self, apex: bytes, name: bytes, alias: Node, rtype: int) -> Result:
@@ -144,7 +152,7 @@ class Zone:
         key = (apex, rcode, fallthrough)
         shared = self._negatives.get(key)
         if shared is None:
-            soa = soa_rrset(apex, self.serial, self.schema)
+            soa = soa_rrset(apex, self.serial(apex), self.schema)
             shared = self._negatives[key] = Result(apex, rcode, (), (soa,), fallthrough=fallthrough)
         return shared
 
@@ -157,7 +165,7 @@ class Zone:
 
     def _node_in(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
         end = len(name) - len(apex)
-        top = None if end else apex_node(apex, self.serial, self.schema, self._name_servers(self._served_as(apex)))
+        top = None if end else self._apex_node(apex)
         if apex in self.schema.reverse_zones:
             reverse = self._reverse_node(name)
             if top is None or reverse is None:
@@ -168,7 +176,7 @@ class Zone:
         depth = bisect_left(starts, end)
         first = name[starts[depth - 1] : end]
         if first == _SVC:
-            return self._service_part(name, starts, depth, rtype)
+            return self._service_part(apex, name, starts, depth, rtype)
         if first == _POD:
             return self._pod_part(name, starts, depth)
         left = name[:end]
@@ -180,7 +188,16 @@ class Zone:
             return version_node(name)
         return None
 
-    def _service_part(self, name: bytes, starts: Sequence[int], depth: int, rtype: int | None) -> Node | None:
+    def _apex_node(self, apex: bytes) -> Node:
+        return apex_node(apex, self.serial(apex), self.schema, self._name_servers(self._served_as(apex)))
+
+    def services(self, apex: bytes) -> Mapping[bytes, ServiceView]:
+        """The Services whose names are in a zone, or the ServiceImports, by the labels of name and Namespace."""
+        return self.cluster.imports if apex in self.schema.multicluster else self.cluster.services
+
+    def _service_part(
+        self, apex: bytes, name: bytes, starts: Sequence[int], depth: int, rtype: int | None
+    ) -> Node | None:
         """``svc`` and below: [left labels] service, namespace, svc."""
         if depth == 1:
             return EMPTY_NODE
@@ -189,7 +206,7 @@ class Zone:
         if depth == 2:
             return EMPTY_NODE
         at = starts[depth - 3]
-        view = self.cluster.services.get(name[at : starts[depth - 1]])
+        view = self.services(apex).get(name[at : starts[depth - 1]])
         if view is None:
             return None
         return service_node(view, name[at:], leading_labels(name, at), self.schema, rtype)
@@ -221,27 +238,30 @@ class Zone:
         return reverse_node(self.cluster.addresses, bytes.fromhex(digits), name, self.schema)
 
     def _served_as(self, apex: bytes) -> bytes:
-        """The zone in which the name servers of a zone have their names: a reverse zone has none of its own."""
-        return self.schema.zones[0] if apex in self.schema.reverse_zones else apex
+        """The zone in which the name servers of a zone have their names.
+
+        A reverse zone has none of its own, and a zone of ServiceImports has no names for the Service that we are.
+        """
+        primary = self.schema.zones[0]  # a zone of ServiceImports only if there is no other
+        return primary if apex in self.schema.reverse_zones or apex in self.schema.multicluster else apex
 
     def _name_servers(self, apex: bytes) -> list[tuple[bytes, tuple[bytes, ...]]]:
         return name_servers(apex, self.own_addresses, self.cluster.addresses, self.cluster.view, self.schema)
 
     def _server_addresses(self, apex: bytes) -> tuple[bytes, ...]:
-        return tuple(address for _, addresses in self._name_servers(apex) for address in addresses)
+        return tuple(address for _, addresses in self._name_servers(self._served_as(apex)) for address in addresses)
 
     # --- the whole zone ---
 
     def records(self) -> Iterator[RRset]:
         """Every RRset of every zone, in a fixed order; names of Pods only where they are verified."""
         for apex in (*self.schema.zones, *self.schema.reverse_zones):
-            node = apex_node(apex, self.serial, self.schema, self._name_servers(self._served_as(apex)))
-            yield from node.rrsets
+            yield from self._apex_node(apex).rrsets
         for apex in self.schema.zones:
             owner = child(apex, "ns", "dns")
             yield from address_rrsets(owner, self._server_addresses(apex), self.schema.ttl)
             yield from version_node(child(apex, "dns-version")).rrsets
-            for owner, view in sorted(self.cluster.services.items()):
+            for owner, view in sorted(self.services(apex).items()):
                 if self.cluster.namespace_exists(owner[1 + owner[0] :]):
                     yield from self._service_records(owner + child(apex, "svc"), view)
             yield from self._pod_records(apex)

@@ -24,7 +24,7 @@
         nodes     Nodes and ServiceCIDRs, pure
         spelling  addresses, ranges, and how a bad one is quoted, pure
     source    what every source says: the events, and what is wanted
-    store     events -> which Service, Namespace, Pod or Node changed, pure
+    store     events -> which Service, ServiceImport, Namespace, Pod or Node changed, pure
 
 This is the only package that talks to the API server. It knows nothing of DNS or packets: what a change means for
 a zone or a rule is for those who read the changes. Nothing in here forgets an object because a connection is gone:

@@ -15,6 +15,7 @@ import aiohttp
 from msgspec import DecodeError, Raw, Struct
 from msgspec.json import Decoder
 
+from kdns.cluster_counts import ClusterCounts
 from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import PLURALS, Kind, ObjectKey
 from kdns.watch.credentials import Credentials
@@ -31,7 +32,7 @@ CONNECT_TIMEOUT: Final = 10.0
 LINE_LIMIT: Final = 16 << 20
 """Octets of one event. etcd refuses objects above 1.5 MiB; a slice of 1,000 endpoints has about 300 kB."""
 PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namespace": 500, "Pod": 500,
-                                    "Node": 500, "ServiceCIDR": 500}  # fmt: skip
+                                    "Node": 500, "ServiceCIDR": 500, "ServiceImport": 500}  # fmt: skip
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
 """Octets read of a reply that is no success."""
@@ -69,6 +70,7 @@ RESOURCES: Final[Mapping[Kind, Resource]] = {
     "Pod": Resource("", "v1", PLURALS["Pod"]),
     "Node": Resource("", "v1", PLURALS["Node"]),
     "ServiceCIDR": Resource("networking.k8s.io", "v1", PLURALS["ServiceCIDR"]),
+    "ServiceImport": Resource("multicluster.x-k8s.io", "v1alpha1", PLURALS["ServiceImport"]),
 }
 """All that kdns reads, with the verbs list and watch and no other. ServiceCIDRs are new in Kubernetes 1.33."""
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
@@ -129,9 +131,11 @@ class Api:
         line_limit: int = LINE_LIMIT,
         page_sizes: Mapping[Kind, int] = PAGE,
         pace: Pace | None = None,
+        counts: ClusterCounts | None = None,
     ) -> None:
         """`watch_timeout`: seconds without an octet after which a connection is given up."""
         self._pace = pace or Pace()
+        self._counts = counts or ClusterCounts()
         self.streams_lists = True
         """Until the server has refused: then pages are asked for at once."""
         self.watch_timeout = watch_timeout
@@ -252,26 +256,33 @@ class Api:
 
     async def _send(self, asked: "_Asked") -> aiohttp.ClientResponse:
         access = await self._credentials.access()
+        server, clock = self._credentials.server, self._counts.clock
         headers = {**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"}
         if asked.body is not None:
             headers["Content-Type"] = asked.body_type
-        async with self._pace.turn():
-            response: aiohttp.ClientResponse = await _translated(
-                self._session.request(
-                    asked.method,
-                    self._credentials.server + asked.path,
-                    params=asked.query,
-                    data=asked.body,
-                    # Compression would cost the loop more time than it saves on a cluster's network.
-                    headers=headers,
-                    ssl=access.tls if access.tls is not None else True,
-                    server_hostname=access.server_name,
-                    proxy=access.proxy,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ),
-                self._timeout,
-            )
+        async with self._pace.turn() as waited:
+            self._counts.waited(server, asked.method, waited)
+            began, code = clock(), 0
+            try:
+                response: aiohttp.ClientResponse = await _translated(
+                    self._session.request(
+                        asked.method,
+                        server + asked.path,
+                        params=asked.query,
+                        data=asked.body,
+                        # Compression would cost the loop more time than it saves on a cluster's network.
+                        headers=headers,
+                        ssl=access.tls if access.tls is not None else True,
+                        server_hostname=access.server_name,
+                        proxy=access.proxy,
+                        timeout=self._timeout,
+                        allow_redirects=False,
+                    ),
+                    self._timeout,
+                )
+                code = response.status
+            finally:
+                self._counts.requested(server, asked.method, code, clock() - began)
         return response
 
     async def _refusal(self, response: aiohttp.ClientResponse, denied: str) -> ApiError:

@@ -8,6 +8,7 @@ from typing import Final
 import aiohttp
 
 from kdns.aio import Backoff
+from kdns.cluster_counts import ClusterCounts
 from kdns.watch.client import LINE_LIMIT, Api, open_session
 from kdns.watch.credentials import Anonymous, Credentials, ServiceAccount
 from kdns.watch.events import EventRecorder
@@ -33,10 +34,13 @@ class ApiSource:
         line_limit: int = LINE_LIMIT,
         backoff: Callable[[], Backoff] = Backoff,
         pace: Pace | None = None,
+        counts: ClusterCounts | None = None,
     ) -> None:
         """`watch_timeout`: seconds of silence after which a watch is broken (bookmarks come about once a minute);
-        `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream; `pace` rations requests."""
+        `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream; `pace` rations requests;
+        `counts` is told all of them."""
         self._credentials, self._backoff, self._pace = credentials, backoff, pace
+        self._counts = counts or ClusterCounts()
         self._watch_timeout, self._line_limit = watch_timeout, line_limit
         self._session: aiohttp.ClientSession | None = None
         self._api: Api | None = None
@@ -61,7 +65,7 @@ class ApiSource:
             await session.close()
 
     async def _follow(self, want: Want) -> AsyncIterator[Event]:
-        reflector = Reflector(self._connect(), want, warn=LOG.warning, backoff=self._backoff())
+        reflector = Reflector(self._connect(), want, warn=LOG.warning, backoff=self._backoff(), counts=self._counts)
         async with aclosing(reflector.events()) as events:
             async for event in events:
                 yield event
@@ -76,6 +80,7 @@ class ApiSource:
                 watch_timeout=self._watch_timeout,
                 line_limit=self._line_limit,
                 pace=self._pace,
+                counts=self._counts,
             )
         return self._api
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey, Outside, Service
+from kdns.objects import EndpointSlice, Kind, Namespace, Object, ObjectKey, Outside, Pod, Service
 from kdns.watch.derive import SourcePod, SourceService, derive_slices
 from kdns.watch.manifests import FIELDS, Manifest, Manifests
 from kdns.watch.packing import keeper
@@ -48,6 +48,8 @@ def _trimmed(kept: Object, want: Want) -> Object:
     """Without what is not wanted of it."""
     if isinstance(kept, EndpointSlice):
         return _trimmed_slice(kept, want)
+    if isinstance(kept, Pod) and kept.labels and not want.labels:
+        return replace(kept, labels=())
     if isinstance(kept, Service):
         if not want.external and any(kept.outside):
             kept = replace(kept, outside=Outside())
@@ -64,6 +66,8 @@ def _trimmed_slice(kept: EndpointSlice, want: Want) -> EndpointSlice:
         kept = replace(kept, pods=())
     if kept.zones and not want.zones:
         kept = replace(kept, zones=())
+    if (kept.imported or kept.cluster) and not want.imports:
+        kept = replace(kept, imported="", cluster="")
     return kept if want.routing else replace(kept, states=None)
 
 

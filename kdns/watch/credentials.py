@@ -62,6 +62,21 @@ class Anonymous:
         """There is nothing to renew."""
 
 
+class Elsewhere:
+    """Known as somebody else is, at another server: kube-proxy's ``--master`` beside a kubeconfig."""
+
+    def __init__(self, server: str, known: Credentials) -> None:
+        self.server, self._known = server.rstrip("/"), known
+
+    async def access(self) -> Access:
+        """What they say."""
+        return await self._known.access()
+
+    async def renew(self) -> None:
+        """Have them read everything anew."""
+        await self._known.renew()
+
+
 class Certified:
     """A server that knows us by a client certificate; the three files are read again when it does not any more."""
 

@@ -84,7 +84,10 @@ class FileSource:
             self._files[str(self._root)] = _read_single(self._root)
         self._collection = self._collect()
         if not self._collection.objects:
-            LOG.warning("%s has no Service, EndpointSlice, Namespace or Pod", "stdin" if str(path) == "-" else path)
+            LOG.warning(
+                "%s has no Service, EndpointSlice, Namespace, Pod or ServiceImport",
+                "stdin" if str(path) == "-" else path,
+            )
 
     def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
         """One stream for all kinds. ConfigError for a selector that is none."""

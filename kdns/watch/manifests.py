@@ -32,6 +32,7 @@ GROUPS: Mapping[Kind, str] = {
     "EndpointSlice": "discovery.k8s.io/v1",
     "Node": "v1",
     "ServiceCIDR": "networking.k8s.io/v1",
+    "ServiceImport": "multicluster.x-k8s.io/v1alpha1",
 }
 """apiVersion begins with this: other groups have kinds of the same names (serving.knative.dev has a Service)."""
 LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -46,6 +47,7 @@ FIELDS: Mapping[Kind, tuple[tuple[str, str], ...]] = {
     "Namespace": (("status", "phase"),),
     "Node": (),
     "ServiceCIDR": (),
+    "ServiceImport": (),
 }
 """What field selectors may name, beside metadata.name and metadata.namespace."""
 
@@ -128,10 +130,12 @@ def _manifest(document: Document, kind: Kind, metadata: SourceMetadata, at: str,
         wire.metadata.namespace = metadata.namespace
     _check_names(kind, metadata)
     source = _trimmed(document, kind, metadata, wire, notes)
-    kept = keeper(kind, pod_names=True, external=True, zones=True, routing=True)(wire, notes.append)
+    kept = keeper(kind, pod_names=True, external=True, zones=True, routing=True, imports=True, labels=True)(
+        wire, notes.append
+    )
     if kept is None:
         raise ValueError(f"its addressType {wire.address_type} is not used by DNS")
-    if isinstance(kept, Service):
+    if isinstance(kept, Service) and kind == "Service":
         notes.extend(_about_service(kept))
     labels = {key: value or "" for key, value in (metadata.labels or {}).items()}
     return Manifest(kept, labels, _fields(document.value, kind, kept.key), at, source)
@@ -140,7 +144,7 @@ def _manifest(document: Document, kind: Kind, metadata: SourceMetadata, at: str,
 def _check_names(kind: Kind, metadata: SourceMetadata) -> None:
     if not metadata.name:
         raise ValueError("it has no name")
-    if not (LABEL if kind in {"Service", "Namespace"} else SUBDOMAIN).fullmatch(metadata.name):
+    if not (LABEL if kind in {"Service", "ServiceImport", "Namespace"} else SUBDOMAIN).fullmatch(metadata.name):
         raise ValueError(f"its name {_short(metadata.name)} is no valid name of a {kind}")
     if kind not in schema.CLUSTER_WIDE and not LABEL.fullmatch(metadata.namespace or ""):
         raise ValueError(f"its namespace {_short(metadata.namespace)} is no valid name of a Namespace")
@@ -168,6 +172,8 @@ def _trimmed(
             return pod
         case "EndpointSlice":
             _trim_slice(wire, notes)
+        case "ServiceImport" if wire.spec is not None and wire.spec.ports:
+            wire.spec.ports = list(_named_ports(wire.spec.ports, notes))
     return None
 
 
@@ -186,9 +192,14 @@ def _compare(field: str, one: str | None, first: str | None, notes: list[str]) -
 
 
 def _trim_slice(wire: schema.ApiEndpointSlice, notes: list[str]) -> None:
-    service = wire.metadata.labels.service_name if wire.metadata and wire.metadata.labels else None
-    if service and not LABEL.fullmatch(service):
-        raise ValueError(f"its label kubernetes.io/service-name is {_short(service)}, no valid name of a Service")
+    labels = (wire.metadata.labels if wire.metadata else None) or schema.Labels()
+    for name, value, what in (
+        ("kubernetes.io/service-name", labels.service_name, "Service"),
+        ("multicluster.kubernetes.io/service-name", labels.import_name, "ServiceImport"),
+        ("multicluster.kubernetes.io/source-cluster", labels.source_cluster, "cluster"),
+    ):
+        if value and not LABEL.fullmatch(value):
+            raise ValueError(f"its label {name} is {_short(value)}, no valid name of a {what}")
     if wire.endpoints is None:
         notes.append("endpoints is null: it has none")
     wire.ports = list(_named_ports(wire.ports or [], notes))

@@ -30,16 +30,19 @@ class Pace:
         """When the bucket would be full again."""
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """``async with pace.turn():`` around sending a request and getting the head of its reply."""
+    async def turn(self) -> AsyncIterator[float]:
+        """``async with pace.turn() as waited:`` around sending a request and getting the head of its reply.
+
+        Yields the seconds that it was held back.
+        """
+        began = now = self._clock()
         if self._qps:
-            now = self._clock()
             self._free_at = max(self._free_at, now) + 1 / self._qps
             early = self._free_at - now - self._burst / self._qps
             if early > 0:
                 await self._sleep(early)
         if self._places is None:
-            yield
+            yield self._clock() - began
             return
         async with self._places:
-            yield
+            yield self._clock() - began

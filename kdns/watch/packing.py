@@ -11,6 +11,7 @@ repeat the object's name, for an object nobody can serve.
       nodes      Nodes and ServiceCIDRs
 """
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from socket import AF_INET, AF_INET6, AddressFamily, inet_ntop, inet_pton
@@ -42,13 +43,16 @@ from kdns.watch.schema import (
     ApiPod,
     ApiRoutedSlice,
     ApiService,
+    ApiServiceImport,
     ApiServicePort,
     ApiTargetRef,
+    Labels,
     key_of,
 )
 from kdns.watch.spelling import Warn, quoted
 from kdns.watch.states import SharedHints, keep_states
 
+CLUSTER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 SHARED_LIMIT: Final = 4096
 """Of each kind of thing that is shared."""
 
@@ -85,10 +89,23 @@ def keep_service(
         return Service(key, external_name=spec.external_name or "", ports=ports, outside=outside)
     texts = [text for text in spec.cluster_ips or (spec.cluster_ip,) if text]
     way = _shared_routing(keep_routing(wire, spec, warn), shared) if routing else None
+    selected = bool(spec.selector)
     if "None" in texts:
-        return Service(key, headless=True, ports=ports, outside=outside, routing=way)
+        return Service(key, headless=True, ports=ports, outside=outside, selected=selected, routing=way)
     cluster_ips = tuple(_packed_any(text) for text in texts)
-    return Service(key, cluster_ips, ports=ports, outside=outside, routing=way)
+    return Service(key, cluster_ips, ports=ports, outside=outside, selected=selected, routing=way)
+
+
+def keep_import(wire: ApiServiceImport) -> Service:
+    """Pack a ServiceImport; ValueError for one without spec, with a port that is none, or an address that is none."""
+    key = key_of("ServiceImport", wire.metadata)
+    spec = wire.spec
+    if spec is None:
+        raise ValueError("it has no spec")
+    ports = tuple(_service_port(port, False, None) for port in spec.ports or () if port is not None)
+    if spec.type == "Headless":
+        return Service(key, headless=True, ports=ports)
+    return Service(key, cluster_ips=tuple(_packed_any(text) for text in spec.ips or () if text), ports=ports)
 
 
 def keep_slice(
@@ -97,6 +114,7 @@ def keep_slice(
     named: bool = True,
     pod_names: bool = False,
     zones: bool = False,
+    imports: bool = False,
     routing: bool = False,
     warn: Warn | None = None,
     shared: Shared | None = None,
@@ -131,7 +149,8 @@ def keep_slice(
         warn(f"address {quoted(first)}{more} left out: not {wire.address_type}")
     width = 4 if family is AF_INET else 16
     ports = _endpoint_ports(wire.ports or (), warn, shared)
-    return EndpointSlice(key, service, width, names.addresses, ports, *names[1:], states)
+    imported, cluster = _import_labels(labels, warn) if imports and labels is not None else ("", "")
+    return EndpointSlice(key, service, width, names.addresses, ports, *names[1:], states, imported, cluster)
 
 
 class _Packer:
@@ -191,14 +210,27 @@ def _keep_names(endpoints: Sequence[ApiEndpoint | None], packer: _Packer, pod_na
     )
 
 
+def _import_labels(labels: Labels, warn: Warn | None) -> tuple[str, str]:
+    """The ServiceImport a slice is of, and its cluster, which has to be a label of names (KEP-1645); empty for none."""
+    imported, cluster = labels.import_name or "", (labels.source_cluster or "").lower()
+    if imported and cluster and not CLUSTER.fullmatch(cluster):
+        if warn is not None:
+            warn(f"no endpoints of ServiceImport {quoted(imported)}: its cluster {quoted(cluster)} is no label")
+        return "", ""
+    return sys.intern(imported), sys.intern(cluster)
+
+
 def keep_namespace(wire: ApiNamespace) -> Namespace:
     """Pack a Namespace; ValueError for one without a name."""
     return Namespace(key_of("Namespace", wire.metadata))
 
 
-def keep_pod(wire: ApiPod) -> Pod:
+def keep_pod(wire: ApiPod, *, labels: bool = False) -> Pod:
     """Pack a Pod; ValueError for one without a name."""
-    return Pod(key_of("Pod", wire.metadata), (wire.status.pod_ip if wire.status else None) or "")
+    key = key_of("Pod", wire.metadata)
+    found = (wire.metadata.labels if labels and wire.metadata else None) or {}
+    kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(found.items()))
+    return Pod(key, (wire.status.pod_ip if wire.status else None) or "", kept)
 
 
 def keeper(
@@ -207,6 +239,8 @@ def keeper(
     pod_names: bool = False,
     external: bool = False,
     zones: bool = False,
+    imports: bool = False,
+    labels: bool = False,
     routing: bool = False,
     named: bool = True,
 ) -> Callable[[Any, Warn], Object | None]:
@@ -220,12 +254,21 @@ def keeper(
             return lambda wire, warn: keep_service(wire, external=external, routing=routing, warn=warn, shared=shared)
         case "EndpointSlice":
             return lambda wire, warn: keep_slice(
-                wire, named=named, pod_names=pod_names, zones=zones, routing=routing, warn=warn, shared=shared
+                wire,
+                named=named,
+                pod_names=pod_names,
+                zones=zones,
+                imports=imports,
+                routing=routing,
+                warn=warn,
+                shared=shared,
             )
         case "Namespace":
             return lambda wire, warn: keep_namespace(wire)
         case "Pod":
-            return lambda wire, warn: keep_pod(wire)
+            return lambda wire, warn: keep_pod(wire, labels=labels)
+        case "ServiceImport":
+            return lambda wire, warn: keep_import(wire)
         case "Node":
             return keep_node
         case "ServiceCIDR":

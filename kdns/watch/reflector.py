@@ -27,8 +27,10 @@ from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 
 from kdns.aio import Backoff, Clock, Turn
+from kdns.cluster_counts import ClusterCounts, Heard
 from kdns.errors import ApiError, Denied, Expired, Throttled
 from kdns.objects import ObjectKey
+from kdns.watch.causes import cause_of
 from kdns.watch.client import RESOURCES, Api, Silent, StreamingRefused, reason_of, refusal
 from kdns.watch.packing import keeper
 from kdns.watch.schema import (
@@ -72,8 +74,12 @@ class Reflector:
         backoff: Backoff | None = None,
         clock: Clock = time.monotonic,
         chance: Callable[[], float] = random.random,
+        counts: ClusterCounts | None = None,
     ) -> None:
-        """`warn` is told each object or line that was left out, once."""
+        """`warn` is told each object or line that was left out, once; `counts` why the watch begins anew."""
+        self._counts = counts or ClusterCounts()
+        self._arrived = 0.0
+        """When the lines that are being read came, by the clock of `counts`."""
         self._api, self._want, self._clock, self._chance = api, want, clock, chance
         self._backoff = backoff or Backoff(clock=clock, chance=chance)
         self._warn_once = _Once(warn)
@@ -84,6 +90,8 @@ class Reflector:
             zones=want.zones,
             routing=want.routing,
             named=want.named,
+            imports=want.imports,
+            labels=want.labels,
         )
         self._decode = watch_decoder(want.kind, routing=want.routing)
         self._decode_named = named_decoder()
@@ -105,13 +113,23 @@ class Reflector:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Every event, for ever; the caller closes it. Raises nothing that a server or a network can cause."""
+        heard = self._counts.watching(self._want.kind)
+        try:
+            async with aclosing(self._events(heard)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._counts.ended(heard)
+
+    async def _events(self, heard: Heard) -> AsyncGenerator[Event, None]:
         while True:
             try:
-                async with aclosing(self._attempt()) as events:
+                async with aclosing(self._attempt(heard)) as events:
                     async for event in events:
                         yield event
                 continue
             except ApiError as error:
+                self._counts.restarted(self._want.kind, cause_of(error))
                 if isinstance(error, Expired) and not self._expired_lately():
                     self._version = ""
                     continue  # list again at once
@@ -130,13 +148,14 @@ class Reflector:
         reason = reason_of(error)
         if self._waived or reason == self._lost:
             return None
-        if self._want.optional and error.code in {403, 404}:  # 404: older than the kind
+        missing = not self._want.installed and error.code == 404
+        if missing or (self._want.optional and error.code in {403, 404}):  # 404: older than the kind
             self._waived, self._lost = True, ""
-            return Waived(self._want.kind, reason)
+            return Waived(self._want.kind, f"{reason} (not installed)" if missing else reason)
         self._lost = reason
         return Lost(self._want.kind, reason)
 
-    async def _attempt(self) -> AsyncGenerator[Event, None]:
+    async def _attempt(self, heard: Heard) -> AsyncGenerator[Event, None]:
         """Once through the picture above, until a watch ends; what goes wrong is raised as an ApiError."""
         if self._version and self._doubtful:
             await self._compare()
@@ -144,12 +163,14 @@ class Reflector:
             async with aclosing(self._list_pages()) as events:
                 async for event in events:
                     yield event
+            heard.at = self._counts.clock()
         try:
-            async with aclosing(self._watch()) as events:
+            async with aclosing(self._watch(heard)) as events:
                 async for event in events:
                     yield event
         except StreamingRefused as error:
             self._pages_next, self._not_found = True, error.code == 404
+            self._counts.restarted(self._want.kind, "streaming")
             return  # the next attempt asks for pages
         except Denied as error:
             if self._version or error.code != 403:
@@ -182,7 +203,7 @@ class Reflector:
         if self._not_found:
             self._not_found = self._api.streams_lists = False
 
-    async def _watch(self) -> AsyncGenerator[Event, None]:
+    async def _watch(self, heard: Heard) -> AsyncGenerator[Event, None]:
         """One watch request, with the streaming list before it if a list is needed."""
         shortest, longest = WATCH_SECONDS
         seconds = round(shortest + (longest - shortest) * self._chance())
@@ -198,14 +219,19 @@ class Reflector:
                 yield Resumed(self._want.kind)
             turn = Turn(clock=self._clock)
             while (batch := await self._next(lines)) is not None:
+                self._arrived = self._counts.clock()
                 for line in batch:
                     for event in self._read_line(line):
                         yield event
                     if turn.over():
                         await turn.rest()
+                if not self._listing:
+                    heard.at = self._arrived
         if self._listing:
             raise ApiError(0, "lost", "the server ended a streaming list before it was complete")
-        if self._clock() < until - 1:
+        early = self._clock() < until - 1
+        self._counts.restarted(self._want.kind, "closed" if early else "ended")
+        if early:
             # Earlier than asked: it is shutting down, or something between us gives up idle connections.
             self._doubtful = True
             if not self._backoff.well:
@@ -247,14 +273,16 @@ class Reflector:
         try:
             key = key_of(self._want.kind, metadata)
             if isinstance(event, Deleted):
-                return [Gone(key)]
+                return [self._gone(key)]
             kept = self._keep(event.object, lambda text: self._warn_once(f"{key}: {text}"))
         except ValueError as error:
             self._warn_once(f"{key or self._want.kind} left out: {error}")
             kept = None
         if kept is not None:
-            return [Put(kept, None if self._listing else trigger_time(metadata))]
-        return [] if key is None else [Gone(key)]  # it cannot be served any more, as it would not be after a list
+            if self._listing:
+                return [Put(kept)]
+            return [Put(kept, trigger_time(metadata), self._arrived)]
+        return [] if key is None else [self._gone(key)]  # it cannot be served any more, as it would not be after a list
 
     def _read_unusable(self, line: bytes, error: ValidationError) -> list[Event]:
         """An object with a field of the wrong type: name it, and go on behind it."""
@@ -271,7 +299,10 @@ class Reflector:
             return []
         if not isinstance(event, Deleted):
             self._warn_once(f"{key} left out: {error}")
-        return [Gone(key)]
+        return [self._gone(key)]
+
+    def _gone(self, key: ObjectKey) -> Gone:
+        return Gone(key, None if self._listing else self._arrived)
 
     def _read_item(self, item: bytes) -> Put | None:
         """An object of a list page; None if it is left out."""

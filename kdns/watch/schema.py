@@ -27,6 +27,8 @@ class Labels(Wire):
     """The labels in use."""
 
     service_name: str | None = field(name="kubernetes.io/service-name", default=None)
+    import_name: str | None = field(name="multicluster.kubernetes.io/service-name", default=None)
+    source_cluster: str | None = field(name="multicluster.kubernetes.io/source-cluster", default=None)
     headless: str | UnsetType | None = field(name="service.kubernetes.io/headless", default=UNSET)
     """EndpointSlices of headless Services; what counts is that it is there."""
     proxy_name: str | UnsetType | None = field(name="service.kubernetes.io/service-proxy-name", default=UNSET)
@@ -92,6 +94,7 @@ class ApiServiceSpec(Wire):
     session_affinity_config: ApiAffinityConfig | None = None
     health_check_node_port: int | None = None
     ports: list[ApiServicePort | None] | None = None
+    selector: dict[str, str | None] | None = None
 
 
 class ApiService(Wire):
@@ -100,6 +103,22 @@ class ApiService(Wire):
     metadata: Metadata | None = None
     spec: ApiServiceSpec | None = None
     status: ApiServiceStatus | None = None
+
+
+class ApiServiceImportSpec(Wire):
+    """ServiceImport.spec."""
+
+    type: str | None = None
+    """ClusterSetIP or Headless."""
+    ips: list[str | None] | None = None
+    ports: list[ApiServicePort | None] | None = None
+
+
+class ApiServiceImport(Wire):
+    """A multicluster.x-k8s.io/v1alpha1 ServiceImport (KEP-1645)."""
+
+    metadata: Metadata | None = None
+    spec: ApiServiceImportSpec | None = None
 
 
 class ApiConditions(Wire):
@@ -188,10 +207,16 @@ class ApiPodStatus(Wire):
     pod_ip: str | None = field(name="podIP", default=None)
 
 
+class PodMetadata(Metadata):
+    """ObjectMeta of a Pod, with all its labels."""
+
+    labels: dict[str, str | None] | None = None  # type: ignore[assignment]
+
+
 class ApiPod(Wire):
     """A core/v1 Pod."""
 
-    metadata: Metadata | None = None
+    metadata: PodMetadata | None = None
     status: ApiPodStatus | None = None
 
 
@@ -249,6 +274,7 @@ _WIRE_TYPES: dict[Kind, type[Any]] = {
     "Namespace": ApiNamespace,
     "Pod": ApiPod,
     "Node": ApiNode,
+    "ServiceImport": ApiServiceImport,
     "ServiceCIDR": ApiServiceCIDR,
 }
 

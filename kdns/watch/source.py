@@ -18,12 +18,18 @@ class Want(NamedTuple):
     field_selector: str = ""
     optional: bool = False
     """Being forbidden to list it is a warning and a lesser feature, not a reason to be unready."""
+    installed: bool = True
+    """False: the API server need not know the kind, which is to have none of it: a warning, and asked again later."""
     pod_names: bool = False
     """EndpointSlices only: keep the Pod name of each endpoint."""
     external: bool = False
     """Services only: keep how they are reached from outside the cluster."""
     zones: bool = False
     """EndpointSlices only: keep the topology zone of each endpoint."""
+    imports: bool = False
+    """EndpointSlices only: keep which ServiceImport they are of, and from which cluster."""
+    labels: bool = False
+    """Pods only: keep their labels."""
     routing: bool = False
     """Services: keep how traffic is to go. EndpointSlices: keep all endpoints with their conditions."""
     named: bool = True
@@ -37,6 +43,8 @@ class Want(NamedTuple):
             zones=self.zones or other.zones,
             routing=self.routing or other.routing,
             named=self.named or other.named,
+            imports=self.imports or other.imports,
+            labels=self.labels or other.labels,
         )
 
 
@@ -59,12 +67,16 @@ class Put(NamedTuple):
     object: Object
     triggered: float | None = None
     """See `kdns.objects.ServiceChange.triggered`."""
+    arrived: float | None = None
+    """Monotonic seconds at which the octets that say so arrived; None in a list, and where nobody looked."""
 
 
 class Gone(NamedTuple):
     """An object is deleted."""
 
     key: ObjectKey
+    arrived: float | None = None
+    """As for `Put`."""
 
 
 class Lost(NamedTuple):
@@ -84,7 +96,7 @@ class Resumed(NamedTuple):
 
 
 class Waived(NamedTuple):
-    """An optional kind will not be followed (said once): live without it."""
+    """An optional kind, or one that is not installed, will not be followed (said once): live without it."""
 
     kind: Kind
     reason: str

@@ -47,6 +47,7 @@ class Store:
             "Pod": {},
             "Node": {},
             "ServiceCIDR": {},
+            "ServiceImport": {},
         }
         self._slices_of: dict[ObjectKey, tuple[EndpointSlice, ...]] = {}
         """By the key of the Service, which need not exist; in the order of their names."""
@@ -86,14 +87,14 @@ class Store:
         return self._relisted.get(kind)
 
     def view(self, key: ObjectKey) -> ServiceView | None:
-        """A Service by its key, with its slices; None if there is neither."""
-        service: Service | None = self._objects["Service"].get(key)
+        """A Service or ServiceImport by its key, with its slices; None if there is neither."""
+        service: Service | None = self._objects[key.kind].get(key)
         slices = self._slices_of.get(key, ())
         return ServiceView(service, slices) if service is not None or slices else None
 
     def views(self) -> Iterator[tuple[ObjectKey, ServiceView]]:
-        """Every Service that exists or has slices."""
-        for key in dict.fromkeys((*self._objects["Service"], *self._slices_of)):
+        """Every Service and ServiceImport that exists or has slices."""
+        for key in dict.fromkeys((*self._objects["Service"], *self._objects["ServiceImport"], *self._slices_of)):
             if (view := self.view(key)) is not None:
                 yield key, view
 
@@ -178,13 +179,13 @@ class Store:
     def _replace_slice(
         self, key: ObjectKey, before: EndpointSlice | None, after: EndpointSlice | None, triggered: float | None
     ) -> Sequence[Change]:
-        """One change for the Service it belongs to; two if it went from one Service to another."""
-        owners = dict.fromkeys(_owner(slice_) for slice_ in (before, after) if slice_ is not None and slice_.service)
+        """A change for each that it belongs to, or did: two if it went from one Service to another."""
+        owners = dict.fromkeys(owner for slice_ in (before, after) for owner in _owners(slice_))
         views = [self.view(owner) for owner in owners]
         self._set(key, after)
         for owner in owners:
             others = [slice_ for slice_ in self._slices_of.get(owner, ()) if slice_.key != key]
-            if after is not None and after.service == owner.name:
+            if after is not None and owner in _owners(after):
                 others.append(after)
                 others.sort(key=_name)
             if others:
@@ -202,8 +203,12 @@ class Store:
             self._objects[key.kind][key] = after
 
 
-def _owner(slice_: EndpointSlice) -> ObjectKey:
-    return ObjectKey("Service", slice_.key.namespace, slice_.service)
+def _owners(slice_: EndpointSlice | None) -> Iterator[ObjectKey]:
+    """What a slice is of: a Service, a ServiceImport, both, or nothing."""
+    if slice_ is not None and slice_.service:
+        yield ObjectKey("Service", slice_.key.namespace, slice_.service)
+    if slice_ is not None and slice_.imported:
+        yield ObjectKey("ServiceImport", slice_.key.namespace, slice_.imported)
 
 
 def _name(slice_: EndpointSlice) -> str:

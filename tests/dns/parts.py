@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.handler import Handler, Request, Response
 from kdns.dns.plugin import Parts, Place
+from kdns.dns.plugins.acl import Acl
 from kdns.errors import UpstreamError
 from kdns.records.answers import Answers
 
@@ -119,6 +120,11 @@ class FakeParts:
     def sibling(self, name: str) -> object | None:
         """What was offered, or what the test gave as ``offers``."""
         return self.offers.get(name)
+
+    def judged(self, name: bytes, below: bool = False) -> bool:
+        """Only what the test gave as ``acl`` has something to say."""
+        found = self.offers.get("acl")
+        return isinstance(found, Acl) and found.sees(name, below)
 
     def offer(self, name: str, what: object) -> None:
         """Kept in `offers`."""

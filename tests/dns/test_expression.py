@@ -1,8 +1,10 @@
 """Expressions about a request: what they say, and what is told of those that cannot be understood."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kdns.dns.expression import ExpressionError, compile_expression
+from kdns.dns.expression import ExpressionError, Scope, compile_expression, compile_value
 from kdns.wire.query import Edns
 from tests.dns.plugins.asking import client, request
 
@@ -35,6 +37,27 @@ HOLDS = (
     ("do() == false", False),
     ("metadata('kubernetes/client-namespace') == 'default'", True),
     ("metadata('none') == ''", True),
+    ("id() + 1 == 8 && id() - 8 == -1 && id() * 2 % 4 == 2 && -7 % 4 == -3", True),
+    ("1 + 2 * 3 == 7 && (1 + 2) * 3 == 9", True),
+    ("'a' + name() == 'aweb.test.'", True),
+    ("(id() == 7 ? 'x' : 'y') == 'x' && (do() ? 1 : 2) == 1", True),
+    ("split(name(), '.')[0] == 'web' && split(name(), '.')[-2] == 'test' && len(split('ab', '')) == 2", True),
+    ("split(name(), '.')[7] == 'web'", False),
+    ("len(name()) == 9 && len([1, 2]) == 2", True),
+    ("upper(lower('aB')) == 'AB' && trim(' a ') == 'a' && trimPrefix('ab', 'a') + trimSuffix('ab', 'b') == 'ba'", True),
+    ("hasPrefix(name(), 'web') && hasSuffix(name(), '.test.') && indexOf(name(), 't') == 4", True),
+    ("replace('10-0-0-1', '-', '.') == '10.0.0.1' && join(['a', 'b'], '-') == 'a-b'", True),
+    ("int('42') == 42 && string(42) == '42' && string(do()) == 'true' && string('a') == 'a'", True),
+    ("int('4x') == 42", False),
+    ("1 % (id() - 7) == 0", False),
+    ("any(['172.16.0.0/12', '10.0.0.0/8'], incidr(client_ip(), #))", True),
+    ("all(split(name(), '.'), len(#) < 5) && none([1, 2], # > 2) && one([1, 2], # > 1)", True),
+    ("filter([1, 2, 3], # > 1) == [2, 3] && map(['a'], # + 'b') == ['ab'] && count([1, 2], # in [2, 3]) == 1", True),
+    ("any([1, 2], any([3, 4], # == 3) && # == 2)", True),
+    ("1" + "+1" * 249 + " == 250", True),
+    ("9223372036854775807 + 1 > 0", False),
+    ("len(replace(metadata('long'), 'a', 'aaa')) > 0", False),
+    ("all(split(metadata('long'), ''), all(split(metadata('long'), ''), # == 'a'))", False),
     ("'it\\'s' == \"it's\" and 'a' < 'b'", True),
 )
 
@@ -71,10 +94,27 @@ WRONG = (
     ("(true", 5, "expected ')', found 'the end'"),
     ("true)", 4, "')' is not supported here"),
     ("true true", 5, "'true' is not supported here"),
-    ("id() + 1 == 8", 5, "'+' is not supported here"),
-    ("true ? true : false", 5, "'?' is not supported here"),
+    ("id() / 2 == 8", 5, "'/' is not supported here"),
+    ("id() ?? 8", 5, "'?' is for true and false, not for a int"),
+    ("name() ? true : false", 7, "'?' is for true and false, not for a string"),
+    ("true ? 1 : 'a'", 5, "'?' chooses from a int and a string"),
+    ("true ? true", 11, "expected ':', found 'the end'"),
+    ("id() + 'a' == 8", 5, "'+' does not fit a int and a string"),
+    ("name() - 'a' == ''", 7, "'-' does not fit a string and a string"),
+    ("name()[0] == 'a'", 6, "a string has no place that is a int"),
+    ("# == 'a'", 0, "expected a value, found '#'"),
+    ("any(name(), true)", 0, "any takes a list, not a string"),
+    ("any(['a'], #)", 0, "any takes a list and true or false for each of its elements"),
+    ("len(1) == 1", 0, "len takes 1 string or list"),
+    ("replace(name(), 'a') == ''", 0, "replace takes 3 strings"),
+    ("join(['a']) == ''", 0, "join takes a string[] and a string"),
+    ("len([['a']]) == 1", 4, "a list of lists is not supported here"),
+    ("len(map(['a'], split(#, '.'))) == 1", 4, "a list of lists is not supported here"),
+    ("group('a') == ''", 0, "there is no 'group'"),
     ("'open", 0, '"\'" is not supported here'),
     ("(" * 60 + "true" + ")" * 60, 50, "too many levels"),
+    ("1" + "+1" * 251 + " == 1", 501, "over 250 operators"),
+    ("true" + "||true" * 251, 1504, "over 250 operators"),
     ("true" + " " * 10000, 0, "10004 characters, at most 10000"),
 )
 
@@ -85,3 +125,29 @@ def test_what_is_not_understood(text: str, at: int, problem: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         compile_expression(text)
     assert (caught.value.problem, caught.value.at) == (problem, at)
+
+
+WORDS = st.lists(
+    st.sampled_from(
+        ["name()", "id()", "group", "(", ")", "[", "]", "#", ",", "any", "map", "filter", "len", "split", "int",
+         "string", "incidr", "matches", "in", "not", "!", "&&", "or", "==", "<", "+", "-", "*", "%", "?", ":", "'a'",
+         "'1.2.3.4'",
+         "7", "0", "true", "x", "'.'", "metadata('a')", "join", "replace", "'", '"', "\\"]
+    ),
+    max_size=14,
+)  # fmt: skip
+
+
+@given(st.text(max_size=30) | WORDS.map(" ".join))
+def test_any_text(text: str) -> None:
+    """Only ExpressionError while it is read, with a place in the text, and ValueError while it runs."""
+    scope = Scope(request("web.test."), {"0": "web"})
+    scope.variables["x"] = ["a", "b"]
+    at = 0
+    try:
+        compile_value(text, {"x": "string[]"}, groups=True).run(scope)
+    except ExpressionError as mistake:
+        at = mistake.at
+    except ValueError:
+        pass
+    assert 0 <= at <= len(text)

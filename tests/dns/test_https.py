@@ -5,6 +5,7 @@ import base64
 import io
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -13,7 +14,7 @@ from yarl import URL
 
 from kdns.dns import https
 from kdns.serving import Serving
-from tests.dns.secure import BOTH, install, port, query, serving, session, slow_ones, trusting
+from tests.dns.secure import BOTH, WAITING, WAITS, install, port, query, serving, session, slow_ones, trusting
 
 TYPE: Final = {"Content-Type": https.CONTENT_TYPE}
 
@@ -229,6 +230,40 @@ async def test_many_at_once_on_one_connection() -> None:
                  enumerate(names)]  # fmt: skip
         raw.writer.write(("\r\n".join(asked) + "Connection: close\r\n\r\n").encode())
         assert (await raw.rest()).count(b"HTTP/1.1 200") == 60
+
+
+async def test_a_client_that_sends_more_than_is_answered(tmp_path: Path) -> None:
+    """It has to wait: what is read ahead of the answers does not grow with them."""
+    (tmp_path / "waits.py").write_text(WAITS.replace("await go_on.wait()", "await asyncio.sleep(0.001)"))
+    request = HEAD.replace(b"24", str(len(query())).encode()) + b"\r\n" + query()
+    async with serving(WAITING, str(tmp_path)) as made:
+        raw = await Raw.open(made)
+        sent: list[int] = []
+
+        async def push() -> None:
+            while True:
+                raw.writer.write(request * 500)
+                sent.append(len(request) * 500)
+                await raw.writer.drain()
+
+        async def answers(count: int) -> None:
+            async with asyncio.timeout(20):
+                for _ in range(count):
+                    head = await raw.reader.readuntil(b"\r\n\r\n")
+                    assert head.startswith(b"HTTP/1.1 200")
+                    await raw.reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+
+        pushing = asyncio.create_task(push())
+        await answers(20)
+        before = -1
+        while before != sum(sent):  # as much as the kernel and the client's own buffers take
+            before = sum(sent)
+            await answers(2)
+            await asyncio.sleep(0.2)
+        await answers(60)
+        pushing.cancel()
+        assert sum(sent) - before < 60 * len(request) + (4 << 20)
+        raw.writer.transport.abort()
 
 
 async def test_reload_and_end() -> None:

@@ -27,24 +27,37 @@ class Security(NamedTuple):
     no_new_privs: bool = False
     """allowPrivilegeEscalation: false"""
     read_only: bool = False
+    privileged: bool = False
+    """Nothing is taken away, and /proc/sys may be written."""
 
 
 def start(
-    root: Path, argv: Sequence[str], environ: Mapping[str, str], security: Security, mounts: Mapping[str, Path]
+    root: Path,
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    security: Security,
+    mounts: Mapping[str, Path],
+    *,
+    own_network: bool = True,
 ) -> subprocess.Popen[str]:
-    """Begin a process in a root and a network of its own; ``mounts``: path inside -> folder or file of ours.
+    """Begin a process in a root of its own; ``mounts``: path inside -> folder or file of ours.
 
-    Mount points must be there already. What it prints comes through one pipe.
+    Mount points must be there already. What it prints comes through one pipe. Without a network of its own it is in
+    that of the calling thread.
     """
 
     def confine() -> None:
-        _check(_LIBC.unshare(_CLONE_NEWNS | _CLONE_NEWNET), "unshare")
+        _check(_LIBC.unshare(_CLONE_NEWNS | (_CLONE_NEWNET if own_network else 0)), "unshare")
         _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-        _lo_up()
+        if own_network:
+            _lo_up()
         for inside, ours in mounts.items():
             _mount(str(ours), f"{root}{inside}", None, _MS_BIND)
-        if security.read_only:
-            _mount(None, str(root), None, _MS_REMOUNT | _MS_RDONLY)
+        if not security.privileged:
+            _mount(f"{root}/proc/sys", f"{root}/proc/sys", None, _MS_BIND)
+            _mount(None, f"{root}/proc/sys", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
+        if security.read_only:  # this mount alone: the file system is that of other containers, too
+            _mount(None, str(root), None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY)
         os.chroot(root)
         os.chdir("/")
         _become(security)
@@ -61,6 +74,8 @@ def start(
 
 def _become(security: Security) -> None:
     """As runc does it: the bounding set, then the user with its permitted set kept, then no_new_privs."""
+    if security.privileged:
+        return
     for number in range(64):
         if number not in security.capabilities:
             _LIBC.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # EINVAL: beyond the last one there is

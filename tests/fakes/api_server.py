@@ -42,6 +42,10 @@ SYSTEM_COREDNS: frozenset[Rule] = frozenset(
     )
 )
 """kubeadm's ClusterRole system:coredns."""
+WITH_IMPORTS: frozenset[Rule] = SYSTEM_COREDNS | {
+    (verb, "multicluster.x-k8s.io", "serviceimports") for verb in ("list", "watch")
+}
+"""What the option `multicluster` needs."""
 
 SYSTEM_NODE_PROXIER: frozenset[Rule] = (
     frozenset(

@@ -44,6 +44,27 @@ def endpoint_slice(
     }
 
 
+def service_import(
+    namespace: str, name: str, addresses: Sequence[str] = (), ports: Sequence[Port] = (("http", 80),)
+) -> Json:
+    """A ServiceImport; without addresses it is headless."""
+    spec: Json = {"type": "ClusterSetIP" if addresses else "Headless", "ports": [_port(port) for port in ports]}
+    return {
+        "kind": "ServiceImport",
+        "apiVersion": "multicluster.x-k8s.io/v1alpha1",
+        "metadata": _metadata(namespace, name),
+        "spec": spec | ({"ips": list(addresses)} if addresses else {}),
+    }
+
+
+def imported_slice(namespace: str, name: str, owner: str, cluster: str, addresses: Sequence[str]) -> Json:
+    """An EndpointSlice of the ServiceImport `owner` with endpoints in a cluster."""
+    made = endpoint_slice(namespace, name, "", addresses)
+    label = "multicluster.kubernetes.io"
+    made["metadata"]["labels"] = {f"{label}/service-name": owner, f"{label}/source-cluster": cluster}
+    return made
+
+
 def endpoint(address: str, *, ready: bool | None = True, hostname: str = "", pod: str = "") -> Json:
     """One endpoint of a slice."""
     made: Json = {"addresses": [address], "conditions": {"ready": ready, "serving": ready, "terminating": False}}

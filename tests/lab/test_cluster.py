@@ -10,13 +10,11 @@ import pytest
 from kdns.errors import ConfigError
 from kdns.lab.asking import Arrived, Refused
 from kdns.lab.cluster import Cluster
-from kdns.lab.standard import UPSTREAM, objects, start_upstream
+from kdns.lab.standard import DIRECT, UPSTREAM, objects, start_upstream
 from kdns.lab.workloads import Json
 
 pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(180)]
 
-DIRECT = {"KUBERNETES_SERVICE_HOST": "172.18.0.2", "KUBERNETES_SERVICE_PORT": "6443"}
-"""Where the API server is when nobody programs its Service."""
 UNHURRIED = 40.0
 """Seconds: Python starts slowly on a busy machine."""
 

@@ -42,7 +42,7 @@ def metrics() -> Metrics:
     """Three lanes that have answered something."""
     metrics = Metrics(version="0.1.0", runtime="python3.11")
     metrics.enabled = (Enabled("dns://:53", "cluster.local.", "kubernetes"),)
-    metrics.watches["Service"].objects = 7
+    metrics.cluster.watches["Service"].objects = 7
     udp = LaneCounts("dns://:53", "udp", 1)
     udp.tallies[Counted("cluster.local.", 1, 0, False, 16, "kubernetes")] |= {50: 3, 101: 1}
     udp.tallies[Counted("cluster.local.", 1, 3, True, 90, "kubernetes")][61] += 2
@@ -125,7 +125,7 @@ def test_durations_land_in_the_bucket_that_holds_them(metrics: Metrics) -> None:
     """A duration of exactly a bound belongs to that bound's bucket."""
     metrics.health.observe(0.0025)
     metrics.health.observe(0.0026)
-    metrics.programming["cluster_ip"].observe(1000.0)
+    metrics.cluster.programmed("cluster_ip", "trigger", 1000.0)
     registry = metrics.registry()
     name = "coredns_kubernetes_dns_programming_duration_seconds_bucket"
     assert value(registry, "coredns_health_request_duration_seconds_bucket", le="0.0025") == 1

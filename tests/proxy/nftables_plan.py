@@ -143,10 +143,15 @@ def of_kind(family: Family, kind: str, number: int, name: str = "") -> ServicePo
 
 
 def rich(family: Family) -> list[ServicePortRules]:
-    """One of each kind, numbered from 1, and a UDP port beside the first."""
+    """One of each kind, numbered from 1, and UDP and SCTP ports beside the first."""
     every = [of_kind(family, kind, number) for number, kind in enumerate(KINDS, 1)]
     dns = [entry("cluster IP", cluster_ip(family, 1), 53, CLUSTER_IP)]
-    return [*every, port_rules("plain", dns, every[0].cluster, port="dns", protocol="UDP")]
+    sctp = [entry("cluster IP", cluster_ip(family, 1), 132, CLUSTER_IP), entry("node port", "", 30132, OUTSIDE_LOCAL)]
+    return [
+        *every,
+        port_rules("plain", dns, every[0].cluster, port="dns", protocol="UDP"),
+        port_rules("plain", sctp, every[0].cluster, every[0].cluster[:1], port="sctp", protocol="SCTP"),
+    ]
 
 
 def many(family: Family, services: int, endpoints: int = 10) -> dict[ServicePortName, ServicePortRules]:

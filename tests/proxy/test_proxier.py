@@ -24,10 +24,12 @@ class FakeApplier:
     def __init__(self) -> None:
         self.kernel: dict[ServicePortName, ServicePortRules] = {}
         self.syncs: list[str] = []
-        self.failures: list[KernelError] = []
+        self.failures: list[Exception] = []
         self.refuses: set[str] = set()
         self.whole = True
+        self.looks: list[Exception] = []
         self.tidied = 0
+        self.during: Callable[[], None] = lambda: None
 
     async def prepare(self) -> None:
         """Nothing is needed."""
@@ -36,6 +38,7 @@ class FakeApplier:
         """Take all, or the changes."""
         self.syncs.append("full" if changes is None else " ".join(str(change.name) for change in changes))
         await asyncio.sleep(0)
+        self.during()
         if self.failures:
             raise self.failures.pop(0)
         wanted = rules.ports.values() if changes is None else (change.after for change in changes)
@@ -53,6 +56,8 @@ class FakeApplier:
 
     async def intact(self) -> bool:
         """As told."""
+        if self.looks:
+            raise self.looks.pop()
         return self.whole
 
     async def tidy(self) -> None:
@@ -72,6 +77,7 @@ class Rig:
         self.applier = FakeApplier()
         self.rounds: list[Round] = []
         self.told: list[str] = []
+        self.bugs = 0
         self.proxier = Proxier(
             policy(),
             self.applier,
@@ -80,7 +86,11 @@ class Rig:
             period=period,
             report=self.rounds.append,
             tell=self._tell,
+            bug=self._bug,
         )
+
+    def _bug(self) -> None:
+        self.bugs += 1
 
     def _tell(self, about: ObjectKey, what: LeftOut) -> None:
         self.told.append(f"{about.name}: {what.reason}")

@@ -1,15 +1,18 @@
 """What the proxy sets in the kernel, in a folder that looks like /proc and /sys, and in a real one."""
 
+import asyncio
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from kdns.config.kubeproxy.settings import ConntrackSettings
+from kdns.errors import KernelError
 from kdns.proxy.kernel import sysctl
 
 HOUSE = Path(__file__).parents[2]
@@ -161,3 +164,20 @@ def test_a_real_kernel_that_may_only_be_read() -> None:
     assert len(problems) == 3
     assert all("it is read-only here; run kdns proxy --init-only" in problem for problem in problems)
     assert now != "17"
+
+
+def test_tracking_begins_before_it_is_set_up(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The module is loaded where its settings are missing, and only there; that it cannot be is told."""
+    asked: list[tuple[str, ...]] = []
+
+    async def refuse(argv: Sequence[str], stdin: str | bytes = b"", patience: float = 0) -> str:
+        asked.append(tuple(argv))
+        raise KernelError(argv, 1, "module nf_conntrack not found")
+
+    asyncio.run(sysctl.load_conntrack(refuse, root))
+    assert asked == []
+    (root / "proc/sys/net/netfilter/nf_conntrack_max").unlink()
+    asyncio.run(sysctl.load_conntrack(refuse, root))
+    assert asked == [("modprobe", "nf_conntrack")]
+    assert "connection tracking cannot be begun" in caplog.text
+    assert "not found" in caplog.text

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from dnslib import DNSRecord
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kdns.config.settings import KubernetesOptions
 from kdns.objects import EndpointSlice, Namespace, Object, Pod, Service
@@ -14,10 +15,13 @@ from kdns.records.rrset import Result, RRset
 from kdns.wire.compose import head
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AA, AAAA, CNAME, IN, NS, PTR, QR, SOA, SRV, TXT, A, rtype_text
-from tests.build import Endpoint, namespace, pod, service, slice_, tcp, udp
+from tests.build import Endpoint, namespace, pod, service, service_import, slice_, tcp, udp
 
 OPTIONS = KubernetesOptions(
-    zones=("cluster.local.", "example.org.", "in-addr.arpa.", "ip6.arpa."), pods="verified", fallthrough=("ip6.arpa.",)
+    zones=("cluster.local.", "example.org.", "clusterset.local.", "in-addr.arpa.", "ip6.arpa."),
+    multicluster=("clusterset.local.",),
+    pods="verified",
+    fallthrough=("ip6.arpa.",),
 )
 ALL_OPTIONS = (
     OPTIONS,
@@ -72,12 +76,30 @@ SLICES: dict[str, tuple[EndpointSlice, ...]] = {
     "a/y-1": _slices("a/y-1", ("y",)),
     "b/x-1": _slices("b/x-1", ("x",)),
 }
+IMPORTS: dict[str, tuple[Service, ...]] = {
+    "a/x": (
+        service_import("a/x", ("10.112.0.1",), (HTTP, DNS)),
+        service_import("a/x", ("10.112.0.1", "fd00:10:112::1"), (BARE,)),
+        service_import("a/x", ("10.112.0.2",)),
+        service_import("a/x", ("None",), (HTTP,)),
+    ),
+    "b/x": (service_import("b/x", ("None",)), service_import("b/x", ("10.112.0.1",), (HTTP,))),
+}
+IMPORTED: dict[str, tuple[EndpointSlice, ...]] = {
+    f"{space}/x-{cluster}": tuple(
+        replace(part, imported="x", cluster=cluster)
+        for owner in ("", "x")
+        for part in _slices(f"{space}/x-{cluster}", (owner,))
+    )
+    for space, cluster in (("a", "east"), ("a", "h-0"), ("b", "east"), ("b", ""))
+}
+"""Slices of ServiceImports; some are of a Service, too, and one cluster is called as an endpoint is."""
 NAMESPACES: dict[str, tuple[Namespace, ...]] = {name: (namespace(name),) for name in ("a", "b", "c")}
 PODS: dict[str, tuple[Pod, ...]] = {
     path: (pod(path, "10.244.0.1"), pod(path, "10.244.0.2"), pod(path, "")) for path in ("a/p", "a/q", "b/p")
 }
 SLOTS: tuple[tuple[Object, ...], ...] = tuple(
-    states for kind in (SERVICES, SLICES, NAMESPACES, PODS) for states in kind.values()
+    states for kind in (SERVICES, SLICES, IMPORTS, IMPORTED, NAMESPACES, PODS) for states in kind.values()
 )
 
 STEPS = st.lists(
@@ -99,7 +121,12 @@ _FORWARD = (
 )  # fmt: skip
 _REVERSE = ("10.96.0.1", "10.96.0.2", "10.96.0.3", "10.244.0.1", "10.244.0.2", "10.244.0.3", "10.244.1.1", "10.9.9.9")
 _REVERSE_6 = ("fd00:10:96::1", "fd00:10:244::", "fd00:10:244::1", "fd00:10:244::2")
+_IMPORTED = (
+    "east.x.a.svc.", "h-0.east.x.a.svc.", "h-0.h-0.x.a.svc.", "10-244-0-1.east.x.a.svc.", "10-244-0-1.x.b.svc.",
+    "h-1.west.x.a.svc.", "_http.east.x.a.svc.", "q.h-0.east.x.a.svc.", "fd00-10-244--1.east.x.b.svc.",
+)  # fmt: skip
 NAMES = (
+    *(parse_name(f"{left}clusterset.local.") for left in (*_FORWARD, *_IMPORTED)),
     *(parse_name(left + zone) for zone in ("cluster.local.", "example.org.") for left in _FORWARD),
     *(parse_name(ip_address(address).reverse_pointer) for address in (*_REVERSE, *_REVERSE_6)),
     *map(

@@ -77,7 +77,7 @@ def present(result: Result, ttl: int = 5) -> list[str]:
         sorted(rr_lines(section)) for section in (result.answer, result.authority, result.additional)
     )
     kind = RCODE[result.rcode]
-    if authority and authority == [negative_soa(name_text(result.zone), ttl)]:
+    if list(map(_without_serial, authority)) == [_without_serial(negative_soa(name_text(result.zone), ttl))]:
         if not answer and kind == "NOERROR":
             kind = "NODATA"
         authority = ["NODATA"] if answer and kind == "NOERROR" else []
@@ -90,6 +90,12 @@ def present(result: Result, ttl: int = 5) -> list[str]:
     if additional:
         lines += ["; additional", *additional]
     return lines
+
+
+def _without_serial(line: str) -> str:
+    """Of an SOA record: how it grows has tests of its own."""
+    words = line.split()
+    return " ".join((*words[:6], *words[7:]))
 
 
 def expected(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from kdns.aio import Backoff
+from kdns.cluster_counts import ClusterCounts
 from kdns.watch.cluster import ApiSource
 from kdns.watch.credentials import Anonymous, Credentials
 from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
@@ -35,11 +36,13 @@ class Following:
         self.said: list[str] = []
         self.pauses: list[float] = []
         """What the back-off would have waited; the tests wait a hundredth, and 0.1 s at most."""
+        self.counts = ClusterCounts()
         self.source = ApiSource(
             credentials or Anonymous(url),
             watch_timeout=watch_timeout,
             line_limit=line_limit,
             backoff=lambda: Backoff(sleep=self._sleep),
+            counts=self.counts,
         )
         self._wants: Sequence[Want] = wants or (SERVICES,)
         self._heard = asyncio.Event()
@@ -89,6 +92,15 @@ class Following:
     async def synced(self) -> None:
         """Wait until every kind wanted was listed."""
         await self.until(lambda: all(self.store.synced(want.kind) for want in self._wants))
+
+    def counted(self, name: str) -> dict[tuple[str, ...], float]:
+        """The samples of that name now, by the values of their labels in the order of the labels' names."""
+        return {
+            tuple(text for _, text in sorted(sample.labels.items())): sample.value
+            for family in self.counts.collect()
+            for sample in family.samples
+            if sample.name == name
+        }
 
     def names(self) -> set[str]:
         """``namespace/name`` of every Service that exists."""

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.follow import Follower, proxy_wants
 from kdns.metrics import Metrics
@@ -81,7 +82,7 @@ def objects() -> list[dict[str, object]]:
     ]
 
 
-WEB = proxied("shop/web", ["10.96.0.9"], [tcp(80, "http")], etp="Local")
+WEB = replace(proxied("shop/web", ["10.96.0.9"], [tcp(80, "http")], etp="Local"), selected=True)
 WEB_1 = states_slice("shop/web-1", ["10.244.0.5"], [tcp(8080, "http")], service="web")
 
 

@@ -139,5 +139,5 @@ def test_nothing_wanted_is_no_stream(tmp_path: Path, caplog: pytest.LogCaptureFi
     """Who wants no kind gets no stream; a folder without any object of ours is worth a warning."""
     assert list(FileSource(tmp_path).streams([])) == []
     assert [record.getMessage() for record in caplog.records] == [
-        f"{tmp_path} has no Service, EndpointSlice, Namespace or Pod"
+        f"{tmp_path} has no Service, EndpointSlice, Namespace, Pod or ServiceImport"
     ]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kdns.errors import ConfigError
 from kdns.objects import (
@@ -78,6 +79,57 @@ def test_what_kubectl_prints() -> None:
         ('{"kind":"ServiceList","apiVersion":"v1","items":[' + as_json + "}]}", "-"),
     ):
         assert parsed(text, source) == ([WEB], [])
+
+
+def test_service_imports() -> None:
+    """With their slices; labels that can be no part of a name are told."""
+    text = """
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: web, namespace: shop}
+spec: {type: ClusterSetIP, ips: [10.112.0.9], ports: [{name: http, port: 80}, {name: A_B, port: 81}]}
+---
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: db, namespace: shop}
+spec: {type: Headless}
+---
+apiVersion: multicluster.example.org/v1
+kind: ServiceImport
+metadata: {name: other, namespace: shop}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: web-east
+  namespace: shop
+  labels: {multicluster.kubernetes.io/service-name: web, multicluster.kubernetes.io/source-cluster: east}
+addressType: IPv4
+endpoints: [{addresses: [10.1.0.4]}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: web-bad
+  namespace: shop
+  labels: {multicluster.kubernetes.io/service-name: web, multicluster.kubernetes.io/source-cluster: a.b}
+addressType: IPv4
+"""
+    web, db = (ObjectKey("ServiceImport", "shop", name) for name in ("web", "db"))
+    east = ObjectKey("EndpointSlice", "shop", "web-east")
+    objects, warnings = parsed(text)
+    assert ([*objects[:2], replace(objects[2], states=None)], warnings) == (
+        [
+            Service(web, (b"\np\0\t",), ports=(ServicePort("http", "TCP", 80),)),
+            Service(db, headless=True),
+            EndpointSlice(east, "", 4, b"\n\1\0\4", imported="web", cluster="east"),
+        ],
+        [
+            'ServiceImport shop/web in demo.yaml:2: port "A_B" left out: no valid name of a port',
+            "EndpointSlice shop/web-bad in demo.yaml:25: skipped: its label multicluster.kubernetes.io/source-cluster "
+            'is "a.b", no valid name of a cluster',
+        ],
+    )
 
 
 def test_our_kinds_and_no_others() -> None:

@@ -36,18 +36,28 @@ class ServiceCase(NamedTuple):
 
 PORTS = (ServicePort("http", "TCP", 80),)
 SERVICE_CASES = (
-    ServiceCase("a cluster IP", {}, Service(WEB, (b"\x0a\x60\x00\x09",), ports=PORTS)),
+    ServiceCase("a cluster IP", {}, Service(WEB, (b"\x0a\x60\x00\x09",), ports=PORTS, selected=True)),
     ServiceCase(
         "both families, in their order",
         {"clusterIPs": ["fd00:10:96::9", "10.96.0.9"]},
-        Service(WEB, (bytes.fromhex("fd000010009600000000000000000009"), b"\x0a\x60\x00\x09"), ports=PORTS),
+        Service(
+            WEB, (bytes.fromhex("fd000010009600000000000000000009"), b"\x0a\x60\x00\x09"), ports=PORTS, selected=True
+        ),
     ),
     ServiceCase(
-        "clusterIP alone (older objects)", {"clusterIPs": None}, Service(WEB, (b"\x0a\x60\x00\x09",), ports=PORTS)
+        "clusterIP alone (older objects)",
+        {"clusterIPs": None},
+        Service(WEB, (b"\x0a\x60\x00\x09",), ports=PORTS, selected=True),
     ),
-    ServiceCase("headless", {"clusterIP": "None", "clusterIPs": ["None"]}, Service(WEB, headless=True, ports=PORTS)),
     ServiceCase(
-        "headless by clusterIP alone", {"clusterIP": "None", "clusterIPs": []}, Service(WEB, headless=True, ports=PORTS)
+        "headless",
+        {"clusterIP": "None", "clusterIPs": ["None"]},
+        Service(WEB, headless=True, ports=PORTS, selected=True),
+    ),
+    ServiceCase(
+        "headless by clusterIP alone",
+        {"clusterIP": "None", "clusterIPs": []},
+        Service(WEB, headless=True, ports=PORTS, selected=True),
     ),
     ServiceCase(
         "an external name, whatever else is there",
@@ -57,13 +67,20 @@ SERVICE_CASES = (
     ServiceCase(
         "an external name without the name", {"type": "ExternalName"}, Service(WEB, external_name="", ports=PORTS)
     ),
-    ServiceCase("no address yet", {"clusterIP": "", "clusterIPs": None}, Service(WEB, ports=PORTS)),
-    ServiceCase("null ports", {"ports": None}, Service(WEB, (b"\x0a\x60\x00\x09",))),
+    ServiceCase("no address yet", {"clusterIP": "", "clusterIPs": None}, Service(WEB, ports=PORTS, selected=True)),
+    ServiceCase("null ports", {"ports": None}, Service(WEB, (b"\x0a\x60\x00\x09",), selected=True)),
     ServiceCase(
         "a port without name and protocol",
         {"ports": [{"port": 53}, None, {"port": 53, "protocol": "UDP", "name": "dns"}]},
-        Service(WEB, (b"\x0a\x60\x00\x09",), ports=(ServicePort("", "TCP", 53), ServicePort("dns", "UDP", 53))),
+        Service(
+            WEB,
+            (b"\x0a\x60\x00\x09",),
+            ports=(ServicePort("", "TCP", 53), ServicePort("dns", "UDP", 53)),
+            selected=True,
+        ),
     ),
+    ServiceCase("without selector", {"selector": None}, Service(WEB, (b"\x0a\x60\x00\x09",), ports=PORTS)),
+    ServiceCase("an empty selector is none", {"selector": {}}, Service(WEB, (b"\x0a\x60\x00\x09",), ports=PORTS)),
 )
 
 

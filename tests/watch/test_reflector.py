@@ -32,30 +32,32 @@ NEW = service("shop", "new", "10.96.0.11")
 
 
 class Broken(NamedTuple):
-    """A watch that breaks, and whether only a list heals it."""
+    """A watch that breaks, what it is counted as, and whether only a list heals it."""
 
     title: str
     disturbance: Disturbance
+    cause: str
     relists: bool = False
 
 
 BROKEN = (
-    Broken("a line cut in the middle", Cut()),
-    Broken("the server ends the watch at once", Close()),
-    Broken("garbage", Garbage()),
-    Broken("half an object, then a newline", Say(b'{"type":"ADDED","object":{"metadata":{"name":"x"')),
-    Broken("410 as an ERROR event", Error(refuse(410)), relists=True),
-    Broken("our version is from the future", Error(too_large(99, 5)), relists=True),
-    Broken("429 as an ERROR event", Error(refuse(429, retry_after=1))),
-    Broken("an internal error as an ERROR event", Error(refuse(500))),
-    Broken("an ERROR event without anything in it", Error(Refusal(0, "", ""))),
-    Broken("a bookmark from the past", Mark(version=7), relists=True),
+    Broken("a line cut in the middle", Cut(), "lost"),
+    Broken("the server ends the watch at once", Close(), "closed"),
+    Broken("garbage", Garbage(), "garbage"),
+    Broken("half an object, then a newline", Say(b'{"type":"ADDED","object":{"metadata":{"name":"x"'), "garbage"),
+    Broken("410 as an ERROR event", Error(refuse(410)), "expired", relists=True),
+    Broken("our version is from the future", Error(too_large(99, 5)), "older", relists=True),
+    Broken("429 as an ERROR event", Error(refuse(429, retry_after=1)), "throttled"),
+    Broken("an internal error as an ERROR event", Error(refuse(500)), "error"),
+    Broken("an ERROR event without anything in it", Error(Refusal(0, "", "")), "error"),
+    Broken("a bookmark from the past", Mark(version=7), "older", relists=True),
     Broken(
         "an event from the past",
         Say(b'{"type":"MODIFIED","object":{"metadata":{"name":"web","namespace":"shop","resourceVersion":"7"}}}'),
+        "older",
         relists=True,
     ),
-    Broken("silence, not even a bookmark", Stall(), relists=True),
+    Broken("silence, not even a bookmark", Stall(), "silent", relists=True),
 )
 
 
@@ -72,6 +74,7 @@ async def test_a_broken_watch_is_taken_up_again(case: Broken) -> None:
         await seen.until(lambda: len(api.asked) > 1)
         assert ("stream services" in asked(api)[1:]) == case.relists
         assert seen.said.count("listing Service") == 1 + case.relists
+        assert seen.counted("kdns_watch_restarts_total") == {("Service", case.cause): 1}
 
 
 @pytest.mark.parametrize(

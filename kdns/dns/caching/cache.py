@@ -17,7 +17,8 @@ from kdns.dns.caching.store import Entry, Key
 from kdns.dns.handler import Handler, Request, Response
 from kdns.dns.zones import Zones
 from kdns.errors import KdnsError
-from kdns.wire.numbers import AD, AXFR, IXFR, NOERROR, NXDOMAIN, TC
+from kdns.wire.name import ROOT
+from kdns.wire.numbers import AD, AXFR, CNAME, IXFR, NOERROR, NXDOMAIN, TC
 from kdns.wire.query import Query
 
 EXACT: Final = frozenset({"kubernetes", "shortnames", "k8s_external"})
@@ -32,7 +33,8 @@ Cluster = Callable[[Query], bool]
 class Cache:
     """What is kept for one server block.
 
-    ``cluster`` says whether the cluster itself answers a query now, ``within`` whether it might another time.
+    ``cluster`` says whether the cluster itself answers a query now, ``within`` whether it might another time;
+    ``judged`` whether a name is not for everybody: see `kdns.dns.plugin.Parts.judged`.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Cache:
         *,
         cluster: Cluster = lambda _: False,
         within: Cluster = lambda _: False,
+        judged: Callable[[bytes, bool], bool] = lambda _name, _below: False,
     ) -> None:
+        self._judged = judged
         self.halves, self.counts = halves, counts
         self._clock, self._spawn, self._cluster, self._within = clock, spawn, cluster, within
         self._zones = Zones(halves.options.zones)
@@ -67,6 +71,8 @@ class Cache:
         if entry is None or entry.left(now) <= 0 or self._within(query) or self.halves.due(entry, now):
             return None
         if rotate and shuffled_elsewhere(entry.response.answer, entry.response.additional):
+            return None
+        if self._personal(query, entry.response):  # an acl has come since it was kept
             return None
         return entry.aged(query.name, rotate, self._used if self._prefetch.amount else None), entry
 
@@ -171,7 +177,17 @@ class Cache:
         """Under prefer_positive failures are kept, since they do not take the place of anything."""
         return self._stale is not None and self._stale.prefer_positive and not found.flags & TC
 
+    def _personal(self, query: Query, response: Response) -> bool:
+        """It leads to names that are not for everybody, so what one client gets is nothing for another."""
+        if not self._judged(ROOT, True):
+            return False
+        names = {rr.owner.lower() for rr in (*response.answer, *response.additional)}
+        names.update(rr.rdata.lower() for rr in response.answer if rr.rtype == CNAME)
+        return any(self._judged(name, False) for name in names - {query.name})
+
     def _take(self, request: Request, response: Response) -> tuple[Response, Entry | None]:
+        if self._personal(request.query, response):
+            return response, None
         return self.halves.take(request.query, response, self._now(), request.server)
 
     def _forget(self, key: Key) -> None:

@@ -129,10 +129,10 @@ def _networks(words: list[Word] | None) -> tuple[Network, ...] | None:
 def build(options: Options, parts: Parts) -> Built:
     """The plugin for one server block. It sees everything in its zones, so nothing there is sent past it.
 
-    It offers `Acl.judge` to plugins behind it that answer from another name than the one that was asked for.
+    It offers itself: other blocks ask it about names of this one, see `kdns.dns.gate`.
     """
     acl = Acl(options, parts)
-    parts.offer(NAME, acl.judge)
+    parts.offer(NAME, acl)
     return Built(plugin=acl.plugin, sees=acl.sees)
 
 
@@ -175,6 +175,10 @@ class Acl:
         if action == "block":
             return Response(REFUSED, options=BLOCKED, plugin=NAME)
         return Response(NOERROR, options=FILTERED, plugin=NAME)
+
+    def denies(self, request: Request) -> bool:
+        """True for a request that must not go on; not counted."""
+        return self.decide(request)[0] != "allow"
 
     def decide(self, request: Request) -> tuple[Action, str]:
         """What is to be done with a request, and the zone that says so."""

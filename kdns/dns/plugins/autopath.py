@@ -15,7 +15,6 @@ It stands before acl and the cache: they see each name of the walk as if the cli
 import asyncio
 import logging
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +26,7 @@ from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
 from kdns.dns.handler import Handler, Request, Response
 from kdns.dns.plugin import Built, Found, Parts, Place
+from kdns.dns.request_values import client
 from kdns.dns.zones import Zones
 from kdns.errors import ConfigError
 from kdns.records.answers import Answers
@@ -129,7 +129,7 @@ class Autopath:
         if self._answers is None:
             return (*self._search, ROOT) if self._search else ()
         zone = next((one for one in self._clusters if under(query.name, one)), None)
-        namespace = self._answers.zone.cluster.client_namespace(_packed(request.client.address))
+        namespace = self._answers.zone.cluster.client_namespace(client(request))
         if zone is None or namespace is None:
             return ()
         return (namespace + _SVC + zone, _SVC + zone, zone, *self._search, ROOT)
@@ -188,11 +188,3 @@ def search_list(text: str) -> list[bytes]:
                 if name != ROOT:
                     found.append(name)
     return found
-
-
-def _packed(text: str) -> bytes:
-    """The octets of a client's address; an IPv4 address in IPv6 form is one of IPv4."""
-    address = ip_address(text.partition("%")[0])
-    if address.version == 6 and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.packed
-    return address.packed

@@ -74,7 +74,13 @@ def build(options: Options, parts: Parts) -> Built:
         return isinstance(answers, Answers) and answers.lookup(query.name, query.rtype) is not None
 
     cache = Cache(
-        Halves(options, counts, parts.random), counts, parts.clock, parts.spawn, cluster=cluster, within=within
+        Halves(options, counts, parts.random),
+        counts,
+        parts.clock,
+        parts.spawn,
+        cluster=cluster,
+        within=within,
+        judged=parts.judged,
     )
 
     def find(query: Query) -> Found | None:

@@ -6,14 +6,19 @@
         reload 1m | reload_by_mtime | fallthrough [ZONES...]
     }
 
-A file is looked at every ``reload``; when it has changed the whole of it is read anew, beside the queries. A broken
+A file is looked at every ``reload``, as are those that it includes; when one has changed, all is read anew, beside the
+queries. A broken
 one is told, and the zone stays as it was.
 """
 
 import asyncio
+import io
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +28,7 @@ from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, duration, no_args, properties, zones
 from kdns.dns.handler import Handler, Request, Response
 from kdns.dns.plugin import Built, Parts, Place
+from kdns.dns.request_values import do
 from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import Looked, StaticZone
 from kdns.dns.zones import Fallthrough, Zones
@@ -106,12 +112,45 @@ def build(options: Options, parts: Parts) -> Built:
     return Built(plugin=files.plugin, sees=files.known.touch, start=files.start)
 
 
-def load(path: str, apex: bytes) -> StaticZone:
+class Loading:
+    """The files that one zone is read from."""
+
+    def __init__(self) -> None:
+        self.signatures: dict[str, Signature] = {}
+        """As they were when they were read."""
+        self._octets = 0
+
+    def lines(self, path: str) -> Iterable[str]:
+        """A file's. Raises OSError, and ValueError if it, or all of them together, are too large."""
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"{path} is no file")
+        self.signatures[path] = _signature(status)
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_FILE - self._octets + 1)
+        self._octets += len(data)
+        if self._octets > MAX_FILE:
+            raise ValueError(f"{path}: over {MAX_FILE} octets")
+        return io.StringIO(data.decode("utf-8", "surrogateescape"), newline=None)
+
+    def included(self, name: str, by: str) -> tuple[str, Iterable[str]]:
+        """See `kdns.dns.zonefile.reading.Open`: names are relative to the file that includes them."""
+        path = os.path.join(os.path.dirname(by), name)
+        return path, self.lines(path)
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def load(path: str, apex: bytes, loading: Loading | None = None) -> StaticZone:
     """Read one zone from a file. Raises ConfigError, with places in the file where there are any, and OSError."""
-    if Path(path).stat().st_size > MAX_FILE:
-        raise ConfigError(f"{path} has over {MAX_FILE} octets")
-    with Path(path).open(encoding="utf-8", errors="surrogateescape") as lines:
-        records = read_zone(lines, apex, path)
+    loading = loading or Loading()
+    try:
+        lines = loading.lines(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    records = read_zone(lines, apex, path, loading.included)
     try:
         return StaticZone(apex, records)
     except ConfigError as error:
@@ -128,7 +167,8 @@ class Files:
         self.known = Zones(options.zones)
         self._through = {zone: Fallthrough(each.fallthrough) for each in options.files for zone in _apexes(each)}
         self._zones: dict[bytes, StaticZone] = {}
-        self._signatures: dict[str, Signature] = {}
+        self._signatures: dict[str, dict[str, Signature]] = {}
+        """By the name of a directive's file, that file and those that it includes as they were when they were read."""
 
     async def start(self) -> None:
         """Read the files, and from now on look at them. Raises ConfigError; one that is not there yet is awaited."""
@@ -162,18 +202,27 @@ class Files:
                 self._parts.forget()
 
     async def refresh(self, each: ZoneFile) -> bool:
-        """Read a file if it is another one than before: True if it was. Raises ConfigError and OSError."""
-        status = await asyncio.to_thread(os.stat, each.file)
-        signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if signature == self._signatures.get(each.file):
+        """Read a file if it, or one that it includes, is another one than before: True if it was.
+
+        Raises ConfigError and OSError.
+        """
+        known = self._signatures.get(each.file)
+        if known is not None and known == await asyncio.to_thread(_signatures, known):
             return False
-        loaded = {apex: await asyncio.to_thread(load, each.file, apex) for apex in _apexes(each)}
-        self._signatures[each.file] = signature
+        found: dict[str, Signature] = {}
+        loaded: dict[bytes, StaticZone] = {}
+        for apex in _apexes(each):
+            loading = Loading()
+            loaded[apex] = await asyncio.to_thread(load, each.file, apex, loading)
+            found = loading.signatures | found  # the older one, if a file has changed in between
+        self._signatures[each.file] = found
         self._zones |= loaded
         for apex, zone in loaded.items():
             log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), each.file, zone.serial)
             if zone.strays:
                 log.warning("%s: %d records are not in zone %s: left out", each.file, zone.strays, name_text(apex))
+            if zone.expires is not None and zone.expires < time.time():
+                log.warning("%s: the signatures of zone %s have ended: sign it again", each.file, name_text(apex))
         return True
 
     def apexes(self) -> tuple[bytes, ...]:
@@ -202,7 +251,7 @@ class Files:
             zone = self._zones.get(apex)
             if zone is None:
                 return Response(SERVFAIL, plugin=NAME)
-            found = zone.lookup(query.name, query.rtype)
+            found = zone.lookup(query.name, query.rtype, do=do(request))
             if found.rcode == NXDOMAIN and not found.answer and self._through[apex].through(query.name):
                 return await following(request)
             if found.chase is not None:
@@ -222,8 +271,18 @@ class Files:
             return Response(SERVFAIL, AA, found.answer, plugin=NAME)
         if end.rcode == REFUSED:
             return Response(0, AA, found.answer, plugin=NAME)  # the client may find somebody who answers
-        return Response(end.rcode, AA, (*found.answer, *end.answer), end.authority, end.additional, NAME)
+        authority = (*found.authority, *end.authority)
+        return Response(end.rcode, AA, (*found.answer, *end.answer), authority, end.additional, NAME)
 
 
 def _apexes(each: ZoneFile) -> list[bytes]:
     return [parse_name(zone) for zone in each.zones]
+
+
+def _signatures(paths: Iterable[str]) -> dict[str, Signature]:
+    """Of the files as they are now; those that are gone are left out."""
+    found: dict[str, Signature] = {}
+    for path in paths:
+        with suppress(OSError):
+            found[path] = _signature(os.stat(path))
+    return found

@@ -133,7 +133,7 @@ class _Reader:
 def build(options: Options, parts: Parts) -> Built:
     """The plugin for one server block."""
     hosts = Hosts(options, parts)
-    return Built(plugin=hosts.plugin, sees=hosts.sees, start=hosts.start)
+    return Built(plugin=hosts.plugin, sees=hosts.sees, start=hosts.start, close=hosts.close)
 
 
 class Hosts:
@@ -148,7 +148,8 @@ class Hosts:
         self._inline = parse_hosts(options.inline.splitlines(), self._zones, reverse=options.reverse)
         self._file = EMPTY
         self._signature: tuple[int, ...] = ()
-        self._entries = parts.gauge("coredns_hosts_entries", "Entries of the file and the lines.", ("hostsfile",))
+        self._entries = parts.gauge("coredns_hosts_entries", "Entries of all files and lines.")
+        self._noted = 0
         self._read = parts.gauge("coredns_hosts_reload_timestamp_seconds", "Unix time of the file that is in use.")
 
     @property
@@ -207,9 +208,17 @@ class Hosts:
             return None
 
     def _count(self) -> None:
-        self._entries.labels(self._options.file).set(sum(table.entries for table in self.tables))
+        """CoreDNS has no label here, so the numbers of all blocks are added up."""
+        entries = sum(table.entries for table in self.tables)
+        self._entries.inc(entries - self._noted)
+        self._noted = entries
         if self._signature:
             self._read.set(self._signature[0] / 1e9)
+
+    async def close(self) -> None:
+        """It is served no more."""
+        self._entries.dec(self._noted)
+        self._noted = 0
 
     def plugin(self, following: Handler) -> Handler:
         """Answers for its names."""

@@ -9,8 +9,8 @@
 The cluster is the one of the block's ``kubernetes``; see `kdns.records.external` for the names.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count
 from typing import Any, Final
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ from kdns.records.external import External, ExternalOptions
 from kdns.records.schema import is_reverse
 from kdns.wire.name import MAX_NAME, ROOT, parse_name
 from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED
+from kdns.wire.rr import RR
 
 NAME: Final = "k8s_external"
 LONGEST: Final = len("hostmaster") + 1
@@ -97,8 +98,29 @@ def build(options: Options, parts: Parts) -> Built:
         raise ConfigError(f"{NAME} has no cluster to answer from", hint="name kubernetes in the same server block")
     apexes = tuple(parse_name(text) for text in options.zones)
     shape = ExternalOptions(apexes, parse_name(options.apex)[:-1], options.ttl, options.headless)
-    plugin = _Plugin(External(answers.zone, shape), options, parts)
+    external = External(answers.zone, shape)
+    parts.offer(NAME, ExternalZones(external, apexes))
+    plugin = _Plugin(external, options, parts)
     return Built(plugin=plugin.plugin, sees=Zones(options.zones).touch)
+
+
+class ExternalZones:
+    """The zones as ``transfer`` copies them. Fits `kdns.dns.zone_source.ZoneSource`."""
+
+    def __init__(self, external: External, apexes: tuple[bytes, ...]) -> None:
+        self._external, self._apexes = external, apexes
+
+    def apexes(self) -> tuple[bytes, ...]:
+        """Reverse zones, too."""
+        return self._apexes
+
+    def serial(self, apex: bytes) -> int | None:
+        """None until everything is known."""
+        return self._external.serial(apex) if self._external.synced else None
+
+    def zone_records(self, apex: bytes) -> Iterator[RR]:
+        """See `kdns.records.external`."""
+        return chain.from_iterable(to_rrs((rrset,)) for rrset in self._external.records(apex))
 
 
 class _Plugin:

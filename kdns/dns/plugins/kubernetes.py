@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from kdns.config.arguments import parse_namespace
-from kdns.config.directive import Directive
+from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, choice, duration, integer, no_args, once, properties, value, zones
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.chase import chased
@@ -18,6 +18,7 @@ from kdns.errors import ConfigError
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
+from kdns.wire.name import ROOT
 from kdns.wire.numbers import AA, ANY, AXFR, CNAME, IN, IXFR, NOERROR, REFUSED, SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -33,6 +34,8 @@ class _Reading:
     place: Place
     found: dict[str, Any] = field(default_factory=dict)
     api: dict[str, Any] = field(default_factory=dict)
+    imports: list[tuple[Word, str]] = field(default_factory=list)
+    """Zones of ServiceImports, and where they stand."""
 
     def flag(self, name: str, told: object) -> Callable[[Directive], None]:
         """A property without arguments."""
@@ -103,14 +106,12 @@ class _Reading:
         choice(arguments(line, 1, 1)[0], ("empty_service",))
         self.found["ignore_empty_service"] = True
 
+    def multicluster(self, line: Directive) -> None:
+        for word in arguments(line, 1, None):
+            self.imports += ((word, zone) for zone in zones((word,), Place((), 0, "")))
+
     def fallthrough(self, line: Directive) -> None:
         self.found["fallthrough"] = zones(line.args, Place((".",), 0, ""))
-
-
-def _not_yet(line: Directive) -> None:
-    raise line.name.error(
-        f"kubernetes: {line.name.text} is not supported yet", "remove the line; its names are NXDOMAIN"
-    )
 
 
 def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
@@ -135,7 +136,7 @@ def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
             "noendpoints": reading.flag("endpoints", False),
             "fallthrough": reading.fallthrough,
             "ignore": reading.ignore,
-            "multicluster": _not_yet,
+            "multicluster": reading.multicluster,
             "zonal": reading.flag("zonal", True),
             "startup_timeout": reading.startup_timeout,
         },
@@ -147,7 +148,12 @@ def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
         raise directive.name.error("zonal has no endpoints to choose from", "remove noendpoints")
     if api.certificate and not api.endpoint:
         raise directive.name.error("tls without endpoint", "say which API server the certificate is for")
-    options = KubernetesOptions(zones=zones(directive.args, place), api=api, **found)
+    own = zones(directive.args, place)
+    for word, zone in reading.imports:
+        if zone not in own:
+            raise word.error(f"multicluster {zone} is not one of the zones", f"there are {', '.join(own)}")
+    found["multicluster"] = tuple(dict.fromkeys(zone for _, zone in reading.imports))
+    options = KubernetesOptions(zones=own, api=api, **found)
     try:
         schema_of(options)
     except ConfigError as error:
@@ -159,11 +165,12 @@ def build(options: KubernetesOptions, parts: Parts) -> Built:
     """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
     if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
-    if parts.sibling("options/autopath") is not None:
-        options = replace(options, by_client=True)
+    told = parts.sibling("options/metadata") is not None
+    if told or parts.sibling("options/autopath") is not None:
+        options = replace(options, by_client=True, labelled=told)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
-    return built(answers, parts.lookup, lambda: parts.sibling("acl") is not None)
+    return built(answers, parts.lookup, lambda: parts.judged(ROOT, True))
 
 
 def schema_of(options: KubernetesOptions) -> Schema:
@@ -177,6 +184,7 @@ def schema_of(options: KubernetesOptions) -> Schema:
             namespaces=options.namespaces,
             namespaces_selected=bool(options.namespace_labels),
             ignore_empty_service=options.ignore_empty_service,
+            multicluster=options.multicluster,
             zonal=options.zonal,
             by_client=options.by_client,
             fallthrough=options.fallthrough,

@@ -14,7 +14,9 @@ from kdns.config.reading import no_block, once, zones
 from kdns.dns.handler import Handler, Metadata, Request, Response
 from kdns.dns.plugin import Built, Parts, Place, sees_nothing
 from kdns.dns.plugins import ORDER
+from kdns.dns.request_values import client
 from kdns.dns.zones import Zones
+from kdns.objects import Pod
 from kdns.records.answers import Answers
 from kdns.wire.name import leading_labels, name_text
 
@@ -46,7 +48,10 @@ def build(options: Options, parts: Parts) -> Built:
     offered = [parts.sibling(f"{NAME}/{name}") for name in ORDER]
     providers: list[Provide] = [each for each in offered if callable(each)]
     if isinstance(answers := parts.sibling("kubernetes"), Answers):
-        providers.append(of_cluster_names(answers.schema.zones))
+        schema = answers.schema
+        providers.append(of_cluster_names(schema.zones, schema.multicluster, zonal=schema.zonal))
+        if schema.pods == "verified":
+            providers.append(of_clients(answers.zone.cluster.client))
 
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
@@ -60,22 +65,42 @@ def build(options: Options, parts: Parts) -> Built:
     return Built(plugin=plugin, sees=sees_nothing)
 
 
-def of_cluster_names(apexes: Sequence[bytes]) -> Provide:
-    """What a name in these zones says: see `name_parts`."""
+def of_clients(pod_of: Callable[[bytes], Pod | None]) -> Provide:
+    """Which Pod asks, if that is known; its labels, too."""
+
+    def provide(request: Request) -> None:
+        pod = pod_of(client(request))
+        if pod is not None:
+            request.metadata["kubernetes/client-namespace"] = pod.key.namespace
+            request.metadata["kubernetes/client-pod-name"] = pod.key.name
+            request.metadata.update((f"kubernetes/client-label/{key}", value) for key, value in pod.labels)
+
+    return provide
+
+
+def of_cluster_names(
+    apexes: Sequence[bytes], multicluster: frozenset[bytes] = frozenset(), *, zonal: bool = False
+) -> Provide:
+    """What a name in these zones says, some of which are of ServiceImports: see `name_parts`."""
     cluster = Zones(map(name_text, apexes))
 
     def provide(request: Request) -> None:
         name = request.query.name
         apex = cluster.of(name)
         if apex is not None:
-            request.metadata.update(name_parts(leading_labels(name, len(name) - len(apex))))
+            labels = leading_labels(name, len(name) - len(apex))
+            request.metadata.update(name_parts(labels, imported=apex in multicluster, zonal=zonal))
 
     return provide
 
 
-def name_parts(labels: Sequence[bytes]) -> Metadata:
-    """The metadata of a name from its labels, without the zone; all keys, empty where the name says nothing."""
-    parts = dict.fromkeys(("port-name", "protocol", "endpoint", "service", "namespace", "kind"), "")
+def name_parts(labels: Sequence[bytes], *, imported: bool = False, zonal: bool = False) -> Metadata:
+    """The metadata of a name from its labels, without the zone; all keys, empty where the name says nothing.
+
+    ``imported``: names are of ServiceImports, whose endpoints have a cluster; ``zonal``: there are some of zones.
+    """
+    keys = ("port-name", "protocol", "endpoint", "service", "namespace", "kind", *("cluster",) * imported)
+    parts = dict.fromkeys((*keys, *("zone",) * zonal), "")
     kept = list(labels)
     if kept and kept[-1] not in KINDS:
         return {"kubernetes/parse-error": "invalid request"}
@@ -87,6 +112,10 @@ def name_parts(labels: Sequence[bytes]) -> Metadata:
             pass
         case [endpoint]:
             parts["endpoint"] = _text(endpoint)
+        case [endpoint, cluster] if imported and not (endpoint.startswith(b"_") or cluster.startswith(b"_")):
+            parts["endpoint"], parts["cluster"] = _text(endpoint), _text(cluster)
+        case [*zone, (b"pin" | b"prefer"), b"_zone"] if zonal and zone:
+            parts["zone"] = ".".join(map(_text, zone))
         case [port, protocol]:
             parts["port-name"], parts["protocol"] = _text(port).removeprefix("_"), _text(protocol).removeprefix("_")
         case _:

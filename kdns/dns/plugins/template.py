@@ -4,6 +4,8 @@
 
     template CLASS TYPE [ZONE...] {
         match REGEX...                   any of them; none: every name
+        var NAME EXPRESSION              for the texts, and for the expressions behind it
+        expr EXPRESSION                  must hold, or it is as if no pattern matched
         answer | additional | authority RR...
         rcode CODE | ederror NUMBER [TEXT] | fallthrough [ZONE...]
     }
@@ -12,25 +14,28 @@ The first template that a question fits answers; one in whose zone it is, but wh
 SERVFAIL or hands it on.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from msgspec import Struct
-from prometheus_client import Counter
 
 from kdns.config.directive import Directive, Word
-from kdns.config.reading import Mistakes, arguments, choice, integer, properties, zones
+from kdns.config.reading import Mistakes, arguments, choice, integer, properties, word_at, zones
+from kdns.dns.expression import Compiled, ExpressionError, Scope, compile_value, reserved
 from kdns.dns.handler import Handler, Request, Response
 from kdns.dns.patterns import Match, Pattern, compile_pattern
 from kdns.dns.plugin import Built, Found, Parts, Place
 from kdns.dns.rcodes import RCODES
 from kdns.dns.templating.functions import Fields, Method, TemplateFailure, Value
-from kdns.dns.templating.parser import Template, parse_template
+from kdns.dns.templating.parser import parse_template
 from kdns.dns.templating.records import parse_record
+from kdns.dns.templating.running import Template
 from kdns.dns.templating.tokens import TemplateMistake
 from kdns.dns.types import CLASS_TEXT, class_text, type_number, type_text
 from kdns.dns.zones import Fallthrough, Zones
 from kdns.errors import ConfigError, UpstreamError
+from kdns.metrics import OTHER, TYPE_LABELS
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, IN, RD, SERVFAIL, TC, A
 from kdns.wire.query import Query, edns_option
@@ -43,8 +48,9 @@ CLASSES: Final = {text: number for number, text in CLASS_TEXT.items()}
 SECTIONS: Final = ("answer", "additional", "authority")
 """In the order in which they are made."""
 FIELDS: Final = frozenset(
-    {"Zone", "Name", "Regex", "Match", "Group", "Class", "Type", "Message", "Question", "Remote", "Meta"}
+    {"Zone", "Name", "Regex", "Match", "Group", "Class", "Type", "Message", "Question", "Remote", "Meta", "Var"}
 )
+VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LABELS: Final = ("server", "zone", "view", "class", "type")
 
 
@@ -56,6 +62,8 @@ class One(Struct, frozen=True, kw_only=True):
     zones: tuple[str, ...]
     patterns: tuple[Pattern, ...] = ()
     """None: every name matches."""
+    variables: tuple[tuple[str, Compiled], ...] = ()
+    conditions: tuple[Compiled, ...] = ()
     records: tuple[tuple[str, Template], ...] = ()
     """Section and text, those of the answer first."""
     rcode: int = 0
@@ -89,6 +97,8 @@ class _Reader:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._patterns: list[Pattern] = []
+        self._variables: dict[str, Compiled] = {}
+        self._conditions: list[Compiled] = []
         self._records: list[tuple[str, Template]] = []
         self._rcode = 0
         self._error: tuple[int, str] | None = None
@@ -107,8 +117,8 @@ class _Reader:
             "rcode": self._read_rcode,
             "ederror": self._read_error,
             "fallthrough": self._read_fallthrough,
-            "var": _not_yet,
-            "expr": _not_yet,
+            "var": self._var,
+            "expr": self._expr,
             "upstream": lambda _line: None,  # means nothing in CoreDNS, either
         }
         properties(directive, known)
@@ -118,6 +128,8 @@ class _Reader:
             rtype=number,
             zones=own,
             patterns=tuple(self._patterns),
+            variables=tuple(self._variables.items()),
+            conditions=tuple(self._conditions),
             records=tuple(records),
             rcode=self._rcode,
             error=self._error,
@@ -130,6 +142,25 @@ class _Reader:
                 self._patterns.append(compile_pattern(word.text))
             except ValueError as error:
                 raise word.error(f"no regular expression: {error}") from None
+
+    def _var(self, line: Directive) -> None:
+        name, *words = arguments(line, 2, None)
+        if not VARIABLE.fullmatch(name.text):
+            raise name.error(f"{name.text!r} is no name of a variable", hint="letters, digits and _")
+        if name.text in self._variables or reserved(name.text):
+            used = "a variable" if name.text in self._variables else "a word of the language"
+            raise name.error(f"{name.text!r} is {used} already", hint="take another name")
+        self._variables[name.text] = self._compiled(words)
+
+    def _expr(self, line: Directive) -> None:
+        self._conditions.append(self._compiled(arguments(line, 1, None), "bool"))
+
+    def _compiled(self, words: Sequence[Word], wanted: str = "") -> Compiled:
+        types = {name: compiled.type for name, compiled in self._variables.items()}
+        try:
+            return compile_value(" ".join(word.text for word in words), types, groups=True, wanted=wanted)
+        except ExpressionError as error:
+            raise word_at(words, error.at).error(error.problem, error.hint) from error
 
     def _record(self, line: Directive) -> None:
         for word in arguments(line, 1, None):
@@ -144,11 +175,6 @@ class _Reader:
 
     def _read_fallthrough(self, line: Directive) -> None:
         self._fallthrough = zones(line.args, Place((".",), 0, self._place.folder))
-
-
-def _not_yet(line: Directive) -> None:
-    name = line.name.text
-    raise line.name.error(f"{name!r} of 'template' is not supported yet", hint="match a regular expression instead")
 
 
 def _template(word: Word) -> Template:
@@ -197,6 +223,21 @@ class Ready(NamedTuple):
         return (one.rclass == rclass or CLASS_ANY in {one.rclass, rclass}) and (
             one.rtype == rtype or ANY in {one.rtype, rtype}
         )
+
+    def admit(self, request: Request, found: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value] | None:
+        """The variables for a request that matches, None if a condition does not hold.
+
+        Raises ValueError for what cannot be worked out.
+        """
+        one = self.one
+        if not one.variables and not one.conditions:
+            return {}
+        scope = Scope(request, {key: str(value) for key, value in _groups(found).items()})
+        for name, compiled in one.variables:
+            scope.variables[name] = compiled.run(scope)
+        if not all(condition.run(scope) for condition in one.conditions):
+            return None
+        return scope.variables
 
     def match(self, text: str) -> tuple[str, Match, Mapping[str, int]] | None:
         """The first pattern that matches a name, and its match."""
@@ -254,8 +295,12 @@ class Templates:
                 if zone is None or not ready.fits(query.rclass, query.rtype):
                     continue
                 found = ready.match(text)
-                if found is not None:
-                    return await self._answer(ready, request, text, ready.zones.texts[zone], found)
+                try:
+                    variables = ready.admit(request, found) if found is not None else None
+                except ValueError as error:
+                    raise UpstreamError(f"template: {error}") from None
+                if found is not None and variables is not None:
+                    return await self._answer(ready, request, text, ready.zones.texts[zone], found, variables)
                 if not ready.fallthrough.through(query.name):
                     return Response(SERVFAIL)
             return await following(request)
@@ -263,16 +308,22 @@ class Templates:
         return handle
 
     async def _answer(
-        self, ready: Ready, request: Request, text: str, zone: str, found: tuple[str, Match, Mapping[str, int]]
+        self,
+        ready: Ready,
+        request: Request,
+        text: str,
+        zone: str,
+        found: tuple[str, Match, Mapping[str, int]],
+        variables: dict[str, Value],
     ) -> Response:
         one, query = ready.one, request.query
         rclass = class_text(one.rclass if query.rclass == CLASS_ANY else query.rclass)
         rtype = type_text(one.rtype if query.rtype == ANY else query.rtype)
-        labels = (request.server, zone, "", rclass, rtype)
+        labels = (request.server, zone, "", *_counted(one, query, rclass, rtype))
         self._matches.labels(*labels).inc()
         if one.rcode == SERVFAIL:
             return Response(SERVFAIL)
-        data = _data(request, text, zone, found, (rclass, rtype))
+        data = {**_data(request, text, zone, found, (rclass, rtype)), "Var": variables}
         made: dict[str, list[RR]] = {section: [] for section in SECTIONS}
         flags = AA
         for (section, template), fixed in zip(one.records, ready.fixed, strict=True):
@@ -293,17 +344,13 @@ class Templates:
         try:
             text = template.run(data)
         except TemplateFailure as failure:
-            self._count(self._failures, labels)
+            self._failures.labels(*labels).inc()
             raise UpstreamError(f"template: {labels[-2]}: {failure}") from None
         try:
             return parse_record(text)
         except ValueError as error:
-            self._count(self._bad, labels)
+            self._bad.labels(*labels).inc()
             raise UpstreamError(f"dns: {error}") from None
-
-    @staticmethod
-    def _count(counter: Counter, labels: tuple[str, ...]) -> None:
-        counter.labels(*labels).inc()
 
     async def _followed(self, request: Request, target: bytes) -> Response:
         """What is where an alias leads; nothing if that cannot be found out."""
@@ -314,14 +361,25 @@ class Templates:
             return Response()
 
 
+def _groups(found: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value]:
+    """What the parts of a pattern matched, by number and by name."""
+    _, match, names = found
+    groups: dict[str, Value] = {str(number): group for number, group in enumerate(match.groups)}
+    return groups | {name: match.groups[number] for name, number in names.items()}
+
+
+def _counted(one: One, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
+    """Class and type as they are counted: what clients may make up without end is ``other``."""
+    known = one.rtype != ANY or query.rtype in TYPE_LABELS
+    return rclass if query.rclass in CLASS_TEXT else OTHER, rtype if known else OTHER
+
+
 def _data(
     request: Request, text: str, zone: str, found: tuple[str, Match, Mapping[str, int]], kinds: tuple[str, str]
 ) -> Mapping[str, Value]:
     """What a template sees of a request; `FIELDS` names it."""
-    regex, match, names = found
+    regex, match, _ = found
     query = request.query
-    groups: dict[str, Value] = {str(number): group for number, group in enumerate(match.groups)}
-    groups |= {name: match.groups[number] for name, number in names.items()}
     question = Fields({"Name": name_text(query.question[:-4]), "Qtype": query.rtype, "Qclass": query.rclass})
     message = Fields(
         {
@@ -332,7 +390,7 @@ def _data(
         }
     )
     return {
-        "Zone": zone, "Name": text, "Regex": regex, "Match": list(match.groups), "Group": groups,
+        "Zone": zone, "Name": text, "Regex": regex, "Match": list(match.groups), "Group": _groups(found),
         "Class": kinds[0], "Type": kinds[1], "Message": message, "Question": question,
         "Remote": request.client.address,
         "Meta": Method(lambda key: request.metadata.get(key, "") if isinstance(key, str) else ""),

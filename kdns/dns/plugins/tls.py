@@ -1,4 +1,4 @@
-"""``tls CERT KEY [CA] { client_auth ... }``: the certificate of ``tls://`` and ``https://``.
+"""``tls CERT KEY [CA] { client_auth ...; keylog FILE }``: the certificate of ``tls://`` and ``https://``.
 
 What shows it are the listeners of the block, which find it under `NAME` among what the block's plugins offer.
 """
@@ -45,6 +45,8 @@ class Options(Struct, frozen=True, kw_only=True):
     ca: File | None = None
     """Whose clients are trusted; None: those of the system."""
     clients: ssl.VerifyMode = ssl.CERT_NONE
+    keylog: File | None = None
+    """Where the secrets of every session go, for programs that look into recorded traffic."""
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -54,7 +56,8 @@ class Options(Struct, frozen=True, kw_only=True):
     @property
     def meaning(self) -> object:
         """For comparison: the same wherever it stands."""
-        return tuple(os.path.realpath(file.path) for file in self.files), self.clients
+        secrets = os.path.realpath(self.keylog.path) if self.keylog is not None else ""
+        return tuple(os.path.realpath(file.path) for file in self.files), self.clients, secrets
 
 
 class Contexts(NamedTuple):
@@ -73,6 +76,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
         )
     words = arguments(directive, 2, 3)
     clients = ssl.CERT_NONE
+    secrets: File | None = None
 
     def client_auth(line: Directive) -> None:
         nonlocal clients
@@ -84,11 +88,13 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
         clients = POLICIES[word.text]
 
     def keylog(line: Directive) -> None:
-        raise line.name.error("keylog is not supported: it gives away every session's keys", "leave it out")
+        nonlocal secrets
+        word = arguments(line, 1, 1)[0]
+        secrets = File(os.path.join(place.folder, word.text), word)
 
     properties(directive, {"client_auth": client_auth, "keylog": keylog})
     cert, key, *ca = (File(os.path.join(place.folder, word.text), word) for word in words)
-    return Options(cert=cert, key=key, ca=ca[0] if ca else None, clients=clients)
+    return Options(cert=cert, key=key, ca=ca[0] if ca else None, clients=clients, keylog=secrets)
 
 
 def stamp(options: Options) -> tuple[object, ...]:
@@ -106,6 +112,8 @@ def _stamp(file: File) -> object:
 
 def build(options: Options, parts: Parts) -> Built:
     """No part of the chain. Reads the files; raises ConfigError with the word that names the one that is wrong."""
+    if options.keylog is not None:
+        LOG.warning("%s: every session can be read by whoever can read %s", options.keylog.word.at, options.keylog.path)
     parts.offer(NAME, Contexts(_context(options, "dot"), _context(options, "http/1.1")))
     if not any(server.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) for server in parts.servers):
         LOG.warning("%s: the certificate is not used: no key of its block is tls:// or https://", options.cert.word.at)
@@ -137,6 +145,11 @@ def _context(options: Options, protocol: str) -> ssl.SSLContext:
     except (ssl.SSLError, OSError) as error:
         assert options.ca is not None
         raise options.ca.word.error("there is no certificate in this file", "it must be a PEM file") from error
+    if options.keylog is not None:
+        try:
+            context.keylog_filename = options.keylog.path
+        except OSError as error:
+            raise options.keylog.word.error(f"cannot write {options.keylog.path}: {error.strerror}") from error
     return context
 
 

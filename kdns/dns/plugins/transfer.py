@@ -9,11 +9,12 @@
 
     AXFR ──> over TCP? from a peer? ──> first message: SOA ... ──> the next when the client has taken it ──> ... SOA
 
-The zones are those of the block's ``kubernetes`` and ``file``.
+The zones are those of the block's ``kubernetes``, ``k8s_external`` and ``file``.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import chain
@@ -21,6 +22,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.aio import Clock, Turn
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, address, arguments, properties, zones
 from kdns.dns.handler import Handler, Request, Response
@@ -37,7 +39,7 @@ from kdns.wire.rr import RR
 log = logging.getLogger("kdns.dns.plugins.transfer")
 
 NAME: Final = "transfer"
-SOURCES: Final = ("kubernetes", "file")
+SOURCES: Final = ("kubernetes", "k8s_external", "file")
 EVERYBODY: Final = "*"
 PORT: Final = 53
 MESSAGE: Final = 16_000
@@ -162,7 +164,7 @@ class ClusterZones:
 
     def serial(self, apex: bytes) -> int | None:
         """None until everything is known."""
-        return self._answers.zone.serial & 0xFFFFFFFF if self._answers.synced else None
+        return self._answers.zone.serial(apex) if self._answers.synced else None
 
     def zone_records(self, apex: bytes) -> Iterator[RR]:
         """See `kdns.records.transfer`."""
@@ -205,11 +207,11 @@ class Transfer:
             source = next((each for each in self._sources() if query.name in each.apexes()), None)
             if source is None:
                 return await following(request)
-            return self._respond(request, source)
+            return await self._respond(request, source)
 
         return handle
 
-    def _respond(self, request: Request, source: ZoneSource) -> Response:
+    async def _respond(self, request: Request, source: ZoneSource) -> Response:
         query = request.query
         apex = query.name
         serial = source.serial(apex)
@@ -220,17 +222,22 @@ class Transfer:
         if query.rtype == IXFR and query.serial == serial:
             return Response(NOERROR, AA, (soa,), plugin=NAME)
         sections = _messages(chain((soa,), records, (soa,)))
-        first = next(sections)
+        self._running += 1
+        try:
+            first = await _next(sections)
+        finally:
+            self._running -= 1
+        assert first is not None, "a zone has an SOA record"
         text = f"zone {name_text(apex)} to {request.client.address} for {serial} SOA serial"
         return Response(NOERROR, AA, first, plugin=NAME, further=self._further(len(first), sections, text))
 
     async def _further(
-        self, count: int, sections: Iterator[tuple[RR, ...]], text: str
+        self, count: int, sections: Iterator[tuple[RR, ...] | None], text: str
     ) -> AsyncGenerator[tuple[RR, ...], None]:
         """The messages after the first."""
         self._running += 1
         try:
-            for section in sections:
+            while (section := await _next(sections)) is not None:
                 count += len(section)
                 yield section
             log.info("Outgoing transfer of %d records of %s", count, text)
@@ -277,11 +284,24 @@ class Transfer:
             log.warning("notify for zone %s was not accepted by %s: %s", name_text(apex), peer, why)
 
 
-def _messages(records: Iterable[RR]) -> Iterator[tuple[RR, ...]]:
-    """Records in as many messages as they need."""
+async def _next(sections: Iterator[tuple[RR, ...] | None]) -> tuple[RR, ...] | None:
+    """The next message; None at the end. Making one takes tens of milliseconds where a Service has many endpoints."""
+    for section in sections:
+        if section is not None:
+            return section
+        await asyncio.sleep(0)
+    return None
+
+
+def _messages(records: Iterable[RR], clock: Clock = time.monotonic) -> Iterator[tuple[RR, ...] | None]:
+    """Records in as many messages as they need; None in between wherever others have waited long enough."""
     section: list[RR] = []
     size = 0
+    turn = Turn(clock=clock)
     for record in records:
+        if turn.over():
+            yield None
+            turn = Turn(clock=clock)
         own = len(record.owner) + FIXED + len(record.rdata)
         if section and size + own > MESSAGE:
             yield tuple(section)

@@ -12,8 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.config.directive import Directive, Word
-from kdns.config.reading import arguments, once, properties
+from kdns.config.directive import Directive
+from kdns.config.reading import arguments, once, properties, word_at
 from kdns.dns.expression import ExpressionError, compile_expression
 from kdns.dns.handler import Request
 from kdns.dns.plugin import Built, Parts, Place, sees_nothing
@@ -42,20 +42,11 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
         try:
             compile_expression(text)
         except ExpressionError as error:
-            raise _word_at(words, error.at).error(error.problem, error.hint) from error
+            raise word_at(words, error.at).error(error.problem, error.hint) from error
         found.append(text)
 
     properties(directive, {"expr": expr})
     return Options(name, tuple(found))
-
-
-def _word_at(words: Sequence[Word], at: int) -> Word:
-    """The word that a character of the whole expression is in."""
-    for word in words:
-        if at <= len(word.text):
-            return word
-        at -= len(word.text) + 1
-    return words[-1]
 
 
 def build(options: Options, parts: Parts) -> Built:

@@ -202,7 +202,5 @@ FUNCTIONS: Final = {
     "ge": Function(lambda first, second: not _less(first, second), 2, 2),
 }
 """But for ``and`` and ``or``, which do not work out all their arguments."""
-MISSING: Final = frozenset(
-    {"call", "html", "js", "urlquery", "block", "define", "template", "range", "break", "continue"}
-)
+MISSING: Final = frozenset({"call", "html", "js", "urlquery", "block", "define", "template"})
 """Words of Go's templates that are not there."""

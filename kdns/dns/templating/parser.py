@@ -2,10 +2,11 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterator
+from typing import Final
 
-from kdns.dns.templating.functions import FUNCTIONS, MISSING, Fields, Method, TemplateFailure, Value, truth, written
+from kdns.dns.templating.functions import FUNCTIONS, MISSING, Fields, Method, TemplateFailure, Value, truth
+from kdns.dns.templating.running import Condition, Leap, Loop, Part, Scope, Silent, Template, Work
 from kdns.dns.templating.tokens import Action, Copied, TemplateMistake, Token, pieces
 
 OCTAL: Final = re.compile(r"[-+]?0[0-7]+")
@@ -13,72 +14,7 @@ ESCAPED: Final = re.compile(
     r"""(?:[^\\]|\\(?:[abfnrtv\\'"]|x[0-9a-fA-F]{2}|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|[0-3][0-7]{2}))*"""
 )
 DEEPEST: Final = 50
-"""Parentheses and conditions within each other."""
-
-
-class Scope(NamedTuple):
-    """What a template sees while it runs."""
-
-    root: Fields
-    dot: Value
-    variables: dict[str, Value]
-
-
-Work: TypeAlias = Callable[[Scope], Value]
-
-
-class Template(NamedTuple):
-    """A template, ready to run."""
-
-    text: str
-    parts: tuple["Part", ...]
-
-    @property
-    def constant(self) -> bool:
-        """It gives the same text always."""
-        return all(isinstance(part, str) for part in self.parts)
-
-    def run(self, data: Mapping[str, Value]) -> str:
-        """Its text for some data. Raises TemplateFailure."""
-        root = Fields(data)
-        return _run(self.parts, Scope(root, root, {}))
-
-
-class Condition(NamedTuple):
-    """``if`` and ``with``."""
-
-    work: Work
-    then: tuple["Part", ...]
-    otherwise: tuple["Part", ...]
-    narrows: bool
-    """The dot is the value within: ``with``."""
-
-
-class Silent(NamedTuple):
-    """``$name := ...``: nothing is written."""
-
-    work: Work
-
-
-Part: TypeAlias = str | Work | Condition | Silent
-
-
-def _run(parts: tuple[Part, ...], scope: Scope) -> str:
-    out: list[str] = []
-    for part in parts:
-        if isinstance(part, str):
-            out.append(part)
-        elif isinstance(part, Silent):
-            part.work(scope)
-        elif isinstance(part, Condition):
-            value = part.work(scope)
-            if truth(value):
-                out.append(_run(part.then, scope._replace(dot=value) if part.narrows else scope))
-            else:
-                out.append(_run(part.otherwise, scope))
-        else:
-            out.append(written(part(scope)))
-    return "".join(out)
+"""Parentheses, conditions and loops within each other."""
 
 
 def parse_template(text: str, fields: frozenset[str]) -> Template:
@@ -96,7 +32,8 @@ class _Parser:
     def __init__(self, text: str, fields: frozenset[str]) -> None:
         self._pieces: Iterator[Copied | Action] = pieces(text)
         self._fields: frozenset[str] | None = fields
-        self._known: set[str] = {"$"}
+        self._known: dict[str, str] = {"$": "$"}
+        self._looping = False
         self._text = text
 
     def parts(self, depth: int) -> tuple[tuple[Part, ...], tuple[Token, ...] | None]:
@@ -116,6 +53,10 @@ class _Parser:
                 return tuple(found), tokens
             if first in {"if", "with"}:
                 found.append(self._condition(tokens, depth))
+            elif first == "range":
+                found.append(self._loop(tokens, depth))
+            elif first in {"break", "continue"}:
+                found.append(self._leap(tokens))
             else:
                 found.append(self._line(tokens))
         return tuple(found), None
@@ -129,12 +70,15 @@ class _Parser:
         start, narrows = tokens[0], tokens[0].text == "with"
         if len(tokens) < 2:
             raise TemplateMistake(f"missing value for {start.text}", start.at)
-        known, fields = set(self._known), self._fields
+        known, fields = self._known, self._fields
+        self._known = dict(known)
         work, _ = _Line(tokens[1:], self._fields, self._known).whole()
+        within = self._known
         if narrows:
             self._fields = None
+        self._known = dict(within)
         then, end = self.parts(depth + 1)
-        self._fields = fields
+        self._fields, self._known = fields, dict(within)
         otherwise: tuple[Part, ...] = ()
         if end is not None and end[0].text == "else":
             if len(end) > 1:
@@ -149,11 +93,63 @@ class _Parser:
         self._known = known
         return Condition(work, then, otherwise, narrows)
 
+    def _loop(self, tokens: tuple[Token, ...], depth: int) -> Loop:
+        start, line = tokens[0], tokens[1:]
+        if not line:
+            raise TemplateMistake("missing value for range", start.at)
+        known, fields, looping = self._known, self._fields, self._looping
+        names, line, declares = _targets(line)
+        if not line:
+            raise TemplateMistake("missing value for range", start.at)
+        work, _ = _Line(line, self._fields, self._known).whole()
+        self._known = dict(known)
+        slots = [_slot(self._known, token, declares=declares) for token in names]
+        key, value = ["", *slots] if len(slots) == 1 else slots or ["", ""]
+        self._fields, self._looping = None, True
+        then, end = self.parts(depth + 1)
+        self._known, self._fields, self._looping = dict(known), fields, looping
+        otherwise: tuple[Part, ...] = ()
+        if end is not None and end[0].text == "else":
+            if len(end) > 1:
+                raise TemplateMistake(f"unexpected {end[1].text!r} behind else", end[1].at)
+            otherwise, end = self.parts(depth + 1)
+        if end is None or end[0].text != "end":
+            raise TemplateMistake("'range' has no {{end}}", start.at)
+        self._known = known
+        return Loop(work, key, value, then, otherwise)
+
+    def _leap(self, tokens: tuple[Token, ...]) -> Leap:
+        word = tokens[0]
+        if not self._looping:
+            raise TemplateMistake(f"{{{{{word.text}}}}} outside of range", word.at)
+        if len(tokens) > 1:
+            raise TemplateMistake(f"unexpected {tokens[1].text!r} in a template", tokens[1].at)
+        return Leap(word.text)
+
+
+def _targets(line: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...], bool]:
+    """The variables that a ``range`` sets, none to two; what stands behind them; and whether it declares them."""
+    signs = [token.text if token.kind == "mark" else token.kind for token in line[:4]]
+    if signs[:1] == ["variable"] and signs[1:2] in ([":="], ["="]):
+        return line[:1], line[2:], signs[1] == ":="
+    if signs[:3] == ["variable", ",", "variable"] and signs[3:] in ([":="], ["="]):
+        return (line[0], line[2]), line[4:], signs[3] == ":="
+    return (), line, False
+
+
+def _slot(known: dict[str, str], token: Token, *, declares: bool) -> str:
+    """Where a variable is kept; one that is declared gets a place of its own, until the block ends."""
+    if declares:
+        known[token.text] = f"{token.text}:{token.at}"
+    elif token.text not in known:
+        raise TemplateMistake(f"undefined variable {token.text!r}", token.at)
+    return known[token.text]
+
 
 class _Line:
     """The tokens of one action."""
 
-    def __init__(self, tokens: tuple[Token, ...], fields: frozenset[str] | None, known: set[str]) -> None:
+    def __init__(self, tokens: tuple[Token, ...], fields: frozenset[str] | None, known: dict[str, str]) -> None:
         self._tokens, self._at, self._fields, self._known = tokens, 0, fields, known
 
     def _peek(self) -> Token | None:
@@ -167,19 +163,18 @@ class _Line:
     def whole(self) -> tuple[Work, bool]:
         """All of it, and whether it only sets a variable."""
         tokens = self._tokens
-        target = ""
-        if len(tokens) > 1 and tokens[0].kind == "variable" and tokens[1].text in {":=", "="}:
-            target = tokens[0].text
-            if tokens[1].text == "=" and target not in self._known:
-                raise TemplateMistake(f"undefined variable {target!r}", tokens[0].at)
+        sets = len(tokens) > 1 and tokens[0].kind == "variable" and tokens[1].text in {":=", "="}
+        if sets:
+            if tokens[1].text == "=":
+                _slot(self._known, tokens[0], declares=False)
             self._at = 2
         work = self._pipeline(0)
         left = self._peek()
         if left is not None:
             raise TemplateMistake(f"unexpected {left.text!r} in a template", left.at)
-        if not target:
+        if not sets:
             return work, False
-        self._known.add(target)
+        target = _slot(self._known, tokens[0], declares=tokens[1].text == ":=")
 
         def put(scope: Scope) -> Value:
             value = scope.variables[target] = work(scope)
@@ -236,8 +231,8 @@ class _Line:
             case "variable":
                 if token.text not in self._known:
                     raise TemplateMistake(f"undefined variable {token.text!r}", token.at)
-                name = token.text
-                work = lambda scope: scope.root if name == "$" else scope.variables.get(name)  # noqa: E731
+                slot = self._known[token.text]
+                work = lambda scope: scope.root if slot == "$" else scope.variables.get(slot)  # noqa: E731
             case "word" if token.text in {"true", "false", "nil"}:
                 known = {"true": True, "false": False}.get(token.text)
                 work = lambda _scope: known  # noqa: E731

@@ -19,7 +19,7 @@ from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import Udp
 from kdns.errors import UpstreamError
-from kdns.metrics import RCODE_LABELS
+from kdns.metrics import OTHER, RCODE_LABELS
 from kdns.wire.message import Ask, Message
 from kdns.wire.numbers import FORMERR, NS
 from kdns.wire.query import UDP_LIMIT
@@ -29,7 +29,8 @@ PROXY: Final = "forward"
 PROBE_TIMEOUT: Final = 1.0
 SHORTEST_PAUSE: Final = 0.05
 """Seconds between probes at least, whatever a Corefile says."""
-_LABELS: Final = {number: text for number, text in enumerate(RCODE_LABELS) if not text.startswith("RCODE")}
+_LABELS: Final = {number: str(number) if text.startswith("RCODE") else text for number, text in enumerate(RCODE_LABELS)}
+"""CoreDNS has the number for those without a name; here all above the last name are one."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -117,7 +118,7 @@ class Upstream:
         if message.truncated and self._udp is not None and not tcp:
             with suppress(UpstreamError):
                 message = await self._understood(ask, True, until)
-        rcode = _LABELS.get(message.rcode) or str(message.rcode)
+        rcode = _LABELS.get(message.rcode, OTHER)
         self._meters.duration.labels(PROXY, self.text, rcode).observe(max(0.0, self._clock() - began))
         return message
 

@@ -5,19 +5,27 @@ RFC 3597 section 5, ``\\# LENGTH HEX``.
 """
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
 import dnslib
 
+from kdns.dns.types import type_number
 from kdns.dns.zonefile.tokens import Token
 from kdns.errors import FormError
 from kdns.wire.name import MAX_NAME, ROOT, parse_name
-from kdns.wire.numbers import AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, A
+from kdns.wire.numbers import AAAA, CNAME, DS, MX, NS, PTR, SOA, SRV, TXT, A
 from kdns.wire.rdata import FIRST, Names
 
 DNAME: Final = 39
+RRSIG: Final = 46
+NSEC: Final = 47
+DNSKEY: Final = 48
+CDS: Final = 59
+CDNSKEY: Final = 60
 SPF: Final = 99
 CAA: Final = 257
 MAX_SECONDS: Final = 0x7FFFFFFF
@@ -137,6 +145,75 @@ def _caa(tokens: Sequence[Token], _origin: bytes) -> bytes:
     return _number(flags, 1) + bytes((len(tag.text),)) + tag.text.encode() + unescaped(text.text)
 
 
+def _ds(tokens: Sequence[Token], _origin: bytes) -> bytes:
+    """DS and CDS (RFC 4034 section 5.3)."""
+    numbers, digest = _leading(tokens, "TAG ALGORITHM DIGEST-TYPE DIGEST")
+    octets = "".join(token.text for token in digest)
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", octets):
+        raise ValueError("the digest is no hexadecimal text")
+    return b"".join(map(_number, numbers, (2, 1, 1))) + bytes.fromhex(octets)
+
+
+def _dnskey(tokens: Sequence[Token], _origin: bytes) -> bytes:
+    """DNSKEY and CDNSKEY (RFC 4034 section 2.2)."""
+    numbers, key = _leading(tokens, "FLAGS PROTOCOL ALGORITHM KEY")
+    return b"".join(map(_number, numbers, (2, 1, 1))) + _base64(key)
+
+
+def _rrsig(tokens: Sequence[Token], origin: bytes) -> bytes:
+    """RFC 4034 section 3.2."""
+    fields, signature = _leading(tokens, "TYPE ALGORITHM LABELS TTL EXPIRATION INCEPTION TAG SIGNER SIGNATURE")
+    covered, algorithm, depth, ttl, *times, tag, signer = fields
+    octets = _type(covered).to_bytes(2, "big") + _number(algorithm, 1) + _number(depth, 1) + _number(ttl, 4)
+    octets += b"".join(map(_moment, times)) + _number(tag, 2) + absolute(signer.text, origin)
+    return octets + _base64(signature)
+
+
+def _nsec(tokens: Sequence[Token], origin: bytes) -> bytes:
+    """RFC 4034 section 4: the next name, and the types of this one as bits, in windows of 256."""
+    if not tokens:
+        raise ValueError("expected NAME TYPE...")
+    windows: dict[int, int] = {}
+    for token in tokens[1:]:
+        window, bit = divmod(_type(token), 256)
+        windows[window] = windows.get(window, 0) | 1 << (255 - bit)
+    octets = absolute(tokens[0].text, origin)
+    for window, bits in sorted(windows.items()):
+        bitmap = bits.to_bytes(32, "big").rstrip(b"\0")
+        octets += bytes((window, len(bitmap))) + bitmap
+    return octets
+
+
+def _leading(tokens: Sequence[Token], wanted: str) -> tuple[Sequence[Token], Sequence[Token]]:
+    """All fields but the last, and the words of the last one, which may be several."""
+    count = len(wanted.split()) - 1
+    if len(tokens) <= count:
+        raise ValueError(f"expected {wanted}, got {len(tokens)} word{'s' * (len(tokens) != 1)}")
+    return tokens[:count], tokens[count:]
+
+
+def _type(token: Token) -> int:
+    number = type_number(token.text.upper())
+    if number is None:
+        raise ValueError(f"{token.text!r} is no type of record")
+    return number
+
+
+def _moment(token: Token) -> bytes:
+    """``YYYYMMDDHHmmSS`` in UTC, or seconds since 1970; 32 bits of it (RFC 4034 section 3.1.5)."""
+    if not re.fullmatch(r"[0-9]{14}", token.text):
+        return _number(token, 4)
+    moment = datetime.strptime(token.text + "+0000", "%Y%m%d%H%M%S%z")
+    return (int(moment.timestamp()) & 0xFFFFFFFF).to_bytes(4, "big")
+
+
+def _base64(tokens: Sequence[Token]) -> bytes:
+    try:
+        return b64decode("".join(token.text for token in tokens), validate=True)
+    except ValueError as error:
+        raise ValueError(f"no base64: {error}") from None
+
+
 def unescaped(text: str) -> bytes:
     """A character-string (RFC 1035 section 5.1); what is not ASCII is UTF-8. Raises ValueError."""
 
@@ -183,5 +260,5 @@ _NO_DATA: Final = {41, 249, 250, 251, 252, 253, 254, 255}
 """OPT, and types that are questions or belong to a message (RFC 6895 section 3.1)."""
 READERS: Final[dict[int, Read]] = {
     A: _ipv4, AAAA: _ipv6, NS: _name, CNAME: _name, PTR: _name, DNAME: _name, MX: _mx, SRV: _srv, SOA: _soa, TXT: _txt,
-    SPF: _txt, CAA: _caa,
+    SPF: _txt, CAA: _caa, DS: _ds, CDS: _ds, DNSKEY: _dnskey, CDNSKEY: _dnskey, RRSIG: _rrsig, NSEC: _nsec,
 }  # fmt: skip

@@ -7,12 +7,15 @@
        └──> there? ──> its records, its alias, or NODATA; an empty non-terminal exists (RFC 8020)
        └──> a wildcard under the closest encloser? ──> the same, with the name asked for
        └──> NXDOMAIN
+
+In a zone that is signed already, clients who ask for DNSSEC get signatures and proofs along, see `signed`.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from kdns.dns.zonefile.rdata import DNAME
+from kdns.dns.zonefile.rdata import DNAME, NSEC, RRSIG
+from kdns.dns.zonefile.signed import Signed
 from kdns.errors import ConfigError
 from kdns.wire.name import MAX_NAME, label_starts, name_text, under
 from kdns.wire.numbers import AA, AAAA, ANY, CNAME, DS, MX, NOERROR, NS, NXDOMAIN, SERVFAIL, SOA, SRV, A
@@ -20,7 +23,6 @@ from kdns.wire.rr import RR
 
 MAX_CHAIN: Final = 11
 """Aliases that are followed within the zone."""
-RRSIG: Final = 46
 YXDOMAIN: Final = 6
 """RFC 6672 section 2.2: the name that a DNAME leads to is too long."""
 WILDCARD: Final = b"\x01*"
@@ -41,6 +43,12 @@ class Looked(NamedTuple):
     additional: tuple[RR, ...] = ()
     chase: bytes | None = None
     """An alias leads to this name, which is not in the zone."""
+    proofs: tuple[bytes, ...] = ()
+    """Names whose NSEC records show what does not exist, or has no such type."""
+    cut: bytes = b""
+    """Of a referral: the delegation."""
+    source: bytes = b""
+    """Where the answer stands in the zone: a wildcard, or empty, for the name itself."""
 
 
 class StaticZone:
@@ -51,8 +59,11 @@ class StaticZone:
         self.apex = apex
         self.strays = 0
         self._nodes: dict[bytes, Sets] = {}
+        building: dict[bytes, dict[int, dict[bytes, RR]]] = {}  # by owner, type and rdata
         for record in records:
-            self._add(record)
+            self._add(record, building)
+        for name, kinds in building.items():
+            self._nodes[name] = {rtype: tuple(several.values()) for rtype, several in kinds.items()}
         top = self._nodes.get(apex, {})
         if len(top.get(SOA, ())) != 1:
             raise ConfigError(
@@ -60,7 +71,7 @@ class StaticZone:
                 hint="is the file for another zone? Write the zone behind the name of the file",
             )
         for name, sets in self._nodes.items():
-            if CNAME in sets and (len(sets[CNAME]) > 1 or sets.keys() - {CNAME, RRSIG}):
+            if CNAME in sets and (len(sets[CNAME]) > 1 or sets.keys() - {CNAME, RRSIG, NSEC}):
                 raise ConfigError(
                     f"{name_text(name)} is an alias and has other records as well (RFC 2181 section 10.1)"
                 )
@@ -68,15 +79,11 @@ class StaticZone:
                 raise ConfigError(f"an SOA record at {name_text(name)}, which is not the apex {name_text(apex)}")
             if len(sets.get(DNAME, ())) > 1:
                 raise ConfigError(f"{name_text(name)} has more than one DNAME record (RFC 6672 section 2.4)")
-            if RRSIG in sets:
-                raise ConfigError(
-                    f"{name_text(name)} is signed: signed zones are not supported yet",
-                    hint="give the file as it was before it was signed",
-                )
         self.soa = top[SOA][0]
         self._cuts = any(name != apex and (NS in sets or DNAME in sets) for name, sets in self._nodes.items())
         self._cuts = self._cuts or DNAME in top
         minimum = int.from_bytes(self.soa.rdata[-4:], "big")
+        self._signed = Signed(self._nodes) if RRSIG in top else None
         self._denial = (self.soa._replace(ttl=min(self.soa.ttl, minimum)),)  # RFC 2308 section 5
 
     @property
@@ -96,59 +103,95 @@ class StaticZone:
         """How many records there are."""
         return sum(1 for _ in self.records())
 
-    def _add(self, record: RR) -> None:
+    def _add(self, record: RR, building: dict[bytes, dict[int, dict[bytes, RR]]]) -> None:
         if not under(record.owner, self.apex):
             self.strays += 1
             return
-        if record.owner not in self._nodes:
+        if record.owner not in building:
             for start in label_starts(record.owner) or ():  # empty non-terminals on the way
                 above = record.owner[start:]
                 if len(above) >= len(self.apex):
-                    self._nodes.setdefault(above, {})
-            self._nodes.setdefault(record.owner, {})
-        sets = self._nodes[record.owner]
-        present = sets.get(record.rtype, ())
-        if all(record.rdata != other.rdata for other in present):
-            ttl = present[0].ttl if present else record.ttl  # RFC 2181 section 5.2: those of a set are equal
-            sets[record.rtype] = (*present, record._replace(ttl=ttl))
+                    building.setdefault(above, {})
+            building.setdefault(record.owner, {})
+        present = building[record.owner].setdefault(record.rtype, {})
+        if record.rdata not in present:
+            # RFC 2181 section 5.2: the TTLs of a set are equal; RFC 4034 section 3: but signatures are no set
+            first = next(iter(present.values()), record) if record.rtype != RRSIG else record
+            present[record.rdata] = record._replace(ttl=first.ttl)
 
-    def lookup(self, name: bytes, rtype: int) -> Looked:
-        """What a folded name in the zone has of a type; aliases are followed within the zone."""
+    @property
+    def expires(self) -> int | None:
+        """Unix seconds at which the signature of the SOA record ends, and most likely all; None: it is not signed."""
+        signatures = self._signed.signatures((self.soa,), self.apex) if self._signed is not None else ()
+        return max((int.from_bytes(each.rdata[8:12], "big") for each in signatures), default=None)
+
+    def lookup(self, name: bytes, rtype: int, *, do: bool = False) -> Looked:
+        """What a folded name in the zone has of a type; aliases are followed within the zone.
+
+        ``do``: the client wants signatures and proofs, if there are any.
+        """
         answer: tuple[RR, ...] = ()
+        proofs: tuple[RR, ...] = ()
         seen: set[bytes] = set()
+        signed = self._signed if do else None
         while True:
             found = self._step(name, rtype)
+            if signed is not None:
+                proofs += tuple(record for each in found.proofs for record in signed.proof(each))
+                if found.cut:  # RFC 4035 section 3.1.4: whether what is behind it is signed, too
+                    signers = tuple(signed.with_signatures(self._nodes[found.cut].get(DS, ())))
+                    proofs += signers or signed.proof(found.cut)
+                found = self._sign(found, signed)
             answer += found.answer
             if found.chase is None:
                 flags = found.flags | (AA if answer else 0)
-                return found._replace(answer=answer, flags=flags)
+                authority = tuple(dict.fromkeys((*found.authority, *proofs)))
+                return found._replace(answer=answer, flags=flags, authority=authority)
             seen.add(name)
             name = found.chase
             if not under(name, self.apex):
-                return Looked(answer=answer, chase=name)
+                return Looked(answer=answer, authority=proofs, chase=name)
             if name in seen or len(seen) >= MAX_CHAIN:
                 return Looked(SERVFAIL, AA, answer)
+
+    def _sign(self, found: Looked, signed: Signed) -> Looked:
+        """With signatures. Glue and the servers of a delegation have none, nor has what a DNAME makes."""
+        if found.source:
+            answer = (*found.answer, *signed.signatures(found.answer, found.source))
+        else:
+            answer = tuple(signed.with_signatures(found.answer))
+        authority = signed.with_signatures(found.authority)
+        additional = signed.with_signatures(found.additional)
+        return found._replace(answer=answer, authority=tuple(authority), additional=tuple(additional))
 
     def _step(self, name: bytes, rtype: int) -> Looked:
         """One name, its alias not followed."""
         if self._cuts and (elsewhere := self._above(name, rtype)) is not None:
             return elsewhere
         sets = self._nodes.get(name)
+        proofs: tuple[bytes, ...] = (name,)
+        source = b""
         if sets is None:
-            sets = self._wildcard(name)
+            wildcard = self._wildcard(name)
+            sets = self._nodes.get(wildcard)
             if sets is None:
-                return Looked(NXDOMAIN, authority=self._denial)
+                return Looked(NXDOMAIN, authority=self._denial, proofs=(name, wildcard))
+            proofs, source = (name, wildcard), wildcard
             sets = {kind: tuple(each._replace(owner=name) for each in several) for kind, several in sets.items()}
+        expanded = (name,) if source else ()
         alias = sets.get(CNAME)
         if alias and rtype in {CNAME, ANY}:
-            return Looked(answer=alias)
+            return Looked(answer=alias, proofs=expanded, source=source)
         if alias and rtype not in sets:
-            return Looked(answer=alias, chase=alias[0].rdata)
+            return Looked(answer=alias, chase=alias[0].rdata, proofs=expanded, source=source)
+        if rtype == ANY and self._signed is not None:  # a proof would list the types (RFC 8482 section 4.1)
+            rtype = next((kind for kind in sets if kind != RRSIG), rtype)
         answer = sets.get(rtype)
         if not answer:
-            return Looked(authority=self._denial)
+            return Looked(authority=self._denial, proofs=proofs)
         servers = self._nodes[self.apex].get(NS, ()) if (name, rtype) != (self.apex, NS) else ()
-        return Looked(answer=answer, authority=servers, additional=self._addresses(answer))
+        addresses = self._addresses(answer)
+        return Looked(answer=answer, authority=servers, additional=addresses, proofs=expanded, source=source)
 
     def _above(self, name: bytes, rtype: int) -> Looked | None:
         """The highest cut or DNAME that a name is under; None if it is under neither."""
@@ -162,18 +205,18 @@ class StaticZone:
             # RFC 4035 section 3.1.4.1: DS records of a cut are on this side of it
             if above != self.apex and NS in sets and (above != name or rtype != DS):
                 servers = sets[NS]
-                return Looked(flags=0, authority=servers, additional=self._addresses(servers))
+                return Looked(flags=0, authority=servers, additional=self._addresses(servers), cut=above)
             if above != name and DNAME in sets:
                 return _renamed(name, start, sets[DNAME][0])
         return None
 
-    def _wildcard(self, name: bytes) -> Sets | None:
-        """The wildcard that a name which does not exist is made from (RFC 4592 section 3.3.1)."""
-        for start in (*(label_starts(name) or ())[1:], len(name) - 1):
+    def _wildcard(self, name: bytes) -> bytes:
+        """The wildcard that a name which does not exist would be made from (RFC 4592 section 3.3.1)."""
+        for start in (label_starts(name) or ())[1:]:
             encloser = name[start:]
             if encloser in self._nodes:
-                return self._nodes.get(WILDCARD + encloser)
-        return None
+                return WILDCARD + encloser
+        return WILDCARD + self.apex
 
     def _addresses(self, records: Iterable[RR]) -> tuple[RR, ...]:
         """What the zone knows of the addresses of the targets of records, also below its cuts (RFC 1034 4.2.1)."""

@@ -1,5 +1,6 @@
 """Rules of iptables mode into the kernel, for one family."""
 
+import asyncio
 import re
 import time
 from collections import Counter
@@ -9,24 +10,22 @@ from typing import Final
 from kdns.aio import Clock
 from kdns.errors import KernelError
 from kdns.proxy.kernel.applier import Applied
-from kdns.proxy.kernel.iptables_look import complete, find, fingerprint, look, sampled, tables
+from kdns.proxy.kernel.iptables_look import find, fingerprint, intact, look, tables
 from kdns.proxy.kernel.iptables_probe import probe
 from kdns.proxy.kernel.iptables_tools import LOCKED, Tool, detect, installed
 from kdns.proxy.kernel.run import Runner, Tallier, run, tally
 from kdns.proxy.model import Family, RuleChange, RuleSet, ServicePortName
-from kdns.proxy.render.iptables import STALE_PIECE, alone, full, large, partial
+from kdns.proxy.render.iptables import alone, full, large, partial
 from kdns.proxy.render.iptables_removal import removal
 from kdns.proxy.render.iptables_service import Conflict
-from kdns.proxy.render.iptables_sheet import TABLES, Script
+from kdns.proxy.render.iptables_sheet import Script
 
-PIECE: Final = 250
-"""Service ports in one restore of the nft variant, whose time grows with the square of a restore's size."""
+PIECE: Final = 2750
+"""Chains in one restore of the nft variant, whose time grows with the square of it: 250 Services of ten endpoints."""
 LEISURE: Final = 5
 """After a look that took a second, the next one waits at least so many."""
 MANY: Final = 20_000
-"""Of more rules than these, the nft variant's are looked at in part."""
-SAMPLE: Final = 1
-"""How many service ports are looked at then, in turn."""
+"""Of more rules than these, the nft variant's are looked at in part: those of one service port each time, in turn."""
 _LINE: Final = re.compile(r"\bline:? (\d+)")
 
 
@@ -52,7 +51,7 @@ class IptablesApplier:
         self._totals: Counter[str] = Counter()
         self._seen: object = None
         self._next_look = 0.0
-        self._sampled = 0
+        self._looks = 0
 
     @property
     def tool(self) -> Tool:
@@ -70,6 +69,7 @@ class IptablesApplier:
         """See `Applier.sync`. What `rules` say of the node is another than before: a full sync, whatever is asked."""
         tool = self.tool
         piece = PIECE if tool.nft else None
+        rules = RuleSet(rules.node, dict(rules.ports))  # as it is now, whatever becomes of it while we wait
         whole = changes is None or self._given is None or self._given.node != rules.node
         if whole or changes is None:
             found = await find(tool, rules.node, self._run, self._tally)
@@ -81,18 +81,21 @@ class IptablesApplier:
         self._given = None
         sent = 0
         try:
-            for script in scripts:
+            # To spell ten thousand Services takes seconds, and there may be DNS to be served meanwhile.
+            while (script := await asyncio.to_thread(next, scripts, None)) is not None:
                 await self._restore(script, rules)
                 sent += script.rules
                 totals.update(dict(script.grown))
         except Conflict as conflict:
             raise KernelError(tool.restore, 1, str(conflict), conflict.name) from conflict
-        self._given, self._totals = RuleSet(rules.node, dict(rules.ports)), totals
+        self._given, self._totals = rules, totals
         if sent:
             self._seen = self._fingerprint(self.family, nft=tool.nft)
         return Applied(sent, whole, tuple(sorted(totals.items())))
 
     async def _restore(self, script: Script, rules: RuleSet) -> None:
+        if not script.text:
+            return
         try:
             await self._run(self.tool.restore, script.text)
         except KernelError as error:
@@ -132,29 +135,18 @@ class IptablesApplier:
             return True
         began = self._clock()
         try:
-            intact = await self._looks_intact(given)
+            one = self._looks if self.tool.nft and self._totals["nat"] > MANY else None
+            self._looks += 1
+            whole = await intact(tool, given, self._totals, one, self._tally)
         except KernelError as error:
             if error.code != LOCKED:
                 raise
             return True
         finally:
             self._next_look = self._clock() + LEISURE * (self._clock() - began)
-        if intact:
+        if whole and one is None:
             self._seen = seen
-        return intact
-
-    async def _looks_intact(self, given: RuleSet) -> bool:
-        many = self.tool.nft and self._totals["nat"] > MANY
-        for table in TABLES:
-            if table == "nat" and many:
-                ports = list(given.ports.values())
-                batch = [ports[(self._sampled + n) % len(ports)] for n in range(SAMPLE)]
-                self._sampled += SAMPLE
-                if not await sampled(self.tool, given, batch, self._tally):
-                    return False
-            elif not complete(await look(self.tool, table, self._tally), self._totals[table]):
-                return False
-        return True
+        return whole
 
     async def tidy(self) -> None:
         """Nothing waits here: stale chains go with the rules that led to them."""
@@ -166,7 +158,7 @@ class IptablesApplier:
         for tool in variants.values():
             for table in await tables(tool, self._tally):
                 lines = (await look(tool, table, self._tally)).lines
-                for script in removal(table, lines, piece=STALE_PIECE if tool.nft else None):
+                for script in removal(table, lines, piece=PIECE if tool.nft else None):
                     await self._run(tool.restore, script.text)
 
 

@@ -1,20 +1,29 @@
 """What iptables has now: read back in a form that stays small however many rules there are."""
 
+import asyncio
 import ctypes
 import re
+import shlex
 import socket
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from kdns.errors import KernelError
 from kdns.proxy.kernel.iptables_tools import Tool
 from kdns.proxy.kernel.run import Runner, Tallier
-from kdns.proxy.model import Family, NodeRules, RuleSet, ServicePortRules
+from kdns.proxy.model import Family, NodeRules, RuleSet
 from kdns.proxy.render.iptables import Found, dispatching, sample
 from kdns.proxy.render.iptables_fixed import JUMPS, SHARED_CHAINS, SHARED_JUMPS, Jump, martian_guard
-from kdns.proxy.render.iptables_names import CANARY, FAMILIES, SERVICES, SHARED_FIREWALL
+from kdns.proxy.render.iptables_names import (
+    CANARY,
+    FAMILIES,
+    MARK_MASQUERADE,
+    POSTROUTING,
+    SERVICES,
+    SHARED_FIREWALL,
+)
 from kdns.proxy.render.iptables_sheet import TABLES
 
 _WANTED: Final = re.compile(
@@ -54,39 +63,34 @@ class Look(NamedTuple):
 
 
 async def look(tool: Tool, table: str, tally: Tallier) -> Look:
-    """Read a table."""
+    """Read a table as a whole. The nft variant reads all others with it, so this is for the one that is the largest."""
     return Look(table, await tally(tool.save(table), _WANTED))
 
 
-async def sampled(tool: Tool, rules: RuleSet, ports: Iterable[ServicePortRules], tally: Tallier) -> bool:
-    """Of nat, the chains that all traffic goes through, and those of some service ports, are as they should be.
-
-    For the nft variant, which lists single chains quickly, but takes many seconds over a table of 300,000 rules.
-    """
-    counts = {**dispatching(rules), **sample(ports, rules.node)}
-    for chain in (*counts, *{jump.chain for jump in JUMPS if jump.table == "nat"}):
+async def glance(tool: Tool, table: str, chains: Iterable[str], tally: Tallier) -> Look:
+    """Read only some chains of a table."""
+    lines: Counter[str] = Counter()
+    for chain in chains:
         try:
-            there = Look("nat", await tally(tool.command("nat", "-S", chain), _WANTED))
+            lines += await tally(tool.command(table, "-S", chain), _WANTED)
         except KernelError as error:
-            if error.code == 1:  # no such chain
-                return False
-            raise
-        if chain in counts and there.rules != counts[chain]:
-            return False
-        if not all(there.has(jump) for jump in JUMPS if (jump.table, jump.chain) == ("nat", chain)):
-            return False
-    return True
+            if error.code != 1:
+                raise
+        else:
+            lines[f":{chain}"] += 1
+    return Look(table, lines)
 
 
-async def tables(tool: Tool, tally: Tallier) -> list[str]:
-    """Which of the tables that we write there are, without bringing any into the kernel."""
-    there = await tally(tool.save(), _TABLES)
-    return [table for table in TABLES if f"*{table}" in there]
+def watched(table: str) -> tuple[str, ...]:
+    """The chains of a table that are the same for all Services, or lead to those that are."""
+    jumping = {jump.chain for jump in (*JUMPS, *SHARED_JUMPS) if jump.table == table}
+    return (*sorted(jumping), *SHARED_CHAINS.get(table, ()), CANARY)
 
 
 async def find(tool: Tool, node: NodeRules, run: Runner, tally: Tallier) -> Found:
     """What a full sync has to know of the kernel."""
-    looks = {table: await look(tool, table, tally) for table in ("filter", "nat")}
+    filter_ = await glance(tool, "filter", (*watched("filter"), SHARED_FIREWALL), tally)
+    looks = {"filter": filter_, "nat": await look(tool, "nat", tally)}
     chains = {table: seen.chains for table, seen in looks.items()}
     jumps = []
     for jump in (*JUMPS, *SHARED_JUMPS):
@@ -107,9 +111,8 @@ async def find(tool: Tool, node: NodeRules, run: Runner, tally: Tallier) -> Foun
 
 async def holds(tool: Tool, table: str, chain: str, body: str, run: Runner) -> bool:
     """The chain has this rule."""
-    words = [word.replace("\0", " ").strip('"') for word in re.sub(r'"[^"]*"', _glue, body).split()]
     try:
-        await run(tool.command(table, "-C", chain, *words))
+        await run(tool.command(table, "-C", chain, *shlex.split(body)))
     except KernelError as error:
         if error.code == 1:
             return False
@@ -117,14 +120,33 @@ async def holds(tool: Tool, table: str, chain: str, body: str, run: Runner) -> b
     return True
 
 
-def _glue(match: re.Match[str]) -> str:
-    return match[0].replace(" ", "\0")
+async def intact(tool: Tool, given: RuleSet, totals: Mapping[str, int], port: int | None, tally: Tallier) -> bool:
+    """All jumps are there, the canaries, and as many rules in our chains as there should be.
+
+    `port`: which service port's chains are looked at in nat, besides those that all share; None: all. That is for the
+    nft variant, which lists single chains quickly, but takes many seconds over a table of 300,000 rules.
+    """
+    for table in ("mangle", "filter"):
+        if not _complete(await glance(tool, table, watched(table), tally), totals.get(table, 0)):
+            return False
+    if port is None:
+        return _complete(await look(tool, "nat", tally), totals.get("nat", 0))
+    ports = list(given.ports.values())
+    counts = await asyncio.to_thread(dispatching, given)
+    counts |= {**sample([ports[port % len(ports)]], given.node), POSTROUTING: 3, MARK_MASQUERADE: 1}
+    chains = dict.fromkeys((*watched("nat"), *counts))
+    return _complete(await glance(tool, "nat", chains, tally), sum(counts.values()))
 
 
-def complete(look: Look, rules: int) -> bool:
-    """The table has all jumps, the canary, and as many rules of ours as it should."""
+def _complete(look: Look, rules: int) -> bool:
     jumps = (jump for jump in (*JUMPS, *SHARED_JUMPS) if jump.table == look.table)
     return CANARY in look.chains and look.rules == rules and all(look.has(jump) for jump in jumps)
+
+
+async def tables(tool: Tool, tally: Tallier) -> list[str]:
+    """Which of the tables that we write there are, without bringing any into the kernel."""
+    there = await tally(tool.save(), _TABLES)
+    return [table for table in TABLES if f"*{table}" in there]
 
 
 def fingerprint(family: Family, *, nft: bool) -> object:

@@ -12,6 +12,7 @@ Nothing here lists a set or map of a table in use but the first sync and repairs
 and so does listing a table or a chain, whose sets it reads as well. ``nft -t list ruleset`` does not.
 """
 
+import asyncio
 import logging
 import os
 import re
@@ -26,7 +27,7 @@ from kdns.proxy.kernel.applier import Applied
 from kdns.proxy.kernel.run import Runner, run
 from kdns.proxy.model import Family, NodeRules, RuleChange, RuleSet, ServicePortName
 from kdns.proxy.render import nftables_fixed as fixed
-from kdns.proxy.render.nftables_service import Element, spell
+from kdns.proxy.render.nftables_service import Element
 from kdns.proxy.render.nftables_table import Command, Found, Table, transactions
 from kdns.proxy.render.nftables_text import word
 
@@ -103,7 +104,7 @@ class NftablesApplier:
         """See `Applier.sync`. A full sync of what is known to be in the kernel writes only what differs."""
         written, self._written = self._written, None  # back again once all is well
         count = None
-        if written is not None and (changes is not None or await self._intact(written)):
+        if written is not None and (changes is not None or await self._trusted(written)):
             count = await self._update(written, rules, changes)
         if written is None or count is None:
             written, count = await self._rebuild(rules)
@@ -133,10 +134,15 @@ class NftablesApplier:
     async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
         written = Table(rules.node)
         self._listed.clear()
-        listing = await self._list()
-        if listing is None:
-            return written, await self._write(written.rebuild(rules, Found({})))
-        if fixed.LAYOUT in listing.chains:
+        listing: _Listing | None = None
+        try:
+            listing = await self._list()
+        except KernelError as error:  # perhaps another table of the node is too new for this nft
+            LOG.warning("table %s is made anew, since what is there cannot be read: %s", self._table, error)
+        else:
+            if listing is None:
+                return written, await self._write(written.rebuild(rules, Found({})))
+        if listing is not None and fixed.LAYOUT in listing.chains:
             try:
                 found = await self._read(listing)
                 return written, await self._write(written.rebuild(rules, found))
@@ -145,22 +151,33 @@ class NftablesApplier:
             except KernelError as error:
                 LOG.warning("table %s cannot be brought up to date, so it is made anew: %s", self._table, error)
         written = Table(rules.node)
-        anew = [Command(f"delete table {self._table}"), *written.rebuild(rules, Found({}))]
+        gone = [Command(f"add table {self._table}"), Command(f"delete table {self._table}")]
+        anew = [*gone, *written.rebuild(rules, Found({}))]
         return written, await self._write(anew, whole=True)
 
     async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
         """Send commands; how many rules and elements they were."""
         count = 0
-        for piece in [list(commands)] if whole else transactions(commands, PIECE):
-            for command in piece:
-                if command.text.startswith(("flush chain", "add chain")):
-                    self._listed.pop(command.text.rsplit(" ", 1)[-1], None)
-            try:
-                await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
-            except KernelError as error:
-                raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
+        pieces = iter([list(commands)] if whole else transactions(commands, PIECE))
+        piece = next(pieces, None)
+        while piece is not None:
+            # The next one is worked out while nft is at work, in a thread so that the loop goes on.
+            following = asyncio.create_task(asyncio.to_thread(next, pieces, None))
             count += sum(command.weight for command in piece)
+            try:
+                await self._send(piece)
+            finally:
+                piece = await following
         return count
+
+    async def _send(self, piece: Sequence[Command]) -> None:
+        for command in piece:
+            if command.text.startswith("flush chain"):
+                self._listed.pop(command.text.rsplit(" ", 1)[-1], None)
+        try:
+            await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
+        except KernelError as error:
+            raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
 
     async def _list(self) -> "_Listing | None":
         """The table without elements; None: there is none."""
@@ -194,6 +211,14 @@ class NftablesApplier:
         """See `Applier.intact`. What was never written successfully is not looked at."""
         return self._written is None or await self._intact(self._written)
 
+    async def _trusted(self, written: Table) -> bool:
+        """Nothing is known against what we remember."""
+        try:
+            return await self._intact(written)
+        except KernelError as error:
+            LOG.warning("table %s could not be looked at: %s", self._table, error)
+            return True
+
     async def _intact(self, written: Table) -> bool:
         listing = await self._list()
         if listing is None:
@@ -217,7 +242,7 @@ class NftablesApplier:
             self._next_sample = 0
         elements: dict[Element, str] = {}
         for name in chosen:
-            elements |= spell(written.ports[name], written.node).elements
+            elements |= written.elements_of(name)
         if not elements:
             return True
         keys = [f"delete element {self._table} {container} {{ {key} }}" for container, key in elements]

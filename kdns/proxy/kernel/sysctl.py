@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from kdns.config.kubeproxy.settings import ConntrackSettings
+from kdns.errors import KernelError
+from kdns.proxy.kernel.run import Runner, run
 
 LOG: Final = logging.getLogger("kdns.proxy.sysctl")
 ROOT: Final = Path("/")
@@ -62,6 +64,17 @@ def read(name: str, root: Path = ROOT) -> int | None:
         return _number((root / "proc/sys" / name).read_text().strip())
     except OSError:
         return None
+
+
+async def load_conntrack(run: Runner = run, root: Path = ROOT) -> None:
+    """Have the kernel track flows, so that its settings are there: it begins with the first rule that asks for it, and
+    `kdns proxy --init-only` comes before all rules. What went wrong is logged."""
+    if (root / f"proc/sys/{CONNTRACK}max").exists():
+        return
+    try:
+        await run(("modprobe", "nf_conntrack"))
+    except KernelError as error:
+        LOG.warning("connection tracking cannot be begun: %s", error)
 
 
 def apply_conntrack(settings: ConntrackSettings, root: Path = ROOT) -> tuple[str, ...]:

@@ -1,17 +1,17 @@
 """Rule sets as input for iptables-restore: all of it, or what differs.
 
 A full sync is one script, or several where the tool takes too long over one: then everything shared comes first, the
-chains of service ports follow in the rule set's order, and at last the rules that lead to them are written anew.
-Where the kernel has no rules yet, each piece brings its own dispatch, so that traffic flows as it goes; where it has,
-those in force stay until all chains they lead to are new.
+chains of service ports follow in the rule set's order, and at last what is still missing that leads to them.
+Where the kernel has no rules yet, each piece brings what leads to it from cluster IPs and node ports, so that traffic
+flows as it goes; where it has, those in force stay until all chains they lead to are new.
 
 A partial sync touches the chains that differ, and adds and deletes single rules in the chains that all share: to
 write KUBE-SERVICES anew for each change takes more than a second when there are ten thousand Services.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 from kdns.proxy.model import NodeRules, RuleChange, RuleSet, ServicePortRules
 from kdns.proxy.render.iptables_fixed import (
@@ -39,10 +39,9 @@ from kdns.proxy.render.iptables_sheet import TABLES, Script, Sheet
 
 LARGE: Final = 1000
 """With more endpoints than this, rules about them have no comments."""
-STALE_PIECE: Final = 2500
-"""How many chains are deleted at a time where scripts are to be short."""
 
 
+_Item = TypeVar("_Item")
 _Ports = Iterable[tuple[ServicePortRules, tuple[Dispatch, ...]]]
 
 
@@ -77,13 +76,14 @@ def full(
 ) -> Iterator[Script]:
     """Scripts that, one after the other, make the kernel have all the rules and no stale chains.
 
-    `piece`: how many service ports a script may hold; None: all of them. Raises Conflict (see `own_chains`).
+    `piece`: how many chains of service ports a script may hold (those of one port are never torn apart); None: all.
+    Raises Conflict (see `own_chains`).
     """
     node, terse = rules.node, large(rules)
-    ports = [(port, dispatch(port, node)) for port in rules.ports.values()]
+    ports: _Ports = [(port, dispatch(port, node)) for port in rules.ports.values()]
     stale = {chain for chain in found.chains.get("nat", ()) if chain.startswith(FAMILIES)}
     sheet = _shared(ports, node, found, random_fully=random_fully)
-    if piece is None or max(len(ports), len(stale) // 10) <= piece:
+    if piece is None or sum(_weight(port) for port, _ in ports) + len(stale) <= piece:
         _own(sheet, ports, node, stale, terse=terse)
         _dispatching(sheet, ports, node)
         sheet.delete("nat", _in_order(stale))
@@ -96,20 +96,24 @@ def full(
         sheet.chains("nat", (SERVICES, NODE_PORTS))
         sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)), grows=0)
     yield sheet.script()
-    for start in range(0, len(ports), piece):
-        batch, sheet = ports[start : start + piece], Sheet()
+    for batch in _batches(ports, lambda item: _weight(item[0]), piece):
+        sheet = Sheet()
         _own(sheet, batch, node, stale, terse=terse)
         if not found.serving:
-            for port, rows in batch:
-                sheet.rules("nat", (str(row) for row in rows if row.table == "nat"), port.name, grows=0)
+            _lead(sheet, batch, lambda row: row.first or row.chain == NODE_PORTS)
         yield sheet.script()
     sheet = Sheet()
-    _dispatching(sheet, ports, node)
+    if found.serving:
+        _dispatching(sheet, ports, node)
+    else:
+        sheet.rules("nat", (f"-D {SERVICES} {body}" for body in tail(node)), grows=0)
+        _lead(sheet, ports, lambda row: not row.first and row.chain == SERVICES)
+        sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)))
     yield sheet.script()
     gone = _in_order(stale)
-    for start in range(0, len(gone), STALE_PIECE):
+    for start in range(0, len(gone), piece):
         sheet = Sheet()
-        sheet.delete("nat", gone[start : start + STALE_PIECE])
+        sheet.delete("nat", gone[start : start + piece])
         yield sheet.script()
 
 
@@ -140,14 +144,13 @@ def partial(
 ) -> Iterator[Script]:
     """Scripts that make of the rules before the changes the rules after them; none if there is no difference.
 
-    Raises Conflict (see `own_chains`).
+    `piece` is as in `full`. Raises Conflict (see `own_chains`).
     """
     real = [change for change in changes if change.before != change.after]
-    size = piece or len(real) or 1
-    for start in range(0, len(real), size):
+    for batch in _batches(real, lambda change: _weight(change.before) + _weight(change.after), piece):
         sheet = Sheet()
         added: list[tuple[RuleChange, Dispatch]] = []
-        for change in real[start : start + size]:
+        for change in batch:
             before = _spelled(change.before, node, terse=terse)
             after = _spelled(change.after, node, terse=terse)
             for chain, lines in after.items():
@@ -216,11 +219,34 @@ def _own(sheet: Sheet, ports: _Ports, node: NodeRules, stale: set[str], *, terse
 def _dispatching(sheet: Sheet, ports: _Ports, node: NodeRules) -> None:
     """nat KUBE-SERVICES and KUBE-NODEPORTS as they are to be."""
     sheet.chains("nat", (SERVICES, NODE_PORTS))
-    for first in (True, False):
-        for port, rows in ports:
-            lines = (str(row) for row in rows if row.table == "nat" and row.first is first)
-            sheet.rules("nat", lines, port.name)
+    _lead(sheet, ports, lambda row: row.first)
+    _lead(sheet, ports, lambda row: not row.first)
     sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)))
+
+
+def _lead(sheet: Sheet, ports: _Ports, wanted: Callable[[Dispatch], bool]) -> None:
+    """Rules of nat that lead to the chains of service ports."""
+    for port, rows in ports:
+        sheet.rules("nat", (str(row) for row in rows if row.table == "nat" and wanted(row)), port.name)
+
+
+def _weight(port: ServicePortRules | None) -> int:
+    """How many chains a service port has, about."""
+    return 0 if port is None else 1 + len(port.cluster) + len(port.local)
+
+
+def _batches(items: Iterable[_Item], weight: Callable[[_Item], int], limit: int | None) -> Iterator[list[_Item]]:
+    """The items in their order, in batches that weigh no more than the limit, or hold a single item."""
+    batch: list[_Item] = []
+    room = limit or 0
+    for item in items:
+        if batch and limit is not None and weight(item) > room:
+            yield batch
+            batch, room = [], limit
+        batch.append(item)
+        room -= weight(item)
+    if batch:
+        yield batch
 
 
 def _in_order(stale: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from kdns.proxy.render.iptables_fixed import SHARED_CHAINS
-from kdns.proxy.render.iptables_names import CANARY, FAMILIES, MARK_MASQUERADE
+from kdns.proxy.render.iptables_names import CANARY, FAMILIES, MARK_MASQUERADE, SERVICES
 from kdns.proxy.render.iptables_sheet import Script, Sheet
 
 BUILT_IN: Final = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))
@@ -45,9 +45,10 @@ def _ours(table: str, chain: str) -> bool:
 
 def _in_order(chains: Iterable[str]) -> list[str]:
     """Such that none leads to an earlier one: first what dispatches, at last what marks."""
-    groups = ("", *FAMILIES, MARK_MASQUERADE)
+    groups = (SERVICES, "", *FAMILIES, MARK_MASQUERADE)
 
     def place(chain: str) -> tuple[int, str]:
-        return max((n for n, prefix in enumerate(groups) if chain.startswith(prefix)), default=0), chain
+        found = (n for n, prefix in enumerate(groups) if prefix and chain.startswith(prefix))
+        return next(found, 1), chain
 
     return sorted(chains, key=place)

@@ -101,7 +101,6 @@ def spell(port: ServicePortRules, node: NodeRules) -> Spelled:
 class _Speller:
     def __init__(self, port: ServicePortRules, node: NodeRules) -> None:
         self._port, self._node = port, node
-        self._identity = identity(port.name)
         self._spelled = Spelled()
 
     def spell(self) -> Spelled:
@@ -215,10 +214,11 @@ class _Speller:
 
     def _chain(self, prefix: str, rules: tuple[str, ...]) -> str:
         """The name of the service port's own chain with these rules; frontends that differ get one each."""
-        name, another = f"{prefix}{self._identity}", 1
+        own = identity(self._port.name)
+        name, another = f"{prefix}{own}", 1
         while self._spelled.chains.setdefault(name, rules) != rules:
             another += 1
-            name = f"{prefix}{another}-{self._identity}"
+            name = f"{prefix}{another}-{own}"
         return name
 
 

@@ -75,6 +75,11 @@ class Table:
             **self.own,
         }
 
+    def elements_of(self, name: ServicePortName) -> dict[Element, str]:
+        """What a service port has in sets and maps, with what it shares with others."""
+        one = spell(self.ports[name], self.node)
+        return {**{_shared_element(*key): "" for key in _shared_keys(one)}, **one.elements}
+
     def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
         """From what is found to all of these rules; `found` is used up. Only for a new `Table`.
 

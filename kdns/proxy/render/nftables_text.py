@@ -1,6 +1,7 @@
 """How nftables mode spells names, addresses and comments: what comes from API objects cannot become nft syntax."""
 
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -39,11 +40,14 @@ def comment(text: str) -> str:
     return f'"{spelled if len(spelled) <= LONGEST_COMMENT else spelled[: LONGEST_COMMENT - 3] + "..."}"'
 
 
+@lru_cache(4096)  # an endpoint is in several maps
 def address(packed: bytes) -> str:
     """An address as nft lists it, which is not quite RFC 5952 where an IPv6 address holds an IPv4 one."""
+    if len(packed) == 4:
+        return address_text(packed)
     if packed[:12] == bytes(10) + b"\xff\xff":
         return f"::ffff:{address_text(packed[12:])}"
-    if len(packed) == 16 and packed[:12] == bytes(12) and packed[12:14] != b"\0\0":
+    if packed[:12] == bytes(12) and packed[12:14] != b"\0\0":
         return f"::{address_text(packed[12:])}"
     return address_text(packed)
 

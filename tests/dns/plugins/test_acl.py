@@ -65,6 +65,9 @@ CASES = (
     Case("... or the next", "acl {\n allow net 10.2.0.0/16\n block\n}", "x.test. A", "REFUSED"),
     Case("allow ends it all", "acl a.test {\n allow\n}\nacl test {\n block\n}", "x.a.test. A", BEHIND),
     Case("... where it fits", "acl a.test {\n allow net 10.2.0.0/16\n}\nacl test {\n block\n}", "a.test. A", "REFUSED"),
+    Case("a transfer by the name of its zone", "acl a.test {\n block\n}", "test. AXFR", BEHIND),
+    Case("... and its type", "acl {\n block type AXFR IXFR\n}", "test. AXFR", "REFUSED"),
+    Case("a reverse name is a name", "acl test {\n block\n}", "7.0.1.10.in-addr.arpa. PTR", BEHIND),
     Case("words may be capitals", "acl {\n Block Type A Net 10.1.0.0/16\n}", "x.test. A", "REFUSED"),
 )
 

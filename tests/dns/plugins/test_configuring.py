@@ -58,6 +58,11 @@ GOOD: tuple[tuple[ModuleType, str, Struct], ...] = (
     (kubernetes, "kubernetes {\n zonal\n}", K8S(zones=ZONES, zonal=True)),
     (
         kubernetes,
+        "kubernetes c.test Set.test other.test {\n multicluster set.test\n multicluster other.test. set.test\n}",
+        K8S(zones=("c.test.", "set.test.", "other.test."), multicluster=("set.test.", "other.test.")),
+    ),
+    (
+        kubernetes,
         "kubernetes {\n namespaces a b\n namespaces c\n labels app in (x, y)\n fallthrough\n startup_timeout 1m\n}",
         K8S(
             zones=ZONES,

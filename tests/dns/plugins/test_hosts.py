@@ -178,10 +178,12 @@ async def test_the_file_is_read_again(tmp_path: Path) -> None:
             await parts.turns(1)
     assert words(await ask(request("one.test."))) == "NOERROR aa | one.test. 3600 A 10.0.0.22"
     assert (waits, parts.forgotten) == ([15.0, 15.0], 1)
-    assert parts.value("coredns_hosts_entries", hostsfile=str(tmp_path / "hosts")) == 4
+    assert parts.value("coredns_hosts_entries") == 4
     (tmp_path / "hosts").unlink()
     assert not await made.refresh()  # what is gone stays in use
     assert words(await ask(request("two.test."))) == "NOERROR aa | two.test. 3600 A 10.0.0.3"
+    await made.close()
+    assert parts.value("coredns_hosts_entries") == 0
     await parts.close()
 
 

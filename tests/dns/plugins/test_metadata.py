@@ -1,13 +1,19 @@
 """metadata: what is known of a question before it is answered."""
 
 import pytest
+from msgspec.structs import replace
 
+from kdns.config.settings import KubernetesOptions, PodMode
 from kdns.dns.handler import Request
 from kdns.dns.plugins import metadata
 from kdns.dns.plugins.metadata import of_cluster_names
 from kdns.wire.name import parse_name
+from kdns.wire.numbers import A
+from tests.address_plan import NOW
+from tests.build import Thing, change, packed, pod
 from tests.dns.parts import FakeParts
 from tests.dns.plugins.asking import built, handler, mistakes, request, takes_the_fast_way
+from tests.records.zone_text import cluster
 
 KEYS = ("port-name", "protocol", "endpoint", "service", "namespace", "kind")
 NAMES = (
@@ -31,6 +37,66 @@ def test_what_a_name_of_the_cluster_says(name: str, said: str) -> None:
     found = {key.removeprefix("kubernetes/"): value for key, value in asked.metadata.items() if value}
     assert " ".join(f"{key}={found[key]}" for key in (*KEYS, "parse-error") if key in found) == said
     assert set(asked.metadata) in ({f"kubernetes/{key}" for key in KEYS}, {"kubernetes/parse-error"})
+
+
+NAMES_OF_SETS = (
+    ("web-0.east.db.shop.svc.set.local.", "endpoint=web-0 cluster=east service=db namespace=shop kind=svc"),
+    ("_http.tcp.db.shop.svc.set.local.", "port-name=http protocol=tcp service=db namespace=shop kind=svc"),
+    ("eu.a.pin._zone.db.shop.svc.cluster.local.", "zone=eu.a service=db namespace=shop kind=svc"),
+    ("a.near._zone.db.shop.svc.cluster.local.", "parse-error=invalid request"),
+)
+
+
+@pytest.mark.parametrize(("name", "said"), NAMES_OF_SETS)
+def test_names_with_more_parts(name: str, said: str) -> None:
+    """Endpoints of ServiceImports have a cluster, and some names a topology zone."""
+    asked = request(name)
+    imports = parse_name("set.local.")
+    of_cluster_names((parse_name("cluster.local."), imports), frozenset((imports,)), zonal=True)(asked)
+    found = {key.removeprefix("kubernetes/"): value for key, value in asked.metadata.items() if value}
+    order = (*KEYS[:3], "cluster", "zone", *KEYS[3:], "parse-error")
+    assert " ".join(f"{key}={found[key]}" for key in order if key in found) == said
+
+
+async def client_of(
+    *things: Thing, address: str = "10.0.0.7", pods: PodMode = "verified", labelled: bool = True
+) -> str:
+    """What `kubernetes` beside `metadata` tells of a client."""
+    answers = cluster(*things, options=KubernetesOptions(pods=pods, by_client=True, labelled=labelled))
+    made = built(metadata, "metadata", FakeParts(zones=(".",), offers={"kubernetes": answers}))
+    asked = request("web.test.")
+    asked = asked._replace(client=asked.client._replace(address=address))
+    await handler(made)(asked)
+    return " ".join(f"{key.removeprefix('kubernetes/client-')}={value}" for key, value in asked.metadata.items())
+
+
+WEB = replace(pod("shop/web-0", "10.0.0.7"), labels=(("app", "web"), ("example.org/tier", "front")))
+OTHER = pod("shop/other", "10.0.0.7")
+SIX = pod("shop/six", "fd00::7")
+TOLD = "namespace=shop pod-name=web-0 label/app=web label/example.org/tier=front"
+
+
+async def test_the_client() -> None:
+    """The Pod that has the client's address, for names of any zone; nothing if several Pods have it, or none."""
+    assert await client_of(WEB, SIX) == TOLD
+    assert await client_of(WEB, SIX, address="::ffff:10.0.0.7") == TOLD
+    assert await client_of(WEB, SIX, address="fd00::7") == "namespace=shop pod-name=six"
+    assert await client_of(WEB, SIX, address="10.0.0.8") == ""
+    assert await client_of(WEB, OTHER) == ""
+    assert await client_of(WEB, pods="insecure") == ""
+
+
+def test_a_client_that_changes() -> None:
+    """Labels that change are told as they are now, and are no change of any name."""
+    answers = cluster(WEB, options=KubernetesOptions(pods="verified", by_client=True, labelled=True))
+    found = answers.find(parse_name("10-0-0-7.shop.pod.cluster.local."), A)
+    assert found is not None
+    answers.apply(change(WEB, newer := replace(WEB, labels=(("app", "api"),))), NOW)
+    live = [found.live]
+    assert answers.zone.cluster.client(packed("10.0.0.7")) == newer
+    answers.apply(change(newer, None), NOW)
+    assert [*live, found.live] == [True, False]
+    assert answers.zone.cluster.client(packed("10.0.0.7")) is None
 
 
 def test_a_name_elsewhere_says_nothing() -> None:

@@ -86,6 +86,49 @@ CASES = (
 )  # fmt: skip
 
 
+LOCAL = """template IN A d.test {
+    match ^(?P<ip>[0-9]{1,3}(-[0-9]{1,3}){3})[.]d[.]test[.]$
+    match ^x[.](y)[.]d[.]test[.]$
+    var ip replace(group('ip'), '-', '.')
+    var first int(split(ip, '.')[0])
+    expr "any(['10.0.0.0/8', '192.168.0.0/16'], incidr(ip, #))"
+    expr first != 192 or type() == 'ANY'
+    answer "{{ .Name }} 60 IN A {{ .Var.ip }}"
+    additional "{{ range $i, $x := .Match }}{{ if eq $i 1 }}n{{ $.Var.first }}.{{ $x }}.{{ end }}{{ end }} A 1.2.3.4"
+    fallthrough
+}"""
+CONDITIONS = (
+    ("10-1-2-3.d.test.", "NOERROR aa | 10-1-2-3.d.test. 60 A 10.1.2.3 | ++ n10.10-1-2-3. 3600 A 1.2.3.4"),
+    ("8-8-8-8.d.test.", BEHIND),
+    ("192-168-1-1.d.test.", BEHIND),
+    ("192-168-1-1.d.test. ANY",
+     "NOERROR aa | 192-168-1-1.d.test. 60 A 192.168.1.1 | ++ n192.192-168-1-1. 3600 A 1.2.3.4"),
+    ("y.d.test.", BEHIND),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "answered"), CONDITIONS)
+async def test_conditions(question: str, answered: str) -> None:
+    """A condition that does not hold is as if no pattern matched; variables are for conditions and texts."""
+    ask = handler(built(template, LOCAL, FakeParts()), response("behind. 5 A 192.0.2.1"))
+    assert words(await ask(request(question))) == answered
+
+
+async def test_a_condition_without_fallthrough() -> None:
+    """SERVFAIL, as for a name that no pattern matches."""
+    text = LOCAL.replace("    fallthrough\n", "")
+    assert words(await handler(built(template, text, FakeParts()))(request("8-8-8-8.d.test."))) == SERVFAIL
+
+
+@pytest.mark.parametrize("question", ["999-1-1-1.d.test.", "x.y.d.test."])
+async def test_an_expression_that_comes_to_nothing(question: str) -> None:
+    """SERVFAIL and a word for `errors`, also with fallthrough, as in CoreDNS: it cannot be said whether it matches."""
+    made = built(template, LOCAL, FakeParts())
+    assert made.plugin is not None
+    with pytest.raises(UpstreamError, match=r"^template: '"):
+        await chain((made.plugin,), scripted(Response()))(request(question))
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
 async def test_what_it_answers(case: Case) -> None:
     """A question is answered by the first template that it fits, or handed on."""
@@ -191,15 +234,23 @@ MISTAKES = (
     ("template IN A {\n answer \"a 60 IN A 1.2.3\"\n}", "2:9 no resource record: bad IPv4 address '1.2.3'"),
     ("template IN A {\n answer \"{{ .Nme }} 60 IN A 1.2.3\"\n}",
      "2:13 no template: there is no field .Nme; there are .Class, .Group, .Match, .Message, .Meta, .Name, .Question, "
-     ".Regex, .Remote, .Type, .Zone"),
+     ".Regex, .Remote, .Type, .Var, .Zone"),
     ("template IN A {\n answer \"a TXT \\\"{{ foo }}\\\"\"\n}", "2:21 no template: function 'foo' is not defined"),
     ("template IN A {\n answer \"{{ .Name\"\n}", "2:10 no template: unclosed action: there is no }}"),
     ("template IN A {\n rcode NOPE\n}",
      "2:8 'NOPE' is none of NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, NOTIMPL, REFUSED, YXDOMAIN, YXRRSET, "
      "NXRRSET, NOTAUTH, NOTZONE, BADVERS, BADSIG, BADKEY, BADTIME, BADMODE, BADNAME, BADALG, BADTRUNC, BADCOOKIE"),
     ("template IN A {\n ederror 70000\n}", "2:10 70000 is out of range"),
-    ("template IN A {\n var ip group('ip')\n}", "2:2 'var' of 'template' is not supported yet"),
-    ("template IN A {\n expr true\n}", "2:2 'expr' of 'template' is not supported yet"),
+    ("template IN A {\n var ip\n}", "2:2 'var' needs at least 2 arguments, got 1"),
+    ("template IN A {\n var i-p 1\n}", "2:6 'i-p' is no name of a variable"),
+    ("template IN A {\n var len 1\n var group 1\n var true 1\n}",
+     "2:6 'len' is a word of the language already\n3:6 'group' is a word of the language already\n"
+     "4:6 'true' is a word of the language already"),
+    ("template IN A {\n var a 1\n var a 2\n}", "3:6 'a' is a variable already"),
+    ("template IN A {\n var a b\n var b 2\n}", "2:8 there is no 'b'"),
+    ("template IN A {\n var a group(true)\n}", "2:8 group takes 1 string or int"),
+    ("template IN A {\n expr name()\n}", "2:7 the expression is a string, not true or false"),
+    ("template IN A {\n var a 1\n expr true && a\n}", "3:12 '&&' is for true and false, not for a int"),
     ("template IN A {\n anser x\n}", "2:2 'template' has no property 'anser'"),
     ("template IN A {\n rcode x y\n match (\n}",
      "2:10 'rcode' takes 1 argument, got 2\n3:8 no regular expression: missing closing )"),

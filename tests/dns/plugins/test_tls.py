@@ -1,11 +1,13 @@
 """``tls``: its options, its files, and which server blocks must have it."""
 
+import contextlib
+import ssl
 from pathlib import Path
 
 import pytest
 
 from kdns.dns.plugin import Place
-from kdns.dns.plugins.tls import parse
+from kdns.dns.plugins.tls import Contexts, parse
 from kdns.errors import ConfigError, ConfigErrors
 from tests.config.text import directives
 from tests.fakes.certificates import EXPIRED, SERVER
@@ -24,7 +26,7 @@ PLACE = Place(("a.test.",), 853, "/etc/kdns")
         ("tls c k {\n client_auth\n}", "", 2),
         ("tls c k {\n client_auth maybe\n}", "'maybe' is no client_auth", 14),
         ("tls c k {\n client_auth require\n}", "require is not supported: it takes any certificate", 14),
-        ("tls c k {\n keylog f\n}", "keylog is not supported", 2),
+        ("tls c k {\n keylog\n}", "'keylog' needs 1 argument", 2),
         ("tls c k {\n client_aut nocert\n}", "client_aut", 2),
         ("tls {\n acme a.test\n}", "certificates by ACME are not supported", 2),
     ],
@@ -71,6 +73,35 @@ def test_files(files: str, problem: str, column: int, tmp_path: Path, monkeypatc
     before = words[: full[: at.column - 6].count(" ")]
     shift = sum(len(str(tmp_path)) + 1 for word in before if not word.startswith("/"))
     assert (at.line, at.column) == (2, column + shift)
+
+
+def test_keylog(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The secrets of sessions are written, with a warning; a place where that cannot be is told."""
+    written = tmp_path / "secrets"
+    text = f"tls://. {{\n tls {SERVER.cert} {SERVER.key} {{\n  keylog FILE\n }}\n whoami\n}}"
+    with pytest.raises(ConfigError, match=f"cannot write {tmp_path}/no/secrets: No such file"):
+        blocks(text.replace("FILE", f"{tmp_path}/no/secrets"))
+    (block,) = blocks(text.replace("FILE", str(written)))
+    contexts = block.parts.sibling("tls")
+    assert isinstance(contexts, Contexts)
+    handshake(contexts.tls)
+    assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET " in written.read_text()
+    assert f"every session can be read by whoever can read {written}" in caplog.text
+
+
+def handshake(server: ssl.SSLContext) -> None:
+    """A whole one, in memory."""
+    context = ssl.create_default_context(cafile=str(SERVER.cert))
+    upward, downward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        server.wrap_bio(upward, downward, server_side=True),
+        context.wrap_bio(downward, upward, server_hostname="localhost"),
+    )
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert ends[1].version() == "TLSv1.3"
 
 
 TLS = "tls /c /k"

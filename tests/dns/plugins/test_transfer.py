@@ -11,9 +11,10 @@ from typing import cast
 import dnslib
 import pytest
 
+from kdns.config.settings import KubernetesOptions
 from kdns.dns.handler import chain
 from kdns.dns.notify import Peer, notify
-from kdns.dns.plugins import file, transfer
+from kdns.dns.plugins import file, k8s_external, transfer
 from kdns.dns.plugins.transfer import MAX_TRANSFERS, Transfer
 from kdns.dns.responder import Responder
 from kdns.dns.server import Server
@@ -24,7 +25,7 @@ from kdns.wire.name import ROOT
 from kdns.wire.numbers import NOERROR, SERVFAIL, SOA
 from kdns.wire.rr import RR
 from tests.address_plan import NOW
-from tests.build import change, tcp, view
+from tests.build import change, imported, tcp, view
 from tests.config.text import directives
 from tests.dns.parts import FakeParts, scripted
 from tests.dns.plugins.asking import built, client, handler, mistakes, request, response, words
@@ -99,6 +100,64 @@ async def test_a_zone_of_the_cluster() -> None:
         assert not any(".in-addr.arpa." in line.split()[4] for line in ptrs[2:-1])
 
 
+async def test_a_zone_of_services_of_several_clusters() -> None:
+    """What is in it are the ServiceImports."""
+    options = KubernetesOptions(zones=("cluster.local.", "set.local."), multicluster=("set.local.",))
+    web = imported("shop/web", ("10.112.0.9",), (tcp(80, "http"),), {"east": ("10.1.0.4",)})
+    async with served(kubernetes=cluster(*SHOP, web, options=options)) as (port, _):
+        lines = await dig(port, "set.local", "AXFR")
+        assert [line for line in lines[2:-1] if not line.startswith("ns.dns.")] == [
+            "web.shop.svc.set.local. 5 IN A 10.112.0.9",
+            "web.shop.svc.set.local. 5 IN SRV 0 100 80 web.shop.svc.set.local.",
+            "_http._tcp.web.shop.svc.set.local. 5 IN A 10.112.0.9",
+            "_http._tcp.web.shop.svc.set.local. 5 IN SRV 0 100 80 web.shop.svc.set.local.",
+            "10-1-0-4.east.web.shop.svc.set.local. 5 IN A 10.1.0.4",
+            "10-1-0-4.east.web.shop.svc.set.local. 5 IN SRV 0 100 80 10-1-0-4.east.web.shop.svc.set.local.",
+        ]
+
+
+async def test_zones_of_external_names() -> None:
+    """SOA, NS, the server's address, Services by name, where nothing stands beside a CNAME; and PTR."""
+    http = (tcp(80, "http"),)
+    answers = cluster(
+        view("shop/web", ips=("10.96.0.9",), ports=http, outside=("203.0.113.1", "2001:db8::1")),
+        view("shop/named", ips=("10.96.0.7",), ports=http, outside=("lb.example.com",)),
+        view("shop/plain", ips=("10.96.0.6",), ports=http, endpoints=("10.0.0.3",)),
+        view("shop/db", ips=("None",), ports=http, endpoints=("10.0.0.4",)),
+        view("shop/elsewhere", external="www.example.com"),
+        own=("192.0.2.53",),
+    )
+    parts = FakeParts(offers={"kubernetes": answers})
+    built(k8s_external, "k8s_external example.org 203.0.0.0/8 {\n headless\n}", parts)
+    zones = parts.sibling("k8s_external")
+    async with served(k8s_external=zones) as (port, _):
+        lines = await dig(port, "example.org", "AXFR")
+        assert lines[0] == lines[-1]
+        assert lines[0].split()[3] == "SOA"
+        assert [line for line in lines[1:-1] if "_http" not in line.split()[0]] == [
+            "example.org. 5 IN NS ns1.dns.example.org.",
+            "ns1.dns.example.org. 5 IN A 192.0.2.53",
+            "db.shop.example.org. 5 IN A 10.0.0.4",
+            "db.shop.example.org. 5 IN SRV 0 100 80 10-0-0-4.db.shop.example.org.",
+            "10-0-0-4.db.shop.example.org. 5 IN A 10.0.0.4",
+            "10-0-0-4.db.shop.example.org. 5 IN SRV 0 100 80 10-0-0-4.db.shop.example.org.",
+            "web.shop.example.org. 5 IN A 203.0.113.1",
+            "web.shop.example.org. 5 IN AAAA 2001:db8::1",
+            "web.shop.example.org. 5 IN SRV 0 50 80 web.shop.example.org.",
+            "named.shop.example.org. 5 IN CNAME lb.example.com.",
+            "10-0-0-3.plain.shop.example.org. 5 IN A 10.0.0.3",
+            "10-0-0-3.plain.shop.example.org. 5 IN SRV 0 100 80 10-0-0-3.plain.shop.example.org.",
+        ]
+        assert "_http._tcp.named.shop.example.org. 5 IN SRV 0 100 80 lb.example.com." in lines
+        reverse = await dig(port, "203.in-addr.arpa", "AXFR")
+        assert reverse[1:-1] == [
+            "203.in-addr.arpa. 5 IN NS ns1.dns.example.org.",
+            "1.113.0.203.in-addr.arpa. 5 IN PTR web.shop.example.org.",
+        ]
+        answers.synced = False
+        assert await dig(port, "example.org", "AXFR") == []
+
+
 def endpoints(count: int) -> Answers:
     """A cluster with a Service of so many endpoints."""
     ready = [f"10.{245 + i // 62500}.{i // 250 % 250}.{i % 250}" for i in range(count)]
@@ -119,6 +178,27 @@ async def messages(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
     while head := await reader.read(2):
         head += b"" if len(head) == 2 else await reader.readexactly(1)
         yield await reader.readexactly(struct.unpack("!H", head)[0])
+
+
+async def test_others_have_their_turn_while_a_message_is_made() -> None:
+    """A message of a Service with many endpoints takes long to make: the loop is given back in between."""
+    parts = FakeParts(offers={"kubernetes": endpoints(3000)})
+    made = built(transfer, ANYBODY, parts)
+    assert made.plugin is not None
+    asked = request("cluster.local. AXFR", None, client(proto="tcp"))
+    turns: list[int] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(len(turns))
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    found = await chain((made.plugin,), scripted(response()))(asked)
+    assert found.further is not None
+    messages = 1 + len([section async for section in found.further])
+    beside.cancel()
+    assert len(turns) > 2 * messages
 
 
 async def test_a_long_zone_is_many_messages() -> None:
@@ -270,8 +350,8 @@ async def test_peers_are_told_when_the_serial_changes(caplog: pytest.LogCaptureF
             ]
             await plugin.look()
             assert len(peer.came) == 1
-            for second in (100, 200, 300):
-                answers.apply(change(None, view(f"shop/n{second}", ips=("10.96.9.9",))), NOW + second)
+            for second in (100, 100, 300):  # two in one second
+                answers.apply(change(None, view(f"shop/n{len(peer.came)}", ips=("10.96.9.9",))), NOW + second)
                 await plugin.look()
         assert len(peer.came) == 4
         assert "rcode was REFUSED" in caplog.text

@@ -55,8 +55,8 @@ MISTAKES = (
     ("view a {\n exp true\n}", "2:2 'view' has no property 'exp'"),
     ("view a {\n expr\n}", "2:2 'expr' needs at least 1 argument, got 0"),
     ("view a {\n expr true && nme() == 'a'\n}", "2:15 there is no 'nme'"),
-    ("view a {\n expr id() + 1 == 8\n expr name()\n}",
-     "2:12 '+' is not supported here\n3:7 the expression is a string, not true or false"),
+    ("view a {\n expr id() / 1 == 8\n expr name()\n}",
+     "2:12 '/' is not supported here\n3:7 the expression is a string, not true or false"),
 )  # fmt: skip
 
 

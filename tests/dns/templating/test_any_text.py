@@ -17,7 +17,8 @@ TEMPLATE = st.lists(
     st.sampled_from(
         ["{{", "}}", " ", ".Name", ".Group", ".a", ".Match", ".Question", ".Meta", "index", "len", "printf", "slice",
          "parseInt", "if", "else", "with", "end", "$x", ":=", "=", "|", "(", ")", "`%d`", '"%5q"', "1", "0x1", "eq",
-         "lt", "and", "not", "-", "'a'", "true", "nil", ".", ",", "/*", "*/", "print", "$"]
+         "lt", "and", "not", "-", "'a'", "true", "nil", ".", ",", "/*", "*/", "print", "$",
+         "range", "break", "continue", "$y", ".Group.a", "3"]
     )
 )  # fmt: skip
 RECORD = st.lists(

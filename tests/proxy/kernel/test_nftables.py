@@ -4,22 +4,30 @@ from collections.abc import AsyncIterator, Iterator
 from os import geteuid
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.proxy.kernel.nftables import NftablesApplier
-from kdns.proxy.model import Family
+from kdns.proxy.model import Family, LocalDetector, Protocol, RuleChange
 from tests.proxy.kernel.node_net import REFUSED, SILENT, Answer, NodeNet
 from tests.proxy.nftables_plan import (
+    CLUSTER_IP,
+    OUTSIDE,
     POD_A,
     POD_B,
     POD_C,
     V4,
     V6,
+    backends,
     client,
     cluster_ip,
+    entry,
     external,
     node_address,
     node_rules,
+    of_kind,
+    packed,
     pod,
+    port_rules,
     rich,
     rule_set,
 )
@@ -166,3 +174,79 @@ async def test_source_ranges(served: NodeNet, family: Family) -> None:
     )
     assert answers[:5] == [SILENT, SILENT, SILENT, SILENT, REFUSED]
     assert all(answer.pod in {"a", "b", "c"} for answer in answers[5:])
+
+
+@FAMILIES
+async def test_changes_are_for_new_connections_and_a_restart_for_none(net: NodeNet, family: Family) -> None:
+    """An established connection outlives the removal of its endpoint from the rules, a restart, and a foreign flush."""
+    applier, node, vip = NftablesApplier(family, net.run), node_rules(family), cluster_ip(family, 2)
+    before = of_kind(family, "alone", 2)
+    after = replace(before, cluster=backends(family, (POD_B,)))
+    await applier.sync(rule_set(node, [before]), None)
+    with net.connect(net.outside, vip, 80) as connection:
+        assert connection.recv(100).startswith(b"a ")
+
+        def alive() -> bool:
+            connection.sendall(b"still there?")
+            return connection.recv(100) == b"still there?"
+
+        await applier.sync(rule_set(node, [after]), [RuleChange(before.name, before, after)])
+        assert net.many(net.outside, vip, 80, 6) == {"b"}
+        assert alive()
+        again = NftablesApplier(family, net.run)
+        await again.sync(rule_set(node, [after]), None)
+        assert net.many(net.outside, vip, 80, 6) == {"b"}
+        assert alive()
+        await net.run(["nft", "flush", "ruleset"])
+        assert not await again.intact()
+        await again.sync(rule_set(node, [after]), None)
+        assert net.many(net.outside, vip, 80, 6) == {"b"}
+        assert alive()
+        await again.sync(rule_set(node, []), [RuleChange(after.name, after, None)])
+        assert net.ask(net.outside, vip, 80) == SILENT
+    await again.cleanup()
+
+
+@FAMILIES
+async def test_a_number_of_endpoints_that_is_new_works_for_every_protocol(net: NodeNet, family: Family) -> None:
+    """nft 1.0.6 reads maps back before it adds a rule, and must not take the rule for one of another protocol."""
+    applier, node = NftablesApplier(family, net.run), node_rules(family)
+    await applier.sync(rule_set(node, []), None)
+    both = backends(family, (POD_A, POD_B))
+    frontends = [entry("cluster IP", cluster_ip(family, 20), 80, CLUSTER_IP), entry("node port", "", 30020, OUTSIDE)]
+    protocols: tuple[Protocol, ...] = ("TCP", "UDP")
+    for protocol in protocols:
+        port = port_rules("late", frontends, both, protocol=protocol)
+        await applier.sync(rule_set(node, [port]), [RuleChange(port.name, None, port)])
+        udp = protocol == "UDP"
+        assert net.many(net.pods[POD_C], cluster_ip(family, 20), 80, 12, udp=udp) == {"a", "b"}
+        assert net.many(net.outside, node_address(family), 30020, 12, udp=udp) == {"a", "b"}
+        await applier.sync(rule_set(node, []), [RuleChange(port.name, port, None)])
+    await applier.cleanup()
+
+
+@FAMILIES
+async def test_node_ports_only_at_the_given_addresses(net: NodeNet, family: Family) -> None:
+    """Elsewhere on the node the port is nobody's."""
+    applier, port = NftablesApplier(family, net.run), of_kind(family, "alone", 2)
+    for given, answer in ((node_address(family), "a"), (client(family), "refused")):
+        node = node_rules(family, node_port_addresses=(packed(given),))
+        await applier.sync(rule_set(node, [port]), None)
+        assert net.ask(net.outside, node_address(family), 30002).pod == answer
+    await applier.cleanup()
+
+
+@FAMILIES
+@pytest.mark.parametrize("kind", ["bridge", "prefix"])
+async def test_pods_can_be_told_by_their_interface(net: NodeNet, family: Family, kind: str) -> None:
+    """Behind the given link, or one of that beginning; the node itself has none, and is no pod."""
+    applier, port = NftablesApplier(family, net.run), of_kind(family, "alone", 2)
+    detector = LocalDetector("bridge", None, "pod1") if kind == "bridge" else LocalDetector("prefix", None, "pod")
+    await applier.sync(rule_set(node_rules(family, detector=detector), [port]), None)
+    vip = cluster_ip(family, 2)
+    assert net.ask(net.pods[POD_B], vip, 80) == Answer("a", pod(family, POD_B))
+    other = net.ask(net.pods[POD_C], vip, 80)
+    assert (other.source == pod(family, POD_C)) is (kind == "prefix")
+    assert net.ask(net.outside, vip, 80).source != client(family)
+    assert net.ask(net.node, vip, 80).pod == "a"
+    await applier.cleanup()

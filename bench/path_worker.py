@@ -1,0 +1,140 @@
+"""One measurement of the Service path: rules for so many Services, in the network namespace this process is in.
+
+``python -m bench.path_worker MODE SERVICES ENDPOINTS CHANGES`` prints one JSON object. Each round is a whole one: the
+proxier decides what changed, renders it, and has the kernel take it. A change replaces one endpoint of one Service.
+"""
+
+import asyncio
+import json
+import os
+import random
+import resource
+import sys
+import time
+from ipaddress import ip_address
+
+from bench import machine
+from kdns.appliers import MODES, make_applier
+from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.objects import (
+    READY,
+    SERVING,
+    EndpointPort,
+    EndpointSlice,
+    EndpointStates,
+    Network,
+    ObjectKey,
+    Routing,
+    Service,
+    ServicePort,
+    ServiceView,
+)
+from kdns.proxy.kernel.applier import Applier
+from kdns.proxy.kernel.iptables import IptablesApplier
+from kdns.proxy.kernel.iptables_tools import installed
+from kdns.proxy.kernel.run import run
+from kdns.proxy.model import Family, LocalDetector, NodeRules
+from kdns.proxy.proxier import Proxier, Round
+from kdns.proxy.rules import Policy
+
+NODE_PORT = 30000
+PORT = EndpointPort("http", "TCP", 9376)
+VIPS = int(ip_address("10.96.0.0"))
+PODS = int(ip_address("10.128.0.0"))
+
+
+def packed(number: int) -> bytes:
+    """An IPv4 address."""
+    return number.to_bytes(4, "big")
+
+
+def cluster_ip(n: int) -> bytes:
+    """Of the n-th Service."""
+    return packed(VIPS + 256 + n)
+
+
+def view(n: int, endpoints: list[bytes]) -> ServiceView:
+    """The n-th Service; one in ten has a node port."""
+    key = ObjectKey("Service", f"ns-{n % 50}", f"svc-{n}")
+    node_port = NODE_PORT + n // 10 if n % 10 == 0 and n // 10 < 2700 else 0
+    port = ServicePort("http", "TCP", 80, node_port)
+    routing = Routing("NodePort" if node_port else "ClusterIP")
+    states = EndpointStates(
+        b"".join(endpoints), bytes([READY | SERVING]) * len(endpoints), ("node-1",) * len(endpoints)
+    )
+    slice_key = ObjectKey("EndpointSlice", key.namespace, f"{key.name}-1")
+    slice_ = EndpointSlice(slice_key, key.name, 4, ports=(PORT,), states=states)
+    return ServiceView(Service(key, (cluster_ip(n),), ports=(port,), routing=routing), (slice_,))
+
+
+def policy() -> Policy:
+    """A node whose pods are 10.128.0.0/9."""
+    pods = LocalDetector("CIDR", Network(packed(PODS), 9))
+    return Policy(NodeRules(Family.IPV4, detector=pods), "node-0")
+
+
+async def applier_of(mode: str) -> Applier:
+    """The applier of ``nftables``, ``ipvs``, or iptables in one of its variants: ``iptables-legacy``."""
+    if mode.startswith("iptables"):
+        tools = await installed(Family.IPV4, run)
+        made: Applier = IptablesApplier(Family.IPV4, tool=next(tool for tool in tools if tool.program == mode))
+    else:
+        known = next(one for one in MODES if one == mode)
+        made = make_applier(known, Family.IPV4, ProxySettings(mode=known))
+    await made.prepare()
+    return made
+
+
+async def measure(mode: str, services: int, endpoints: int, changes: int) -> dict[str, object]:
+    """The figures, in seconds and MB."""
+    backends = {n: [packed(PODS + n * endpoints + m) for m in range(endpoints)] for n in range(services)}
+    views = {one.service.key: one for n, some in backends.items() if (one := view(n, some)).service is not None}
+    applier = await applier_of(mode)
+    rounds: list[Round] = []
+    proxier = Proxier(policy(), applier, views.get, least=0.0, report=rounds.append, tell=print)
+    for key in views:
+        proxier.touch(key)
+    began, spent = time.monotonic(), cpu()
+    await checked(proxier)
+    cold, cold_cpu = time.monotonic() - began, cpu() - spent
+    totals = dict(rounds[0].applied.totals) if rounds[0].applied else {}
+    chance, times = random.Random(1), []
+    await applier.tidy()
+    spent = cpu()
+    for change in range(changes):
+        n = chance.randrange(services)
+        backends[n][chance.randrange(endpoints)] = packed(PODS + services * endpoints + change)
+        changed = view(n, backends[n])
+        assert changed.service is not None
+        views[changed.service.key] = changed
+        began = time.monotonic()
+        proxier.touch(changed.service.key)
+        await checked(proxier)
+        times.append(time.monotonic() - began)
+    return {
+        "cold": cold,
+        "cold_cpu": cold_cpu,
+        "changes": sorted(times),
+        "change_cpu": (cpu() - spent) / max(changes, 1),
+        "rss": machine.resident_mb(os.getpid(), "VmHWM"),
+        "tools": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
+        "objects": totals,
+    }
+
+
+async def checked(proxier: Proxier) -> None:
+    """One round that must succeed."""
+    done = await proxier.round()
+    if done.error is not None:
+        raise done.error
+
+
+def cpu() -> float:
+    """CPU seconds of this process and the tools it has run."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
+
+
+if __name__ == "__main__":
+    name, *numbers = sys.argv[1:]
+    print(json.dumps(asyncio.run(measure(name, *map(int, numbers)))))

@@ -1,0 +1,49 @@
+"""A line chart as SVG, drawn by hand: both axes logarithmic, a line a series, its name at its end."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+WIDTH, HEIGHT = 720, 400
+LEFT, RIGHT, TOP, BOTTOM = 70, 130, 40, 50
+COLOURS = ("#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e")
+
+
+def chart(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """``series``: name -> points (x, y), all above 0; ``across`` and ``up`` say what the axes are."""
+    points = [point for some in series.values() for point in some]
+    low_x, high_x = min(x for x, _ in points), max(x for x, _ in points)
+    low_y, high_y = 10 ** math.floor(_log(min(y for _, y in points))), 10 ** math.ceil(_log(max(y for _, y in points)))
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        along = (_log(x) - _log(low_x)) / ((_log(high_x) - _log(low_x)) or 1)
+        above = (_log(y) - _log(low_y)) / ((_log(high_y) - _log(low_y)) or 1)
+        return LEFT + along * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - above * (HEIGHT - TOP - BOTTOM)
+
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
+        '  font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        f'<text x="{LEFT}" y="22" font-size="15">{title}</text>',
+        f'<text x="{LEFT}" y="{HEIGHT - 10}">{across}</text>',
+        f'<text x="{LEFT - 58}" y="{TOP - 2}">{up}</text>',
+    ]
+    for x in sorted({x for x, _ in points}):
+        here, _ = at(x, low_y)
+        lines.append(f'<line x1="{here:.1f}" y1="{TOP}" x2="{here:.1f}" y2="{HEIGHT - BOTTOM}" stroke="#ddd"/>')
+        lines.append(f'<text x="{here:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:,.0f}</text>')
+    for power in range(round(_log(low_y)), round(_log(high_y)) + 1):
+        _, here = at(low_x, 10.0**power)
+        lines.append(f'<line x1="{LEFT}" y1="{here:.1f}" x2="{WIDTH - RIGHT}" y2="{here:.1f}" stroke="#ddd"/>')
+        lines.append(f'<text x="{LEFT - 6}" y="{here + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>')
+    for (name, some), colour in zip(series.items(), COLOURS, strict=False):
+        places = [at(x, y) for x, y in sorted(some)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        lines += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+        x, y = places[-1]
+        lines.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="{colour}">{name}</text>')
+    return "\n".join((*lines, "</svg>")) + "\n"
+
+
+def _log(number: float) -> float:
+    return math.log10(number)

@@ -1,0 +1,31 @@
+"""The flags of ``kdns lab``. Light: every command of kdns imports it."""
+
+import argparse
+from typing import Final
+
+MODES: Final = ("nftables", "iptables", "none")
+"""Of the proxies; ``none`` runs none, so that no Service has a data path."""
+
+
+def add_flags(part: argparse.ArgumentParser) -> None:
+    """Add each action with its own flags."""
+    actions = part.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(part))
+    helps = {
+        "up": "make a lab that stays until `down`, and wait until it is ready",
+        "run": "make a lab, walk through the life of a Service, checking every step, and end the lab",
+        "status": "list its parts and Services",
+        "exec": "run a command in one of its parts",
+        "down": "end it, and remove what is left of labs that were killed",
+        "keep": "make a lab and stay in the foreground: what `up` starts",
+    }
+    for action, text in helps.items():
+        one = actions.add_parser(action, help=text)
+        one.add_argument("--name", default="", metavar="NAME", help="which lab (kdns)")
+        if action in ("up", "keep", "run"):
+            one.add_argument("--mode", choices=MODES, default=MODES[0], help="of the proxies (nftables)")
+            one.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
+        if action == "run":
+            one.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")
+        if action == "exec":
+            one.add_argument("part", metavar="PART", help="a node, a Pod, or outside")
+            one.add_argument("words", nargs="*", metavar="-- COMMAND", help="what to run there")

@@ -1,0 +1,146 @@
+"""`kdns lab up`, `exec`, `status` and `down`, as people run them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kdns.lab import labs
+
+pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(180)]
+
+MANIFESTS = """\
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+    - {name: web, image: web, ports: [{containerPort: 80}]}
+---
+kind: Pod
+metadata: {name: client}
+spec:
+  dnsPolicy: None
+  dnsConfig: {nameservers: [192.0.2.53]}
+  containers: []
+"""
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def kdns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs `kdns lab`, with a temporary folder of its own; what is still up at the end is killed."""
+    if os.geteuid():
+        pytest.skip("no network namespaces without root")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "pods.yaml").write_text(MANIFESTS)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+
+    def run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        made = {**os.environ, "TMPDIR": str(temporary), **environ}
+        command = (sys.executable, "-m", "kdns", "lab", *words)
+        return subprocess.run(command, capture_output=True, check=False, text=True, env=made, timeout=40)
+
+    yield run
+    for one in labs.labs():
+        if one.alive:
+            os.kill(one.pid, signal.SIGKILL)
+
+
+def up(kdns: Run, tmp_path: Path, *more: str) -> None:
+    """Make a small lab that has no proxy."""
+    done = kdns("up", "--mode", "none", "--folder", str(tmp_path / "objects"), *more)
+    assert done.returncode == 0, done
+    assert "is ready" in done.stdout
+
+
+def test_the_life_of_a_lab(kdns: Run, tmp_path: Path) -> None:
+    """It comes up, commands run in its parts, its status lists them, and nothing of it stays."""
+    up(kdns, tmp_path)
+    shown = kdns("exec", "client", "--", "sh", "-c", "hostname; cat /etc/resolv.conf; exit 7")
+    assert (shown.returncode, shown.stdout) == (7, "client\nnameserver 192.0.2.53\n")
+    (address,) = [word for word in kdns("status").stdout.split() if word.startswith("10.244.0.5")]
+    fetched = kdns("exec", "client", "--", "busybox", "wget", "-qO-", f"http://{address.rstrip(',')}:80")
+    assert (fetched.returncode, fetched.stdout) == (0, "web\n"), fetched
+    again = kdns("up", "--mode", "none")
+    assert (again.returncode, "up already" in again.stderr) == (1, True)
+    assert kdns("exec", "nobody", "--", "true").stderr.startswith("kdns: lab kdns has no 'nobody'")
+    assert kdns("exec", "client", "--", "no-such-program").returncode == 1
+    (found,) = labs.labs()
+    assert kdns("down").returncode == 0
+    assert not found.alive
+    assert not Path(f"/proc/{found.first}").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert kdns("down").stderr.startswith("kdns: no lab is up")
+
+
+def test_a_killed_keeper(kdns: Run, tmp_path: Path) -> None:
+    """After kill -9 only files are left, which the next `up` or `down` removes; programs are gone with it."""
+    up(kdns, tmp_path)
+    (found,) = labs.labs()
+    running = subprocess.Popen(
+        (sys.executable, "-m", "kdns", "lab", "exec", "web", "--", "sleep", "1000"),
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+    )
+    until = time.monotonic() + 30
+    while not _children(running.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.kill(found.pid, signal.SIGKILL)
+    assert running.wait(20) == 128 + signal.SIGKILL
+    while Path(f"/proc/{found.first}").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{found.first}").exists()
+    assert kdns("exec", "web", "--", "true").stderr.startswith("kdns: no lab is up")
+    up(kdns, tmp_path)
+    assert not found.folder.exists()
+    (second,) = labs.labs()
+    os.kill(second.pid, signal.SIGKILL)
+    while second.alive:
+        time.sleep(0.02)
+    assert kdns("down").stdout == "removed what was left of lab kdns\n"
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_two_side_by_side(kdns: Run, tmp_path: Path) -> None:
+    """Two labs have the same addresses and names; who does not say which is asked to."""
+    up(kdns, tmp_path, "--name", "one")
+    up(kdns, tmp_path, "--name", "two")
+    assert "several labs" in kdns("exec", "web", "--", "true").stderr
+    first, second = (
+        kdns("exec", "--name", name, "web", "--", "readlink", "/proc/self/ns/net") for name in ("one", "two")
+    )
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stdout != second.stdout
+    assert kdns("down", "--name", "one").returncode == 0
+    assert kdns("exec", "web", "--", "true").returncode == 0
+    assert kdns("down").returncode == 0
+
+
+def test_what_a_lab_needs(kdns: Run, tmp_path: Path) -> None:
+    """Without a tool, its package is named; without readable manifests, their fault."""
+    missing = kdns("up", PATH="/nowhere")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "missing on this machine: ip, openssl, nft" in missing.stderr
+    assert "apt-get install iproute2 nftables openssl" in missing.stderr
+    (tmp_path / "objects" / "pods.yaml").write_text("kind: [")
+    broken = kdns("up", "--mode", "none", "--folder", str(tmp_path / "objects"))
+    assert (broken.returncode, "pods.yaml:" in broken.stderr) == (1, True), broken
+
+
+def test_not_root() -> None:
+    """Who is not root is told so."""
+    if os.geteuid():
+        pytest.skip("somebody else cannot become nobody")
+    command = "import os; from kdns.lab.tools import require; os.setuid(65534); require()"
+    done = subprocess.run((sys.executable, "-c", command), capture_output=True, check=False, text=True)
+    assert "need root" in done.stderr, done
+
+
+def _children(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()

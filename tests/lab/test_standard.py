@@ -1,0 +1,23 @@
+"""The objects that a lab brings are such as a real API server would take."""
+
+import kubernetes_validate
+import pytest
+
+from kdns.lab.standard import objects, proxy
+from kdns.lab.workloads import Json
+
+OBJECTS = [*objects(), proxy("nftables", ("-v=2",))]
+
+
+@pytest.mark.parametrize("body", OBJECTS, ids=lambda body: f"{body['kind']}-{body['metadata']['name']}")
+def test_a_real_server_would_take_it(body: Json) -> None:
+    """Every object of the standard cluster is valid in the newest version of Kubernetes that is known."""
+    kubernetes_validate.validate(body, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_the_guide_s_application_is_there() -> None:
+    """hostnames on 9376 behind port 80, and the cluster DNS at 10.96.0.10."""
+    services = {body["metadata"]["name"]: body["spec"] for body in OBJECTS if body["kind"] == "Service"}
+    (port,) = services["hostnames"]["ports"]
+    assert (port["port"], port["targetPort"]) == (80, 9376)
+    assert services["kube-dns"]["clusterIP"] == "10.96.0.10"
