@@ -11,28 +11,27 @@ from pathlib import Path
 from typing import Final
 
 from kdns.errors import ConfigError
-from kdns.lab.cluster import Cluster
-from kdns.lab.standard import DIRECT, UPSTREAM, objects, proxy, start_upstream
+from kdns.lab.kind import Kind
+from kdns.lab.standard import make_cluster, wait_until_ready
 from kdns.lab.steps import STEPS
-from kdns.lab.tools import PROGRAMS, READY
+from kdns.lab.tools import READY
 from kdns.lab.walk import Walk
 
 PATIENCE: Final = 60.0
 """Seconds until a lab must be ready: it takes a few, more on a busy machine."""
 
 
-def keep(name: str, mode: str, folder: str) -> int:
+def keep(name: str, kind: Kind) -> int:
     """Make a lab and hold it until SIGTERM or SIGINT. What `up` reads is on standard output, which is then closed."""
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with _cluster(name, mode, folder, kept=True) as cluster:
+        with make_cluster(kind, name, kept=True) as cluster:
             log = cluster.network.folder / "keeper.log"
             logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
-            start_upstream(cluster)
-            cluster.wait_until_ready(PATIENCE)
+            wait_until_ready(cluster, kind, PATIENCE)
             print(READY, flush=True)
             _leave_terminal(log)
             while not told.wait(1.0):
@@ -44,37 +43,21 @@ def keep(name: str, mode: str, folder: str) -> int:
     return 0
 
 
-def walk(name: str, mode: str, folder: str, steps: Sequence[str]) -> int:
+def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for a step that is none."""
     if unknown := [step for step in steps if step not in STEPS]:
         raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
     began = time.monotonic()
-    with _cluster(name, mode, folder, kept=False) as cluster:
-        start_upstream(cluster)
-        cluster.wait_until_ready(PATIENCE)
-        print(f"The lab is ready, after {time.monotonic() - began:.1f} s; its proxies are in {mode} mode.")
-        walking = Walk(cluster, mode, print)
+    with make_cluster(kind, name) as cluster:
+        wait_until_ready(cluster, kind, PATIENCE)
+        print(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
+        walking = Walk(cluster, kind, print)
         for step in steps or STEPS:
             STEPS[step](walking)
     print(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
     for failed in walking.failed:
         print(f"  ✗ {failed}")
     return 1 if walking.failed else 0
-
-
-def _cluster(name: str, mode: str, folder: str, *, kept: bool) -> Cluster:
-    more = [] if mode == "none" else [proxy(mode)]
-    environ = DIRECT if mode == "none" else {}
-    standard = [] if folder else objects()
-    return Cluster(
-        [*standard, *more],
-        folder=Path(folder) if folder else None,
-        environ=environ,
-        upstream=[UPSTREAM],
-        programs=PROGRAMS[mode],
-        name=name,
-        kept=kept,
-    )
 
 
 def _leave_terminal(log: Path) -> None:
