@@ -17,7 +17,9 @@ from kdns.lab.steps import STEPS
 from kdns.lab.tools import READY
 from kdns.lab.walk import Walk
 
-PATIENCE: Final = 60.0
+COLOURS: Final = {"=": "1", "✓": "32", "✗": "31", "└": "2"}
+"""What lines of the walk begin with: bold, green, red, faint (ECMA-48, select graphic rendition)."""
+PATIENCE: Final = 90.0
 """Seconds until a lab must be ready: it takes a few, more on a busy machine."""
 
 
@@ -48,16 +50,37 @@ def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     if unknown := [step for step in steps if step not in STEPS]:
         raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
     began = time.monotonic()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    tell = _Screen()
     with make_cluster(kind, name) as cluster:
         wait_until_ready(cluster, kind, PATIENCE)
-        print(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
-        walking = Walk(cluster, kind, print)
+        tell(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
+        walking = Walk(cluster, kind, tell)
         for step in steps or STEPS:
             STEPS[step](walking)
-    print(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
+    tell(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
     for failed in walking.failed:
-        print(f"  ✗ {failed}")
+        tell(f"  ✗ {failed}")
     return 1 if walking.failed else 0
+
+
+class _Screen:
+    """Prints lines, at once; on a terminal with colours, unless NO_COLOR is set (no-color.org)."""
+
+    def __init__(self) -> None:
+        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, line: str) -> None:
+        begins = line.lstrip()[:1]
+        if self._colours and begins in COLOURS:
+            line = f"\x1b[{COLOURS[begins]}m{line}\x1b[0m"
+        print(line, flush=True)
+
+
+def _leave(number: int, _: object) -> None:
+    """A signal handler: what was opened is closed on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _leave_terminal(log: Path) -> None:

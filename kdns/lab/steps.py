@@ -1,5 +1,6 @@
 """The steps of the walk-through: the life of a Service, from its name to the packet's arrival."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -34,8 +35,8 @@ def names(walk: Walk) -> None:
         output = walk.run("busybox", f"busybox nslookup {name}")
         walk.check(f"{name} is {wanted}", f"Address: {wanted}\n" in output, output[-200:])
     walk.say(
-        "A glibc client walks the search list of its resolv.conf, so that short names do. (cart.shop is asked so, too:",
-        "asked as it stands, it might be a name of the world, where .shop exists.)",
+        "A glibc client walks the search list of its resolv.conf, so that short names do. (cart.shop is asked",
+        "for here, and not above: as it stands, it might be a name of the world, where .shop exists.)",
     )
     for name, wanted in (("hostnames", HOSTNAMES), ("kubernetes.default", "10.96.0.1"), ("cart.shop", CART_V6)):
         output = walk.run("busybox", f"getent hosts {name}")
@@ -89,8 +90,8 @@ def readiness(walk: Walk) -> None:
     walk.eventually("it is in the answer", looked_up, lambda there: there)
 
 
-def _address(walk: Walk, name: str) -> str:
-    return next(str(pod["status"]["podIP"]) for pod in walk.cluster.pods() if pod["metadata"]["name"] == name)
+def _address(walk: Walk, name: str, namespace: str = "default") -> str:
+    return next(str(pod["status"]["podIP"]) for pod in walk.cluster.pods(namespace) if pod["metadata"]["name"] == name)
 
 
 def _in_rules(walk: Walk, address: str) -> bool:
@@ -104,7 +105,7 @@ def zero(walk: Walk) -> None:
     walk.title("5. Scaled to zero and back")
     cluster = walk.cluster
     cluster.scale("default", "hostnames", 0)
-    walk.say("hostnames has no Pods from now on: they get two seconds, and new connections as long as they are there.")
+    walk.say("hostnames is scaled to 0. Its Pods get two seconds to end, and all new connections until then.")
     cluster.wait_for(lambda: not cluster.pods(app="hostnames"))
     walk.say("They are gone. That is a refusal, and no wait:")
     for part in ("busybox", "busybox-2"):
@@ -126,7 +127,8 @@ def zero(walk: Walk) -> None:
     )
     cluster.wait_until_ready()
     walk.say(
-        "A UDP client keeps asking from the same port. Its Pod stops being ready; the kernel must forget the flow."
+        "A UDP client keeps asking from the same port, which is one flow to the kernel. Then its Pod stops being",
+        "ready, and the flow must be forgotten.",
     )
     walk.wait(_follow(walk))
 
@@ -147,6 +149,10 @@ async def _follow(walk: Walk) -> None:
             f"from port {flow.port} it now reaches another Pod", isinstance(after, Arrived) and after != before, after
         )
         walk.cluster.set_ready("shop", before.name, True)
+        address = _address(walk, before.name, "shop")
+        await asyncio.to_thread(
+            walk.eventually, "the first one is back", lambda: _in_rules(walk, address), lambda there: there
+        )
     finally:
         flow.close()
 

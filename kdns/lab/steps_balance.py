@@ -41,6 +41,10 @@ NFTABLES: Final = {
     r".*== 0x0+ return": "what was not marked leaves with its own source address",
     r".*masquerade": "what was marked gets the node's, so that answers come back through the node",
 }
+IPVS: Final = {
+    r".* rr$": "each new connection to this address goes to the next of its real servers, round robin",
+    r"  -> (\S+:\d+) .*Masq    1": "the packet's destination becomes {0} (Masq), by an equal share (weight 1)",
+}
 
 
 def balance(walk: Walk) -> None:
@@ -105,10 +109,7 @@ def _ipvs(walk: Walk) -> None:
     lines = list(virtual_servers(walk.cluster.network.parts["node-0"].network))
     at = next((number for number, line in enumerate(lines) if line.startswith(f"TCP {HOSTNAMES}:80 ")), len(lines))
     mine = [line for number, line in enumerate(lines) if number < 2 or at <= number <= at + 3]
-    walk.explain(
-        mine,
-        lambda line: "each new connection goes to the next one, round robin" if line.endswith(" rr") else "",
-    )
+    walk.explain(mine, _meaning(IPVS))
     weights = [line.split()[-1] for line in mine[3:] if line.startswith("  -> ")]
     walk.equal("its virtual server has three real servers of weight 1", weights, ["1", "1", "1"])
 

@@ -16,6 +16,9 @@ from kdns.lab.written import written
 NAME: Final = "hostnames.default.svc.cluster.local"
 EACH: Final = 0.02
 """Seconds between two questions."""
+WRITING: Final = 1.5
+"""Seconds in which a change is written: the proxies write at most once a second."""
+LOOKS: Final = 10
 ANSWERED: Final = 3.0
 """Seconds until a question counts as lost; nobody asks again."""
 
@@ -61,7 +64,7 @@ def _replace(walk: Walk, name: str) -> None:
 
     cluster.delete("Pod", "kube-system", name)
     cluster.wait_for(lambda: uid_and_ready() == (True, True), 60)
-    time.sleep(1.5)  # the proxies write at most once a second
+    time.sleep(WRITING)
 
 
 async def _load(network: int, stop: asyncio.Event) -> list[bool]:
@@ -121,6 +124,13 @@ def _proxies(walk: Walk) -> list[Json]:
 
 
 def _rules(walk: Walk) -> list[str]:
-    """What is written on the nodes."""
-    nodes = (node.name for node in walk.cluster.plan.nodes)
-    return [f"{node} {line}" for node in nodes for line in written(walk.cluster.network, node, walk.kind)]
+    """What is written on the nodes, once nothing is being written any more."""
+    nodes = [node.name for node in walk.cluster.plan.nodes]
+    before: list[str] = []
+    for _ in range(LOOKS):
+        now = [f"{node} {line}" for node in nodes for line in written(walk.cluster.network, node, walk.kind)]
+        if now == before:
+            break
+        before = now
+        time.sleep(WRITING)
+    return before

@@ -85,10 +85,10 @@ class Walk:
         """A check mark, or a cross with what came instead."""
         if holds:
             self.passed += 1
-            self._tell(f"  ✓ {what}")
+            self._wrapped(f"✓ {what}", "  ")
         else:
             self.failed.append(f"{what}: {got}" if got != "" else what)
-            self._tell(f"  ✗ {what}" + (f"; instead: {got}" if got != "" else ""))
+            self._wrapped(f"✗ {what}" + (f"; instead: {got}" if got != "" else ""), "  ")
         return holds
 
     def equal(self, what: str, got: object, wanted: object) -> bool:

@@ -44,7 +44,7 @@ def virtual_servers(network: int) -> Iterator[str]:
         for at, virtual in sorted(reading.virtuals().items()):
             yield f"{at} {virtual.scheduler}{_flags(virtual)}"
             for real in sorted(reading.reals(at)):
-                yield f"  -> {real.backend!s:<29} Masq    {real.weight}"
+                yield f"  -> {real.backend!s:<28} Masq    {real.weight}"
     finally:
         reading.close()
 
