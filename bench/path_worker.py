@@ -91,7 +91,11 @@ async def measure(mode: str, services: int, endpoints: int, changes: int) -> dic
     views = {one.service.key: one for n, some in backends.items() if (one := view(n, some)).service is not None}
     applier = await applier_of(mode)
     rounds: list[Round] = []
-    proxier = Proxier(policy(), applier, views.get, least=0.0, report=rounds.append, tell=print)
+
+    async def report(done: Round) -> None:
+        rounds.append(done)
+
+    proxier = Proxier(policy(), applier, views.get, least=0.0, report=report, tell=print)
     for key in views:
         proxier.touch(key)
     began, spent = time.monotonic(), cpu()

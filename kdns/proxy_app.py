@@ -219,8 +219,8 @@ class ProxyApp:
     def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
         reports = Reports(family, self._metrics, self._health, self._cleaner)
 
-        def report(done: Round) -> None:
-            if reports.take(done, proxier):
+        async def report(done: Round) -> None:
+            if await reports.take(done, proxier):
                 self._checked.set()
             if done.applied is None:
                 return

@@ -8,6 +8,7 @@ from typing import Final
 
 from prometheus_client import Metric
 
+from kdns.aio import Turn
 from kdns.families import counter
 from kdns.metrics import Metrics
 from kdns.metrics_proxy import Policy, ProxyMetrics
@@ -35,8 +36,8 @@ class Reports:
         self.checks: dict[tuple[str, str], HealthCheck] = {}
         """Health checks that Services ask for."""
 
-    def take(self, done: Round, proxier: Proxier) -> bool:
-        """Pass on what a round came to; True if `checks` is another now."""
+    async def take(self, done: Round, proxier: Proxier) -> bool:
+        """Pass on what a round came to, with rests, as it may be thousands; True if `checks` is another now."""
         if done.applied is None:
             self._metrics.failed(self._name, full=done.full)
             self._metrics.observe_sync(self._name, done.seconds, full=done.full)
@@ -52,11 +53,16 @@ class Reports:
         written = dict(done.applied.written)
         for table, total in done.applied.totals:
             self._metrics.rules(self._name, table, total, written.get(table, 0))
-        self._cleaner.submit(
-            stale for name, flows in done.udp.items() for stale in self._flows.update(name, flows.rules, flows.serving)
-        )
+        turn = Turn()
+        for name, flows in done.udp.items():
+            if stale := self._flows.update(name, flows.rules, flows.serving):
+                self._cleaner.submit(stale)
+            if turn.over():
+                await turn.rest()
         for change in done.changes:
             self._count_lonely(change.name, change.after)
+            if turn.over():
+                await turn.rest()
         for policy, names in self._lonely.items():
             self._metrics.no_local_endpoints(self._name, policy, len(names))
         return self._note_checks(done.decided, proxier.services)

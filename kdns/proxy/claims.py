@@ -2,15 +2,19 @@
 
 The API does not forbid two Services the same external IP and port, or an external IP that is a cluster IP. A kernel's
 map holds one answer for each, so somebody must decide, and the same way on every node whatever the order of events: a
-cluster IP goes before every other claim (nobody takes over DNS by an external IP), then the first by `rules.urgency`.
+cluster IP goes before every other claim (nobody takes over DNS by an external IP), a load balancer IP, which a
+controller gives, before an external IP, which whoever may write a Service can claim; then the first by `rules.urgency`.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.proxy.model import Entry, Frontend, Protocol, ServicePortName, ServicePortRules
+from kdns.proxy.model import Entry, Frontend, Protocol, ServicePortName, ServicePortRules, Way
 from kdns.proxy.rules import urgency
+
+RANKS: Final[Mapping[Way, int]] = {"cluster IP": 0, "load balancer IP": 1, "external IP": 2, "node port": 3}
 
 
 class Place(NamedTuple):
@@ -32,15 +36,15 @@ class Claims:
     """All claims of one family."""
 
     def __init__(self) -> None:
-        self._claims: dict[Place, tuple[tuple[bool, ServicePortName], ...]] = {}
-        """(it is no cluster IP, who): the first owns it."""
+        self._claims: dict[Place, tuple[tuple[int, ServicePortName], ...]] = {}
+        """(rank of the way, who): the first owns it."""
         self._places: dict[ServicePortName, tuple[Place, ...]] = {}
 
     def update(self, name: ServicePortName, rules: ServicePortRules | None) -> set[ServicePortName]:
         """Note what a service port claims now (None: it is gone); those others whose share may be another now."""
         touched: set[ServicePortName] = set()
         before = self._places.pop(name, ())
-        after = {_place(name, entry): entry.frontend.way != "cluster IP" for entry in rules.entries} if rules else {}
+        after = {_place(name, entry): RANKS[entry.frontend.way] for entry in rules.entries} if rules else {}
         for place in dict.fromkeys((*before, *after)):
             others = tuple(claim for claim in self._claims.get(place, ()) if claim[1] != name)
             touched.update(other for _, other in others)

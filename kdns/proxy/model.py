@@ -14,7 +14,7 @@ path says, since it is known only once the backend is chosen.
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -34,6 +34,12 @@ class Family(Enum):
     def width(self) -> int:
         """Octets of an address."""
         return 4 if self is Family.IPV4 else 16
+
+
+LOOPBACK: Final[Mapping[Family, Network]] = {
+    Family.IPV4: Network(b"\x7f\0\0\0", 8),
+    Family.IPV6: Network(bytes(15) + b"\1", 128),
+}
 
 
 class ServicePortName(NamedTuple):

@@ -14,10 +14,10 @@ from typing import Final
 
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.objects import Network, Node
-from kdns.proxy.model import Family, LocalDetector, NodeRules
+from kdns.proxy.model import LOOPBACK, Family, LocalDetector, NodeRules
 from kdns.proxy.rules import Policy
 
-LOOPBACK: Final = {Family.IPV4: ip_address("127.0.0.1").packed, Family.IPV6: ip_address("::1").packed}
+LOCALHOST: Final = {Family.IPV4: ip_address("127.0.0.1").packed, Family.IPV6: ip_address("::1").packed}
 
 
 def node_policy(
@@ -36,19 +36,20 @@ def node_policy(
     INVALID (nf_conntrack_tcp_be_liberal), so none need be dropped for that.
     """
     primary = primary_address(settings, family, node)
-    addresses = node_port_addresses(settings, family, primary, interfaces)
+    localhost = _localhost(settings, family)
+    addresses = node_port_addresses(settings, family, primary, interfaces, localhost=localhost)
     rules = NodeRules(
         family,
         1 << settings.masquerade_bit,
         detector(settings, family, node),
         settings.masquerade_all,
         addresses,
-        _localhost(settings, family),
+        localhost,
         tuple(sorted(cidr for cidr in service_cidrs if len(cidr.address) == family.width)),
         not (liberal or settings.conntrack.tcp_be_liberal),
     )
     zone = node.zone if node is not None else ""
-    return Policy(rules, node_name, zone, primary or LOOPBACK[family], settings.external_ips)
+    return Policy(rules, node_name, zone, primary or LOCALHOST[family], settings.external_ips)
 
 
 def primary_address(settings: ProxySettings, family: Family, node: Node | None) -> bytes | None:
@@ -76,16 +77,22 @@ def detector(settings: ProxySettings, family: Family, node: Node | None) -> Loca
 
 
 def node_port_addresses(
-    settings: ProxySettings, family: Family, primary: bytes | None, interfaces: Iterable[bytes]
+    settings: ProxySettings,
+    family: Family,
+    primary: bytes | None,
+    interfaces: Iterable[bytes],
+    *,
+    localhost: bool = False,
 ) -> tuple[bytes, ...] | None:
-    """Where node ports are; None: on every address."""
+    """Where node ports are, on loopback only if `localhost`; None: on every address."""
     chosen = settings.node_port_addresses
     if chosen.primary:
         return (primary,) if primary is not None else ()
     networks = chosen.of_family(family.width)
     if not networks:
         return None
-    return tuple(sorted({one for one in interfaces if any(one in network for network in networks)}))
+    found = {one for one in interfaces if any(one in network for network in networks)}
+    return tuple(sorted(one for one in found if localhost or one not in LOOPBACK[family]))
 
 
 def _localhost(settings: ProxySettings, family: Family) -> bool:
@@ -95,4 +102,4 @@ def _localhost(settings: ProxySettings, family: Family) -> bool:
     if settings.node_port_addresses.primary:
         return False
     networks = settings.node_port_addresses.of_family(family.width)
-    return not networks or any(LOOPBACK[family] in network for network in networks)
+    return not networks or any(LOCALHOST[family] in network for network in networks)

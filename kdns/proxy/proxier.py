@@ -16,13 +16,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kdns.aio import Backoff, Clock, Turn
 from kdns.errors import KernelError
 from kdns.objects import ObjectKey, ServiceView, address_text
-from kdns.proxy.changes import ChangeTracker
+from kdns.proxy.changes import ChangeTracker, Pending
 from kdns.proxy.claims import Claims, Lost
 from kdns.proxy.kernel.applier import Applied, Applier
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
@@ -37,6 +37,8 @@ RETRY: Final = 1.0
 """Seconds to the first try after a failure; later ones wait longer, up to the period."""
 
 
+COMMITTED_AT_ONCE: Final = 500
+"""Service ports; then it is others' turn."""
 MOST_TRIGGERED: Final = 10_000
 """Moments that are remembered while the kernel takes nothing; the oldest are forgotten first."""
 
@@ -71,7 +73,7 @@ class Round(NamedTuple):
     """Unix seconds at which the cluster began the changes that are now in force."""
 
 
-Report = Callable[[Round], None]
+Report = Callable[[Round], Awaitable[None]]
 Tell = Callable[[ObjectKey, LeftOut], None]
 
 
@@ -213,15 +215,15 @@ class Proxier:
         known = self._clock()  # nobody waits from here to the checkout, so this is what the round knows
         full = self._full or began >= self._last_full + HOUR
         self._full = False  # who wants one from now on, as by another policy, gets the next
-        if full and self._refused:
+        if full and self._again_at is None:
             self._try_refused_again()
         triggered = list(self._triggered)
         self._triggered.clear()
         pending = self._tracker.checkout()
         changes = [RuleChange(*change) for change in pending]
         if not changes and not full:
-            done = self._succeeded(Round(known, 0.0, False, Applied(), triggered=triggered))
-            self._ended(done)
+            done = await self._succeeded(Round(known, 0.0, False, Applied(), triggered=triggered))
+            await self._ended(done)
             return done
         node = self._policy.node
         # Of a partial round only the changed ones are looked at, so the whole need not be in order.
@@ -234,18 +236,23 @@ class Proxier:
             done = Round(known, self._clock() - began, full, None, error)
             self._failed(error)
         else:
-            self._tracker.commit(pending)
             done = Round(known, self._clock() - began, full, applied, changes=changes, triggered=triggered)
-            done = self._succeeded(done)
-        self._ended(done)
+            await self._commit(pending)
+            done = await self._succeeded(done)
+        await self._ended(done)
         return done
 
-    def _succeeded(self, done: Round) -> Round:
+    async def _commit(self, pending: Sequence[Pending[ServicePortName, ServicePortRules]]) -> None:
+        for start in range(0, len(pending), COMMITTED_AT_ONCE):
+            self._tracker.commit(pending[start : start + COMMITTED_AT_ONCE])
+            await asyncio.sleep(0)
+
+    async def _succeeded(self, done: Round) -> Round:
         """With what was decided since the last success."""
         decided, self._decided = self._decided, {}
-        return done._replace(decided=decided, udp=self._flows())
+        return done._replace(decided=decided, udp=await self._flows())
 
-    def _ended(self, done: Round) -> None:
+    async def _ended(self, done: Round) -> None:
         now = self._last_end = self._clock()
         if done.error is None:
             self._again_at = None
@@ -255,7 +262,7 @@ class Proxier:
             if done.applied is not None and done.applied.rules:
                 self._tidy_at = now + SETTLE
             self._next_look = now + self._period
-        self._report(done)
+        await self._report(done)
 
     def _pause(self) -> float:
         return min(self._backoff.length(), self._period)
@@ -274,18 +281,14 @@ class Proxier:
             self._tracker.update(name, None)
             self._again_at = self._clock()
             return
-        pause = self._pause()
-        self._again_at = self._clock() + pause
+        self._again_at = self._clock() + (pause := self._pause())
         LOG.error("rules not written, next try in %.1f s: %s", pause, error)
 
     def _try_refused_again(self) -> None:
         """Whatever the kernel lacked may have come; what is refused again is set aside again."""
         refused, self._refused = self._refused, {}
-        if self._again_at is None:
-            for name, rules in refused.items():
-                self._tracker.update(name, rules)
-        else:
-            self._refused = refused
+        for name, rules in refused.items():
+            self._tracker.update(name, rules)
 
     async def _decide(self) -> None:
         """Work out the rules of every Service that was touched, with rests, since there may be thousands."""
@@ -350,13 +353,16 @@ class Proxier:
         else:
             self._told.pop(of, None)
 
-    def _flows(self) -> dict[ServicePortName, Flows]:
+    async def _flows(self) -> dict[ServicePortName, Flows]:
         names, self._udp = self._udp, {}
         found: dict[ServicePortName, Flows] = {}
+        turn = Turn()
         for name in names:
             rules = self.services.get(name.service)
             serving = rules.udp.get(name, frozenset()) if rules else frozenset()
             found[name] = Flows(self._tracker.wanted.get(name), serving)
+            if turn.over():
+                await turn.rest()
         return found
 
     async def _tidied(self) -> None:

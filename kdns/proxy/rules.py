@@ -174,4 +174,6 @@ def urgency(name: ServicePortName) -> tuple[int, ServicePortName]:
 def rule_set(ports: Iterable[ServicePortRules], node: NodeRules) -> RuleSet:
     """All of them in the order in which they should be written."""
     named = {rules.name: rules for rules in ports}
-    return RuleSet(node, {name: named[name] for name in sorted(named, key=urgency)})
+    ordered = sorted(named)
+    first = sorted((name for name in ordered if (name.namespace, name.name) in FIRST), key=urgency)
+    return RuleSet(node, {name: named[name] for name in (*first, *ordered)})

@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from kdns.objects import Network
 from kdns.proxy.model import (
+    LOOPBACK,
     Backend,
     Entry,
     Family,
@@ -20,11 +21,6 @@ from kdns.proxy.model import (
     RuleSet,
     ServicePortRules,
 )
-
-LOOPBACK: Final[Mapping[Family, Network]] = {
-    Family.IPV4: Network(b"\x7f\0\0\0", 8),
-    Family.IPV6: Network(bytes(15) + b"\1", 128),
-}
 
 
 class Packet(NamedTuple):

@@ -47,9 +47,9 @@ def test_there_and_back_is_nothing_to_do() -> None:
     assert tracker.checkout() == []
 
 
-def claimant(path: str, ip: str, *external: str) -> ServicePortRules:
+def claimant(path: str, ip: str, *external: str, lb: tuple[str, ...] = ()) -> ServicePortRules:
     """The rules of a Service with one port and external IPs."""
-    service = proxied(path, (ip,), (tcp(80),), external_ips=external)
+    service = proxied(path, (ip,), (tcp(80),), external_ips=external, lb=lb)
     return next(iter(rules_of(service, (State("10.244.0.5"),)).ports.values()))
 
 
@@ -79,6 +79,20 @@ def test_nobody_takes_over_a_cluster_ip_and_the_first_name_gets_the_rest() -> No
             "kube-system/kube-dns": ["cluster IP 10.96.0.10"],
             "aaa/thief": ["cluster IP 10.96.0.66", "external IP 203.0.113.5"],
             "bbb/later": ["cluster IP 10.96.0.67"],
+        }
+
+
+def test_an_external_ip_takes_no_load_balancers_address() -> None:
+    """Whose source ranges it would get around, too; the thief's name sorts first."""
+    balanced = claimant("shop/web", "10.96.0.11", lb=("198.51.100.20",))
+    thief = claimant("aaa/thief", "10.96.0.66", "198.51.100.20")
+    for order in permutations((balanced, thief)):
+        claims = Claims()
+        for rules in order:
+            claims.update(rules.name, rules)
+        assert shares(claims, balanced, thief) == {
+            "shop/web": ["cluster IP 10.96.0.11", "load balancer IP 198.51.100.20"],
+            "aaa/thief": ["cluster IP 10.96.0.66"],
         }
 
 

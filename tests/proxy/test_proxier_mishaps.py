@@ -131,9 +131,7 @@ async def test_a_full_round_that_is_due_too_early_is_waited_for() -> None:
     """An hour is over within the least interval: nothing is done meanwhile, above all not again and again."""
     now = 0.0
     rig = Rig(least=1.0)
-    rig.proxier = Proxier(
-        policy(), rig.applier, rig.views.get, report=rig.rounds.append, tell=rig._tell, clock=lambda: now
-    )
+    rig.proxier = Proxier(policy(), rig.applier, rig.views.get, report=rig.report, tell=rig._tell, clock=lambda: now)
     rig.proxier.synced()
     await rig.proxier.round()
     now = HOUR - 0.5

@@ -318,6 +318,60 @@ CASES = (
         """,
         policy(external_ips=False),
     ),
+    Case(
+        "both policies Local, none here: silence, but for the short way from pods and the node to what is outside",
+        everywhere("Local", itp="Local"),
+        AWAY,
+        """
+        pod    10.96.0.9:80     -> DROP
+        host   10.96.0.9:80     -> DROP
+        client 10.96.0.9:80     -> DROP
+        pod    172.18.0.2:30080 -> 10.244.1.5
+        host   172.18.0.2:30080 -> 10.244.1.5 +M
+        client 172.18.0.2:30080 -> DROP
+        client 203.0.113.5:80   -> DROP
+        """,
+    ),
+    Case(
+        "both policies Local, terminating here and ready elsewhere: those here serve who must stay here",
+        everywhere("Local", itp="Local"),
+        (State(HERE, NODE, SERVING | TERMINATING), State(THERE, OTHER)),
+        """
+        pod    10.96.0.9:80     -> 10.244.0.5
+        client 172.18.0.2:30080 -> 10.244.0.5
+        pod    172.18.0.2:30080 -> 10.244.1.5
+        """,
+    ),
+    Case(
+        "both policies Local, the last one terminates elsewhere: that is not nowhere",
+        everywhere("Local", itp="Local"),
+        (State(THERE, OTHER, SERVING | TERMINATING),),
+        """
+        pod    10.96.0.9:80     -> DROP
+        client 172.18.0.2:30080 -> DROP
+        host   172.18.0.2:30080 -> 10.244.1.5 +M
+        """,
+    ),
+    Case(
+        "an address that is external and load balancer IP at once keeps the load balancer's source ranges",
+        proxied("shop/web", ("10.96.0.9",), (tcp(80, "http"),), lb=("198.51.100.20",), ranges=("192.0.2.0/26",),
+                external_ips=("198.51.100.20",)),
+        AWAY,
+        """
+        client    198.51.100.20:80 -> 10.244.1.5 +M
+        neighbour 198.51.100.20:80 -> DROP
+        """,
+    ),
+    Case(
+        "the node's own address as external IP is taken on that port only",
+        proxied("shop/web", ("10.96.0.9",), (tcp(80, "http"),), external_ips=("172.18.0.2", "10.96.0.9")),
+        AWAY,
+        """
+        client 172.18.0.2:80 -> 10.244.1.5 +M
+        client 172.18.0.2:22 -> untouched
+        pod    10.96.0.9:80  -> 10.244.1.5
+        """,
+    ),
     Case("another proxy's Service", proxied("a/b", ("10.96.0.9",), (tcp(80),), elsewhere=True), AWAY,
          "pod 10.96.0.9:80 -> untouched"),
     Case("a headless Service", proxied("a/b", ("None",), (tcp(80),)), AWAY, "pod 10.244.1.5:80 -> untouched"),

@@ -20,7 +20,7 @@ is silently made one for TCP alone.
 
 from typing import Final
 
-from kdns.proxy.model import Family, LocalDetector, NodeRules, Protocol
+from kdns.proxy.model import LOOPBACK, Family, LocalDetector, NodeRules, Protocol
 from kdns.proxy.render.nftables_text import address, word
 
 TABLE: Final = "kube-proxy"
@@ -170,11 +170,7 @@ def _node_port_match(node: NodeRules) -> str:
 
 def node_port_addresses(node: NodeRules) -> list[str]:
     """The elements of `NODE_PORT_IPS`."""
-    return [address(packed) for packed in node.node_port_addresses or () if not _loopback(packed)]
-
-
-def _loopback(packed: bytes) -> bool:
-    return packed[0] == 127 if len(packed) == 4 else packed == bytes(15) + b"\1"
+    return [address(packed) for packed in node.node_port_addresses or () if packed not in LOOPBACK[node.family]]
 
 
 def pod_match(node: NodeRules) -> str | None:
