@@ -145,9 +145,9 @@ class Proxying:
         await self._until(lambda: self.full_rounds() >= before + len(FAMILIES))
 
     def _proxier(self, policy: Policy, writer: Applier, reports: Reports) -> Proxier:
-        def report(done: Round) -> None:
+        async def report(done: Round) -> None:
             self.rounds.append(done)
-            reports.take(done, proxier)
+            await reports.take(done, proxier)
 
         def tell(key: ObjectKey, what: LeftOut) -> None:
             raise AssertionError(f"{key}: {what}")
