@@ -166,14 +166,11 @@ class ProxyApp:
                 await port.open()
             async with asyncio.TaskGroup() as tasks:
                 running = follower.start(tasks)
-                for work in (
-                    self._begin(stop),
-                    self._keep(self._renew_later),
-                    self._keep(lambda: self._sync_checks(checks)),
-                    self._until_changed(stop),
-                ):
-                    running.append(tasks.create_task(work))
-                if isinstance(source, ApiSource):
+                works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
+                if not self._command.dry_run:
+                    works.append(self._keep(lambda: self._sync_checks(checks)))
+                running += [tasks.create_task(work) for work in works]
+                if isinstance(source, ApiSource) and not self._command.dry_run:
                     self._recorder = source.recorder(self.node_name)
                     running.append(tasks.create_task(self._recorder.run(), name="events"))
                 running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
