@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ async def test_a_dry_run_prints_and_leaves_everything_alone(
         assert stop.status == 0
         assert not api.events
     printed = capsys.readouterr().out
-    assert "# IPv4, iptables: 1 service ports" in printed
+    assert "# IPv4, iptables: 1 service port\n" in printed
     assert "--to-destination 10.244.0.5:8080" in printed
 
 
@@ -97,12 +96,12 @@ async def test_a_configuration_is_written_and_says_the_same(tmp_path: Path) -> N
     file = tmp_path / "config.conf"
     assert await at_once(ProxyCommand(settings, write_config_to=str(file))) == 0
     assert parse_kubeproxy(file.read_text(), "config.conf") == (settings, ())
-    with pytest.raises(ConfigError, match="--write-config-to: .*No such file"):
+    with pytest.raises(ConfigError, match=r"--write-config-to: .*No such file"):
         await at_once(ProxyCommand(settings, write_config_to=str(tmp_path / "no" / "such")))
 
 
 @pytest.fixture
-def cleaned(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
+def cleaned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """What was cleaned up. Mode ipvs is not there; IPv6 of nftables goes wrong if ``fails`` says so."""
     found: dict[str, list[str]] = {"done": [], "fails": []}
 
@@ -119,7 +118,7 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
             found["done"].append(self.name)
 
     monkeypatch.setattr("kdns.proxy_commands.make_applier", lambda mode, family, _: Cleaning(f"{mode} {family.value}"))
-    yield found
+    return found
 
 
 async def test_cleanup_is_of_every_mode(cleaned: dict[str, list[str]]) -> None:
@@ -171,6 +170,7 @@ async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pyt
     corefile.write_text(".:53 {\n    whoami\n}\n")
     monkeypatch.setattr("kdns.proxy_commands.prepare", lambda: None)
     monkeypatch.setattr("kdns.proxy.kernel.sysctl.set_oom_score", lambda _: "")
+    monkeypatch.setattr(Stop, "install", lambda _: None)
     monkeypatch.setattr(App, "run", None)
     with pytest.raises(ConfigError, match="would take every address of the node"):
         await node(ServeSettings(corefile=str(corefile)), command(source="x"))
