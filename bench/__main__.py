@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             page.append(text)
             targets += met
         if service_path.KEY in only:
-            text, met = service_path.measure(Path(name))
+            text, met = service_path.measure(Path(name), full=arguments.full)
             page.append(text)
             targets += met
             if arguments.write:

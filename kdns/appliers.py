@@ -13,7 +13,7 @@ from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings
 from kdns.proxy.kernel.nftables import NftablesApplier
 from kdns.proxy.model import Family, Mode, NodeRules, RuleChange, RuleSet
 from kdns.proxy.render import iptables, ipvs_tables, nftables
-from kdns.proxy.render.ipvs import Here
+from kdns.proxy.render.ipvs import here
 
 LOG: Final = logging.getLogger("kdns.proxy")
 MODES: Final[tuple[Mode, ...]] = ("iptables", "nftables", "ipvs")
@@ -66,9 +66,7 @@ def script(mode: Mode, rules: RuleSet, scheduler: str = "rr", interfaces: Sequen
             return nftables.script(rules)
         case "ipvs":
             addresses = frozenset(one for one in interfaces if len(one) == rules.node.family.width)
-            taken = rules.node.node_port_addresses
-            node_ports = tuple(sorted(addresses)) if taken is None else taken
-            return ipvs_tables.script(rules, Here(addresses, node_ports), scheduler)
+            return ipvs_tables.script(rules, here(rules.node, addresses), scheduler)
 
 
 class Printer:

@@ -48,8 +48,8 @@ def _proxy(arguments: argparse.Namespace) -> int:
 
 
 def _node(arguments: argparse.Namespace) -> int:
+    from kdns.node_command import node  # noqa: PLC0415 - see above
     from kdns.ops import logs  # noqa: PLC0415 - see above
-    from kdns.proxy_commands import node  # noqa: PLC0415 - see above
 
     command = proxy_command(arguments)
     if not arguments.conf:

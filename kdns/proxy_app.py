@@ -282,6 +282,7 @@ class ProxyApp:
         if self.settings.detect_local_mode == "NodeCIDR":
             await self._wait_for_pod_cidrs()
         if not self._command.dry_run:
+            await sysctl.load_conntrack()  # else its settings are not there before the first rule that needs it
             await asyncio.to_thread(self._set, lambda: sysctl.apply_conntrack(self.settings.conntrack))
         for one in self.families:
             one.proxier.synced()

@@ -56,6 +56,10 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+async def _nothing() -> None:
+    """In the place of what would load a module."""
+
+
 class Rig:
     """A running proxy."""
 
@@ -86,6 +90,7 @@ class Rig:
         monkeypatch.setattr("kdns.proxy_app.make_applier", self.applier)
         monkeypatch.setattr("kdns.proxy.kernel.sysctl.apply_conntrack", lambda _: ("conntrack max is read-only",))
         monkeypatch.setattr("kdns.proxy.kernel.sysctl.route_localnet", lambda: "")
+        monkeypatch.setattr("kdns.proxy.kernel.sysctl.load_conntrack", _nothing)
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait for something that must happen."""

@@ -14,9 +14,10 @@ from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.settings import IptablesSettings, NodePortAddresses, ProxySettings
 from kdns.config.settings import ServeSettings
 from kdns.errors import ConfigError, KernelError
+from kdns.node_command import node
 from kdns.proxy.model import Mode
 from kdns.proxy_app import ProxyApp
-from kdns.proxy_commands import at_once, node, print_rules
+from kdns.proxy_commands import at_once, print_rules
 from kdns.stop import Stop
 from tests.build import network
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
@@ -168,7 +169,7 @@ async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pyt
     """Port 53 of some address may be somebody else's."""
     corefile = tmp_path / "Corefile"
     corefile.write_text(".:53 {\n    whoami\n}\n")
-    monkeypatch.setattr("kdns.proxy_commands.prepare", lambda: None)
+    monkeypatch.setattr("kdns.node_command.prepare", lambda: None)
     monkeypatch.setattr("kdns.proxy.kernel.sysctl.set_oom_score", lambda _: "")
     monkeypatch.setattr(Stop, "install", lambda _: None)
     monkeypatch.setattr(App, "run", None)

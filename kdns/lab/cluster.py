@@ -16,6 +16,7 @@ import os
 import secrets
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,12 +72,14 @@ class Cluster:
         environ: Mapping[str, str] | None = None,
         upstream: Sequence[str] = (),
         programs: Iterable[str] = (),
+        iptables: str = "",
         name: str = "",
         kept: bool = False,
     ) -> None:
         """Objects from a manifests folder, and others, which come later and win.
 
         ``environ`` is for programs in Pods; ``upstream`` are the name servers of the nodes' own resolv.conf.
+        ``iptables``: the variant that the nodes' kubelets use (``nft``, ``legacy``), if it matters.
         ConfigError for what the operator must fix.
         """
         self.plan = plan
@@ -89,12 +92,14 @@ class Cluster:
         self.problem: Exception | None = None
         """What ended the thread before its time; every method raises it."""
         try:
-            self._build([*_read(folder), *objects], dict(environ or {}), upstream)
+            self._build([*_read(folder), *objects], dict(environ or {}), upstream, iptables)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, objects: Sequence[Json], environ: Mapping[str, str], upstream: Sequence[str]) -> None:
+    def _build(
+        self, objects: Sequence[Json], environ: Mapping[str, str], upstream: Sequence[str], iptables: str
+    ) -> None:
         network, token = self.network, secrets.token_urlsafe(16)
         first = self.plan.nodes[0].addresses[0]
         cert, key = certificate(network.folder, (str(first), str(SERVICES[0][1])))
@@ -111,6 +116,8 @@ class Cluster:
         self.network.background.wait_for(self._api.serve(listening, tls))
         for node in self.plan.nodes:
             (network.folder / node.name / "resolv.conf").write_text(self._node_resolver.present())
+            if iptables:
+                self._kubelet.hint(node.name, iptables)
         self.put(*cluster_objects(self.plan, API_PORT), *objects)
         self._thread = threading.Thread(target=self._go_on, name="lab-kubelet", daemon=True)
         self._thread.start()
@@ -204,18 +211,20 @@ class Cluster:
         """Wait until every Pod is ready. ConfigError with what those say that are not, when it takes too long."""
         self.wait_for(lambda: all(is_ready(pod) for pod in self.objects("Pod")), patience)
 
-    def wait_for(self, condition: Callable[[], bool], patience: float = 20.0) -> None:
-        """Wait until something is so, looked at after each round of the kubelets."""
-        pause = threading.Event()
-        for _ in range(int(patience / 0.02)):
+    def wait_for(
+        self, condition: Callable[[], bool], patience: float = 20.0, problem: str = "the lab is not ready"
+    ) -> None:
+        """Wait until something is so. ConfigError with the ``problem`` when it takes too long."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
             if self.problem is not None:
                 raise self.problem
             if condition():
                 return
-            pause.wait(0.02)
+            time.sleep(0.02)
         late = [pod for pod in self.objects("Pod") if not is_ready(pod)]
         words = [f"{key_of(pod)[1]}: {self._last_words(pod)}" for pod in late]
-        raise ConfigError(f"the lab is not ready after {patience:g} s", hint="\n  ".join(words))
+        raise ConfigError(f"{problem} after {patience:g} s", hint="\n  ".join(words))
 
     # -- what follows from them ---------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from kdns.errors import ConfigError
 from kdns.lab import labs
+from kdns.lab.kind import Kind
 from kdns.lab.plan import CLIENT
 from kdns.lab.tools import KDNS, PROGRAMS, READY, require
 from kdns.lab.workloads import is_ready
@@ -35,25 +36,29 @@ def run(arguments: argparse.Namespace) -> int:
         case "run":
             from kdns.lab.keeper import walk  # noqa: PLC0415 - as below
 
-            return walk(arguments.name or DEFAULT, arguments.mode, arguments.folder, arguments.steps)
+            return walk(arguments.name or DEFAULT, _kind(arguments), arguments.steps)
         case "keep":
             from kdns.lab.keeper import keep  # noqa: PLC0415 - it imports half of kdns; the others are quick
 
-            return keep(arguments.name or DEFAULT, arguments.mode, arguments.folder)
+            return keep(arguments.name or DEFAULT, _kind(arguments))
         case _:
-            return up(arguments.name or DEFAULT, arguments.mode, arguments.folder)
+            return up(arguments.name or DEFAULT, _kind(arguments))
 
 
-def up(name: str, mode: str, folder: str) -> int:
+def _kind(arguments: argparse.Namespace) -> Kind:
+    return Kind(arguments.mode, arguments.layout, arguments.folder)
+
+
+def up(name: str, kind: Kind) -> int:
     """Make a lab that stays. ConfigError if one of that name is up, or it does not get ready."""
-    require(("ip", "openssl", *PROGRAMS[mode]))
+    require(("ip", "openssl", *PROGRAMS[kind.mode]))
     for gone in labs.remove_leftovers():
         print(f"removed what was left of lab {gone}")
     if any(one.name == name and one.alive for one in labs.labs()):
         raise ConfigError(f"lab {name} is up already", hint="kdns lab down ends it; --name makes another one")
     began = time.monotonic()
     keeper = subprocess.Popen(
-        (*KDNS, "lab", "keep", "--name", name, "--mode", mode, "--folder", folder),
+        (*KDNS, "lab", "keep", "--name", name, *kind.flags),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,

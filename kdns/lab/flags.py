@@ -3,8 +3,11 @@
 import argparse
 from typing import Final
 
-MODES: Final = ("nftables", "iptables", "none")
-"""Of the proxies; ``none`` runs none, so that no Service has a data path."""
+MODES: Final = ("nftables", "iptables", "iptables-legacy", "ipvs", "none")
+"""Of the proxies. ``iptables`` keeps its rules in nf_tables; ``none`` runs none: no Service has a data path."""
+LAYOUTS: Final = ("pods", "node")
+"""DNS in two Pods and a proxy on each node, or both in one process on each node."""
+LAYOUT: Final = "pods: DNS in two Pods, a proxy on each node; node: `kdns node`, which is both, on each node (pods)"
 
 
 def add_flags(part: argparse.ArgumentParser) -> None:
@@ -22,7 +25,13 @@ def add_flags(part: argparse.ArgumentParser) -> None:
         one = actions.add_parser(action, help=text)
         one.add_argument("--name", default="", metavar="NAME", help="which lab (kdns)")
         if action in ("up", "keep", "run"):
-            one.add_argument("--mode", choices=MODES, default=MODES[0], help="of the proxies (nftables)")
+            one.add_argument(
+                "--mode",
+                choices=MODES[:-1] if action == "run" else MODES,
+                default=MODES[0],
+                help="of the proxies (nftables)",
+            )
+            one.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=LAYOUT)
             one.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
         if action == "run":
             one.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")

@@ -11,28 +11,29 @@ from pathlib import Path
 from typing import Final
 
 from kdns.errors import ConfigError
-from kdns.lab.cluster import Cluster
-from kdns.lab.standard import DIRECT, UPSTREAM, objects, proxy, start_upstream
+from kdns.lab.kind import Kind
+from kdns.lab.standard import make_cluster, wait_until_ready
 from kdns.lab.steps import STEPS
-from kdns.lab.tools import PROGRAMS, READY
+from kdns.lab.tools import READY
 from kdns.lab.walk import Walk
 
-PATIENCE: Final = 60.0
+COLOURS: Final = {"=": "1", "✓": "32", "✗": "31", "└": "2"}
+"""What lines of the walk begin with: bold, green, red, faint (ECMA-48, select graphic rendition)."""
+PATIENCE: Final = 90.0
 """Seconds until a lab must be ready: it takes a few, more on a busy machine."""
 
 
-def keep(name: str, mode: str, folder: str) -> int:
+def keep(name: str, kind: Kind) -> int:
     """Make a lab and hold it until SIGTERM or SIGINT. What `up` reads is on standard output, which is then closed."""
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with _cluster(name, mode, folder, kept=True) as cluster:
+        with make_cluster(kind, name, kept=True) as cluster:
             log = cluster.network.folder / "keeper.log"
             logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
-            start_upstream(cluster)
-            cluster.wait_until_ready(PATIENCE)
+            wait_until_ready(cluster, kind, PATIENCE)
             print(READY, flush=True)
             _leave_terminal(log)
             while not told.wait(1.0):
@@ -44,37 +45,42 @@ def keep(name: str, mode: str, folder: str) -> int:
     return 0
 
 
-def walk(name: str, mode: str, folder: str, steps: Sequence[str]) -> int:
+def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for a step that is none."""
     if unknown := [step for step in steps if step not in STEPS]:
         raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
     began = time.monotonic()
-    with _cluster(name, mode, folder, kept=False) as cluster:
-        start_upstream(cluster)
-        cluster.wait_until_ready(PATIENCE)
-        print(f"The lab is ready, after {time.monotonic() - began:.1f} s; its proxies are in {mode} mode.")
-        walking = Walk(cluster, mode, print)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    tell = _Screen()
+    with make_cluster(kind, name) as cluster:
+        wait_until_ready(cluster, kind, PATIENCE)
+        tell(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
+        walking = Walk(cluster, kind, tell)
         for step in steps or STEPS:
             STEPS[step](walking)
-    print(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
+    tell(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
     for failed in walking.failed:
-        print(f"  ✗ {failed}")
+        tell(f"  ✗ {failed}")
     return 1 if walking.failed else 0
 
 
-def _cluster(name: str, mode: str, folder: str, *, kept: bool) -> Cluster:
-    more = [] if mode == "none" else [proxy(mode)]
-    environ = DIRECT if mode == "none" else {}
-    standard = [] if folder else objects()
-    return Cluster(
-        [*standard, *more],
-        folder=Path(folder) if folder else None,
-        environ=environ,
-        upstream=[UPSTREAM],
-        programs=PROGRAMS[mode],
-        name=name,
-        kept=kept,
-    )
+class _Screen:
+    """Prints lines, at once; on a terminal with colours, unless NO_COLOR is set (no-color.org)."""
+
+    def __init__(self) -> None:
+        self._colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def __call__(self, line: str) -> None:
+        begins = line.lstrip()[:1]
+        if self._colours and begins in COLOURS:
+            line = f"\x1b[{COLOURS[begins]}m{line}\x1b[0m"
+        print(line, flush=True)
+
+
+def _leave(number: int, _: object) -> None:
+    """A signal handler: what was opened is closed on the way out."""
+    raise SystemExit(128 + number)
 
 
 def _leave_terminal(log: Path) -> None:

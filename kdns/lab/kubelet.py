@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from kdns.errors import ConfigError
 from kdns.lab import kernel
 from kdns.lab.network import Network
 from kdns.lab.plan import Pair
@@ -25,6 +26,8 @@ LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+HINT: Final = ("-w", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
+"""What a kubelet does with its iptables, for those who look which variant it has."""
 PROBE: Final = 1.0
 """Seconds that an answer to a readiness probe may take."""
 PAUSE: Final = 0.5
@@ -57,6 +60,15 @@ class Kubelet:
         """``environ`` and the files of the service ``account`` are what every Pod gets."""
         self.network, self._environ, self._account = network, environ, account
         self.running: dict[Key, RunningPod] = {}
+
+    def hint(self, node: str, variant: str) -> None:
+        """Say which variant of iptables a node has: ``nft`` or ``legacy``. ConfigError if it does not work here."""
+        for program in (f"iptables-{variant}", f"ip6tables-{variant}"):
+            done = self.network.run(node, (program, *HINT))
+            if done.returncode:
+                raise ConfigError(
+                    f"{program} does not work with this kernel: {done.stderr.strip()}", hint="choose another --mode"
+                )
 
     def start(
         self, pod: Json, part: str, addresses: Pair, resolv_conf: str, volumes: Mapping[str, Mapping[str, str]]

@@ -2,12 +2,19 @@
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
+from kdns.errors import ConfigError
 from kdns.lab.cluster import API_PORT, Cluster
+from kdns.lab.flags import LAYOUTS
+from kdns.lab.kind import Kind
 from kdns.lab.plan import CLIENT, OUTSIDE, PLAN, PODS
 from kdns.lab.processes import Process
+from kdns.lab.question import KUBE_DNS, is_answered
+from kdns.lab.tools import PROGRAMS
 from kdns.lab.workloads import Json
+from kdns.proxy.kernel.netlink import generic_family
 from kdns.watch.documents import read_documents
 
 DIRECT: Final = {"KUBERNETES_SERVICE_HOST": str(PLAN.nodes[0].addresses[0]), "KUBERNETES_SERVICE_PORT": str(API_PORT)}
@@ -30,13 +37,60 @@ example.org.      60 IN A   198.18.0.81
 """,
 }
 """What it serves: the whole world, as far as a lab knows it."""
+IN_CLUSTER: Final = "kubernetes.default.svc.cluster.local"
+IN_THE_WORLD: Final = "www.example.com"
+MOMENT: Final = 0.5
+"""Seconds that an answer may take."""
 
 
-def objects() -> list[Json]:
-    """The objects of the package: the application, clients, and the cluster DNS."""
+def make_cluster(kind: Kind, name: str = "", *, kept: bool = False) -> Cluster:
+    """The cluster of a kind of lab, with its programs started. ConfigError for what this machine lacks."""
+    if kind.mode == "ipvs" and generic_family("IPVS") is None:
+        raise ConfigError(
+            "this machine's kernel has no IPVS", hint="load its module (modprobe ip_vs), or choose another --mode"
+        )
+    made = Cluster(
+        [*([] if kind.folder else objects(kind.layout)), *programs(kind)],
+        folder=Path(kind.folder) if kind.folder else None,
+        environ=DIRECT if kind.mode == "none" else {},
+        upstream=[UPSTREAM],
+        programs=PROGRAMS[kind.mode],
+        iptables=kind.iptables,
+        name=name,
+        kept=kept,
+    )
+    try:
+        start_upstream(made)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def wait_until_ready(cluster: Cluster, kind: Kind, patience: float) -> None:
+    """Wait until every Pod is ready, and the cluster DNS answers on every node, also for names of outside.
+
+    A Pod that is ready is not yet in the rules of the nodes. ConfigError when it takes too long.
+    """
+    cluster.wait_until_ready(patience)
+    addresses = [service["spec"].get("clusterIP") for service in cluster.objects("Service")]
+    if kind.mode == "none" or KUBE_DNS[0] not in addresses:
+        return
+    names = [IN_CLUSTER] if kind.folder else [IN_CLUSTER, IN_THE_WORLD]
+    nodes = [cluster.network.parts[node.name].network for node in cluster.plan.nodes]
+    cluster.wait_for(
+        lambda: all(is_answered(node, asked, MOMENT) for node in nodes for asked in names),
+        patience,
+        f"the cluster DNS does not answer at {KUBE_DNS[0]}",
+    )
+
+
+def objects(layout: str = LAYOUTS[0]) -> list[Json]:
+    """The objects of the package: the application, clients, and the cluster DNS as the layout has it."""
     found: list[Json] = []
+    others = {f"dns-{each}.yaml" for each in LAYOUTS if each != layout}
     for entry in sorted(files("kdns.lab").joinpath("manifests").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".yaml"):
+        if entry.name.endswith(".yaml") and entry.name not in others:
             found += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
     return found
 
@@ -48,31 +102,55 @@ def start_upstream(cluster: Cluster) -> Process:
     return network.start(OUTSIDE, cluster.command("-conf", "/run/kdns/Corefile"), name="upstream")
 
 
+def programs(kind: Kind) -> list[Json]:
+    """What runs on each node: a proxy, or DNS and proxy, or nothing."""
+    if kind.mode == "none":
+        return []
+    return [node(kind.proxy_mode) if kind.layout == "node" else proxy(kind.proxy_mode)]
+
+
 def proxy(mode: str, arguments: Sequence[str] = ()) -> Json:
     """A DaemonSet that runs `kdns proxy` on each node, as kubeadm's kube-proxy runs; more ``arguments`` come last."""
-    words = (
-        "proxy",
+    ready = {"path": "/healthz", "port": 10256}
+    return _daemon_set("kube-proxy", {"k8s-app": "kube-proxy"}, ("proxy", *_flags(mode), *arguments), ready)
+
+
+def node(mode: str, arguments: Sequence[str] = ()) -> Json:
+    """A DaemonSet that runs `kdns node`, as manifests/overlays/node has it; its Corefile is a ConfigMap's."""
+    words = ("node", "--conf=/run/kdns/Corefile", *_flags(mode), *arguments)
+    made = _daemon_set("kdns-node", {"k8s-app": "kube-dns"}, words, {"path": "/ready", "port": 8181})
+    spec = made["spec"]["template"]["spec"]
+    spec["volumes"] = [{"name": "config", "configMap": {"name": "kdns"}}]
+    spec["containers"][0]["volumeMounts"] = [{"name": "config", "mountPath": "/run/kdns"}]
+    return made
+
+
+def _flags(mode: str) -> tuple[str, ...]:
+    return (
         f"--proxy-mode={mode}",
         "--hostname-override=$(NODE_NAME)",
         f"--cluster-cidr={PODS[0]},{PODS[1]}",
         "--conntrack-max-per-core=0",  # tables of connections are the whole machine's; kind does the same
-        *arguments,
     )
+
+
+def _daemon_set(name: str, labels: Json, words: Sequence[str], ready: Json) -> Json:
+    """``ready``: where it is asked whether it is."""
     container: Json = {
-        "name": "kube-proxy",
+        "name": name,
         "image": "kdns",
         "args": list(words),
         "env": [
             {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
             *({"name": name, "value": value} for name, value in DIRECT.items()),
         ],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 10256}},
+        "readinessProbe": {"httpGet": ready},
     }
     spec: Json = {"hostNetwork": True, "dnsPolicy": "Default", "containers": [container]}
-    labels = {"k8s-app": "kube-proxy"}
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
-        "metadata": {"name": "kube-proxy", "namespace": "kube-system", "labels": labels},
+        "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
         "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
     }

@@ -1,18 +1,21 @@
 """The steps of the walk-through: the life of a Service, from its name to the packet's arrival."""
 
+import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from kdns.lab.asking import Arrived, Flow, Refused
+from kdns.lab.steps_balance import HOSTNAMES, balance
 from kdns.lab.steps_outside import ways_in
 from kdns.lab.steps_restart import restarts
-from kdns.lab.walk import Walk
+from kdns.lab.walk import Walk, present
+from kdns.lab.written import written
 
-HOSTNAMES: Final = "10.96.80.80"
 CART: Final = "10.96.70.70"
-CHAIN: Final = "KUBE-SVC-ODX2UBAZM7RQWOIU"
-"""kube-proxy's name for default/hostnames:default over TCP."""
+CART_V6: Final = "fd00:10:96::7070"
+"""What `getent hosts` prints of a name with both."""
 AT_ONCE: Final = 0.4
 """Seconds: a refusal that takes longer is a wait."""
 
@@ -32,12 +35,12 @@ def names(walk: Walk) -> None:
         output = walk.run("busybox", f"busybox nslookup {name}")
         walk.check(f"{name} is {wanted}", f"Address: {wanted}\n" in output, output[-200:])
     walk.say(
-        "A glibc client walks the search list of its resolv.conf, so that short names do. (cart.shop is asked so, too:",
-        "asked as it stands, it might be a name of the world, where .shop exists.)",
+        "A glibc client walks the search list of its resolv.conf, so that short names do. (cart.shop is asked",
+        "for here, and not above: as it stands, it might be a name of the world, where .shop exists.)",
     )
-    for name, wanted in (("hostnames", HOSTNAMES), ("kubernetes.default", "10.96.0.1"), ("cart.shop", CART)):
-        output = walk.run("busybox", f"getent ahostsv4 {name}")
-        walk.check(f"{name} is {wanted}", output.startswith(wanted), output)
+    for name, wanted in (("hostnames", HOSTNAMES), ("kubernetes.default", "10.96.0.1"), ("cart.shop", CART_V6)):
+        output = walk.run("busybox", f"getent hosts {name}")
+        walk.check(f"{name} is {wanted}", output.split()[:1] == [wanted], output)
     walk.say("A headless Service is the addresses of its Pods, and each Pod that says so has a name below it.")
     pods = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in walk.cluster.pods(name="busybox")}
     output = walk.run("busybox", "busybox nslookup default-subdomain.default.svc.cluster.local")
@@ -56,40 +59,15 @@ def names(walk: Walk) -> None:
     walk.check("a name that is not there is NXDOMAIN", "NXDOMAIN" in output, output)
 
 
-def balance(walk: Walk) -> None:
-    """All Pods of a Service answer, and the rules that make it so."""
-    walk.title("2. One name, three Pods")
-    pods = set(walk.pods(app="hostnames"))
-    walk.run("busybox", "busybox wget -qO- http://hostnames.default")
-    walk.say("Asked some more times, every Pod answers.")
-    seen = walk.names(walk.ask("busybox", "TCP", HOSTNAMES, 80) for _ in range(40))
-    walk.equal(f"{len(pods)} Pods answered", seen, pods)
-    if walk.mode == "iptables":
-        walk.say(
-            "KUBE-SERVICES sends the cluster IP to a chain of the Service, which throws dice: the first Pod with",
-            "probability 1/3, else the second with 1/2, else the third. Each KUBE-SEP chain rewrites the address.",
-        )
-        output = walk.run("node-0", "iptables-save -t nat", lambda line: "default/hostnames" in line)
-        mine = [line for line in output.splitlines() if line.startswith(f"-A {CHAIN}")]
-        walk.check("the chain has kube-proxy's name", bool(mine), output[:300])
-        walk.check("the dice are right", "0.3333" in output and "0.5000" in output, mine)
-        walk.equal("three chains of endpoints", sum("-j KUBE-SEP-" in line for line in mine), 3)
-    if walk.mode == "nftables":
-        walk.say(
-            "One map knows every frontend; for three endpoints the chain throws a dice of three, and a second map",
-            "says where each number leads.",
-        )
-        output = walk.run("node-0", "nft list table ip kube-proxy", lambda line: HOSTNAMES in line)
-        walk.check("the frontend is in the map", f"{HOSTNAMES} . tcp . 80" in output, output[:300])
-        walk.equal("three backends", sum(f"{HOSTNAMES} . tcp . 80 . {number}" in output for number in range(3)), 3)
-
-
 def readiness(walk: Walk) -> None:
     """A Pod that is not ready leaves the rules, and comes back."""
     walk.title("3. A Pod stops being ready")
     name, *others = walk.pods(app="hostnames")
-    walk.say(f"{name} is not ready from now on.")
+    address = _address(walk, name)
+    walk.check(f"the rules of node-0 lead to {address}", _in_rules(walk, address))
+    walk.say(f"{name}, {address}, is not ready from now on.")
     walk.cluster.set_ready("default", name, False)
+    walk.eventually("the rules do not lead to it any more", lambda: _in_rules(walk, address), lambda there: not there)
 
     def answered() -> set[str]:
         return walk.names(walk.ask("busybox", "TCP", HOSTNAMES, 80) for _ in range(25))
@@ -97,13 +75,14 @@ def readiness(walk: Walk) -> None:
     walk.eventually("only the others answer", answered, lambda seen: seen == set(others))
     walk.say("It is ready again.")
     walk.cluster.set_ready("default", name, True)
+    walk.eventually("the rules lead to it", lambda: _in_rules(walk, address), lambda there: there)
     walk.eventually("all of them answer", answered, lambda seen: seen == {name, *others})
     walk.say("The same for a headless Service, whose answers are its Pods: busybox-1 leaves the name, and returns.")
-    address = next(pod["status"]["podIP"] for pod in walk.cluster.pods() if pod["metadata"]["name"] == "busybox-1")
+    own = _address(walk, "busybox-1")
 
     def looked_up() -> bool:
         command = ["busybox", "nslookup", "default-subdomain.default.svc.cluster.local"]
-        return f"Address: {address}\n" in walk.cluster.network.run("busybox-2", command).stdout
+        return f"Address: {own}\n" in walk.cluster.network.run("busybox-2", command).stdout
 
     walk.cluster.set_ready("default", "busybox-1", False)
     walk.eventually("it is not in the answer", looked_up, lambda there: not there)
@@ -111,12 +90,24 @@ def readiness(walk: Walk) -> None:
     walk.eventually("it is in the answer", looked_up, lambda there: there)
 
 
+def _address(walk: Walk, name: str, namespace: str = "default") -> str:
+    return next(str(pod["status"]["podIP"]) for pod in walk.cluster.pods(namespace) if pod["metadata"]["name"] == name)
+
+
+def _in_rules(walk: Walk, address: str) -> bool:
+    """Whether node-0 sends new connections there; a real server of weight 0 only keeps its old ones."""
+    lines = written(walk.cluster.network, "node-0", walk.kind)
+    return any(re.search(rf"\b{re.escape(address)}\b", line) and not line.endswith("Masq    0") for line in lines)
+
+
 def zero(walk: Walk) -> None:
     """Without endpoints a Service refuses at once; a UDP client that keeps its port follows its Service."""
     walk.title("5. Scaled to zero and back")
     cluster = walk.cluster
     cluster.scale("default", "hostnames", 0)
-    walk.say("hostnames has no Pods any more. That is a refusal, and no wait:")
+    walk.say("hostnames is scaled to 0. Its Pods get two seconds to end, and all new connections until then.")
+    cluster.wait_for(lambda: not cluster.pods(app="hostnames"))
+    walk.say("They are gone. That is a refusal, and no wait:")
     for part in ("busybox", "busybox-2"):
         walk.eventually(
             f"refused, asked from {part}",
@@ -124,10 +115,10 @@ def zero(walk: Walk) -> None:
             lambda seen: seen == Refused(),
         )
     began = time.monotonic()
-    walk.show("busybox-2", "TCP", HOSTNAMES, 80)
+    seen = walk.show("busybox-2", "TCP", HOSTNAMES, 80)
     took = time.monotonic() - began
-    walk.check(f"at once (after {took:.2f} s)", took < AT_ONCE)
-    cluster.wait_for(lambda: not cluster.pods(app="hostnames"))
+    walk.check(f"at once (after {took:.2f} s)", seen == Refused() and took < AT_ONCE, present(seen))
+    walk.say("Three Pods again.")
     cluster.scale("default", "hostnames", 3)
     walk.eventually(
         "Pods answer again",
@@ -136,7 +127,8 @@ def zero(walk: Walk) -> None:
     )
     cluster.wait_until_ready()
     walk.say(
-        "A UDP client keeps asking from the same port. Its Pod stops being ready; the kernel must forget the flow."
+        "A UDP client keeps asking from the same port, which is one flow to the kernel. Then its Pod stops being",
+        "ready, and the flow must be forgotten.",
     )
     walk.wait(_follow(walk))
 
@@ -157,6 +149,10 @@ async def _follow(walk: Walk) -> None:
             f"from port {flow.port} it now reaches another Pod", isinstance(after, Arrived) and after != before, after
         )
         walk.cluster.set_ready("shop", before.name, True)
+        address = _address(walk, before.name, "shop")
+        await asyncio.to_thread(
+            walk.eventually, "the first one is back", lambda: _in_rules(walk, address), lambda there: there
+        )
     finally:
         flow.close()
 

@@ -3,19 +3,22 @@
 import asyncio
 import signal
 import socket
-import struct
 import time
 from typing import Final
 
 from kdns.lab import kernel
 from kdns.lab.asking import Arrived, Flow
+from kdns.lab.question import KUBE_DNS, answered, query
 from kdns.lab.walk import Walk
-from kdns.lab.workloads import is_ready, key_of
+from kdns.lab.workloads import Json, is_ready, key_of
+from kdns.lab.written import written
 
-KUBE_DNS: Final = ("10.96.0.10", 53)
-NAME: Final = b"\x09hostnames\x07default\x03svc\x07cluster\x05local\x00"
+NAME: Final = "hostnames.default.svc.cluster.local"
 EACH: Final = 0.02
 """Seconds between two questions."""
+WRITING: Final = 1.5
+"""Seconds in which a change is written: the proxies write at most once a second."""
+LOOKS: Final = 10
 ANSWERED: Final = 3.0
 """Seconds until a question counts as lost; nobody asks again."""
 
@@ -23,9 +26,15 @@ ANSWERED: Final = 3.0
 def restarts(walk: Walk) -> None:
     """A rolling restart of the DNS Pods under load loses no query; kill -9 of the proxies loses no connection."""
     walk.title("6. Restarts")
-    walk.say(f"busybox-2 asks {1 / EACH:.0f} times a second, once each, while one DNS Pod after the other is replaced.")
-    asked, lost = walk.wait(_under_load(walk))
-    walk.check(f"{asked} queries, {lost} lost", asked > 0 and lost == 0)
+    if walk.kind.layout == "node":
+        walk.say("Each node has one DNS, so that its Pods wait while that is replaced: nothing to show.")
+    else:
+        walk.say(
+            f"busybox-2 asks {1 / EACH:.0f} times a second, each question once, while one DNS Pod after the other is",
+            "replaced.",
+        )
+        asked, lost = walk.wait(_under_load(walk))
+        walk.check(f"{asked} queries, {lost} lost", asked > 0 and lost == 0)
     walk.say("Now both proxies are killed (-9). Rules stay in the kernel; who comes back adopts them.")
     walk.wait(_kill_proxies(walk))
 
@@ -55,7 +64,7 @@ def _replace(walk: Walk, name: str) -> None:
 
     cluster.delete("Pod", "kube-system", name)
     cluster.wait_for(lambda: uid_and_ready() == (True, True), 60)
-    time.sleep(1.5)  # the proxies write at most once a second
+    time.sleep(WRITING)
 
 
 async def _load(network: int, stop: asyncio.Event) -> list[bool]:
@@ -72,16 +81,16 @@ async def _question(network: int, number: int) -> bool:
     with kernel.socket_in(network, socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.connect(KUBE_DNS)
         try:
-            asking.send(struct.pack("!6H", number & 0xFFFF, 0x0100, 1, 0, 0, 0) + NAME + struct.pack("!2H", 1, 1))
-            answer = await asyncio.wait_for(loop.sock_recv(asking, 512), ANSWERED)
+            asking.send(query(NAME, number))
+            return answered(await asyncio.wait_for(loop.sock_recv(asking, 512), ANSWERED))
         except (TimeoutError, ConnectionRefusedError):
             return False
-    return answer[3] & 0x0F == 0
 
 
 async def _kill_proxies(walk: Walk) -> None:
     cluster = walk.cluster
-    pods = [key_of(pod) for pod in cluster.pods("kube-system", **{"k8s-app": "kube-proxy"})]
+    pods = [key_of(pod) for pod in _proxies(walk)]
+    rules = await asyncio.to_thread(_rules, walk)
     flow = await cluster.network.open_flow("busybox", "TCP", "10.96.80.80", 80)
     assert isinstance(flow, Flow)
     try:
@@ -98,10 +107,30 @@ async def _kill_proxies(walk: Walk) -> None:
         walk.check("they are back", _returned(walk, {key: one.pid for key, one in killed.items()}))
         walk.check(f"{asked} new connections meanwhile, {missed} failed", asked > 0 and missed == 0)
         walk.equal("a connection from before still goes on", await flow.ask(), first)
+        now = await asyncio.to_thread(_rules, walk)
+        walk.equal(f"the {len(rules)} rules of both nodes are the same as before", sorted(set(rules) ^ set(now)), [])
     finally:
         flow.close()
 
 
 def _returned(walk: Walk, before: dict[tuple[str, str], int]) -> bool:
-    pods = walk.cluster.pods("kube-system", **{"k8s-app": "kube-proxy"})
+    pods = _proxies(walk)
     return all(is_ready(pod) and walk.cluster.program(*key_of(pod)).pid != before[key_of(pod)] for pod in pods)
+
+
+def _proxies(walk: Walk) -> list[Json]:
+    """The Pods of proxies: those that share their node's network."""
+    return [pod for pod in walk.cluster.pods("kube-system") if pod["spec"].get("hostNetwork")]
+
+
+def _rules(walk: Walk) -> list[str]:
+    """What is written on the nodes, once nothing is being written any more."""
+    nodes = [node.name for node in walk.cluster.plan.nodes]
+    before: list[str] = []
+    for _ in range(LOOKS):
+        now = [f"{node} {line}" for node in nodes for line in written(walk.cluster.network, node, walk.kind)]
+        if now == before:
+            break
+        before = now
+        time.sleep(WRITING)
+    return before

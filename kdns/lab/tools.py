@@ -12,15 +12,23 @@ KDNS: Final = (sys.executable, "-m", "kdns")
 """Our own program."""
 READY: Final = "ready"
 """What a keeper writes when its lab is; anything else is the reason why it is not."""
-PROGRAMS: Final = {"nftables": ("nft",), "iptables": ("iptables", "iptables-restore"), "none": ()}
+PROGRAMS: Final = {
+    "nftables": ("nft",),
+    "iptables": ("iptables-nft", "ip6tables-nft"),
+    "iptables-legacy": ("iptables-legacy", "ip6tables-legacy"),
+    "ipvs": ("iptables", "ip6tables"),
+    "none": (),
+}
 """What a lab needs beside `ip` and `openssl`, by the mode of its proxies."""
 PACKAGES: Final = {
     "ip": "iproute2",
     "nft": "nftables",
     "iptables": "iptables",
-    "iptables-restore": "iptables",
+    "ip6tables": "iptables",
     "iptables-legacy": "iptables",
+    "ip6tables-legacy": "iptables",
     "iptables-nft": "iptables",
+    "ip6tables-nft": "iptables",
     "ipset": "ipset",
     "conntrack": "conntrack",
     "busybox": "busybox-static",

@@ -7,13 +7,17 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from textwrap import wrap
 from typing import Any, Final, TypeVar
 
 from kdns.lab.asking import Arrived, Outcome, Refused, Silence, Unreachable
 from kdns.lab.cluster import Cluster
+from kdns.lab.kind import Kind
 
 PATIENCE: Final = 15.0
 """Seconds that a change may take to show: rules are written at most once a second, on a busy machine later."""
+WIDTH: Final = 100
+"""Columns of a terminal that are used."""
 LINES: Final = 24
 """Lines of output that are shown of a command."""
 T = TypeVar("T")
@@ -22,8 +26,8 @@ T = TypeVar("T")
 class Walk:
     """One walk through a cluster; ``tell`` gets each line."""
 
-    def __init__(self, cluster: Cluster, mode: str, tell: Callable[[str], None]) -> None:
-        self.cluster, self.mode = cluster, mode
+    def __init__(self, cluster: Cluster, kind: Kind, tell: Callable[[str], None]) -> None:
+        self.cluster, self.kind = cluster, kind
         self.passed = 0
         self.failed: list[str] = []
         """The checks that did not hold, with what came instead."""
@@ -41,25 +45,50 @@ class Walk:
             self._tell(line)
 
     def run(self, part: str, command: str, keep: Callable[[str], bool] = lambda line: True) -> str:
-        """Run a command in a part and show what it prints, the lines that ``keep`` picks; all of it is returned."""
-        self._tell(f"  {part}$ {command}")
-        done = self.cluster.network.run(part, shlex.split(command))
+        """Run a command in a part and show what it prints, the lines that ``keep`` picks; all of it is returned.
+
+        One with a pipe or several commands is a shell's.
+        """
+        self._wrapped(f"{part}$ {command}", "  ")
+        done = self.cluster.network.run(
+            part, ["sh", "-c", command] if set("|;") & set(command) else shlex.split(command)
+        )
         output = done.stdout + done.stderr
         lines = [line for line in output.splitlines() if line.strip() and keep(line)]
         for line in lines[:LINES]:
-            self._tell(f"    {line.expandtabs(4)[:160]}")
+            self._wrapped(line.expandtabs(4), "    ")
         if len(lines) > LINES:
             self._tell(f"    ... and {len(lines) - LINES} more lines")
         return output
+
+    def lines(self, part: str, command: str, keep: Callable[[str], bool]) -> list[str]:
+        """Run a command, and give those lines of what it prints that ``keep`` picks, for `explain`."""
+        return [
+            line.strip().rstrip(",}").strip()
+            for line in self.run(part, command, lambda _: False).splitlines()
+            if keep(line)
+        ]
+
+    def explain(self, lines: Iterable[str], meaning: Callable[[str], str]) -> None:
+        """Show lines of output, and below each what it means."""
+        for line in lines:
+            self._wrapped(line, "    ")
+            if text := meaning(line):
+                self._wrapped(f"└ {text}", "      ")
+
+    def _wrapped(self, line: str, indent: str) -> None:
+        room = WIDTH - len(indent)
+        for part in wrap(line, room, subsequent_indent="  ", break_on_hyphens=False, replace_whitespace=False) or [""]:
+            self._tell(indent + part)
 
     def check(self, what: str, holds: bool, got: object = "") -> bool:
         """A check mark, or a cross with what came instead."""
         if holds:
             self.passed += 1
-            self._tell(f"  ✓ {what}")
+            self._wrapped(f"✓ {what}", "  ")
         else:
             self.failed.append(f"{what}: {got}" if got != "" else what)
-            self._tell(f"  ✗ {what}" + (f"; instead: {got}" if got != "" else ""))
+            self._wrapped(f"✗ {what}" + (f"; instead: {got}" if got != "" else ""), "  ")
         return holds
 
     def equal(self, what: str, got: object, wanted: object) -> bool:

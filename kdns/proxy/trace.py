@@ -61,12 +61,14 @@ class Manner(NamedTuple):
     """Node ports without endpoints are refused (or dropped) on every address of the node, accepted or not."""
     refuses_own_processes: bool
     """A process of the node is refused, too, when it asks for an external address that has no endpoint."""
+    masquerades_itself: bool
+    """Whatever a process of the node sends is masqueraded, also where its address is taken for a pod's."""
 
 
 MANNERS: Final[Mapping[Mode, Manner]] = {
-    "iptables": Manner("untouched", "untouched", False, True, False),
-    "nftables": Manner("reject", "drop", True, False, True),
-    "ipvs": Manner("reject", "untouched", True, False, True),
+    "iptables": Manner("untouched", "untouched", False, True, False, False),
+    "nftables": Manner("reject", "drop", True, False, True, False),
+    "ipvs": Manner("reject", "untouched", True, False, True, True),
 }
 
 
@@ -84,8 +86,10 @@ def trace(rules: RuleSet, packet: Packet, mode: Mode, addresses: frozenset[bytes
     match path.verdict:
         case "cluster" | "local":
             backends = port.cluster if path.verdict == "cluster" else port.local
-            masquerade = path.masquerade == "always" or (
-                path.masquerade == "not pod" and not is_pod(node.detector, packet)
+            masquerade = (
+                path.masquerade == "always"
+                or (path.masquerade == "not pod" and not is_pod(node.detector, packet))
+                or (manner.masquerades_itself and not packet.interface)
             )
             return Outcome("dnat", backends, masquerade, port, f"{entry.frontend.way}: to the {path.verdict} set")
         case "reject":

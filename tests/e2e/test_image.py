@@ -25,7 +25,7 @@ from tests.fakes.objects import Json, endpoint_slice
 from tests.kustomize import Manifest, built, one, rights
 from tests.proxy.kernel.namespaces import in_a_namespace
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kernel, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kernel, pytest.mark.timeout(900)]
 
 PATIENCE: Final = 40.0
 LIMIT: Final = 170 * 1024
@@ -225,7 +225,8 @@ CASES: Final = {
         ("iptables-legacy", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT"),
     ),
     "in ours, nftables": Case(
-        one(KIND, "DaemonSet"), "nftables", ("nft", "list", "table", "ip", "kube-proxy"), rf"{HOSTNAMES} \. tcp \. 80 :"
+        one(KIND, "DaemonSet"), "nftables", ("nft", "list", "table", "ip", "kube-proxy"),
+        rf"{HOSTNAMES} \. 80 \. \S+ : 10\.244\.0\.5 \. 9376",
     ),
 }  # fmt: skip
 

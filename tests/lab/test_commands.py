@@ -107,6 +107,41 @@ def test_a_killed_keeper(kdns: Run, tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_walk_that_is_ended(kdns: Run, tmp_path: Path, number: signal.Signals) -> None:
+    """Whatever ends `run`, its programs end with it; only a kill leaves a folder, which `down` removes."""
+    command = (sys.executable, "-m", "kdns", "lab", "run", "--folder", str(tmp_path / "objects"), "names")
+    environ = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as walking:
+        until = time.monotonic() + 60
+        while not (found := [one for one in labs.labs() if len(programs(one.first)) > 1]):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        running = programs(found[0].first)
+        walking.send_signal(number)
+        assert walking.wait(30) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
+        assert walking.stderr is not None
+        assert walking.stderr.read() == b""
+    while any(Path("/proc", pid).exists() for pid in running):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert found[0].folder.exists() == (number == signal.SIGKILL)
+    kdns("down")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def programs(first: int) -> list[str]:
+    """The processes of a lab by its first one: those in its process namespace."""
+    there = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "ns" / "pid").readlink() == Path(f"/proc/{first}/ns/pid").readlink():
+                there.append(process.name)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has just ended, or is none of ours
+    return there
+
+
 def test_two_side_by_side(kdns: Run, tmp_path: Path) -> None:
     """Two labs have the same addresses and names; who does not say which is asked to."""
     up(kdns, tmp_path, "--name", "one")
@@ -128,9 +163,17 @@ def test_what_a_lab_needs(kdns: Run, tmp_path: Path) -> None:
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "missing on this machine: ip, openssl, nft" in missing.stderr
     assert "apt-get install iproute2 nftables openssl" in missing.stderr
+    assert "apt-get install iproute2 iptables openssl" in kdns("run", "--mode", "iptables", PATH="/nowhere").stderr
     (tmp_path / "objects" / "pods.yaml").write_text("kind: [")
     broken = kdns("up", "--mode", "none", "--folder", str(tmp_path / "objects"))
     assert (broken.returncode, "pods.yaml:" in broken.stderr) == (1, True), broken
+
+
+@pytest.mark.skipif(Path("/proc/net/ip_vs").exists(), reason="this kernel has IPVS, and a lab of it is made elsewhere")
+def test_a_kernel_without_ipvs(kdns: Run) -> None:
+    """The module is named, before anything is made."""
+    done = kdns("run", "--mode", "ipvs", "names")
+    assert (done.returncode, "modprobe ip_vs" in done.stderr) == (1, True), done
 
 
 def test_not_root() -> None:

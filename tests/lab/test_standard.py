@@ -3,13 +3,14 @@
 import kubernetes_validate
 import pytest
 
-from kdns.lab.standard import objects, proxy
+from kdns.lab.standard import node, objects, proxy
 from kdns.lab.workloads import Json
 
 OBJECTS = [*objects(), proxy("nftables", ("-v=2",))]
+OF_NODES = [*(body for body in objects("node") if body not in OBJECTS), node("iptables")]
 
 
-@pytest.mark.parametrize("body", OBJECTS, ids=lambda body: f"{body['kind']}-{body['metadata']['name']}")
+@pytest.mark.parametrize("body", [*OBJECTS, *OF_NODES], ids=lambda body: f"{body['kind']}-{body['metadata']['name']}")
 def test_a_real_server_would_take_it(body: Json) -> None:
     """Every object of the standard cluster is valid in the newest version of Kubernetes that is known."""
     kubernetes_validate.validate(body, kubernetes_validate.latest_version(), strict=True)
@@ -21,3 +22,11 @@ def test_the_guide_s_application_is_there() -> None:
     (port,) = services["hostnames"]["ports"]
     assert (port["port"], port["targetPort"]) == (80, 9376)
     assert services["kube-dns"]["clusterIP"] == "10.96.0.10"
+
+
+def test_the_layout_of_nodes() -> None:
+    """DNS is bound to the node's own address, and a Pod is answered by its node."""
+    found = {(body["kind"], body["metadata"]["name"]): body for body in OF_NODES}
+    assert "bind {$HOST_IP}" in found["ConfigMap", "kdns"]["data"]["Corefile"]
+    assert found["Service", "kube-dns"]["spec"]["internalTrafficPolicy"] == "Local"
+    assert ("Deployment", "kdns") not in found

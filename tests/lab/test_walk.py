@@ -4,12 +4,13 @@ from typing import cast
 
 from kdns.lab.asking import Arrived, Refused, Silence, Unreachable
 from kdns.lab.cluster import Cluster
+from kdns.lab.kind import Kind
 from kdns.lab.walk import Walk, present
 
 
 def walk_of(told: list[str]) -> Walk:
     """A walk that nobody asks for its cluster."""
-    return Walk(cast("Cluster", None), "nftables", told.append)
+    return Walk(cast("Cluster", None), Kind("nftables"), told.append)
 
 
 def test_checks_are_counted_and_told() -> None:

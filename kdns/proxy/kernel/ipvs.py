@@ -9,11 +9,11 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from kdns.errors import ConfigError, KernelError
 from kdns.objects import Network
+from kdns.proxy.kernel import sysctl
 from kdns.proxy.kernel.applier import Applied
 from kdns.proxy.kernel.ipvs_rules import IpvsRules, Variant
 from kdns.proxy.kernel.ipvs_state import IpvsState, Link
@@ -42,13 +42,12 @@ PROBE: Final = {Family.IPV4: bytes((198, 51, 100, 0)), Family.IPV6: bytes.fromhe
 """An address of documentation, at which a scheduler is tried."""
 PROBE_PORT: Final = 20000
 SYSCTLS: Final = (
-    ("net/ipv4/vs/conntrack", "1"),
-    ("net/ipv4/vs/expire_nodest_conn", "1"),
-    ("net/ipv4/vs/expire_quiescent_template", "1"),
+    ("net/ipv4/vs/conntrack", 1),
+    ("net/ipv4/vs/expire_nodest_conn", 1),
+    ("net/ipv4/vs/expire_quiescent_template", 1),
 )
 FORWARDING: Final = {Family.IPV4: "net/ipv4/ip_forward", Family.IPV6: "net/ipv6/conf/all/forwarding"}
-STRICT_ARP: Final = (("net/ipv4/conf/all/arp_ignore", "1"), ("net/ipv4/conf/all/arp_announce", "2"))
-PROC_SYS: Final = Path("/proc/sys")
+STRICT_ARP: Final = (("net/ipv4/conf/all/arp_ignore", 1), ("net/ipv4/conf/all/arp_announce", 2))
 
 
 class IpvsSettings(NamedTuple):
@@ -154,7 +153,7 @@ class Ipvs:
                 raise ConfigError(f"mode ipvs: {error}", hint=hint) from error
             link.virtuals.set_timeouts(self.settings.timeouts)
         for path, value in sysctls(self.family, self.settings.strict_arp, os.uname().release):
-            set_sysctl(path, value)
+            sysctl.ensure(path, value)
 
     def _probe(self, link: Link) -> None:
         """Asking for a scheduler makes the kernel load it."""
@@ -242,24 +241,14 @@ class Ipvs:
         )
 
 
-def sysctls(family: Family, strict_arp: bool, release: str) -> list[tuple[str, str]]:
+def sysctls(family: Family, strict_arp: bool, release: str) -> list[tuple[str, int]]:
     """What the mode needs of the kernel's settings, for a kernel of this release (``6.1.0-18-amd64``)."""
-    wanted = [*SYSCTLS, (FORWARDING[family], "1")]
+    wanted = [*SYSCTLS, (FORWARDING[family], 1)]
     numbers = re.match(r"(\d+)\.(\d+)", release)
     version = (int(numbers[1]), int(numbers[2])) if numbers else (6, 0)
     if (4, 1) <= version < (5, 9):
         # A new connection from a port that was used before waits a second otherwise; later kernels know better.
-        wanted.append(("net/ipv4/vs/conn_reuse_mode", "0"))
+        wanted.append(("net/ipv4/vs/conn_reuse_mode", 0))
     if strict_arp:
         wanted += STRICT_ARP
     return wanted
-
-
-def set_sysctl(path: str, value: str, root: Path = PROC_SYS) -> None:
-    """Write a setting unless it is so; a read-only one is a warning."""
-    file = root / path
-    try:
-        if file.read_text().strip() != value:
-            file.write_text(value)
-    except OSError as error:
-        log.warning("Setting %s to %s did not work: %s", path.replace("/", "."), value, error)

@@ -17,8 +17,9 @@ What IPVS cannot do, or does in its own way (`trace` has to know):
 
 * reject is an ICMP port unreachable by the kernel, for TCP as well; a blocked source is dropped even where there is
   no backend, as in nftables mode.
-* Affinity is kept per virtual server: a client may get another backend at another frontend of the same Service, and
-  through the short circuit.
+* Affinity is kept per virtual server: a client may get another backend at another frontend of the same Service. Through
+  the short circuit it is chosen by the client's address (scheduler sh): where a virtual server of a mark is persistent,
+  the kernel takes the client's port instead of the backend's.
 * A node port is on each address the node has at the time (looked at again at each full sync), never on loopback.
 * An undefined port of a service address is refused instead of reaching a port of this node; ICMP echo is answered by
   the node.
@@ -48,6 +49,8 @@ DUMMY: Final = "kube-ipvs0"
 """The link that holds the service addresses, so that packets for them come to this node's INPUT."""
 
 PERSISTENT: Final = 0x0001
+FALLBACK: Final = 0x0008
+"""IP_VS_SVC_F_SCHED_SH_FALLBACK: the sh scheduler looks for another one where a backend drains."""
 SOURCE_PORT: Final = 0x0010
 """IP_VS_SVC_F_SCHED_MH_PORT: the mh scheduler hashes the source port, too."""
 SCHEDULERS: Final = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh")
@@ -170,6 +173,8 @@ def port_state(rules: ServicePortRules, node: NodeRules, here: Here, scheduler: 
                 members["KUBE-NO-LOCAL", place] = 0
             if short(entry):
                 serve(VirtualAt("TCP", mark=mark), rules.cluster)
+                if rules.affinity:
+                    virtuals[VirtualAt("TCP", mark=mark)] = Virtual("sh", FALLBACK, 0, rules.cluster)
                 members["KUBE-SHORT-CIRCUIT", place] = mark
             if not node_port and address not in here.addresses:
                 addresses.add(address)

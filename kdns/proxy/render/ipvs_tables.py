@@ -11,7 +11,7 @@ The rules look into sets only, so they depend on the node and not on its Service
              FORWARD  -> KUBE-FORWARD
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kdns.objects import Network, address_text
@@ -125,7 +125,7 @@ def _nat(node: NodeRules) -> Table:
                 f"{external} {mark}",
                 f"{external} -j ACCEPT",
                 f"{_in(family, 'KUBE-EXTERNAL-IP-LOCAL')} -j ACCEPT",
-                "-m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
+                *(f"{where} -j KUBE-NODE-PORT" for where in _node_ports(node)),
                 f"{cluster} -j ACCEPT",
                 f"{balancer} -j ACCEPT",
             ),
@@ -143,6 +143,13 @@ def _nat(node: NodeRules) -> Table:
             Jump("POSTROUTING", '-m comment --comment "kubernetes postrouting rules"', "KUBE-POSTROUTING"),
         ],
     )
+
+
+def _node_ports(node: NodeRules) -> Iterable[str]:
+    """Where node ports are; elsewhere on this node the same port is somebody else's."""
+    if node.node_port_addresses is None:
+        return ("-m addrtype --dst-type LOCAL",)
+    return (f"-d {Network(address, len(address) * 8)}" for address in node.node_port_addresses)
 
 
 def _filter(node: NodeRules) -> Table:

@@ -73,13 +73,16 @@ class Ground:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """The Services whose protocols this kernel has."""
-        return tuple(shape for shape in self.world.shapes if all(map(knows, shape.protocols)))
+        """The Services whose protocols this kernel has.
+
+        In IPVS mode none has another node's address: it would be on our node's dummy link, and the other node out of
+        reach, with kube-proxy as with us.
+        """
+        known = (shape for shape in self.world.shapes if all(map(knows, shape.protocols)))
+        return tuple(shape for shape in known if self.mode != "ipvs" or not shape.own)
 
     def _build(self) -> None:
-        for name in (SWITCH, *(node.name for node in PLAN.nodes)):
-            with inside(self.network.parts[name].network):
-                write_sysctls(EVERY_REFUSAL)
+        every_refusal(self.network)
         self.network.configure(OUTSIDE, _given((STRANGER,), "eth0 preferred_lft 0"))  # asked from only explicitly
         for pod in ("a", "b", "c"):
             self.network.serve(pod, TARGET, ("TCP", "UDP", *(("SCTP",) if knows("SCTP") else ())))
@@ -137,6 +140,13 @@ class Ground:
             await writer.sync(rules, None)
         self.rules[node.name, family] = rules
         assert await writer.intact(), f"{node.name} {family}: not intact"
+
+
+def every_refusal(network: Network) -> None:
+    """Have each refusal told to whom it is for."""
+    for name in (SWITCH, *(node.name for node in PLAN.nodes)):
+        with inside(network.parts[name].network):
+            write_sysctls(EVERY_REFUSAL)
 
 
 def _given(addresses: Iterable[Pair], link: str) -> Iterable[str]:

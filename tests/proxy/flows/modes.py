@@ -1,6 +1,10 @@
 """What the tests call the modes: iptables comes in two variants."""
 
+import os
 from typing import Final, Literal
+
+import pytest
+from _pytest.mark import ParameterSet
 
 from kdns.proxy.kernel.applier import Applier
 from kdns.proxy.kernel.iptables import IptablesApplier
@@ -13,6 +17,15 @@ from kdns.proxy.model import Family, Mode, NodeRules
 Variant = Literal["iptables-nft", "iptables-legacy", "nftables", "ipvs"]
 HERE: Final[tuple[Variant, ...]] = ("iptables-nft", "iptables-legacy", "nftables")
 """Those that an ordinary kernel has."""
+ASKED: Final = "KDNS_FLOWS"
+"""An environment variable that names others: inside User-Mode Linux it is ipvs."""
+
+
+def variants() -> list[ParameterSet]:
+    """What to try in this kernel, as parameters of a test."""
+    names = os.environ.get(ASKED, "").split() or HERE
+    marks = [pytest.mark.skipif(bool(os.geteuid()), reason="no network namespaces without root")]
+    return [pytest.param(name, marks=marks) for name in names]
 
 
 def mode_of(variant: Variant) -> Mode:

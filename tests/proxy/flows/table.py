@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from kdns.lab.asking import Arrived, Outcome, Refused, Silence
 from kdns.lab.network import Network
 from kdns.lab.plan import OUTSIDE, PLAN
-from kdns.proxy.model import Family
-from tests.proxy.flows.cells import Cell, Table
+from kdns.proxy.model import Family, RuleSet
+from tests.proxy.flows.cells import NODES, Cell, Table
 from tests.proxy.flows.ground import FAMILIES, Ground
 from tests.proxy.flows.worlds import local_addresses
 
@@ -53,8 +53,17 @@ async def run(ground: Ground) -> Result:
 
 
 def addresses_of(ground: Ground) -> dict[tuple[str, Family], frozenset[bytes]]:
-    """Every local address of each node, without loopback."""
-    return {(node.name, family): local_addresses(node, family) for node in PLAN.nodes for family in FAMILIES}
+    """Every local address of each node, without loopback; in IPVS mode those on the dummy link are among them."""
+    return {
+        (node, family): local_addresses(NODES[node], family) | (dummy(rules) if ground.mode == "ipvs" else frozenset())
+        for (node, family), rules in ground.rules.items()
+    }
+
+
+def dummy(rules: RuleSet) -> frozenset[bytes]:
+    """Service addresses, which the node has itself in IPVS mode."""
+    entries = (entry for port in rules.ports.values() for entry in port.entries)
+    return frozenset(entry.frontend.address for entry in entries if entry.frontend.address)
 
 
 def _turn(cell: Cell) -> str:

@@ -1,20 +1,17 @@
 """The table on this machine's kernel: what arrives is what `trace` says, in every mode that it has."""
 
-import os
-
 import pytest
 
 from tests.proxy.flows.ground import Ground
-from tests.proxy.flows.modes import HERE, Variant
+from tests.proxy.flows.modes import Variant, variants
 from tests.proxy.flows.table import run
 from tests.proxy.flows.worlds import WORLDS, World
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 
-@pytest.mark.skipif(bool(os.geteuid()), reason="no network namespaces without root")
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
-@pytest.mark.parametrize("variant", HERE)
+@pytest.mark.parametrize("variant", variants())
 async def test_what_arrives_is_what_trace_says(variant: Variant, world: World) -> None:
     """Who answers, and as whom it sees the asker; or that nobody does, and how."""
     with Ground(variant, world) as ground:

@@ -10,7 +10,7 @@ from kdns.config.kubeproxy.settings import (
     NodePortAddresses,
     ProxySettings,
 )
-from kdns.lab.plan import PLAN, PODS, SERVICES, Node
+from kdns.lab.plan import PODS, SERVICES, Node
 from kdns.proxy.model import Family, Mode
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.rules import Policy
@@ -66,11 +66,13 @@ def local_addresses(at: Node, family: Family) -> frozenset[bytes]:
 
 WORLDS: Final = (
     World("usual", SHAPES),
-    World("gradual", SHAPES[:8], gradual=True),
-    World("no detector", detector=None),
-    World("masquerade all", masquerade_all=True),
-    World("node CIDR", detector="NodeCIDR", primary=True),
-    World("bridge", detector="BridgeInterface", node_ports=("10.244.0.0/15", "fd00:10:244::/48")),
-    World("prefix", detector="InterfaceNamePrefix", gradual=True),
+    World("gradual", SHAPES[:8], detector="InterfaceNamePrefix", gradual=True),
+    World("no detector", detector=None, primary=True),
+    World("node CIDR", detector="NodeCIDR"),
+    World(
+        "masquerade all",
+        detector="BridgeInterface",
+        masquerade_all=True,
+        node_ports=("10.244.0.0/15", "fd00:10:244::/48"),
+    ),
 )
-FIRST: Final = PLAN.nodes[0]

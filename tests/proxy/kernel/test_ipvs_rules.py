@@ -1,13 +1,11 @@
 """The fixed rules of the IPVS mode are written when they differ and removed with care; settings of the kernel."""
 
-import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from kdns.errors import ConfigError, KernelError
-from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings, set_sysctl, sysctls
+from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings, sysctls
 from kdns.proxy.kernel.ipvs_rules import IpvsRules, Variant
 from kdns.proxy.model import Family, NodeRules
 from kdns.proxy.render.ipvs_tables import tables
@@ -128,20 +126,9 @@ def test_reusing_ports_needs_help_on_some_kernels(release: str, needed: bool) ->
     """From 4.1 until 5.9 a setting keeps new connections from waiting a second."""
     found = dict(sysctls(Family.IPV4, False, release))
     assert ("net/ipv4/vs/conn_reuse_mode" in found) == needed
-    assert found["net/ipv4/ip_forward"] == "1"
+    assert found["net/ipv4/ip_forward"] == 1
     assert "net/ipv4/conf/all/arp_ignore" not in found
-    assert dict(sysctls(Family.IPV6, True, release))["net/ipv4/conf/all/arp_announce"] == "2"
-
-
-def test_a_setting_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A right one is left alone; one that is not there is told."""
-    (tmp_path / "vs").mkdir()
-    (tmp_path / "vs" / "conntrack").write_text("0\n")
-    set_sysctl("vs/conntrack", "1", tmp_path)
-    assert (tmp_path / "vs" / "conntrack").read_text() == "1"
-    with caplog.at_level(logging.WARNING):
-        set_sysctl("vs/nothing", "1", tmp_path)
-    assert "vs.nothing" in caplog.text
+    assert dict(sysctls(Family.IPV6, True, release))["net/ipv4/conf/all/arp_announce"] == 2
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ TCP  10.96.7.7:80 rr persistent 10800
   -> 10.244.1.7:8080              Masq    1
 TCP  198.51.100.20:80 rr persistent 10800
   -> 10.244.0.5:8080              Masq    1
-FWM {mark} rr persistent 10800
+FWM {mark} sh
   -> 10.244.0.5:8080              Masq    1
   -> 10.244.1.7:8080              Masq    1
 TCP  172.18.0.2:30080 rr persistent 10800
