@@ -85,7 +85,8 @@ class Printer:
     async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
         """Print all of it, or the service ports that changed."""
         if changes is None:
-            print(f"# {self._family.value}, {self._mode}: {len(rules.ports)} service ports")
+            count = len(rules.ports)
+            print(f"# {self._family.value}, {self._mode}: {count} service port{'' if count == 1 else 's'}")
             print(self._script(rules), flush=True)
             return Applied(full=True)
         for change in changes:

@@ -166,14 +166,11 @@ class ProxyApp:
                 await port.open()
             async with asyncio.TaskGroup() as tasks:
                 running = follower.start(tasks)
-                for work in (
-                    self._begin(stop),
-                    self._keep(self._renew_later),
-                    self._keep(lambda: self._sync_checks(checks)),
-                    self._until_changed(stop),
-                ):
-                    running.append(tasks.create_task(work))
-                if isinstance(source, ApiSource):
+                works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
+                if not self._command.dry_run:
+                    works.append(self._keep(lambda: self._sync_checks(checks)))
+                running += [tasks.create_task(work) for work in works]
+                if isinstance(source, ApiSource) and not self._command.dry_run:
                     self._recorder = source.recorder(self.node_name)
                     running.append(tasks.create_task(self._recorder.run(), name="events"))
                 running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
@@ -286,13 +283,16 @@ class ProxyApp:
             await self._wait_for_pod_cidrs()
         if not self._command.dry_run:
             await sysctl.load_conntrack()  # else its settings are not there before the first rule that needs it
-            await asyncio.to_thread(self._sysctls)
+            await asyncio.to_thread(self._set, lambda: sysctl.apply_conntrack(self.settings.conntrack))
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()
         if self._command.dry_run:
             stop.asked.set()
             return
+        if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
+            # not before: the rules keep others on the network from reaching what listens on loopback
+            await asyncio.to_thread(self._set, lambda: (sysctl.route_localnet(),))
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
@@ -314,12 +314,9 @@ class ProxyApp:
                 problem, hint="give the controller manager --allocate-node-cidrs, or use ClusterCIDR"
             ) from None
 
-    def _sysctls(self) -> None:
-        """Connection tracking, and node ports on loopback; what fails is a warning and an Event of our Node."""
-        problems = list(sysctl.apply_conntrack(self.settings.conntrack))
-        if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
-            problems.append(sysctl.route_localnet())
-        for problem in filter(None, problems):
+    def _set(self, sysctls: Callable[[], Iterable[str]]) -> None:
+        """Settings of the kernel; what fails is a warning and an Event of our Node."""
+        for problem in filter(None, sysctls()):
             self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
 
     async def _keep(self, go: Callable[[], Awaitable[None]]) -> None:

@@ -19,7 +19,7 @@ from kdns.ops.process import prepare
 from kdns.proxy.claims import Claims
 from kdns.proxy.kernel import sysctl
 from kdns.proxy.model import Family, RuleSet, ServicePortRules
-from kdns.proxy.node_policy import node_policy
+from kdns.proxy.node_policy import node_policy, takes_localhost
 from kdns.proxy.rules import Policy, rule_set, service_rules
 from kdns.proxy_app import ProxyApp, first_mistake, own_interfaces
 from kdns.sources import build_source
@@ -57,7 +57,7 @@ async def at_once(command: ProxyCommand) -> int | None:
     if command.init_only:
         await sysctl.load_conntrack()
         problems = await asyncio.to_thread(sysctl.apply_conntrack, command.settings.conntrack)
-        if command.settings.mode == "iptables" and command.settings.iptables.localhost_node_ports:
+        if takes_localhost(command.settings, Family.IPV4):
             problems = (*problems, *filter(None, [sysctl.route_localnet()]))
         return 1 if problems else 0
     return None

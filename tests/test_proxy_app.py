@@ -16,7 +16,7 @@ from kdns.appliers import ATTEMPTS, prepared
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.settings import NodePortAddresses, ProxySettings
 from kdns.errors import ConfigError, KernelError
-from kdns.proxy.model import Family
+from kdns.proxy.model import Family, Mode
 from kdns.proxy_app import ProxyApp
 from kdns.stop import Stop
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
@@ -190,6 +190,32 @@ async def test_what_is_left_out_is_an_event(monkeypatch: pytest.MonkeyPatch) -> 
         }
         ways = {entry.frontend.way for rules in rig.appliers[Family.IPV4].kernel.values() for entry in rules.entries}
         assert ways == {"cluster IP", "external IP"}
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+async def test_loopback_is_routed_only_behind_the_guard(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+    """Whatever listens on 127.0.0.1 of a node trusts that nobody else comes there (CVE-2020-8558)."""
+    before: list[bool] = []
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
+        rig = Rig(api, mode=mode)
+        rig.without_kernel(monkeypatch)
+        cleaned = asyncio.Event()
+
+        def routed() -> str:
+            before.append(bool(rig.kernel))
+            return ""
+
+        async def clean_up(_: ProxyApp) -> None:
+            cleaned.set()
+
+        monkeypatch.setattr("kdns.proxy.kernel.sysctl.route_localnet", routed)
+        monkeypatch.setattr("kdns.proxy_app.clean_up_others", clean_up)
+        task = asyncio.create_task(rig.app.run(rig.stop))
+        await rig.until(cleaned.is_set)
+        rig.stop.asked.set()
+        await task
+    assert before == ([True] if mode == "iptables" else [])
 
 
 async def test_external_ips_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def node_policy(
     INVALID (nf_conntrack_tcp_be_liberal), so none need be dropped for that.
     """
     primary = primary_address(settings, family, node)
-    localhost = _localhost(settings, family)
+    localhost = takes_localhost(settings, family)
     addresses = node_port_addresses(settings, family, primary, interfaces, localhost=localhost)
     rules = NodeRules(
         family,
@@ -95,7 +95,7 @@ def node_port_addresses(
     return tuple(sorted(one for one in found if localhost or one not in LOOPBACK[family]))
 
 
-def _localhost(settings: ProxySettings, family: Family) -> bool:
+def takes_localhost(settings: ProxySettings, family: Family) -> bool:
     """127/8 takes node ports: kube-proxy's iptables mode alone, and not for ::1."""
     if settings.mode != "iptables" or family is not Family.IPV4 or not settings.iptables.localhost_node_ports:
         return False

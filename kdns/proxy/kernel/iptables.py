@@ -79,19 +79,19 @@ class IptablesApplier:
             scripts = partial(changes, rules.node, terse=large(rules), piece=piece)
             totals = Counter(self._totals)
         self._given = None
-        sent = 0
+        sent: Counter[str] = Counter()
         try:
             # To spell ten thousand Services takes seconds, and there may be DNS to be served meanwhile.
             while (script := await asyncio.to_thread(next, scripts, None)) is not None:
                 await self._restore(script, rules)
-                sent += script.rules
+                sent.update(dict(script.sent))
                 totals.update(dict(script.grown))
         except Conflict as conflict:
             raise KernelError(tool.restore, 1, str(conflict), conflict.name) from conflict
         self._given, self._totals = rules, totals
         if sent:
             self._seen = self._fingerprint(self.family, nft=tool.nft)
-        return Applied(sent, whole, tuple(sorted(totals.items())))
+        return Applied(sent.total(), whole, tuple(sorted(totals.items())), tuple(sorted(sent.items())))
 
     async def _restore(self, script: Script, rules: RuleSet) -> None:
         if not script.text:

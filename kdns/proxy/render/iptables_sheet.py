@@ -14,12 +14,17 @@ class Script(NamedTuple):
     """Input for ``iptables-restore --noflush --counters``."""
 
     text: str
-    rules: int
-    """How many rules it adds or deletes."""
+    sent: tuple[tuple[str, int], ...]
+    """How many rules, and chains without use, it adds or deletes in each table."""
     grown: tuple[tuple[str, int], ...]
     """By how many rules each table is larger afterwards."""
     owners: tuple[tuple[int, ServicePortName | None], ...] = ()
     """From which line on, counted from 1, lines belong to whom; None: to nobody in particular."""
+
+    @property
+    def rules(self) -> int:
+        """The same for all tables together."""
+        return sum(number for _, number in self.sent)
 
     def owner(self, line: int) -> ServicePortName | None:
         """Whose line it is."""
@@ -46,7 +51,7 @@ class Sheet:
         self._rules: dict[str, list[_Block]] = {table: [] for table in TABLES}
         self._ends: dict[str, list[_Block]] = {table: [] for table in TABLES}
         self._grown: dict[str, int] = {}
-        self._sent = 0
+        self._sent: dict[str, int] = {}
 
     def chains(self, table: str, names: Iterable[str]) -> None:
         """Chains that are to be there, and empty."""
@@ -56,7 +61,7 @@ class Sheet:
         """Rules, each with its ``-A``, ``-I`` or ``-D``; by each of them the table `grows`."""
         if lines := list(rules):
             self._rules[table].append(_Block("\n".join(lines), len(lines), owner))
-            self._sent += len(lines)
+            self._send(table, len(lines))
             self.shrink(table, -grows * len(lines))
 
     def shrink(self, table: str, rules: int) -> None:
@@ -69,7 +74,10 @@ class Sheet:
         self.chains(table, names)
         if lines := [f"-X {name}" for name in names]:
             self._ends[table].append(_Block("\n".join(lines), len(lines), owner))
-            self._sent += len(lines)
+            self._send(table, len(lines))
+
+    def _send(self, table: str, lines: int) -> None:
+        self._sent[table] = self._sent.get(table, 0) + lines
 
     def script(self) -> Script:
         """What there is so far; empty text if there is nothing."""
@@ -90,4 +98,4 @@ class Sheet:
                 texts.append(block.text)
                 line += block.lines
         text = "\n".join((*texts, "")) if texts else ""
-        return Script(text, self._sent, tuple(self._grown.items()), tuple(owners))
+        return Script(text, tuple(self._sent.items()), tuple(self._grown.items()), tuple(owners))

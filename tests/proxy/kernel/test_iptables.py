@@ -86,6 +86,7 @@ async def test_everything_is_in_the_kernel(tool: Tool, rules: RuleSet, applier: 
         assert Counter(line.split()[1] for line in there if line.startswith("-A")) == wanted
         in_ours = sum(count for name, count in wanted.items() if name.startswith("KUBE-") and name != "KUBE-FIREWALL")
         assert dict(applied.totals).get(table, 0) == in_ours
+        assert dict(applied.written).get(table, 0) == wanted.total()
     assert applied.full
     assert applied.rules == len(re.findall(r"^-[AI]", text, re.MULTILINE))
 
