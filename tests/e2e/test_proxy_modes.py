@@ -21,6 +21,13 @@ pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(300)]
 UNHURRIED = 90.0
 NODES = tuple(node.name for node in PLAN.nodes)
 NODE_PORT = 30080
+OTHER: dict[Variant, Variant] = {
+    "iptables-nft": "nftables",
+    "iptables-legacy": "nftables",
+    "nftables": "iptables-nft",
+    "ipvs": "iptables-legacy",
+}
+"""The mode that takes over."""
 CLUSTER_IPS = ("10.96.80.80", "fd00:10:96::5050")
 PLACES = (
     *(Place("client", "TCP", address, 80) for address in CLUSTER_IPS),
@@ -91,7 +98,7 @@ async def test_a_proxy_is_killed_replaced_and_cleaned_up(cluster: Cluster, varia
     assert not constantly.failures
     await follows(cluster)
 
-    other: Variant = "iptables-nft" if variant == "nftables" else "nftables"
+    other = OTHER[variant]
     async with Constantly(asking(cluster.network), PLACES) as constantly:
         await asyncio.to_thread(end, cluster)
         await constantly.some_more()
