@@ -154,7 +154,7 @@ class ProxyApp:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
         if not await unless_asked(stop, self._prepare()):
             return
-        source = await self._source()
+        source = self._source
         follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
         self._store = follower.store
         ports = self._ports(Watches(self._watching))
@@ -190,7 +190,7 @@ class ProxyApp:
             await source.close()
 
     async def _prepare(self) -> None:
-        """Find out which families can be served. Raises ConfigError if none can."""
+        """Find out which families can be served, and where the cluster is. Raises ConfigError if there is none."""
         wanted = [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
         appliers: dict[Family, Applier] = {}
         problems: list[ConfigError] = []
@@ -207,6 +207,7 @@ class ProxyApp:
         self._cleaner = FlowCleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
         interfaces = own_interfaces()
         self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]
+        self._source = await self._build_source()
 
     def _applier(self, family: Family) -> Applier:
         if self._command.dry_run:
@@ -242,7 +243,7 @@ class ProxyApp:
         )
         return FamilyProxy(family, applier, proxier, reports)
 
-    async def _source(self) -> Source:
+    async def _build_source(self) -> Source:
         client, master = self.settings.client_connection, self._command.master
         text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
         return await build_source(
