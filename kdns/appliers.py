@@ -69,6 +69,11 @@ def script(mode: Mode, rules: RuleSet, scheduler: str = "rr", interfaces: Sequen
             return ipvs_tables.script(rules, here(rules.node, addresses), scheduler)
 
 
+def service_ports(count: int) -> str:
+    """How many, in words."""
+    return f"{count} service port{'' if count == 1 else 's'}"
+
+
 class Printer:
     """An applier that writes to people instead of the kernel."""
 
@@ -84,11 +89,17 @@ class Printer:
 
     async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
         """Print all of it, or the service ports that changed."""
+        try:
+            self._print(rules, changes)
+        except BrokenPipeError:
+            LOG.info("nobody reads any more")  # kdns proxy --dry-run | head
+        return Applied(full=changes is None)
+
+    def _print(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> None:
         if changes is None:
-            count = len(rules.ports)
-            print(f"# {self._family.value}, {self._mode}: {count} service port{'' if count == 1 else 's'}")
+            print(f"# {self._family.value}, {self._mode}: {service_ports(len(rules.ports))}")
             print(self._script(rules), flush=True)
-            return Applied(full=True)
+            return
         for change in changes:
             print(
                 f"# {self._family.value}: {change.name} {change.name.protocol} {'changed' if change.after else 'gone'}"
@@ -96,7 +107,6 @@ class Printer:
         changed = {change.name: change.after for change in changes if change.after is not None}
         if changed:
             print(self._script(RuleSet(rules.node, changed)), flush=True)
-        return Applied()
 
     async def intact(self) -> bool:
         """There is nothing to look at."""

@@ -61,8 +61,13 @@ class Parser(argparse.ArgumentParser):
         return action
 
     def error(self, message: str) -> NoReturn:
-        """What argparse found wrong, as a ConfigError."""
+        """What argparse found wrong, as a ConfigError, in our words where its own leave out what to do."""
         problem, _, hint = message.removeprefix("argument ").partition("\n")
+        if missing := re.fullmatch(r"the following arguments are required: (.+)", problem):
+            problem, hint = f"{missing[1]} is missing", f"{self.prog} --help says what there is"
+        if choice := re.fullmatch(r"(.+): invalid choice: '(.*)' \(choose from (.+)\)", problem):
+            known = choice[3].replace("'", "").split(", ")
+            problem, hint = f"{choice[1]}: {choice[2]!r} is none of {', '.join(known)}", near(choice[2], known)
         raise ConfigError(problem, hint=hint)
 
 
@@ -102,7 +107,8 @@ def parser() -> tuple[Parser, dict[str, Parser]]:
     add_flags(parts["lab"])
     for name in ("serve", "check", "plugins"):
         _add_corefile(parts[name], name)
-    cli_proxy.add_flags(parts)
+    for name, flags in cli_proxy.add_flags(parts).items():
+        parts[name].flags += flags
     records = parts["records"]
     records.add_argument("-o", "--output", type=value(parse_word, ("zone", "json")), default="zone", metavar="FORM",
                          help="zone (a master file, the default) or json")  # fmt: skip

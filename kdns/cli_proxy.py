@@ -11,23 +11,42 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from kdns.config.arguments import parse_word
 from kdns.config.kubeproxy import flags as kubeproxy
+from kdns.config.kubeproxy.fields import MODES
 from kdns.config.load import read_kubeproxy
 from kdns.config.settings import ServeSettings
 from kdns.errors import ConfigError
 from kdns.picking import IN_CLUSTER, pick_source
 
+USAGES: Final = {
+    "proxy": "[--config FILE] [--source S] [--proxy-mode M] [FLAG ...]",
+    "node": "--conf COREFILE [--config FILE] [--source S] [FLAG ...]",
+    "rules": "[--source S] [--mode M] [--node N] [--service NS/NAME] [FLAG ...]",
+}
+"""What --help begins with: kube-proxy's flags are too many to stand there."""
+NOT_OF_RULES: Final = frozenset({"write-config-to", "cleanup", "init-only", "dry-run"})
+"""Flags of ``kdns proxy`` that ``kdns rules``, which only reads, has no use for."""
 
-def add_flags(parts: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Give each of the commands its flags."""
-    for name in COMMANDS:
-        kubeproxy.add_flags(parts[name])
+
+def add_flags(parts: Mapping[str, argparse.ArgumentParser]) -> dict[str, list[str]]:
+    """Give each of the commands its flags, its own first; those of kube-proxy that each has."""
     parts["node"].add_argument("--conf", default="", metavar="FILE", help="the Corefile that DNS is served by")
     parts["node"].add_argument("--plugins", default="", metavar="DIR", help="a folder with more plugins, in Python")
     rules = parts["rules"]
-    rules.add_argument("--mode", default="", metavar="M", help="iptables, nftables or ipvs; as --proxy-mode")
+    rules.add_argument("--mode", default=None, type=_mode, metavar="M", help="iptables (default), nftables or ipvs")
     rules.add_argument("--node", default="", metavar="N", help="the node they are for (this one)")
     rules.add_argument("--service", default="", metavar="NS/NAME", help="only those of this Service")
+    for name, usage in USAGES.items():
+        parts[name].usage = f"kdns {name} {usage}"
+    return {name: kubeproxy.add_flags(parts[name], NOT_OF_RULES if name == "rules" else ()) for name in COMMANDS}
+
+
+def _mode(text: str) -> str:
+    try:
+        return parse_word(text, MODES)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def own_words() -> list[str]:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TextIO
 
-from kdns.appliers import MODES, make_applier, script
+from kdns.appliers import MODES, make_applier, script, service_ports
+from kdns.config.arguments import near
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.kubeproxy.writing import as_yaml
@@ -49,7 +50,7 @@ async def at_once(command: ProxyCommand) -> int | None:
         try:
             await asyncio.to_thread(Path(command.write_config_to).write_text, as_yaml(command.settings))
         except OSError as error:
-            raise ConfigError(f"--write-config-to: {error}") from error
+            raise ConfigError(f"--write-config-to: cannot write {error.filename}: {error.strerror}") from error
         LOG.info("the configuration is in %s", command.write_config_to)
         return 0
     if command.cleanup:
@@ -75,6 +76,8 @@ async def clean_up(settings: ProxySettings) -> int:
             except KernelError as error:
                 LOG.error("mode %s, %s: %s", mode, family.value, error)
                 status = 1
+    if not status:
+        LOG.info("no rules of ours are left, in any mode")
     return status
 
 
@@ -101,8 +104,8 @@ class Known:
                 self.service_cidrs += after.cidrs
 
 
-async def read_rules(command: ProxyCommand, node_name: str = "") -> Iterator[RuleSet]:
-    """The rule sets of both families for a node, as the source is now. Raises ConfigError.
+async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[RuleSet], Known]:
+    """The rule sets of both families for a node, as the source is now, and what it says. Raises ConfigError.
 
     ``node_name``: the node they are for; empty: this machine's.
     """
@@ -121,10 +124,11 @@ async def read_rules(command: ProxyCommand, node_name: str = "") -> Iterator[Rul
         await source.close()
     here = known.node is None or name == command.settings.node_name(socket.gethostname())
     interfaces = own_interfaces() if here else known.node.addresses if known.node else ()
-    return (
+    sets = [
         decide(known, node_policy(command.settings, family, known.node, name, interfaces, known.service_cidrs))
         for family in Family
-    )
+    ]
+    return sets, known
 
 
 def decide(known: Known, policy: Policy) -> RuleSet:
@@ -143,7 +147,7 @@ def decide(known: Known, policy: Policy) -> RuleSet:
 async def print_rules(command: ProxyCommand, *, node_name: str, service: str, out: TextIO | None = None) -> int:
     """``kdns rules``: what would be written. Raises ConfigError for a source or a Service that is not there."""
     out = out or sys.stdout
-    sets = list(await read_rules(command, node_name))
+    sets, known = await read_rules(command, node_name)
     if service:
         namespace, _, name = service.rpartition("/")
         wanted = (namespace or "default", name)
@@ -152,11 +156,25 @@ async def print_rules(command: ProxyCommand, *, node_name: str, service: str, ou
             for rules in sets
         ]
         if not any(rules.ports for rules in sets):
-            raise ConfigError(f"no rules for Service {'/'.join(wanted)}", hint="say namespace/name, as in shop/web")
+            raise _without_rules(*wanted, known.views)
     for rules in sets:
         if rules.ports or rules.node.family is Family.IPV4:
-            count = len(rules.ports)
-            out.write(f"# {rules.node.family.value}: {count} service port{'' if count == 1 else 's'}\n")
+            out.write(f"# {rules.node.family.value}: {service_ports(len(rules.ports))}\n")
             text = script(command.settings.mode, rules, command.settings.ipvs.scheduler, own_interfaces())
             out.write(text.rstrip("\n") + "\n")
     return 0
+
+
+def _without_rules(namespace: str, name: str, views: Mapping[ObjectKey, ServiceView]) -> ConfigError:
+    """Why a Service has no rules, for whoever asked for them."""
+    called = f"{namespace}/{name}"
+    services = {f"{key.namespace}/{key.name}": view.service for key, view in views.items() if view.service is not None}
+    service = services.get(called)
+    if service is None:
+        elsewhere = [other for other in services if other.endswith(f"/{name}")]
+        hint = f"did you mean {elsewhere[0]}?" if elsewhere else near(called, services)
+        problem = f"no Service {called}, or it is headless and has no rules"  # those are not asked for
+        return ConfigError(problem, hint=hint or "say namespace/name, as in shop/web")
+    if service.external_name is not None:
+        return ConfigError(f"Service {called} is an ExternalName: no rules", hint="kdns records shows its name")
+    return ConfigError(f"Service {called} has no rules", hint="it has no address, or none that it may have")

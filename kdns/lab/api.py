@@ -50,8 +50,14 @@ class ApiServer:
     async def close(self) -> None:
         """Stop; what it knows stays."""
         if self._runner is not None:
+            server = self._runner.server
+            open_ones = [one.transport for one in server.connections if one.transport] if server is not None else []
             await self._runner.cleanup()
             self._runner = None
+            for transport in open_ones:
+                transport.abort()  # closed properly, TLS waits for an answer of the other side, and nobody gives one
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the transport below it is closed one turn later
 
     def put(self, *bodies: Json) -> None:
         """Create or replace objects."""

@@ -127,8 +127,8 @@ def zero(walk: Walk) -> None:
     )
     cluster.wait_until_ready()
     walk.say(
-        "A UDP client keeps asking from the same port, which is one flow to the kernel. Then its Pod stops being",
-        "ready, and the flow must be forgotten.",
+        "A UDP client keeps asking from the same port, which is one flow to the kernel. Then its Pod stops",
+        "being ready, and the flow must be forgotten.",
     )
     walk.wait(_follow(walk))
 

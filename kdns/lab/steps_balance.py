@@ -18,28 +18,28 @@ IPTABLES: Final = {
     r"-A PREROUTING ": "what comes into the node, from its Pods or from outside, is looked up first",
     r"-A OUTPUT ": "and so is what the node itself sends",
     r"-A KUBE-SERVICES -d (\S+)/32 -p tcp .*--dport (\d+) ": "TCP to {0}, port {1}, goes on in the Service's own chain",
-    r"-A KUBE-SVC-\S+ ! -s (\S+) ": "it comes from no Pod (they are in {0}): mark it, see the end",
+    r"-A KUBE-SVC-\S+ ! -s (\S+) ": "if it comes from no Pod (they are in {0}), mark it: see the end",
     r"-A KUBE-SVC-\S+ .*--probability 0\.33": "a dice: one connection in three goes to the first Pod",
     r"-A KUBE-SVC-\S+ .*--probability 0\.50": "one in two of the others goes to the second",
     r"-A KUBE-SVC-\S+ .* -j KUBE-SEP-": "and what is left to the third, with probability 1",
-    SEP: "Pod {0} asks its own Service and gets itself: mark it, too",
+    SEP: "if Pod {0} asked its own Service and got itself, mark it, too",
     r"-A KUBE-SEP-\S+ .*--to-destination (\S+)": "the packet's destination becomes {0}; the kernel remembers the flow",
     r"-A KUBE-POSTROUTING .*! --mark": "what was not marked leaves with its own source address",
     r"-A KUBE-POSTROUTING .*--set-x": "the mark has done its work",
-    r"-A KUBE-POSTROUTING .*MASQUERADE": "what was marked gets the node's, so that answers come back through the node",
+    r"-A KUBE-POSTROUTING .*MASQUERADE": "what was marked gets the node's address, so that answers come back to it",
 }
 """Rules in the order in which a packet meets them, and what each means."""
 NFTABLES: Final = {
     r".*@service-ips": "address, protocol and port are looked up in one map, however many Services there are",
     r".*@service-nodeports": "if nothing was found and the address is the node's: is the port a node port?",
-    r".* : goto (\S+)": "the Service has three endpoints, so its packets go to the chain for three: {0}",
-    r".*saddr != (\S+) jump": "it comes from no Pod (they are in {0}): mark it, see the end",
+    r".* : goto (\S+)": "it has three endpoints, so its packets go on in the chain for three, {0}",
+    r".*saddr != (\S+) jump": "if it comes from no Pod (they are in {0}), mark it: see the end",
     r".*random mod 3 map": "a dice of three; address, port and number together are looked up in the map of endpoints",
     r".*random mod 1 map": "for the moment when an endpoint has just left the map: the first one",
     r".* \. (\d+) : (\S+) \. (\d+)": "number {0} is {1}, port {2}: that is the packet's new destination",
-    r".*@hairpin": "a Pod asked its own Service and got itself: mark it, too",
+    r".*@hairpin": "if a Pod asked its own Service and got itself, mark it, too",
     r".*== 0x0+ return": "what was not marked leaves with its own source address",
-    r".*masquerade": "what was marked gets the node's, so that answers come back through the node",
+    r".*masquerade": "what was marked gets the node's address, so that answers come back to it",
 }
 IPVS: Final = {
     r".* rr$": "each new connection to this address goes to the next of its real servers, round robin",
@@ -69,7 +69,7 @@ def _iptables(walk: Walk) -> None:
         "This is how. On its way through node-0 a packet meets these rules, and here they are in that order,",
         "each with what it means.",
     )
-    command = f'{iptables_save(walk.kind)} | grep -E "^-A.*(portals|hostnames|^-A KUBE-POSTROUTING)"'
+    command = f'{iptables_save(walk.kind)} | grep -E "^-A (KUBE-POSTROUTING|.*(portals|hostnames))"'
     rules = [line for line in walk.run("node-0", command, lambda _: False).splitlines() if line]
     walk.explain(sorted(rules, key=_order), _meaning(IPTABLES))
     mine = [rule for rule in rules if rule.startswith(f"-A {CHAIN} ")]
@@ -77,6 +77,7 @@ def _iptables(walk: Walk) -> None:
     dice = [f"{float(found[1]):.3f}" for rule in mine if (found := re.search(r"--probability (\S+)", rule))]
     walk.equal("its dice are 1/3, 1/2, and no dice for the last", dice, ["0.333", "0.500"])
     walk.equal("it leads to three chains of endpoints", sum("-j KUBE-SEP-" in rule for rule in mine), 3)
+    walk.check("what is marked is masqueraded in the end", any("-j MASQUERADE" in rule for rule in rules), rules)
 
 
 def _nftables(walk: Walk) -> None:
@@ -101,8 +102,8 @@ def _nftables(walk: Walk) -> None:
 
 def _ipvs(walk: Walk) -> None:
     walk.say(
-        "This is how. Every address of a Service is an address of the node, on a link that leads nowhere, so that",
-        "the kernel takes its packets in; there its virtual servers hand them on (as `ipvsadm -ln` shows them):",
+        "This is how. Every address of a Service is an address of the node, on a link that leads nowhere, so",
+        "that the kernel takes its packets in; its virtual servers hand them on. As `ipvsadm -ln` shows them:",
     )
     addresses = walk.run("node-0", "ip -brief -4 address show dev kube-ipvs0")
     walk.check("the cluster IP is there", f"{HOSTNAMES}/32" in addresses, addresses)

@@ -79,6 +79,7 @@ async def test_a_proxy_is_killed_replaced_and_cleaned_up(cluster: Cluster, varia
     if variant == "iptables-legacy":
         prefer_legacy(cluster.network)
     await asyncio.to_thread(begin, cluster, variant)
+    await follows(cluster)
     assert traces(cluster.network, variant), "it wrote nothing that we know"
     flow = await connect(cluster.network)
     async with Constantly(asking(cluster.network), PLACES) as constantly:

@@ -1,6 +1,7 @@
 """What the proxy sets in the kernel, in a folder that looks like /proc and /sys, and in a real one."""
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -114,6 +115,19 @@ def test_cpus(text: str | None, expected: int, tmp_path: Path) -> None:
         (tmp_path / sysctl.ONLINE).parent.mkdir(parents=True)
         (tmp_path / sysctl.ONLINE).write_text(f"{text}\n")
     assert sysctl.online_cpus(tmp_path) == expected
+
+
+def test_the_oom_score_is_of_this_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No init container can set it, so nobody is sent there."""
+
+    def refuse(path: Path, text: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    told = sysctl.set_oom_score(-999, root)
+    assert told.startswith("cannot set /proc/self/oom_score_adj to -999: it takes the capability SYS_RESOURCE")
+    assert "--init-only" not in told
+    assert "--init-only" in sysctl.route_localnet(root)
 
 
 def test_the_others(root: Path) -> None:

@@ -9,7 +9,7 @@ Flags as Go has them: one or two dashes, the value behind a blank or ``=``; a bo
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
@@ -101,6 +101,18 @@ FLAGS: Final[Mapping[str, Flag]] = {
     "proxy-port-range": Flag("taken; without a meaning", "portRange"),
 }  # fmt: skip
 """By name, without dashes."""
+GROUPS: Final[Mapping[str, str]] = {
+    "config": "what to do, and for which node",
+    "v": "log",
+    "kubeconfig": "API server",
+    "proxy-mode": "Services",
+    "bind-address": "addresses of the node",
+    "masquerade-all": "mode iptables (those of nftables are in --config)",
+    "ipvs-scheduler": "mode ipvs",
+    "conntrack-max-per-core": "connection tracking, set once at the start",
+    "config-sync-period": "the process, and what is taken without an effect",
+}
+"""What --help calls the flags from each of these on, in the order of `FLAGS`."""
 KLOG: Final = (
     "add-dir-header", "alsologtostderr", "log-backtrace-at", "log-dir", "log-file", "log-file-max-size",
     "log-json-info-buffer-size", "log-json-split-stream", "log-text-info-buffer-size", "log-text-split-stream",
@@ -162,14 +174,27 @@ def normalized(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def add_flags(part: argparse.ArgumentParser) -> None:
-    """Every flag, for a command line that went through `normalized`. Flags that are not given set no attribute."""
+def add_flags(part: argparse.ArgumentParser, without: Container[str] = ()) -> list[str]:
+    """Every flag but those, in groups, for a command line that went through `normalized`; the flags, with dashes.
+
+    Flags that are not given set no attribute.
+    """
+    group = part.add_argument_group("")
     for name, flag in FLAGS.items():
-        action = "append" if flag.many else "store"
-        metavar = "BOOL" if flag.boolean else "VALUE"
-        part.add_argument(f"--{name}", default=argparse.SUPPRESS, action=action, metavar=metavar, help=flag.help)
+        if name in GROUPS:
+            group = part.add_argument_group(GROUPS[name])
+        if name not in without:
+            group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=flag.help, **_taking(flag))
     for name in KLOG:
         part.add_argument(f"--{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return [f"--{name}" for name in FLAGS if name not in without]
+
+
+def _taking(flag: Flag) -> dict[str, Any]:
+    """How argparse takes a flag's value; a boolean without one is true."""
+    if flag.boolean:
+        return {"nargs": "?", "const": "true", "metavar": "=BOOL"}
+    return {"action": "append" if flag.many else "store", "metavar": "VALUE"}
 
 
 def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read: Callable[[str], str]) -> ProxyCommand:

@@ -51,7 +51,7 @@ def put(setting: Setting, root: Path = ROOT) -> str:
             return ""
         file.write_text(str(setting.value))
     except OSError as error:
-        problem = f"cannot set {shown} to {setting.value}: {_reason(error)}"
+        problem = f"cannot set {shown} to {setting.value}: {_reason(error, setting.path)}"
         LOG.warning("%s", problem)
         return problem
     LOG.info("%s is %d now, it was %s", shown, setting.value, before)
@@ -122,7 +122,7 @@ def route_localnet(root: Path = ROOT) -> str:
 
 
 def set_oom_score(value: int, root: Path = ROOT) -> str:
-    """How likely the kernel is to end this process when memory is short, -1000 to 1000."""
+    """How likely the kernel is to end this process when memory is short, -1000 to 1000; of this process alone."""
     return put(Setting("proc/self/oom_score_adj", value), root)
 
 
@@ -136,8 +136,10 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, path: str) -> str:
     match error.errno:
+        case errno.EROFS | errno.EACCES | errno.EPERM if path.startswith("proc/self/"):  # no init container's business
+            return "it takes the capability SYS_RESOURCE; the value stays as it is"
         case errno.EROFS:
             return "it is read-only here; run kdns proxy --init-only with privileges, or set it on the node"
         case errno.EACCES | errno.EPERM:

@@ -27,7 +27,9 @@ def main(variant: str, chosen: str = "") -> int:
                 ready = time.monotonic()
                 result = asyncio.run(run(ground))
             times = f"{ready - began:.1f} s to be ready, {time.monotonic() - ready:.1f} s"
-            say(f"{world.name}: {result.cells} cells, {result.probes} probes, {dict(result.verdicts)}, {times}")
+            say(
+                f"{world.name}: {result.cells} cells, {result.probes} probes, {result.lost} lost, {dict(result.verdicts)}, {times}"
+            )
             for line in result.differences:
                 say(f"  {line}")
             wrong += len(result.differences)

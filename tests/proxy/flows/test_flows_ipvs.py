@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.kernel, uml.needs_uml, pytest.mark.timeout(600)]
 MODULES = f"{uml.IPVS_MODULES} xt_addrtype xt_statistic xt_recent sctp"
 
 
-@pytest.mark.parametrize("module", ["test_flows", "test_proxying"])
+@pytest.mark.parametrize("module", ["test_proxying", "test_flows"])
 def test_inside_a_kernel_with_ipvs(module: str) -> None:
     """Every test of the module holds in IPVS mode, too."""
     words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=400", f"tests/proxy/flows/{module}.py")
