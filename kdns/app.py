@@ -31,7 +31,7 @@ from kdns.dns.plugins import ELSEWHERE
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.dns.registry import Registry
 from kdns.dns.server import Bound
-from kdns.errors import ConfigError
+from kdns.errors import ConfigError, first_mistake
 from kdns.follow import read_once, wants
 from kdns.interfaces import own_addresses
 from kdns.metrics import Metrics
@@ -103,27 +103,24 @@ class App:
             LOG.warning("%s", line)
         try:
             loaded = await self.load()
-            async with asyncio.TaskGroup() as tasks:
-                self._tasks = tasks
-                beside = [tasks.create_task(self.http.probe(), name="probe")]
-                blocks = await self._prepare(loaded)
-                if not stop.asked.is_set():
-                    await self._install(loaded, blocks)
-                    self._say(loaded)
-                    if loaded.digest and self._settings.corefile != STDIN:
-                        beside.append(tasks.create_task(self._reloader(loaded).run(stop.reload), name="reload"))
-                    if started is not None:
-                        beside.append(tasks.create_task(_run(started, self._running()), name="started"))
-                    await stop.asked.wait()
-                    await self._end(stop)
-                for task in beside:
-                    task.cancel()
-                await self.serving.close()
-                await self.clusters.stop()
-        except BaseExceptionGroup as group:
-            if (mistake := _mistake(group)) is None:
-                raise
-            raise mistake from mistake.__cause__
+            with first_mistake():
+                async with asyncio.TaskGroup() as tasks:
+                    self._tasks = tasks
+                    beside = [tasks.create_task(self.http.probe(), name="probe")]
+                    blocks = await self._prepare(loaded)
+                    if not stop.asked.is_set():
+                        await self._install(loaded, blocks)
+                        self._say(loaded)
+                        if loaded.digest and self._settings.corefile != STDIN:
+                            beside.append(tasks.create_task(self._reloader(loaded).run(stop.reload), name="reload"))
+                        if started is not None:
+                            beside.append(tasks.create_task(_run(started, self._running()), name="started"))
+                        await stop.asked.wait()
+                        await self._end(stop)
+                    for task in beside:
+                        task.cancel()
+                    await self.serving.close()
+                    await self.clusters.stop()
         finally:
             await self.serving.close()
             await self.http.close()
@@ -314,11 +311,8 @@ async def print_records(
     answers = Answers(schema_of(options), CLUSTER.warning)
     source = await build_source(source_text)
     try:
-        await read_once(source, wants(options), answers)
-    except BaseExceptionGroup as group:
-        if (mistake := _mistake(group)) is None:
-            raise
-        raise mistake from mistake.__cause__
+        with first_mistake():
+            await read_once(source, wants(options), answers)
     finally:
         await source.close()
     answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
@@ -338,11 +332,3 @@ async def print_records(
 
 async def _run(started: Callable[[Running], Awaitable[None]], running: Running) -> None:
     await started(running)
-
-
-def _mistake(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:
-    """The operator's first mistake in a group of exceptions, if there is one."""
-    found: BaseException | None = group.subgroup(ConfigError)
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found if isinstance(found, ConfigError) else None

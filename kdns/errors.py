@@ -17,7 +17,8 @@ Everything else is a bug: logged with its query or change, counted, never hidden
 and never the end of the process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -117,3 +118,17 @@ class Throttled(ApiError):
 
 class Denied(ApiError):
     """401 or 403: who we are, or what we may do, is the problem."""
+
+
+@contextmanager
+def first_mistake() -> Iterator[None]:
+    """Around a group of tasks: if what goes wrong is the operator's, the first ConfigError is raised alone."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        found: BaseException | None = group.subgroup(ConfigError)
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        if found is None:
+            raise
+        raise found from found.__cause__

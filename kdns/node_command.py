@@ -5,10 +5,10 @@ import asyncio
 from kdns.app import App
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.settings import ServeSettings
-from kdns.errors import ConfigError
+from kdns.errors import ConfigError, first_mistake
 from kdns.ops.process import prepare
 from kdns.proxy.kernel import sysctl
-from kdns.proxy_app import ProxyApp, first_mistake
+from kdns.proxy_app import ProxyApp
 from kdns.proxy_commands import at_once
 from kdns.stop import Stop
 
@@ -23,16 +23,11 @@ async def node(serving: ServeSettings, command: ProxyCommand) -> int:
     stop.install()
     app, proxying = App(serving), ProxyApp(command)
     await _check_places(app)
-    try:
+    with first_mistake():
         async with asyncio.TaskGroup() as tasks:
             dns = tasks.create_task(app.run(stop), name="dns")
             tasks.create_task(proxying.run(stop), name="proxy")
             dns.add_done_callback(lambda _: stop.asked.set())
-    except BaseExceptionGroup as group:
-        mistake = first_mistake(group)
-        if mistake is None:
-            raise
-        raise mistake from mistake.__cause__
     return stop.status
 
 

@@ -24,7 +24,7 @@ from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
 from kdns.config.settings import ApiOptions
-from kdns.errors import ConfigError, KernelError
+from kdns.errors import ConfigError, KernelError, first_mistake
 from kdns.follow import Follower, proxy_wants
 from kdns.interfaces import interface_addresses
 from kdns.metrics import Metrics
@@ -154,7 +154,7 @@ class ProxyApp:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
         if not await unless_asked(stop, self._prepare()):
             return
-        source = await self._source()
+        source = self._source
         follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
         self._store = follower.store
         ports = self._ports(Watches(self._watching))
@@ -164,24 +164,20 @@ class ProxyApp:
         try:
             for port in ports:
                 await port.open()
-            async with asyncio.TaskGroup() as tasks:
-                running = follower.start(tasks)
-                works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
-                if not self._command.dry_run:
-                    works.append(self._keep(lambda: self._sync_checks(checks)))
-                running += [tasks.create_task(work) for work in works]
-                if isinstance(source, ApiSource) and not self._command.dry_run:
-                    self._recorder = source.recorder(self.node_name)
-                    running.append(tasks.create_task(self._recorder.run(), name="events"))
-                running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
-                await stop.asked.wait()
-                for task in running:
-                    task.cancel()
-        except BaseExceptionGroup as group:
-            mistake = first_mistake(group)
-            if mistake is None:
-                raise
-            raise mistake from mistake.__cause__
+            with first_mistake():
+                async with asyncio.TaskGroup() as tasks:
+                    running = follower.start(tasks)
+                    works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
+                    if not self._command.dry_run:
+                        works.append(self._keep(lambda: self._sync_checks(checks)))
+                    running += [tasks.create_task(work) for work in works]
+                    if isinstance(source, ApiSource) and not self._command.dry_run:
+                        self._recorder = source.recorder(self.node_name)
+                        running.append(tasks.create_task(self._recorder.run(), name="events"))
+                    running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
+                    await stop.asked.wait()
+                    for task in running:
+                        task.cancel()
         finally:
             await asyncio.to_thread(self._cleaner.close)
             await checks.close()
@@ -190,7 +186,7 @@ class ProxyApp:
             await source.close()
 
     async def _prepare(self) -> None:
-        """Find out which families can be served. Raises ConfigError if none can."""
+        """Find out which families can be served, and where the cluster is. Raises ConfigError if there is none."""
         wanted = [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
         appliers: dict[Family, Applier] = {}
         problems: list[ConfigError] = []
@@ -207,6 +203,7 @@ class ProxyApp:
         self._cleaner = FlowCleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
         interfaces = own_interfaces()
         self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]
+        self._source = await self._build_source()
 
     def _applier(self, family: Family) -> Applier:
         if self._command.dry_run:
@@ -242,7 +239,7 @@ class ProxyApp:
         )
         return FamilyProxy(family, applier, proxier, reports)
 
-    async def _source(self) -> Source:
+    async def _build_source(self) -> Source:
         client, master = self.settings.client_connection, self._command.master
         text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
         return await build_source(
@@ -377,11 +374,3 @@ async def clean_up_others(app: ProxyApp) -> None:
             except (KernelError, ConfigError) as error:
                 # most nodes lack the tools of some mode, and have nothing of it
                 LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)
-
-
-def first_mistake(group: BaseExceptionGroup[BaseException]) -> ConfigError | None:
-    """The operator's first mistake in a group of exceptions, if there is one."""
-    found: BaseException | None = group.subgroup(ConfigError)
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found if isinstance(found, ConfigError) else None

@@ -13,7 +13,7 @@ from kdns.config.arguments import near
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.kubeproxy.writing import as_yaml
-from kdns.errors import ConfigError, KernelError
+from kdns.errors import ConfigError, KernelError, first_mistake
 from kdns.follow import proxy_wants, read_once
 from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDRChange, ServiceView
 from kdns.ops.process import prepare
@@ -22,7 +22,7 @@ from kdns.proxy.kernel import sysctl
 from kdns.proxy.model import Family, RuleSet, ServicePortRules
 from kdns.proxy.node_policy import node_policy, takes_localhost
 from kdns.proxy.rules import Policy, rule_set, service_rules
-from kdns.proxy_app import ProxyApp, first_mistake, own_interfaces
+from kdns.proxy_app import ProxyApp, own_interfaces
 from kdns.sources import build_source
 from kdns.stop import Stop
 
@@ -114,12 +114,8 @@ async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[R
     source = await build_source(command.source or (f"kubeconfig:{kubeconfig}" if kubeconfig else "cluster"))
     known = Known()
     try:
-        await read_once(source, proxy_wants(name), known)
-    except BaseExceptionGroup as group:
-        mistake = first_mistake(group)
-        if mistake is None:
-            raise
-        raise mistake from mistake.__cause__
+        with first_mistake():
+            await read_once(source, proxy_wants(name), known)
     finally:
         await source.close()
     here = known.node is None or name == command.settings.node_name(socket.gethostname())

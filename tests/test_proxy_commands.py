@@ -62,6 +62,7 @@ async def test_rules_of_a_service_that_is_not_there(source: str) -> None:
     """Nothing to print is worth saying; a name without a namespace is of the default one."""
     with pytest.raises(ConfigError, match="no Service default/web"):
         await print_rules(command(source=source), node_name="", service="web", out=io.StringIO())
+    assert caught.value.hint == "did you mean shop/web?"
 
 
 async def test_a_dry_run_prints_and_leaves_everything_alone(
@@ -97,7 +98,7 @@ async def test_a_configuration_is_written_and_says_the_same(tmp_path: Path) -> N
     file = tmp_path / "config.conf"
     assert await at_once(ProxyCommand(settings, write_config_to=str(file))) == 0
     assert parse_kubeproxy(file.read_text(), "config.conf") == (settings, ())
-    with pytest.raises(ConfigError, match=r"--write-config-to: .*No such file"):
+    with pytest.raises(ConfigError, match=r"--write-config-to: cannot write .*: No such file"):
         await at_once(ProxyCommand(settings, write_config_to=str(tmp_path / "no" / "such")))
 
 

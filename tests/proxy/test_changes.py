@@ -8,8 +8,9 @@ from hypothesis.strategies import just, lists, none, one_of, sampled_from, tuple
 from kdns.proxy.changes import ChangeTracker, Pending
 from kdns.proxy.claims import Claims
 from kdns.proxy.model import ServicePortName, ServicePortRules
+from kdns.proxy.rules import rule_set
 from tests.build import State, proxied, tcp
-from tests.proxy.walk import rules_of
+from tests.proxy.walk import policy, rules_of
 
 KEYS = sampled_from("abc")
 VALUES = one_of(none(), sampled_from((1, 2, 3)))
@@ -80,6 +81,15 @@ def test_nobody_takes_over_a_cluster_ip_and_the_first_name_gets_the_rest() -> No
             "aaa/thief": ["cluster IP 10.96.0.66", "external IP 203.0.113.5"],
             "bbb/later": ["cluster IP 10.96.0.67"],
         }
+
+
+def test_what_all_others_need_is_written_first() -> None:
+    """The API server's Service, then DNS, then the others by name."""
+    paths = ("aaa/first", "kube-system/kube-dns", "default/kubernetes", "zzz/last")
+    rules = [claimant(path, f"10.96.0.{n + 1}") for n, path in enumerate(paths)]
+    for order in permutations(rules):
+        written = rule_set(order, policy().node).ports
+        assert list(map(str, written)) == ["default/kubernetes", "kube-system/kube-dns", "aaa/first", "zzz/last"]
 
 
 def test_an_external_ip_takes_no_load_balancers_address() -> None:

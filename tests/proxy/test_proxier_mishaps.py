@@ -127,6 +127,24 @@ async def test_moments_are_remembered_within_bounds() -> None:
     assert (len(done.triggered), done.triggered[-1]) == (MOST_TRIGGERED, float(MOST_TRIGGERED + 4))
 
 
+async def test_every_hour_all_is_written() -> None:
+    """What the kernel refused is tried again with it."""
+    now = 0.0
+    rig = Rig()
+    rig.proxier = Proxier(policy(), rig.applier, rig.views.get, report=rig.report, tell=rig._tell, clock=lambda: now)
+    rig.applier.refuses = {"shop/web:udp"}
+    rig.put("shop/web", "10.244.0.5")
+    await rig.proxier.round()
+    await rig.proxier.round()
+    assert len(rig.applier.kernel) == 1
+    rig.applier.refuses = set()
+    now = HOUR - 1
+    assert not (await rig.proxier.round()).full
+    now = HOUR
+    assert (await rig.proxier.round()).full
+    assert len(rig.applier.kernel) == 2
+
+
 async def test_a_full_round_that_is_due_too_early_is_waited_for() -> None:
     """An hour is over within the least interval: nothing is done meanwhile, above all not again and again."""
     now = 0.0

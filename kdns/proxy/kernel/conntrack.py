@@ -148,7 +148,7 @@ class FlowCleaner:
             failed = False
             for family in Family:
                 wanted = {key: stale for key, stale in work.items() if key[0] is family}
-                if wanted and not self._round(family, list(wanted.values())):
+                if wanted and not self._survived(family, list(wanted.values())):
                     failed = True
                     with self._changed:
                         self._pending = {**wanted, **self._pending}  # what came meanwhile is newer
@@ -157,6 +157,15 @@ class FlowCleaner:
                 self._changed.notify_all()
             if failed:
                 self._closing.wait(self._retry)
+
+    def _survived(self, family: Family, wanted: list[StaleFlows]) -> bool:
+        """A round. A bug must not end the thread, after which nobody would delete flows; it would only come again."""
+        try:
+            return self._round(family, wanted)
+        except Exception:
+            self.failures += 1
+            log.exception("A bug met while stale %s flows were deleted; they are left to expire", family.value)
+            return True
 
     def _round(self, family: Family, wanted: list[StaleFlows]) -> bool:
         started, deleted = time.monotonic(), self.deleted

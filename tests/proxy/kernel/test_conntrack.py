@@ -196,6 +196,29 @@ def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     in_a_namespace(case)
 
 
+def test_a_bug_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, what it was about is given up, and what comes later is done."""
+    done: list[Family] = []
+
+    def stumble(_link: Netlink, family: Family, _wanted: list[StaleFlows]) -> Iterator[bytes]:
+        done.append(family)
+        if len(done) == 1:
+            raise LookupError("a message nobody has seen before")
+        return iter(())
+
+    monkeypatch.setattr(conntrack, "stale_handles", stumble)
+    cleaner = FlowCleaner(retry=0.1)
+    cleaner.start()
+    try:
+        for _ in range(2):
+            cleaner.submit([stale("10.96.0.10", 53)])
+            assert cleaner.idle(10)
+    finally:
+        cleaner.close()
+    assert (cleaner.failures, len(done)) == (1, 2)
+    assert "a message nobody has seen before" in caplog.text
+
+
 def test_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is bounded; what waits already is still replaced."""
     monkeypatch.setattr(conntrack, "LIMIT", 2)
