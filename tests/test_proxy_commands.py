@@ -60,7 +60,7 @@ async def test_rules_are_printed(source: str, mode: Mode) -> None:
 
 async def test_rules_of_a_service_that_is_not_there(source: str) -> None:
     """Nothing to print is worth saying; a name without a namespace is of the default one."""
-    with pytest.raises(ConfigError, match="no Service default/web"):
+    with pytest.raises(ConfigError, match="no Service default/web") as caught:
         await print_rules(command(source=source), node_name="", service="web", out=io.StringIO())
     assert caught.value.hint == "did you mean shop/web?"
 
