@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.config.settings import KubernetesOptions
 from kdns.errors import ConfigError
@@ -138,7 +139,7 @@ def test_what_the_proxy_wants_of_files() -> None:
     """The Services and derived slices that it serves, as it has them: nothing headless, nothing of another proxy."""
     collection = collect({"a": parse_manifests(PROXY.encode(), "a")})
     picked = Selection(proxy_wants("node1")).pick(collection)
-    web = proxied("shop/web", ["10.96.0.9"], [tcp(80, "", 30080)])
+    web = replace(proxied("shop/web", ["10.96.0.9"], [tcp(80, "", 30080)]), selected=True)
     rows = [State("10.244.0.5", "node1", SERVING | TERMINATING)]
     assert list(picked["Service"].values()) == [web]
     assert list(picked["EndpointSlice"].values()) == [

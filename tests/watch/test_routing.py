@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from kdns.objects import Routing, Service
 from kdns.watch import packing, schema
@@ -17,7 +18,7 @@ def kept(body: dict[str, Any], said: list[str]) -> Service:
     assert isinstance(event, schema.Added)
     found = packing.keeper("Service", routing=True)(event.object, said.append)
     assert isinstance(found, Service)
-    return found
+    return replace(found, selected=False)  # what its selector says is DNS's
 
 
 def ingress(*ways: object) -> dict[str, Any]:

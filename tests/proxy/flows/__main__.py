@@ -27,9 +27,8 @@ def main(variant: str, chosen: str = "") -> int:
                 ready = time.monotonic()
                 result = asyncio.run(run(ground))
             times = f"{ready - began:.1f} s to be ready, {time.monotonic() - ready:.1f} s"
-            say(
-                f"{world.name}: {result.cells} cells, {result.probes} probes, {result.lost} lost, {dict(result.verdicts)}, {times}"
-            )
+            asked = f"{result.cells} cells, {result.probes} probes, {result.lost} lost"
+            say(f"{world.name}: {asked}, {dict(result.verdicts)}, {times}")
             for line in result.differences:
                 say(f"  {line}")
             wrong += len(result.differences)
