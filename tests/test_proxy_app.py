@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -127,6 +128,14 @@ async def test_a_cluster_becomes_rules(monkeypatch: pytest.MonkeyPatch) -> None:
         node_rules = rig.app.families[0].proxier.policy.node
         assert [str(cidr) for cidr in node_rules.service_cidrs] == ["10.96.0.0/16"]
         assert rig.appliers[Family.IPV4].syncs[-1] == "shop/web:http"
+        triggered = endpoints("10.244.0.5")
+        await asyncio.sleep(1)  # the annotation is in whole seconds, and what began before the start does not count
+        began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        triggered["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": began}
+        api.put(triggered)
+        await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.5:8080"]})
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        assert 'kubeproxy_network_programming_duration_seconds_count{ip_family="IPv4"} 1.0' in scraped
 
 
 async def test_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
