@@ -58,7 +58,9 @@ async def test_our_client_follows_it(api: tuple[ApiServer, str]) -> None:
         assert isinstance(changed, Put)
         assert changed.object.key == key
         server.patch("Service", "shop", "web", {"metadata": {"labels": {"app": "other"}}})
-        assert await until(Gone) == Gone(key)
+        gone = await until(Gone)
+        assert isinstance(gone, Gone)
+        assert gone.key == key
     finally:
         await source.close()
         following.cancel()
