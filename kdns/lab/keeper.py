@@ -50,10 +50,11 @@ def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     if unknown := [step for step in steps if step not in STEPS]:
         raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
     began = time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
-    tell = _Screen()
+    leaving, tell = _Leaving(), _Screen()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leaving)
     with make_cluster(kind, name) as cluster:
+        leaving.allow()
         wait_until_ready(cluster, kind, PATIENCE)
         tell(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
         walking = Walk(cluster, kind, tell)
@@ -78,9 +79,27 @@ class _Screen:
         print(line, flush=True)
 
 
-def _leave(number: int, _: object) -> None:
-    """A signal handler: what was opened is closed on the way out."""
-    raise SystemExit(128 + number)
+class _Leaving:
+    """A signal handler. A lab that is being made, or ended, is not interrupted: half of one is hard to end."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        """The signal that came first."""
+        self._allowed = False
+
+    def __call__(self, number: int, _: object) -> None:
+        self._number = self._number or number
+        self._obey()
+
+    def allow(self) -> None:
+        """From now on signals are obeyed, also one that has come already; once."""
+        self._allowed = True
+        self._obey()
+
+    def _obey(self) -> None:
+        if self._allowed and self._number:
+            self._allowed = False
+            raise SystemExit(128 + self._number)
 
 
 def _leave_terminal(log: Path) -> None:

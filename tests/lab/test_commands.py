@@ -119,9 +119,9 @@ def test_a_walk_that_is_ended(kdns: Run, tmp_path: Path, number: signal.Signals)
             time.sleep(0.02)
         running = programs(found[0].first)
         walking.send_signal(number)
-        assert walking.wait(30) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
         assert walking.stderr is not None
         assert walking.stderr.read() == b""
+        assert walking.wait(30) == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[number]
     while any(Path("/proc", pid).exists() for pid in running):
         assert time.monotonic() < until
         time.sleep(0.02)
