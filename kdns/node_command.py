@@ -8,6 +8,7 @@ from kdns.config.settings import ServeSettings
 from kdns.errors import ConfigError, first_mistake
 from kdns.ops.process import prepare
 from kdns.proxy.kernel import sysctl
+from kdns.proxy.kernel.capability import require_net_admin
 from kdns.proxy_app import ProxyApp
 from kdns.proxy_commands import at_once
 from kdns.stop import Stop
@@ -23,6 +24,7 @@ async def node(serving: ServeSettings, command: ProxyCommand) -> int:
     stop.install()
     app, proxying = App(serving), ProxyApp(command)
     await _check_places(app)
+    require_net_admin()
     with first_mistake():
         async with asyncio.TaskGroup() as tasks:
             dns = tasks.create_task(app.run(stop), name="dns")

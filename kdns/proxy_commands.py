@@ -19,6 +19,7 @@ from kdns.objects import Change, Network, Node, NodeChange, ObjectKey, ServiceCh
 from kdns.ops.process import prepare
 from kdns.proxy.claims import Claims
 from kdns.proxy.kernel import sysctl
+from kdns.proxy.kernel.capability import require_net_admin
 from kdns.proxy.model import Family, RuleSet, ServicePortRules
 from kdns.proxy.node_policy import node_policy, takes_localhost
 from kdns.proxy.rules import Policy, rule_set, service_rules
@@ -35,6 +36,7 @@ async def proxy(command: ProxyCommand) -> int:
         return status
     prepare()
     if not command.dry_run:
+        require_net_admin()
         sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
@@ -65,7 +67,8 @@ async def at_once(command: ProxyCommand) -> int | None:
 
 
 async def clean_up(settings: ProxySettings) -> int:
-    """``--cleanup``: remove what every mode writes; 1 if something is still there."""
+    """``--cleanup``: remove what every mode writes; 1 if something is still there. Raises ConfigError if we may not."""
+    require_net_admin()
     status = 0
     for mode in MODES:
         for family in Family:

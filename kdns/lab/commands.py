@@ -4,6 +4,7 @@
 """
 
 import argparse
+import shlex
 import shutil
 import subprocess
 import time
@@ -75,8 +76,9 @@ def up(name: str, kind: Kind) -> int:
         keeper.wait()
         raise ConfigError(said.strip() or f"the keeper of the lab ended with {keeper.returncode}")
     print(f"lab {name} is ready, after {time.monotonic() - began:.1f} s; try:")
-    for line in ("kdns lab status", "kdns lab exec busybox -- busybox nslookup hostnames.default", "kdns lab down"):
-        print(f"  {line}")
+    which = "" if name == DEFAULT else f" --name {shlex.quote(name)}"
+    for action, rest in (("status", ""), ("exec", " busybox -- busybox nslookup hostnames.default"), ("down", "")):
+        print(f"  kdns lab {action}{which}{rest}")
     return 0
 
 
@@ -106,8 +108,16 @@ def status(name: str) -> int:
     return 0
 
 
+def _table(*columns: str) -> Table:
+    """Names are copied from it, so they are broken over lines where it is narrow, and never cut off."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def _pods(found: labs.Found) -> Table:
-    table = Table("part", "node", "addresses", "ready")
+    table = _table("part", "node", "addresses", "ready")
     for node in labs.ask_api(found, "/api/v1/nodes")["items"]:
         addresses = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
         table.add_row(node["metadata"]["name"], "", ", ".join(addresses), "")
@@ -122,7 +132,7 @@ def _pods(found: labs.Found) -> Table:
 
 
 def _services(found: labs.Found) -> Table:
-    table = Table("service", "addresses", "ports")
+    table = _table("service", "addresses", "ports")
     for service in labs.ask_api(found, "/api/v1/services")["items"]:
         metadata, spec = service["metadata"], service["spec"]
         ports = [f"{port['port']}/{port['protocol']}" for port in spec.get("ports") or ()]
