@@ -279,3 +279,12 @@ def test_without_a_detector_only_the_dummy_link_is_masqueraded() -> None:
     assert "-m set --match-set KUBE-CLUSTER-IP src,dst -j KUBE-MARK-MASQ" in chain
     chain = tables(NodeRules(Family.IPV4, masquerade_all=True))["nat"].chains["KUBE-SERVICES"]
     assert "-m set --match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ" in chain
+
+
+def test_node_ports_are_where_they_are_accepted() -> None:
+    """With nodePortAddresses, the same port of another address of the node is not masqueraded."""
+    anywhere = tables(NODE)["nat"].chains["KUBE-SERVICES"]
+    assert "-m addrtype --dst-type LOCAL -j KUBE-NODE-PORT" in anywhere
+    limited = NodeRules(Family.IPV4, node_port_addresses=(ip_address("172.18.0.2").packed,))
+    chain = tables(limited)["nat"].chains["KUBE-SERVICES"]
+    assert [rule for rule in chain if "KUBE-NODE-PORT" in rule] == ["-d 172.18.0.2/32 -j KUBE-NODE-PORT"]
