@@ -14,7 +14,7 @@ from kdns.errors import ConfigError
 from kdns.lab.kind import Kind
 from kdns.lab.standard import make_cluster, wait_until_ready
 from kdns.lab.steps import STEPS
-from kdns.lab.tools import READY
+from kdns.lab.tools import PROGRAMS, READY, WALKERS, require
 from kdns.lab.walk import Walk
 
 COLOURS: Final = {"=": "1", "✓": "32", "✗": "31", "└": "2"}
@@ -49,6 +49,7 @@ def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for a step that is none."""
     if unknown := [step for step in steps if step not in STEPS]:
         raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
+    require(("ip", "openssl", *WALKERS, *PROGRAMS[kind.mode]))
     began = time.monotonic()
     leaving, tell = _Leaving(), _Screen()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

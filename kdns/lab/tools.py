@@ -20,6 +20,8 @@ PROGRAMS: Final = {
     "none": (),
 }
 """What a lab needs beside `ip` and `openssl`, by the mode of its proxies."""
+WALKERS: Final = ("busybox", "getent")
+"""What the walk-through asks with."""
 PACKAGES: Final = {
     "ip": "iproute2",
     "nft": "nftables",

@@ -163,7 +163,8 @@ def test_what_a_lab_needs(kdns: Run, tmp_path: Path) -> None:
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "missing on this machine: ip, openssl, nft" in missing.stderr
     assert "apt-get install iproute2 nftables openssl" in missing.stderr
-    assert "apt-get install iproute2 iptables openssl" in kdns("run", "--mode", "iptables", PATH="/nowhere").stderr
+    missing = kdns("run", "--mode", "iptables", PATH="/nowhere")
+    assert "apt-get install busybox-static iproute2 iptables libc-bin openssl" in missing.stderr
     (tmp_path / "objects" / "pods.yaml").write_text("kind: [")
     broken = kdns("up", "--mode", "none", "--folder", str(tmp_path / "objects"))
     assert (broken.returncode, "pods.yaml:" in broken.stderr) == (1, True), broken

@@ -1,10 +1,13 @@
 """What a walk-through tells, without a cluster."""
 
+from pathlib import Path
 from typing import cast
 
 from kdns.lab.asking import Arrived, Refused, Silence, Unreachable
 from kdns.lab.cluster import Cluster
+from kdns.lab.flags import LAYOUTS, MODES
 from kdns.lab.kind import Kind
+from kdns.lab.steps import STEPS
 from kdns.lab.walk import Walk, present
 
 
@@ -41,3 +44,22 @@ def test_outcomes_in_words() -> None:
         "silence",
         "unreachable (EHOSTUNREACH)",
     ]
+
+
+def test_the_page_about_it_names_all_there_is() -> None:
+    """Steps, modes and layouts, and what it shows went well."""
+    page = (Path(__file__).parents[2] / "docs" / "how-a-service-works.md").read_text()
+    assert [word for word in (*STEPS, *MODES, *LAYOUTS) if f"`{word}`" not in page] == []
+    assert page.count("✓") > 30
+    assert "✗" not in page
+
+
+def test_commands_and_long_lines_fit_a_terminal() -> None:
+    """What is wider than a terminal goes on in the next line, with every word of it."""
+    told: list[str] = []
+    walk = walk_of(told)
+    rule = "-A KUBE-SERVICES " + "-m comment --comment word " * 8
+    walk.explain([rule], lambda _: "its meaning")
+    assert max(map(len, told)) <= 100
+    assert " ".join(told[:-1]).split() == rule.split()
+    assert told[-1] == "      └ its meaning"
