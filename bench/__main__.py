@@ -50,19 +50,25 @@ def main(argv: Sequence[str] | None = None) -> None:
             text, met = cluster.measure(Path(name), arguments.seconds)
             page.append(text)
             targets += met
+        if len(page) > 1:
+            keep(PAGE, page, targets, write=arguments.write)
         if service_path.KEY in only:
+            urgent = ", at nice -20" * arguments.urgent
+            about = f"Run of {datetime.date.today():%d %B %Y} on {machine.description()}{urgent}."
             text, met = service_path.measure(Path(name), full=arguments.full)
-            page.append(text)
-            targets += met
+            keep(service_path.PAGE, [about, text], met, write=arguments.write)
             if arguments.write:
                 service_path.keep_plot(Path(name))
+
+
+def keep(page: Path, parts: Sequence[str], targets: Sequence[Target], *, write: bool) -> None:
+    """Print the verdicts, and put everything below the mark of a page if that is wanted."""
     verdicts = "\n".join(target.line() for target in targets)
     say("\n" + verdicts)
-    if arguments.write:
-        page.append("```text\n" + verdicts + "\n```")
-        head = PAGE.read_text().split(MARK, 1)[0]
-        PAGE.write_text(head + MARK + "\n\n" + "\n\n".join(page) + "\n")
-        say(f"\nwritten to {PAGE.name}")
+    if write:
+        head = page.read_text().split(MARK, 1)[0]
+        page.write_text(head + MARK + "\n\n" + "\n\n".join((*parts, f"```text\n{verdicts}\n```")) + "\n")
+        say(f"\nwritten to {page.name}")
 
 
 def say(text: str) -> None:
