@@ -10,7 +10,7 @@ spell it, and appliers bring it into the kernel. Between the first and the last 
     cli           the commands: serve, check, demo, records, plugins, version
     cli_proxy     and those about the Service data path: proxy, node, rules
     demo/         an example cluster that ships with the package, and a server that shows itself
-    proxy_commands  what those do
+    proxy_commands, node_command  what those do
     app           composition root of DNS: settings -> parts -> one TaskGroup
     proxy_app     composition root of the proxy, likewise
     appliers      the applier of each mode; proxy_reports: what follows from a round beside the rules
