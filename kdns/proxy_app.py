@@ -280,7 +280,7 @@ class ProxyApp:
             await self._wait_for_pod_cidrs()
         if not self._command.dry_run:
             await sysctl.load_conntrack()  # else its settings are not there before the first rule that needs it
-            await asyncio.to_thread(self._set, lambda: sysctl.apply_conntrack(self.settings.conntrack))
+            await self._set(lambda: sysctl.apply_conntrack(self.settings.conntrack))
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()
@@ -289,7 +289,7 @@ class ProxyApp:
             return
         if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
             # not before: the rules keep others on the network from reaching what listens on loopback
-            await asyncio.to_thread(self._set, lambda: (sysctl.route_localnet(),))
+            await self._set(lambda: (sysctl.route_localnet(),))
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
@@ -311,9 +311,9 @@ class ProxyApp:
                 problem, hint="give the controller manager --allocate-node-cidrs, or use ClusterCIDR"
             ) from None
 
-    def _set(self, sysctls: Callable[[], Iterable[str]]) -> None:
+    async def _set(self, sysctls: Callable[[], Iterable[str]]) -> None:
         """Settings of the kernel; what fails is a warning and an Event of our Node."""
-        for problem in filter(None, sysctls()):
+        for problem in filter(None, await asyncio.to_thread(sysctls)):
             self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
 
     async def _keep(self, go: Callable[[], Awaitable[None]]) -> None:
