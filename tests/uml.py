@@ -31,7 +31,10 @@ BOOT: Final = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t tmpfs tmpfs /run
+# The repository may be in a folder that is about to be hidden.
+mkdir /run/house && mount --bind {folder} /run/house
 mount -t tmpfs tmpfs /tmp
+mkdir -p {folder} && mount --bind /run/house {folder}
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
 mkdir -p /dev/shm /run/netns && mount -t tmpfs tmpfs /dev/shm
 # This machine may have no /lib/modules to mount something over, so modprobe is told where to look; the kernel and
