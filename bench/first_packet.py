@@ -12,10 +12,10 @@ import sys
 import time
 
 from bench.path_worker import applier_of, cluster_ip, view
-from kdns.lab.kernel import inside
+from kdns.base.objects import address_text
+from kdns.lab.namespaces import inside
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, Plan
-from kdns.objects import address_text
 from kdns.proxy.model import Family, NodeRules
 from kdns.proxy.rules import Policy, rule_set, service_rules
 

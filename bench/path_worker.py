@@ -14,9 +14,7 @@ import time
 from ipaddress import ip_address
 
 from bench import machine
-from kdns.appliers import MODES, make_applier
-from kdns.config.kubeproxy.settings import ProxySettings
-from kdns.objects import (
+from kdns.base.objects import (
     READY,
     SERVING,
     EndpointPort,
@@ -29,10 +27,12 @@ from kdns.objects import (
     ServicePort,
     ServiceView,
 )
-from kdns.proxy.kernel.applier import Applier
-from kdns.proxy.kernel.iptables import IptablesApplier
-from kdns.proxy.kernel.iptables_tools import installed
-from kdns.proxy.kernel.run import run
+from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.kernel.run import run
+from kdns.proxy.apply.applier import Applier
+from kdns.proxy.apply.iptables import IptablesApplier
+from kdns.proxy.apply.iptables_tools import installed
+from kdns.proxy.apply.modes import MODES, make_applier
 from kdns.proxy.model import Family, LocalDetector, NodeRules
 from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import Policy

@@ -2,45 +2,37 @@
 
 One straight pipe with a fork. `watch` turns the cluster into objects and says which Service changed. `records` turns a
 Service into RRsets and ready answers; `dns` sends them. `proxy` turns the same Service into one rule set; renderers
-spell it, and appliers bring it into the kernel. Between the first and the last word of each sentence all is pure; only
-`watch`, `dns`, ``proxy.kernel``, `ops`, `lab`, and what puts the parts together may wait, read a clock or open things.
+write it as text, and appliers bring it into the kernel. Everything between the first and the last word of each sentence
+is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``proxy.apply``, ``proxy.healthcheck``,
+`ops`, `lab` and the composition roots (``dns.server``, ``proxy.app``) may wait, read a clock or open anything.
 
 ::
 
-    cli           the commands: serve, check, demo, records, plugins, version
-    cli_proxy     and those about the Service data path: proxy, node, rules
-    demo/         an example cluster that ships with the package, and a server that shows itself
-    proxy_commands, node_command  what those do
-    app           composition root of DNS: settings -> parts -> one TaskGroup
-    proxy_app     composition root of the proxy, likewise
-    appliers      the applier of each mode; proxy_reports: what follows from a round beside the rules
-    stop          signals; reloading: the Corefile read again
-    serving       what is served now, and its exchange without losing a query
-    blocks        server blocks, built: chains that answer
-    assemble      a Corefile, or flags -> plans of server blocks
-    parts         what plugins get from the server
-    sources       a source of objects from its words
-    clusters      one watch and one store for each cluster that blocks name; follow: events into answers
-    ops/          logs, readiness, and HTTP: probes, metrics, health checks of Services
-    lab/          a cluster on one machine: nodes, Pods and clients as network namespaces
-    dns/          questions in, answers out: responder, UDP, TCP, plugins
-    proxy/        Services and endpoints in, rules in the kernel out
-    watch/        the cluster, kept: the API client, the files, the store
-    picking       which source a command reads
-    records/      objects -> RRsets -> answers, pure
-    config/       what an operator can decide, as typed values
-    wire/         a DNS message as the hot path sees it, pure
-    objects       Kubernetes objects as small frozen structs, and what changed about them
-    metrics, metrics_proxy, cluster_counts   everything that is counted, under the names CoreDNS and kube-proxy gave it
-    aio           clock and back-off
-    interfaces    the addresses of this machine
-    yaml_values   YAML, with its depth and its aliases bounded
-    early         signals, before everything else is imported
-    families      metric families from what is counted
-    errors        one class for each way to react
+    cli/       the commands
+    demo/      an example cluster that ships with the package, and a server that shows itself
+    lab/       a cluster on one machine: nodes, Pods and clients as network namespaces
+    dns/       questions in, answers out: transports, the query path, plugins, and the server that puts them together
+    proxy/     Services and endpoints in, rules in the kernel out
+    watch/     the cluster, kept: the API server's client, manifests as a source, the store, the follower
+    kernel/    netlink, addresses, sysctls, capabilities, tools: what proxy and lab share
+    records/   objects -> RRsets -> answers
+    config/    text -> typed values with positions: Corefile, KubeProxyConfiguration, YAML
+    wire/      a DNS message as octets; the tables of types and rcodes
+    ops/       HTTP ports, logs, the process, shutdown
+    metrics/   everything that is counted, under the names CoreDNS and kube-proxy gave it
+    base/      errors, objects, clock and back-off
 
-A line imports only lines below it; `dns`, `proxy` and `watch` are strangers, so are `records` and `config`.
-Import-linter contracts in pyproject.toml see to that when the tests run.
+Who may import whom: a line imports only lines below it, parts joined by ``|`` are strangers::
+
+    cli
+    demo | lab
+    dns | proxy
+    watch | kernel
+    records | config
+    wire | ops
+    metrics | base
+
+Import-linter contracts in pyproject.toml check that when the tests run; each folder's docstring has the rest.
 """
 
 from typing import Final

@@ -2,13 +2,13 @@
 
 import sys
 
-from kdns import early
+from kdns.cli import early
 
 
 def main() -> int:
     """Run the command line; the exit status."""
     early.install()
-    from kdns import cli  # noqa: PLC0415 - it takes its time
+    from kdns.cli import main as cli  # noqa: PLC0415 - it takes its time
 
     return cli.main()
 

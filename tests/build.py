@@ -1,4 +1,4 @@
-"""One line per object: `view`, `slice_`, `namespace`, `pod` make what `kdns.objects` holds, packed as it is there.
+"""One line per object: `view`, `slice_`, `namespace`, `pod` make what `kdns.base.objects` holds, packed as it is there.
 
 For the proxy: `proxied` and `states_slice`.
 """
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.objects import (
+from kdns.base.objects import (
     READY,
     SERVING,
     EndpointPort,

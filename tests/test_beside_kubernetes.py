@@ -2,8 +2,8 @@
 
 import pytest
 
-from kdns.errors import ConfigError
-from tests.test_assemble import blocks
+from kdns.base.errors import ConfigError
+from tests.dns.server.test_plan import blocks
 
 BLOCK = ".:0 {{\n bind 127.0.0.1\n kubernetes {{\n  pods verified\n }}\n {}\n}}\n"
 

@@ -12,8 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kdns import cli
-from kdns.metrics import Metrics
+from kdns.cli import main as cli
+from kdns.metrics.dns import Metrics
 
 HOUSE = Path(__file__).parent.parent
 LONGEST = 400

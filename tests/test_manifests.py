@@ -8,12 +8,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from kdns import cli
-from kdns.assemble import BlockPlan, plan_corefile, wishes
+from kdns.cli import main as cli
 from kdns.config.settings import ServeSettings
-from kdns.dns.registry import Registry
-from kdns.follow import wants
-from kdns.watch.client import RESOURCES
+from kdns.dns.server.plan import BlockPlan, plan_corefile, wishes
+from kdns.dns.server.registry import Registry
+from kdns.watch.api.client import RESOURCES
+from kdns.watch.follower import wants
 from tests.config.text import corefile
 from tests.kustomize import HOUSE, MANIFESTS, Manifest, at, built, one, rights
 

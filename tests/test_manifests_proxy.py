@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from kdns import cli, cli_proxy
-from kdns.assemble import plan_corefile, wishes
+from kdns.cli import main as cli
+from kdns.cli import proxy_parsers as cli_proxy
 from kdns.config.kubeproxy.flags import ProxyCommand, proxy_command
 from kdns.config.kubeproxy.settings import HEALTHZ_PORT
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.registry import Registry
-from kdns.follow import proxy_wants, wants
-from kdns.watch.client import EVENTS, RESOURCES
-from kdns.watch.credentials import ServiceAccount
+from kdns.dns.server.plan import plan_corefile, wishes
+from kdns.dns.server.registry import Registry
+from kdns.watch.api.client import EVENTS, RESOURCES
+from kdns.watch.api.credentials import ServiceAccount
+from kdns.watch.follower import proxy_wants, wants
 from tests.config.kubeproxy import files
 from tests.config.text import corefile
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from kdns.assemble import plan_corefile
-from kdns.dns import registry
-from kdns.dns.registry import Registry, built_in
-from kdns.serving import Serving
+from kdns.dns.server import registry
+from kdns.dns.server.plan import plan_corefile
+from kdns.dns.server.registry import Registry, built_in
+from kdns.dns.server.serving import Serving
 from tests.config.text import corefile
-from tests.test_assemble import hub
-from tests.test_serving import install, rcode
+from tests.dns.server.test_plan import hub
+from tests.dns.server.test_serving import install, rcode
 
 DOCS = Path(__file__).parent.parent / "docs"
 WRITING = (DOCS / "writing-a-plugin.md").read_text()

@@ -7,7 +7,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from kdns import cli, cli_proxy
+from kdns.cli import main as cli
+from kdns.cli import proxy_parsers as cli_proxy
 from kdns.config.kubeproxy.flags import proxy_command
 from kdns.config.settings import ServeSettings
 from tests import kubeadm

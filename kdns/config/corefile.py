@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
+from kdns.base.errors import ConfigError
 from kdns.config.arguments import near
 from kdns.config.directive import Corefile, Directive, Key, ServerBlock, Word
 from kdns.config.keys import parse_key
 from kdns.config.reading import Mistakes
 from kdns.config.stack import Frame, Stack, Stop
 from kdns.config.tokens import Token, tokens
-from kdns.errors import ConfigError
 
 MOST_SNIPPETS: Final = 10_000
 """Imports of snippets in all, as in CoreDNS."""

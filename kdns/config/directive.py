@@ -6,7 +6,7 @@ Nothing here knows a plugin; words are text until a plugin reads them.
 import re
 from typing import Final, NamedTuple
 
-from kdns.errors import ConfigError, Span
+from kdns.base.errors import ConfigError, Span
 
 QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 

@@ -11,9 +11,9 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from kdns.base.errors import ConfigError
 from kdns.config.corefile import MOST_TEXT, WILDCARDS, Text, parse_corefile
 from kdns.config.directive import Corefile
-from kdns.errors import ConfigError
 
 STDIN: Final = "stdin"
 """What ``-conf`` calls standard input."""

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol, TypeVar
 
+from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
-from kdns.errors import ConfigError, ConfigErrors
 from kdns.wire.name import name_text
 from kdns.wire.reverse import zone_names
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class HasZones(Protocol):
-    """A server block, as far as its zones go (`kdns.dns.plugin.Place`)."""
+    """A server block, as far as its zones go (`kdns.dns.api.plugin.Place`)."""
 
     @property
     def zones(self) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from kdns.base.errors import ConfigError
 from kdns.config.tokens import MOST_WORDS, Token
-from kdns.errors import ConfigError
 
 
 class Stop(Exception):

@@ -11,8 +11,8 @@ from collections.abc import Container, Mapping
 from itertools import chain, pairwise, zip_longest
 from typing import Final, NamedTuple
 
+from kdns.base.errors import ConfigError, Span
 from kdns.config.directive import Word
-from kdns.errors import ConfigError, Span
 
 BLANK: Final = " \\t\\n\\v\\f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 """White space as Go has it, as a class of a regular expression; a CR is as if it were not there."""

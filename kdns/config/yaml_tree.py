@@ -1,6 +1,6 @@
 """A YAML document as a tree in which every value knows its place: what a configuration file is read from. Pure.
 
-Scalars, depth and aliases are those of `kdns.yaml_values`. A key that stands twice keeps its last value, as in
+Scalars, depth and aliases are those of `kdns.config.yaml_values`. A key that stands twice keeps its last value, as in
 Kubernetes' own reader, and is noted.
 """
 
@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple, cast
 
 import yaml
 
-from kdns.errors import ConfigError, Span
-from kdns.yaml_values import ALIASED_LIMIT, DEPTH_LIMIT, LOADER, resolved
+from kdns.base.errors import ConfigError, Span
+from kdns.config.yaml_values import ALIASED_LIMIT, DEPTH_LIMIT, LOADER, resolved
 
 MOST_TEXT: Final = 256 * 1024
 """Characters; the largest configurations have a few thousand."""

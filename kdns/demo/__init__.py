@@ -2,7 +2,7 @@
 
 ::
 
-    *.yaml ──copied──> a folder ──followed──> kdns.app ──> 127.0.0.1, UDP and TCP
+    *.yaml ──copied──> a folder ──followed──> kdns.dns.server.app ──> 127.0.0.1, UDP and TCP
                                                               ^
                           table of questions and answers ── ask
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 
 
 class Folder(NamedTuple):

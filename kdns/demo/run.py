@@ -11,13 +11,13 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from kdns.app import Running, serve
+from kdns.base.errors import ConfigError
+from kdns.base.objects import ObjectKey
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.demo.ask import Question, ask
 from kdns.demo.folder import Folder, leave, prepare
 from kdns.demo.show import Row, commands, table
-from kdns.errors import ConfigError
-from kdns.objects import ObjectKey
+from kdns.dns.server.app import Running, serve
 from kdns.ops import logs
 from kdns.records.answers import Answers
 from kdns.wire.name import parse_name

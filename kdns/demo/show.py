@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from kdns.base.objects import ObjectKey
 from kdns.demo.ask import Question, Reply
-from kdns.objects import ObjectKey
 
 GAP: Final = 3
 """Columns between two columns."""

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, TypeVar
 
-from kdns.lab import kernel
+from kdns.lab import namespaces as kernel
 from kdns.lab.serving import PROTOCOLS
 
 QUESTION: Final = b"who\n"

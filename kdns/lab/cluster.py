@@ -23,8 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from kdns.errors import ConfigError
-from kdns.lab import kernel
+from kdns.base.errors import ConfigError
+from kdns.lab import namespaces as kernel
 from kdns.lab.api import ApiServer
 from kdns.lab.credentials import certificate, kubeconfig
 from kdns.lab.kubelet import Kubelet, runs_programs
@@ -45,7 +45,7 @@ from kdns.lab.workloads import (
     pod_status,
     wanted_pods,
 )
-from kdns.watch.documents import read_documents
+from kdns.watch.manifests.documents import read_documents
 
 LOG = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 from kdns.lab import labs
 from kdns.lab.kind import Kind
 from kdns.lab.plan import CLIENT

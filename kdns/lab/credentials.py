@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 
 
 def certificate(folder: Path, addresses: Sequence[str]) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 from kdns.lab.kind import Kind
 from kdns.lab.standard import make_cluster, wait_until_ready
 from kdns.lab.steps import STEPS

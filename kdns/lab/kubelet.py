@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from kdns.errors import ConfigError
-from kdns.lab import kernel
+from kdns.base.errors import ConfigError
+from kdns.lab import namespaces as kernel
 from kdns.lab.network import Network
 from kdns.lab.plan import Pair
 from kdns.lab.processes import Process

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from kdns.errors import ConfigError
-from kdns.lab import kernel
+from kdns.base.errors import ConfigError
+from kdns.lab import namespaces as kernel
 from kdns.lab.plan import Plan
 from kdns.lab.processes import Part, Processes
 

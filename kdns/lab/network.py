@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from kdns.lab import asking, kernel, wiring
+from kdns.lab import asking, wiring
+from kdns.lab import namespaces as kernel
 from kdns.lab.asking import PATIENCE, Flow, Outcome, Refused, Silence, Unreachable
 from kdns.lab.background import Background
 from kdns.lab.labs import write_state

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, ParamSpec, Self, TypeVar
 
-from kdns.errors import ConfigError
-from kdns.lab import kernel
+from kdns.base.errors import ConfigError
+from kdns.lab import namespaces as kernel
 
 FIRST: Final = "mount -t proc proc /proc && echo && exec cat >/dev/null 2>&1"
 """What the first process runs: it shows the processes of its namespace alone and lives until its input ends."""

@@ -5,7 +5,7 @@ import socket
 import struct
 from typing import Final
 
-from kdns.lab import kernel
+from kdns.lab import namespaces as kernel
 
 KUBE_DNS: Final = ("10.96.0.10", 53)
 _HEAD: Final = struct.Struct("!6H")

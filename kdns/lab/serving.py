@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
-from kdns.lab import kernel
+from kdns.lab import namespaces as kernel
 from kdns.lab.background import Background
 from kdns.lab.plan import Address
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from kdns.watch.derive import DerivedSlice, SourcePod, SourceService, derive_slices
+from kdns.watch.manifests.slices import DerivedSlice, SourcePod, SourceService, derive_slices
 
 Json = dict[str, Any]
 CLOSE = ("PreferClose", "PreferSameZone")

@@ -5,7 +5,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
+from kdns.kernel.netlink import generic_family
 from kdns.lab.cluster import API_PORT, Cluster
 from kdns.lab.flags import LAYOUTS
 from kdns.lab.kind import Kind
@@ -14,8 +15,7 @@ from kdns.lab.processes import Process
 from kdns.lab.question import KUBE_DNS, is_answered
 from kdns.lab.tools import PROGRAMS
 from kdns.lab.workloads import Json
-from kdns.proxy.kernel.netlink import generic_family
-from kdns.watch.documents import read_documents
+from kdns.watch.manifests.documents import read_documents
 
 DIRECT: Final = {"KUBERNETES_SERVICE_HOST": str(PLAN.nodes[0].addresses[0]), "KUBERNETES_SERVICE_PORT": str(API_PORT)}
 """Where the API server is for those who run before a proxy does, or without one."""

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Final
 
-from kdns.lab import kernel
+from kdns.lab import namespaces as kernel
 from kdns.lab.asking import Arrived, Flow
 from kdns.lab.question import KUBE_DNS, answered, query
 from kdns.lab.walk import Walk

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 
 KDNS: Final = (sys.executable, "-m", "kdns")
 """Our own program."""

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Final
 
-from kdns.lab import kernel
+from kdns.kernel.netlink import generic_family
+from kdns.lab import namespaces as kernel
 from kdns.lab.kind import Kind
 from kdns.lab.network import Network
-from kdns.proxy.kernel.netlink import generic_family
-from kdns.proxy.kernel.virtual import VirtualKernel
+from kdns.proxy.apply.ipvs_virtual import VirtualKernel
 from kdns.proxy.model import Family
-from kdns.proxy.render.ipvs import Virtual
+from kdns.proxy.render.ipvs.virtual_servers import Virtual
 
 TABLE: Final = "ip kube-proxy"
 """The table of nftables mode, for IPv4."""

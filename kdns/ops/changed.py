@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 
 EVERY: Final = 5.0
 """Seconds between two looks; the kubelet takes a minute to bring a new ConfigMap."""

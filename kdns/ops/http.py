@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from kdns.metrics import Metrics
+from kdns.metrics.dns import Metrics
 from kdns.ops.listen import Address, parse_address, spelled
 from kdns.ops.port import Answer, HttpPort, open_port
 

@@ -5,7 +5,7 @@ import socket
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 
 
 class Address(NamedTuple):

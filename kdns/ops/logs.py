@@ -17,7 +17,7 @@ from typing import Final, Literal, TextIO
 PLUGINS: Final = (
     ("kdns.watch", "kubernetes"),
     ("kdns.records", "kubernetes"),
-    ("kdns.app", "kubernetes"),
+    ("kdns.dns.server.app", "kubernetes"),
     ("kdns.ops.http.health", "health"),
     ("kdns.ops.http.ready", "ready"),
     ("kdns.ops.http.metrics", "prometheus"),

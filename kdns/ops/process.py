@@ -14,7 +14,7 @@ What is kept for queries and for the cluster has no cycles, so its rounds find n
 (700, 10, 10) they run hundreds of times as often while misses are answered.
 """
 OPEN_FILES: Final = 65_536
-"""Enough for every TCP connection that all listeners may have, see `kdns.dns.tcp.TcpLimits`."""
+"""Enough for every TCP connection that all listeners may have, see `kdns.dns.transport.tcp.TcpLimits`."""
 MAPPED: Final = 32 * 1024
 """Octets from which on the C library maps memory piece by piece. Else it puts them on its heap (and raises the limit
 itself, up to 32 MiB), where holes of long replies do not fit the next ones: each round of 1,000 TCP clients that did

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from kdns.objects import READY, SERVING, TERMINATING, EndpointSlice
+from kdns.base.objects import READY, SERVING, TERMINATING, EndpointSlice
 from kdns.proxy.model import Backend, Endpoint, Family
 
 PortKey = tuple[str, str]

@@ -18,7 +18,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from kdns.objects import Network, ObjectKey, address_text
+from kdns.base.objects import Network, ObjectKey, address_text
 
 Mode = Literal["iptables", "nftables", "ipvs"]
 Protocol = Literal["TCP", "UDP", "SCTP"]

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Final
 
+from kdns.base.objects import Network, Node
 from kdns.config.kubeproxy.settings import ProxySettings
-from kdns.objects import Network, Node
 from kdns.proxy.model import LOOPBACK, Family, LocalDetector, NodeRules
 from kdns.proxy.rules import Policy
 

@@ -19,12 +19,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from kdns.aio import Backoff, Clock, Turn
-from kdns.errors import KernelError
-from kdns.objects import ObjectKey, ServiceView, address_text
+from kdns.base.clock import Backoff, Clock, Turn
+from kdns.base.errors import KernelError
+from kdns.base.objects import ObjectKey, ServiceView, address_text
+from kdns.proxy.apply.applier import Applied, Applier
 from kdns.proxy.changes import ChangeTracker, Pending
-from kdns.proxy.claims import Claims, Lost
-from kdns.proxy.kernel.applier import Applied, Applier
+from kdns.proxy.conflicts import Claims, Lost
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.rules import Policy, ServiceRules, rule_set, service_rules
 from kdns.proxy.service_ports import LeftOut

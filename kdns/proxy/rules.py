@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from kdns.objects import Network, ServiceView
+from kdns.base.objects import Network, ServiceView
 from kdns.proxy.endpoints import endpoints
 from kdns.proxy.model import (
     Backend,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, cast
 
 from msgspec import Struct
 
-from kdns.objects import Network, Routing, Service, address_text
+from kdns.base.objects import Network, Routing, Service, address_text
 from kdns.proxy.model import Family, Protocol, ServicePortName
 
 PROTOCOLS: Final = frozenset({"TCP", "UDP", "SCTP"})

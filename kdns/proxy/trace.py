@@ -7,7 +7,7 @@ What the modes do differently is in `MANNERS`, and nowhere else.
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
-from kdns.objects import Network
+from kdns.base.objects import Network
 from kdns.proxy.model import (
     LOOPBACK,
     Backend,

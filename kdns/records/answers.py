@@ -16,7 +16,7 @@ that did not exist may exist now, and their SOA carries the serial.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from kdns.objects import Change, NamespaceChange
+from kdns.base.objects import Change, NamespaceChange
 from kdns.records.rrset import Result, RRset
 from kdns.records.schema import Schema
 from kdns.records.zone import Zone

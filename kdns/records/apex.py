@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from kdns.objects import EndpointSlice, ObjectKey, Service, ServiceView
+from kdns.base.objects import EndpointSlice, ObjectKey, Service, ServiceView
 from kdns.records.endpoint import endpoint_name, rows
 from kdns.records.reverse import AddressIndex
 from kdns.records.rrset import Node, RRset, address_rrsets, soa_rdata, txt_rdata

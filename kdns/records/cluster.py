@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from msgspec.structs import replace
 
-from kdns.objects import (
+from kdns.base.objects import (
     Change,
     EndpointSlice,
     NamespaceChange,

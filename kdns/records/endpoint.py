@@ -6,7 +6,7 @@ Kubernetes DNS specification 1.1.0 section 2.4.1; without a hostname, the addres
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from kdns.objects import EndpointSlice
+from kdns.base.objects import EndpointSlice
 from kdns.records.schema import Schema
 from kdns.wire.name import label
 

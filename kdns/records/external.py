@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.objects import EndpointSlice, ObjectKey, Service, ServiceView
+from kdns.base.objects import EndpointSlice, ObjectKey, Service, ServiceView
 from kdns.records.reverse import spelled_address
 from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick, soa_rdata
 from kdns.records.schema import Schema, is_reverse

@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Final
 
-from kdns.objects import ObjectKey
+from kdns.base.objects import ObjectKey
 from kdns.records.rrset import Node, address_rrsets
 
 _SPELLING: Final = frozenset(b"0123456789abcdef-")

@@ -8,7 +8,7 @@ inner keys of IPv4 are single octets, which Python shares.
 from collections.abc import Iterator
 from typing import Final
 
-from kdns.objects import EndpointSlice, ObjectKey, Service
+from kdns.base.objects import EndpointSlice, ObjectKey, Service
 from kdns.records.endpoint import endpoint_name
 from kdns.records.rrset import Node, RRset
 from kdns.records.schema import Schema

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from kdns.objects import ObjectKey
+from kdns.base.objects import ObjectKey
 from kdns.wire.numbers import AAAA, NOERROR, A
 
 

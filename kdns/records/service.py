@@ -16,7 +16,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from kdns.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
+from kdns.base.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
 from kdns.records.endpoint import endpoint_labels, row_addresses, rows, rows_named
 from kdns.records.rrset import Node, RRset, address_rrsets, srv_rdata
 from kdns.records.schema import Schema

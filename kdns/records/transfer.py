@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from kdns.objects import ServiceView
+from kdns.base.objects import ServiceView
 from kdns.records.reverse import reverse_node
 from kdns.records.rrset import Result, RRset
 from kdns.records.service import service_names, service_node

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from kdns.objects import EndpointSlice
+from kdns.base.objects import EndpointSlice
 
 ANCHOR: Final = b"_zone"
 PIN: Final = b"pin"

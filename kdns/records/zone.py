@@ -11,10 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from kdns.objects import (
-    Change,
-    ServiceView,
-)
+from kdns.base.objects import Change, ServiceView
 from kdns.records.apex import apex_node, name_servers, soa_rrset, version_node
 from kdns.records.cluster import Cluster
 from kdns.records.pod import pod_node, pod_text

@@ -16,9 +16,9 @@
         selectors   label and field selectors, pure
         manifests   the objects of one file, pure
           documents   bytes -> values that know their place, pure
-              (`kdns.yaml_values`: the YAML among them, with its depth and its aliases bounded)
+              (`kdns.config.yaml_values`: the YAML among them, with its depth and its aliases bounded)
     schema    what the API server writes, as far as it is used, pure
-      packing   that, packed -> kdns.objects: what a null or a missing field means, pure
+      packing   that, packed -> kdns.base.objects: what a null or a missing field means, pure
         routing   of Services, what only the proxy reads, pure
         states    of EndpointSlices, what only the proxy reads, pure
         nodes     Nodes and ServiceCIDRs, pure

@@ -8,7 +8,7 @@ also pick what lacks the label. Field selectors know ``=``, ``==`` and ``!=`` on
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 
 Predicate = Callable[[Mapping[str, str]], bool]
 """Asked with labels (or fields) by name."""

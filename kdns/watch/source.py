@@ -7,7 +7,7 @@ by object, so that nobody ever holds two copies of it, and single events afterwa
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
-from kdns.objects import Kind, Object, ObjectKey
+from kdns.base.objects import Kind, Object, ObjectKey
 
 
 class Want(NamedTuple):
@@ -66,7 +66,7 @@ class Put(NamedTuple):
 
     object: Object
     triggered: float | None = None
-    """See `kdns.objects.ServiceChange.triggered`."""
+    """See `kdns.base.objects.ServiceChange.triggered`."""
     arrived: float | None = None
     """Monotonic seconds at which the octets that say so arrived; None in a list, and where nobody looked."""
 

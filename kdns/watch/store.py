@@ -7,7 +7,7 @@ the same objects in the end make the same store, and that a change is told only 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from kdns.objects import (
+from kdns.base.objects import (
     Change,
     EndpointSlice,
     Kind,

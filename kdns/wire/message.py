@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from kdns.errors import FormError
+from kdns.base.errors import FormError
 from kdns.wire.numbers import AD, CD, FORMERR, HEADER, IN, OPCODE, OPT, QR, RD, TC
 from kdns.wire.query import UDP_LIMIT, Query, edns_option, edns_options, opt_record, parse_header
 from kdns.wire.rdata import MAX_WHOLE, Names

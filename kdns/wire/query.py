@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from kdns.errors import FormError
+from kdns.base.errors import FormError
 from kdns.wire.name import MAX_NAME
 from kdns.wire.numbers import HEADER, IXFR, OPCODE, OPT, QR, SOA
 

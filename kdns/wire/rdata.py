@@ -7,7 +7,7 @@ anybody is known to compress are made whole.
 
 from typing import Final
 
-from kdns.errors import FormError
+from kdns.base.errors import FormError
 from kdns.wire.name import MAX_NAME
 from kdns.wire.numbers import AAAA, CNAME, HTTPS, MX, NS, PTR, SOA, SRV, SVCB, A
 

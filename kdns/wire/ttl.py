@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kdns.errors import FormError
+from kdns.base.errors import FormError
 from kdns.wire.numbers import HEADER, NOERROR, NXDOMAIN, OPT
 from kdns.wire.query import parse_header, question_end
 

@@ -5,8 +5,8 @@ import time
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kdns.base.errors import ConfigError
 from kdns.config.directive import Corefile, Directive
-from kdns.errors import ConfigError
 from tests.config.text import corefile, outline, texts
 
 PIECES = st.sampled_from(

@@ -5,8 +5,8 @@ from textwrap import dedent
 
 import pytest
 
+from kdns.base.errors import ConfigError
 from kdns.config.corefile import Text, parse_corefile
-from kdns.errors import ConfigError
 from tests.config.text import corefile, nothing, outline
 
 HERE = "/etc/coredns"

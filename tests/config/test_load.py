@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kdns.base.errors import ConfigError
 from kdns.config.load import load, read_files
-from kdns.errors import ConfigError
 from tests.config.text import outline
 
 

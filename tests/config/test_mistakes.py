@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.errors import ConfigError, ConfigErrors
+from kdns.base.errors import ConfigError, ConfigErrors
 from tests.config.text import corefile
 
 

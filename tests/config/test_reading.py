@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from kdns.base.errors import ConfigError, ConfigErrors, Span
 from kdns.config import reading
 from kdns.config.directive import Directive, Word
-from kdns.errors import ConfigError, ConfigErrors, Span
 from tests.config.text import directives
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kdns.base.errors import ConfigError
 from kdns.demo.ask import Question, Reply, ask
 from kdns.demo.folder import example, leave, prepare
 from kdns.demo.run import QUESTIONS, how_to_ask
 from kdns.demo.show import Row, table
-from kdns.errors import ConfigError
 from tests.build import key
 from tests.running import PATIENCE, Kdns
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from kdns.dns import mmsg
+from kdns.dns.transport import mmsg
 from tests.dns.lanes import has_ipv6
-from tests.dns.udp_rig import CASES, Case, Rig
+from tests.dns.transport.udp_rig import CASES, Case, Rig
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case.way}-{case.bind}")

@@ -5,9 +5,9 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from kdns.dns.handler import Client
-from kdns.dns.lane import Family, Proto, Send, SendPart
-from kdns.metrics import LaneCounts
+from kdns.dns.api.handler import Client
+from kdns.dns.api.message_handler import Family, Proto, Send, SendPart
+from kdns.metrics.dns import LaneCounts
 
 HEAD: Final = b"\0\1" + bytes(10)
 """Twelve octets, so that a message is long enough to be one."""

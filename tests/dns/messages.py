@@ -5,10 +5,10 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kdns.dns.handler import Client, Handler, chain
+from kdns.dns.api.handler import Client, Handler, chain
 from kdns.dns.plugins.kubernetes import built, kubernetes
-from kdns.dns.responder import Lane, Responder
-from kdns.dns.site import Block, Site
+from kdns.dns.query.responder import Lane, Responder
+from kdns.dns.query.router import Block, Site
 from kdns.records.answers import Answers
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import IN

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from kdns.base.errors import UpstreamError
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Parts, Place
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Parts, Place
 from kdns.dns.plugins.acl import Acl
-from kdns.errors import UpstreamError
 from kdns.records.answers import Answers
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -43,7 +43,7 @@ async def nobody(_: Request) -> Response:
 
 
 class FakeParts:
-    """Fits `kdns.dns.plugin.Parts`; what a test wants otherwise, it sets."""
+    """Fits `kdns.dns.api.plugin.Parts`; what a test wants otherwise, it sets."""
 
     def __init__(
         self,

@@ -4,21 +4,7 @@ import random
 
 from kdns.config.settings import KubernetesOptions
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import (
-    AAAA,
-    ANY,
-    AXFR,
-    CNAME,
-    HTTPS,
-    IXFR,
-    MX,
-    NS,
-    PTR,
-    SOA,
-    SRV,
-    TXT,
-    A,
-)
+from kdns.wire.numbers import AAAA, ANY, AXFR, CNAME, HTTPS, IXFR, MX, NS, PTR, SOA, SRV, TXT, A
 from tests.build import tcp, view
 from tests.dns.messages import Opt
 from tests.records.shop import SHOP

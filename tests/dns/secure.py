@@ -11,15 +11,15 @@ from typing import Any, Self
 import aiohttp
 from dnslib import DNSRecord
 
-from kdns.assemble import plan_corefile
-from kdns.dns.handler import Client
-from kdns.dns.https import CONTENT_TYPE
-from kdns.dns.registry import Registry
-from kdns.dns.responder import Lane
-from kdns.serving import Serving
+from kdns.dns.api.handler import Client
+from kdns.dns.query.responder import Lane
+from kdns.dns.server.plan import plan_corefile
+from kdns.dns.server.registry import Registry
+from kdns.dns.server.serving import Serving
+from kdns.dns.transport.https import CONTENT_TYPE
 from tests.config.text import corefile
+from tests.dns.server.test_plan import hub
 from tests.fakes.certificates import SERVER
-from tests.test_assemble import hub
 
 WAITING = f"""
 tls://.:0 https://.:0 {{
@@ -31,8 +31,8 @@ tls://.:0 https://.:0 {{
 """Each answer waits: see `waiting`."""
 WAITS = """
 import asyncio
-from kdns.dns.handler import Response
-from kdns.dns.plugin import Built
+from kdns.dns.api.handler import Response
+from kdns.dns.api.plugin import Built
 
 NAME = "waits"
 BEFORE = "forward"

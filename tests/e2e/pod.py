@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from kdns.watch.credentials import SERVICE_ACCOUNT
+from kdns.watch.api.credentials import SERVICE_ACCOUNT
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.certificates import SERVER, server_context
 from tests.running import Kdns

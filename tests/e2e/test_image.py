@@ -23,7 +23,7 @@ from tests.e2e.test_corefiles import COREFILES, demo
 from tests.fakes.api_server import SYSTEM_COREDNS, SYSTEM_NODE_PROXIER, Rule
 from tests.fakes.objects import Json, endpoint_slice
 from tests.kustomize import Manifest, built, one, rights
-from tests.proxy.kernel.namespaces import in_a_namespace
+from tests.proxy.apply.namespaces import in_a_namespace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kernel, pytest.mark.timeout(900)]
 

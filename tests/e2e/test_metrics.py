@@ -16,15 +16,15 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.demo.ask import Question, ask
-from kdns.dns.https import CONTENT_TYPE
+from kdns.dns.transport.https import CONTENT_TYPE
 from tests.dns.secure import query, trusting
+from tests.dns.server.test_corefile_served import Served
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.certificates import SERVER
 from tests.fakes.faults import Close
 from tests.fakes.objects import Json, endpoint_slice, namespace, pod, service
 from tests.fakes.upstream import FakeUpstream
 from tests.running import PATIENCE
-from tests.test_corefile_served import Served
 
 pytestmark = pytest.mark.e2e
 

@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from kdns.lab.cluster_state import Collection, Occurred, Stored, View
-from tests.fakes.faults import (
-    Close,
-    Cut,
-    Disturbance,
-    Duplicate,
-    Error,
-    Garbage,
-    Mark,
-    Oversized,
-    Refusal,
-    Say,
-    Stall,
-)
+from tests.fakes.faults import Close, Cut, Disturbance, Duplicate, Error, Garbage, Mark, Oversized, Refusal, Say, Stall
 
 if TYPE_CHECKING:
     from tests.fakes.api_server import FakeApiServer

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from kdns.base.objects import ObjectKey
 from kdns.lab.api import ApiServer
 from kdns.lab.cluster_state import Json
-from kdns.objects import ObjectKey
-from kdns.sources import build_source
+from kdns.watch.open_source import build_source
 from kdns.watch.source import Gone, Listed, Put, Want
 
 WEB: Json = {

@@ -7,7 +7,7 @@ from signal import SIGKILL
 
 import pytest
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 from kdns.lab.asking import Arrived, Refused
 from kdns.lab.cluster import Cluster
 from kdns.lab.standard import DIRECT, UPSTREAM, objects, start_upstream

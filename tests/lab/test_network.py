@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 from kdns.lab.asking import Arrived, Flow, Outcome, Refused, Silence, Unreachable
 from kdns.lab.network import Network
 from kdns.lab.plan import CLIENT, EXTERNAL, Plan

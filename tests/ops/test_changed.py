@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from kdns.base.errors import ConfigError
 from kdns.config.load import read_kubeproxy
-from kdns.errors import ConfigError
 from kdns.ops.changed import until_changed
 
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kdns.errors import ConfigError
-from kdns.metrics import Metrics
+from kdns.base.errors import ConfigError
+from kdns.metrics.dns import Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.listen import Address, listen, parse_address
 

@@ -31,7 +31,7 @@ def written(form: Literal["text", "json"], logger: str, level: int, message: str
     ("logger", "level", "expected"),
     [
         ("kdns.watch", logging.INFO, "[INFO] plugin/kubernetes: hello\n"),
-        ("kdns.watch.reflector", logging.WARNING, "[WARNING] plugin/kubernetes: hello\n"),
+        ("kdns.watch.api.reflector", logging.WARNING, "[WARNING] plugin/kubernetes: hello\n"),
         ("kdns.watchdog", logging.WARNING, "[WARNING] hello\n"),
         ("kdns.dns", logging.ERROR, "[ERROR] hello\n"),
         ("kdns.ops.http.health", logging.INFO, "[INFO] plugin/health: hello\n"),

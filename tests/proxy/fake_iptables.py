@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from kdns.proxy.render.iptables import Found
-from kdns.proxy.render.iptables_fixed import JUMPS, SHARED_JUMPS, martian_guard
+from kdns.proxy.render.iptables.fixed import JUMPS, SHARED_JUMPS, martian_guard
+from kdns.proxy.render.iptables.table import Found
 from tests.proxy.iptables_plan import node
 
 BUILT_IN = {

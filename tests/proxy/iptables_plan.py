@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 
-from kdns.objects import Network
+from kdns.base.objects import Network
 from kdns.proxy.model import (
     Backend,
     Entry,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis.strategies import just, lists, none, one_of, sampled_from, tuples
 
 from kdns.proxy.changes import ChangeTracker, Pending
-from kdns.proxy.claims import Claims
+from kdns.proxy.conflicts import Claims
 from kdns.proxy.model import ServicePortName, ServicePortRules
 from kdns.proxy.rules import rule_set
 from tests.build import State, proxied, tcp

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from kdns.objects import READY, SERVING, TERMINATING, ServicePort
+from kdns.base.objects import READY, SERVING, TERMINATING, ServicePort
 from kdns.proxy.endpoints import endpoints
 from kdns.proxy.model import Family
 from tests.build import State, states_slice, tcp, udp

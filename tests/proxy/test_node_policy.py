@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
+from kdns.base.objects import Node, address_text
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
-from kdns.objects import Node, address_text
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.rules import Policy

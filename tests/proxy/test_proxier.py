@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis.strategies import lists, sampled_from, tuples
 
-from kdns.errors import KernelError
-from kdns.objects import ObjectKey, ServiceView
-from kdns.proxy.kernel.applier import Applied
+from kdns.base.errors import KernelError
+from kdns.base.objects import ObjectKey, ServiceView
+from kdns.proxy.apply.applier import Applied
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.service_ports import LeftOut

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from kdns.errors import KernelError
-from kdns.objects import ServiceView
+from kdns.base.errors import KernelError
+from kdns.base.objects import ServiceView
 from kdns.proxy.proxier import HOUR, MOST_TRIGGERED, Proxier
 from kdns.proxy.rules import Policy, ServiceRules, service_rules
 from tests.build import key

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.objects import READY, SERVING, TERMINATING, Service
+from kdns.base.objects import READY, SERVING, TERMINATING, Service
 from kdns.proxy.model import LocalDetector
 from kdns.proxy.rules import Policy
 from tests.build import State, network, proxied, tcp

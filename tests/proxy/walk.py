@@ -7,7 +7,7 @@ that they see the node's address; ``REJECT``, ``DROP`` and ``untouched`` stand f
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from kdns.objects import Network, Service, ServicePort, ServiceView, address_text
+from kdns.base.objects import Network, Service, ServicePort, ServiceView, address_text
 from kdns.proxy.model import Family, LocalDetector, Mode, NodeRules, Protocol, RuleSet
 from kdns.proxy.rules import Policy, rule_set, service_rules
 from kdns.proxy.trace import Packet, trace

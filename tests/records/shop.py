@@ -1,6 +1,6 @@
 """The example cluster that most cases ask about: one Service of each kind."""
 
-from kdns.objects import ServiceView
+from kdns.base.objects import ServiceView
 from tests.build import Endpoint, Thing, namespace, pod, slice_, tcp, udp, view
 
 WEB = view(

@@ -8,8 +8,8 @@ import pytest
 from dnslib import DNSRecord
 from msgspec.structs import replace
 
+from kdns.base.objects import SERVING, ServiceView
 from kdns.config.settings import KubernetesOptions
-from kdns.objects import SERVING, ServiceView
 from kdns.records.answers import MAX_ANSWERS, MAX_OCTETS, Answer, Answers
 from kdns.wire.name import child, parse_name
 from kdns.wire.numbers import AAAA, NXDOMAIN, SRV, TXT, A

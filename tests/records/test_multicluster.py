@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
+from kdns.base.objects import ServiceView
 from kdns.config.settings import KubernetesOptions
-from kdns.objects import ServiceView
 from kdns.records.answers import Answers
 from kdns.records.transfer import transfer
 from kdns.wire.name import name_text, parse_name

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
+from kdns.base.objects import ServicePort, ServiceView
 from kdns.config.settings import KubernetesOptions
-from kdns.objects import ServicePort, ServiceView
 from kdns.records.answers import Answers
 from kdns.records.schema import build_schema
 from tests.address_plan import NOW

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdns.base.objects import Change, Kind, Object, ObjectKey
 from kdns.config.settings import KubernetesOptions, PodMode
-from kdns.objects import Change, Kind, Object, ObjectKey
 from kdns.records.answers import Answer, Answers
 from kdns.watch.source import Gone, Listed, Listing, Put
 from kdns.watch.store import Store

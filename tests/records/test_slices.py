@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.objects import ServiceView
+from kdns.base.objects import ServiceView
 from tests.build import Endpoint, change, slice_, tcp, udp, view
 from tests.records.zone_text import ask, cluster, expected, present
 

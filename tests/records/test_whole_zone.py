@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
+from kdns.base.objects import ServiceView
 from kdns.config.settings import KubernetesOptions
-from kdns.objects import ServiceView
 from tests.build import namespace, pod
 from tests.records.shop import ALIAS, DB, DEAD, LITERAL, ORPHAN, PLAIN, WEB
 from tests.records.zone_text import blank, cluster, rr_lines

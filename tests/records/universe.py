@@ -8,8 +8,8 @@ from dnslib import DNSRecord
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from kdns.base.objects import EndpointSlice, Namespace, Object, Pod, Service
 from kdns.config.settings import KubernetesOptions
-from kdns.objects import EndpointSlice, Namespace, Object, Pod, Service
 from kdns.records.answers import Answer
 from kdns.records.rrset import Result, RRset
 from kdns.wire.compose import head

@@ -16,9 +16,9 @@ from ipaddress import ip_address
 
 from dnslib import RCODE
 
+from kdns.base.objects import Namespace, ServiceView
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
-from kdns.objects import Namespace, ServiceView
 from kdns.records.answers import Answers
 from kdns.records.rrset import Result, RRset
 from kdns.wire.name import name_text, parse_name

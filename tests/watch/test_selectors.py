@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.errors import ConfigError
+from kdns.base.errors import ConfigError
 from kdns.watch.selectors import field_selector, label_selector
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.objects import (
+from kdns.base.objects import (
     SERVING,
     Change,
     EndpointSlice,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.errors import FormError
+from kdns.base.errors import FormError
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.message import Ask, Message, asked, compose_query, parse_message, parse_reply, passed_options
 from kdns.wire.name import parse_name

@@ -8,19 +8,10 @@ from dnslib import EDNS0, DNSHeader, DNSQuestion, DNSRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.errors import FormError
+from kdns.base.errors import FormError
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, CD, IN, OPT, QR, RD, SRV, TC, A
-from kdns.wire.query import (
-    Edns,
-    Query,
-    edns_option,
-    edns_options,
-    opt_record,
-    parse_header,
-    parse_query,
-    reply_payload,
-)
+from kdns.wire.query import Edns, Query, edns_option, edns_options, opt_record, parse_header, parse_query, reply_payload
 
 pytestmark = pytest.mark.timeout(300)  # a counterexample is worth the time that shrinking it takes
 

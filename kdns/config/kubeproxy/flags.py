@@ -14,13 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from kdns.base.errors import ConfigError
 from kdns.config.kubeproxy.fields import find
 from kdns.config.kubeproxy.kinds import BOOLEAN, Kind, ManyKind, MapKind
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.reading import Path, Reading
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.yaml_tree import Entry, Node
-from kdns.errors import ConfigError
 
 EXTERNAL_IPS: Final = "KDNS_EXTERNAL_IPS"
 """The variable that has the meaning of ``--external-ips``; the flag wins."""

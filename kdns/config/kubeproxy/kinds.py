@@ -9,10 +9,10 @@ from fractions import Fraction
 from ipaddress import ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
+from kdns.base.objects import Network
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.settings import PRIMARY, NodePortAddresses
 from kdns.config.reading import PART, UNITS
-from kdns.objects import Network
 
 LONGEST: Final = 292 * 365 * 86400.0
 """Seconds; about Go's longest duration."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from kdns.base.errors import ConfigError
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.fields import API_VERSION, KIND
 from kdns.config.kubeproxy.kinds import shown
@@ -9,7 +10,6 @@ from kdns.config.kubeproxy.reading import Reading
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.reading import Mistakes
 from kdns.config.yaml_tree import Node, read_tree
-from kdns.errors import ConfigError
 
 
 def parse_kubeproxy(text: str, source: str) -> tuple[ProxySettings, tuple[str, ...]]:

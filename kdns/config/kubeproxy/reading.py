@@ -9,13 +9,13 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.base.errors import ConfigError, Span
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.fields import TOP, Field, Section
 from kdns.config.kubeproxy.kinds import Kind, ManyKind, MapKind, go_duration, shown
 from kdns.config.kubeproxy.settings import HEALTHZ_PORT, METRICS_PORT, NodePortAddresses, ProxySettings
 from kdns.config.reading import MOST_MISTAKES, Mistakes
 from kdns.config.yaml_tree import Entry, Node
-from kdns.errors import ConfigError, Span
 
 S = TypeVar("S", bound=Struct)
 Path = tuple[str, ...]

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from kdns.objects import Network
+from kdns.base.objects import Network
 
 Mode = Literal["iptables", "nftables", "ipvs"]
 DetectLocalMode = Literal["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"]

@@ -1,6 +1,6 @@
 """One file for each plugin; they are strangers to each other. Here is the order in which they stand, as data.
 
-A plugin's module is imported when a Corefile names its directive, see `kdns.dns.registry`.
+A plugin's module is imported when a Corefile names its directive, see `kdns.dns.server.registry`.
 """
 
 from typing import Final

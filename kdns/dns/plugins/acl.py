@@ -21,12 +21,12 @@ from msgspec import Struct
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, choice, network, no_block, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.dns.types import NUMBERS, type_number
-from kdns.dns.zones import Zones
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.zones import Zones
 from kdns.wire.numbers import NOERROR, REFUSED
 from kdns.wire.query import edns_option
+from kdns.wire.types import NUMBERS, type_number
 
 log = logging.getLogger("kdns.dns.plugins.acl")
 
@@ -129,7 +129,7 @@ def _networks(words: list[Word] | None) -> tuple[Network, ...] | None:
 def build(options: Options, parts: Parts) -> Built:
     """The plugin for one server block. It sees everything in its zones, so nothing there is sent past it.
 
-    It offers itself: other blocks ask it about names of this one, see `kdns.dns.gate`.
+    It offers itself: other blocks ask it about names of this one, see `kdns.dns.query.gate`.
     """
     acl = Acl(options, parts)
     parts.offer(NAME, acl)

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Found, Parts, Place, sees_all
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all
 from kdns.wire.numbers import ANY, HINFO, IN
 from kdns.wire.query import Query
 from kdns.wire.rr import RR

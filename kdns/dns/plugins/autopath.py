@@ -22,13 +22,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 from prometheus_client import Counter
 
+from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Found, Parts, Place
-from kdns.dns.request_values import client
-from kdns.dns.zones import Zones
-from kdns.errors import ConfigError
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place
+from kdns.dns.api.request_values import client
+from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
 from kdns.wire.name import MAX_NAME, ROOT, label, parse_name, under
 from kdns.wire.numbers import CNAME, IN, NXDOMAIN, REFUSED
@@ -109,7 +109,7 @@ class Autopath:
         return found.answer.rcode != NXDOMAIN
 
     def plugin(self, following: Handler) -> Handler:
-        """See `kdns.dns.handler`."""
+        """See `kdns.dns.api.handler`."""
 
         async def handle(request: Request) -> Response:
             query = request.query

@@ -8,11 +8,11 @@ from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 
+from kdns.base.errors import ConfigError, Span
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, properties
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
-from kdns.errors import ConfigError, Span
-from kdns.interfaces import InterfaceAddress, interface_addresses
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.kernel.interfaces import InterfaceAddress, interface_addresses
 
 NAME = "bind"
 

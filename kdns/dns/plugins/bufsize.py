@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, integer, no_block, once
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
 from kdns.wire.query import UDP_LIMIT, Query
 
 NAME: Final = "bufsize"

@@ -6,13 +6,13 @@ from typing import Any, Final, Literal
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, duration, integer, no_args, once, properties, zones
-from kdns.dns.caching.cache import EXACT, Cache
-from kdns.dns.caching.counts import CacheCounts
-from kdns.dns.caching.halves import Halves, half_of
-from kdns.dns.caching.kinds import Bounds
-from kdns.dns.caching.options import CacheOptions as Options
-from kdns.dns.caching.options import Prefetch, Stale
-from kdns.dns.plugin import Built, Found, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_nothing
+from kdns.dns.cache.cache import EXACT, Cache
+from kdns.dns.cache.counts import CacheCounts
+from kdns.dns.cache.halves import Halves, half_of
+from kdns.dns.cache.kinds import Bounds
+from kdns.dns.cache.options import CacheOptions as Options
+from kdns.dns.cache.options import Prefetch, Stale
 from kdns.records.answers import Answers
 from kdns.wire.query import Query
 

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, no_block, once
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 from kdns.wire.numbers import SERVFAIL
 
 NAME = "cancel"

@@ -9,8 +9,8 @@ from msgspec import Struct
 from kdns import __version__
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import CH, TXT
 from kdns.wire.rr import RR

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block, once
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 
 NAME = "debug"
 

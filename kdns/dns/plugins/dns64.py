@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, network, no_args, once, properties
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Found, Parts, Place, sees_all
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all
 from kdns.wire.numbers import AAAA, AD, CD, IN, NOERROR, NXDOMAIN, SOA, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR

@@ -12,11 +12,11 @@ from typing import Final
 from dnslib import QTYPE
 from msgspec import Struct
 
+from kdns.base.errors import KdnsError, UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, duration, no_args, once, properties
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
-from kdns.errors import KdnsError, UpstreamError
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 from kdns.wire.name import name_text
 from kdns.wire.numbers import SERVFAIL
 

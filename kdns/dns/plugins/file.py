@@ -24,15 +24,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.base.errors import ConfigError, KdnsError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, duration, no_args, properties, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.dns.request_values import do
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.request_values import do
+from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import Looked, StaticZone
-from kdns.dns.zones import Fallthrough, Zones
-from kdns.errors import ConfigError, KdnsError
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AA, AXFR, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from kdns.wire.query import Query
@@ -158,7 +158,7 @@ def load(path: str, apex: bytes, loading: Loading | None = None) -> StaticZone:
 
 
 class Files:
-    """The zones of one server block. Fits `kdns.dns.zone_source.ZoneSource`."""
+    """The zones of one server block. Fits `kdns.dns.api.zone_source.ZoneSource`."""
 
     def __init__(
         self, options: Options, parts: Parts, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep

@@ -16,19 +16,19 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.zones import Zones
 from kdns.dns.upstream.line import Line, To, parse_line
 from kdns.dns.upstream.pool import Answer, Pool
 from kdns.dns.upstream.resolve import resolve, tls_context
 from kdns.dns.upstream.stream import Tls
 from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.upstream import Meters, Upstream
-from kdns.dns.zones import Zones
-from kdns.errors import UpstreamError
-from kdns.metrics import DURATION_BUCKETS
+from kdns.metrics.dns import DURATION_BUCKETS
 from kdns.wire.message import asked, passed_options
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AA, AD, AXFR, IXFR, NOERROR, RA, REFUSED, SERVFAIL, TC

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, choice, properties
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Parts, Place, sees_all, sees_nothing
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_all, sees_nothing
 from kdns.wire.numbers import AA, RA, RD
 
 NAME: Final = "header"

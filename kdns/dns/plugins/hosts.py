@@ -21,10 +21,10 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, duration, integer, no_args, no_block, once, properties, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.hosts_table import EMPTY, Table, parse_address, parse_hosts
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.dns.zones import Fallthrough, Zones
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.zones import Fallthrough, Zones
+from kdns.dns.zonefile.hosts_table import EMPTY, Table, parse_address, parse_hosts
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import AA, AAAA, IN, PTR, SERVFAIL, A
 from kdns.wire.rr import RR

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, integer, no_args, once, properties, zones
-from kdns.dns.chase import chased
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.dns.zones import Fallthrough, Zones
-from kdns.errors import ConfigError
+from kdns.dns.api.chase import chased
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.records.answers import Answers, rotated_run, to_rrs
 from kdns.records.external import External, ExternalOptions
 from kdns.records.schema import is_reverse
@@ -105,7 +105,7 @@ def build(options: Options, parts: Parts) -> Built:
 
 
 class ExternalZones:
-    """The zones as ``transfer`` copies them. Fits `kdns.dns.zone_source.ZoneSource`."""
+    """The zones as ``transfer`` copies them. Fits `kdns.dns.api.zone_source.ZoneSource`."""
 
     def __init__(self, external: External, apexes: tuple[bytes, ...]) -> None:
         self._external, self._apexes = external, apexes
@@ -132,7 +132,7 @@ class _Plugin:
         self._turns = count()
 
     def plugin(self, following: Handler) -> Handler:
-        """See `kdns.dns.handler`."""
+        """See `kdns.dns.api.handler`."""
 
         async def handle(request: Request) -> Response:
             query = request.query

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from kdns.base.errors import ConfigError
 from kdns.config.arguments import parse_namespace
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, choice, duration, integer, no_args, once, properties, value, zones
 from kdns.config.settings import ApiOptions, KubernetesOptions
-from kdns.dns.chase import chased
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Beneath, Built, Found, Parts, Place, sees_nothing
-from kdns.errors import ConfigError
+from kdns.dns.api.chase import chased
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Beneath, Built, Found, Parts, Place, sees_nothing
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema

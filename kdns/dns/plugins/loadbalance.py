@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
 from kdns.wire.numbers import AAAA, AXFR, CNAME, IXFR, MX, NOERROR, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR

@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, no_args, properties
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.dns.zones import Zones
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.zones import Zones
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import AAAA, IN, NS, NXDOMAIN, PTR, SOA, A
 from kdns.wire.rr import RR

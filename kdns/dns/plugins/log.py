@@ -15,13 +15,13 @@ from typing import Final, get_args
 
 from msgspec import Struct
 
+from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, properties, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.kind import CLASS_OF, Class, kind_of
-from kdns.dns.log_format import COMMON, Asked, Part, line, parse_format
-from kdns.dns.plugin import Built, Found, Parts, Passes, Place
-from kdns.errors import UpstreamError
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Passes, Place
+from kdns.dns.api.response_kind import CLASS_OF, Class, kind_of
+from kdns.dns.lang.log_format import COMMON, Asked, Part, line, parse_format
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import NOERROR, NXDOMAIN, SERVFAIL
 from kdns.wire.query import Query

@@ -11,11 +11,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block, once
-from kdns.dns.handler import Client, Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.errors import UpstreamError
+from kdns.dns.api.handler import Client, Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
 from kdns.wire.name import MAX_NAME, child, name_text, parse_name, under
 from kdns.wire.numbers import HINFO, IN, RD, SERVFAIL
 from kdns.wire.query import Query

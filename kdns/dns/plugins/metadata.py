@@ -9,14 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from kdns.base.objects import Pod
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once, zones
-from kdns.dns.handler import Handler, Metadata, Request, Response
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.handler import Handler, Metadata, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.request_values import client
+from kdns.dns.api.zones import Zones
 from kdns.dns.plugins import ORDER
-from kdns.dns.request_values import client
-from kdns.dns.zones import Zones
-from kdns.objects import Pod
 from kdns.records.answers import Answers
 from kdns.wire.name import leading_labels, name_text
 

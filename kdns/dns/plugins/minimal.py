@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.kind import kind_of
-from kdns.dns.plugin import Built, Found, Parts, Place, sees_all
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all
+from kdns.dns.api.response_kind import kind_of
 from kdns.wire.numbers import NOERROR
 from kdns.wire.query import Query
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 from kdns.wire.query import edns_option, edns_options
 
 NAME: Final = "nsid"

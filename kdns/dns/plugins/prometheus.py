@@ -10,7 +10,7 @@ from msgspec import Struct
 from kdns.config.arguments import parse_http_address
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_args, once, properties, value
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 
 NAME = "prometheus"
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, no_block, once
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 
 NAME = "reload"
 LEAST: Final = 2.0

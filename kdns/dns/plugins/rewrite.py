@@ -15,15 +15,15 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
-from kdns.dns.handler import Handler, Plugin, Request, Response
-from kdns.dns.plugin import Built, Found, Parts, Passes, Place
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Passes, Place
 from kdns.dns.rewriting.edns import NSID, SUBNET, echoed
 from kdns.dns.rewriting.reading import read_rule
 from kdns.dns.rewriting.replies import Alias, Option, Rcode, Reply, retargeted
 from kdns.dns.rewriting.rules import EdnsRule, NumberRule, Rule, named
-from kdns.errors import UpstreamError
 from kdns.wire.name import name_text
 from kdns.wire.numbers import IN
 from kdns.wire.query import Query

@@ -19,11 +19,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from publicsuffixlist import PublicSuffixList
 
+from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
-from kdns.errors import UpstreamError
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
 from kdns.wire.name import MAX_NAME, ROOT, label, label_starts, parse_name, under
 from kdns.wire.numbers import IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from kdns.wire.rr import RR
@@ -67,7 +67,7 @@ class ShortNames:
         self._delegated = lru_cache(maxsize=4096)(self._is_delegated)
 
     def plugin(self, following: Handler) -> Handler:
-        """See `kdns.dns.handler`."""
+        """See `kdns.dns.api.handler`."""
 
         async def handle(request: Request) -> Response:
             query = request.query

@@ -20,26 +20,26 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, integer, properties, word_at, zones
-from kdns.dns.expression import Compiled, ExpressionError, Scope, compile_value, reserved
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.patterns import Match, Pattern, compile_pattern
-from kdns.dns.plugin import Built, Found, Parts, Place
-from kdns.dns.rcodes import RCODES
-from kdns.dns.templating.functions import Fields, Method, TemplateFailure, Value
-from kdns.dns.templating.parser import parse_template
-from kdns.dns.templating.records import parse_record
-from kdns.dns.templating.running import Template
-from kdns.dns.templating.tokens import TemplateMistake
-from kdns.dns.types import CLASS_TEXT, class_text, type_number, type_text
-from kdns.dns.zones import Fallthrough, Zones
-from kdns.errors import ConfigError, UpstreamError
-from kdns.metrics import OTHER, TYPE_LABELS
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Found, Parts, Place
+from kdns.dns.api.zones import Fallthrough, Zones
+from kdns.dns.lang.expr import Compiled, ExpressionError, Scope, compile_value, reserved
+from kdns.dns.lang.patterns import Match, Pattern, compile_pattern
+from kdns.dns.lang.template.functions import Fields, Method, TemplateFailure, Value
+from kdns.dns.lang.template.parser import parse_template
+from kdns.dns.lang.template.records import parse_record
+from kdns.dns.lang.template.running import Template
+from kdns.dns.lang.template.tokens import TemplateMistake
+from kdns.metrics.dns import OTHER, TYPE_LABELS
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, IN, RD, SERVFAIL, TC, A
 from kdns.wire.query import Query, edns_option
+from kdns.wire.rcodes import RCODES
 from kdns.wire.rr import RR
+from kdns.wire.types import CLASS_TEXT, class_text, type_number, type_text
 
 NAME: Final = "template"
 EDE: Final = 15

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, integer, no_args, once, properties
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 
 NAME = "timeouts"
 LEAST: Final = 1.0
@@ -18,7 +18,7 @@ MOST: Final = 24 * 3600.0
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Seconds, as CoreDNS has them; see `kdns.dns.tcp.TcpLimits`."""
+    """Seconds, as CoreDNS has them; see `kdns.dns.transport.tcp.TcpLimits`."""
 
     read: float = 3.0
     write: float = 5.0

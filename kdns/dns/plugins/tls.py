@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, once, properties
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
 
 NAME: Final = "tls"
 LOG: Final = logging.getLogger("kdns.dns.plugins.tls")

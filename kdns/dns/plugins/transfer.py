@@ -22,14 +22,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.aio import Clock, Turn
+from kdns.base.clock import Clock, Turn
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, address, arguments, properties, zones
-from kdns.dns.handler import Handler, Request, Response
-from kdns.dns.notify import Peer, notify
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
-from kdns.dns.zone_source import ZoneSource
-from kdns.dns.zones import Zones
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.zone_source import ZoneSource
+from kdns.dns.api.zones import Zones
+from kdns.dns.upstream.notify import Peer, notify
 from kdns.records.answers import Answers, to_rrs
 from kdns.records.transfer import transfer
 from kdns.wire.name import name_text
@@ -152,7 +152,7 @@ def build(options: Options, parts: Parts) -> Built:
 
 
 class ClusterZones:
-    """The zones of ``kubernetes``. Fits `kdns.dns.zone_source.ZoneSource`."""
+    """The zones of ``kubernetes``. Fits `kdns.dns.api.zone_source.ZoneSource`."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers

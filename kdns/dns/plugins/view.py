@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, once, properties, word_at
-from kdns.dns.expression import ExpressionError, compile_expression
-from kdns.dns.handler import Request
-from kdns.dns.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.handler import Request
+from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.lang.expr import ExpressionError, compile_expression
 
 NAME: Final = "view"
 KEY: Final = "view/name"

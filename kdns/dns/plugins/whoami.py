@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
-from kdns.dns.handler import Client, Handler, Request, Response
-from kdns.dns.plugin import Built, Parts, Place
+from kdns.dns.api.handler import Client, Handler, Request, Response
+from kdns.dns.api.plugin import Built, Parts, Place
 from kdns.wire.name import MAX_NAME, ROOT, child
 from kdns.wire.numbers import AA, AAAA, SRV, A
 from kdns.wire.rr import RR

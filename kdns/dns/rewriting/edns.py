@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Final, Literal, NamedTuple
 
-from kdns.dns.handler import Request
+from kdns.dns.api.handler import Request
 from kdns.dns.rewriting.replies import Option
 from kdns.wire.name import name_text
 from kdns.wire.query import Edns, edns_option, edns_options

@@ -6,7 +6,7 @@ Text is matched as text, as CoreDNS does it: the suffix ``example.org.`` is that
 import re
 from typing import Final, Literal, NamedTuple, cast
 
-from kdns.dns.patterns import Match, Pattern
+from kdns.dns.lang.patterns import Match, Pattern
 
 Kind = Literal["exact", "prefix", "suffix", "substring", "regex"]
 KINDS: Final[tuple[Kind, ...]] = ("exact", "prefix", "suffix", "substring", "regex")

@@ -7,13 +7,13 @@ from typing import Final, cast
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import choice, integer, no_block
-from kdns.dns.patterns import Pattern, compile_pattern
-from kdns.dns.rcodes import RCODES
+from kdns.dns.lang.patterns import Pattern, compile_pattern
 from kdns.dns.rewriting.edns import ACTIONS, NSID, SUBNET, VARIABLES, Action, Edit, Subnet, Variable
 from kdns.dns.rewriting.names import KINDS, Kind, Matcher, absolute, largest_group
 from kdns.dns.rewriting.replies import FOREVER, Alias, Owners, Pairs, Rcode, Reply, Ttl, Values
 from kdns.dns.rewriting.rules import AliasRule, EdnsRule, NameRule, NumberRule, ReplyRule, Rule
-from kdns.dns.types import CLASS_TEXT, type_number
+from kdns.wire.rcodes import RCODES
+from kdns.wire.types import CLASS_TEXT, type_number
 
 FIELDS: Final = ("name", "type", "class", "ttl", "rcode", "cname", "edns0")
 CLASSES: Final = {text: number for number, text in CLASS_TEXT.items()}

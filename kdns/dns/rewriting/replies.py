@@ -5,7 +5,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
-from kdns.dns.handler import Response
+from kdns.dns.api.handler import Response
 from kdns.dns.rewriting.names import Matcher
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import CNAME, MX, NS, PTR, SOA, SRV, TC

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple, TypeAlias
 
-from kdns.dns.handler import Request
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Request
 from kdns.dns.rewriting.edns import Edit
 from kdns.dns.rewriting.names import Matcher
 from kdns.dns.rewriting.replies import Back, BackSuffix, Owners, Reply, Values
-from kdns.errors import UpstreamError
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.query import Query
 

@@ -10,8 +10,8 @@ import socket
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.target import Target
-from kdns.errors import UpstreamError
 from kdns.wire.message import Ask, Message
 
 STRAYS: Final = 64

@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 
 import aiohttp
 
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Address, reason
 from kdns.dns.upstream.stream import Keep, Tls
-from kdns.errors import UpstreamError
 from kdns.wire.message import Ask, Message, compose_query, parse_reply
 
 PATH: Final = "/dns-query"

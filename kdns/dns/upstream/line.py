@@ -6,18 +6,18 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, address, arguments, choice, duration, integer, no_args, properties, zone
-from kdns.dns.rcodes import RCODES
 from kdns.dns.upstream.https import Method
 from kdns.dns.upstream.pool import Policy, Rules
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target, parse_target
 from kdns.dns.upstream.upstream import Settings
-from kdns.errors import ConfigError
 from kdns.wire.message import Ask
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
+from kdns.wire.rcodes import RCODES
 
 MOST: Final = 15
 """Upstreams in one line, as in CoreDNS."""

@@ -12,9 +12,9 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 from prometheus_client import Counter
 
-from kdns.aio import Clock
+from kdns.base.clock import Clock
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.upstream import Upstream
-from kdns.errors import UpstreamError
 from kdns.wire.message import Ask, Message
 from kdns.wire.numbers import REFUSED
 
@@ -23,8 +23,8 @@ DEADLINE: Final = 5.0
 MOST_AT_ONCE: Final = 1024
 """Exchanges under way, each with one socket; further ones wait for a place until their deadline."""
 MOST_WAITING: Final = 2048
-"""Clients that wait for upstreams; further ones are told at once. Half of `kdns.dns.responder.MAX_SLOW`: the rest is
-for names that need nobody outside, however silent it is there."""
+"""Clients that wait for upstreams; further ones are told at once. Half of `kdns.dns.query.responder.MAX_SLOW`: the
+rest is for names that need nobody outside, however silent it is there."""
 REST: Final = 0.05
 """Seconds before the upstreams are gone through again, where nothing limits how often."""
 

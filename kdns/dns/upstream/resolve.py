@@ -8,10 +8,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import address_of
 from kdns.dns.upstream.target import File, Target, nameservers
 from kdns.dns.upstream.udp import Udp
-from kdns.errors import UpstreamError
 from kdns.wire.message import Ask
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, A

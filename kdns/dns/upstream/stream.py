@@ -14,9 +14,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.aio import Clock
+from kdns.base.clock import Clock
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import STRAYS, Address, Number, endpoints, reason, unguessable
-from kdns.errors import UpstreamError
 from kdns.wire.message import Ask, Message, compose_query, parse_reply
 
 DIALS: Final = 32

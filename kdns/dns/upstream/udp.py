@@ -9,8 +9,8 @@ import asyncio
 import socket
 from typing import Final
 
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Address, Number, endpoints, reason, unguessable
-from kdns.errors import UpstreamError
 from kdns.wire.message import Ask, Message, compose_query, parse_reply
 
 LARGEST: Final = 65535

@@ -12,14 +12,14 @@ from typing import Any, Final
 from msgspec import Struct
 from prometheus_client import Counter, Histogram
 
-from kdns.aio import Clock
+from kdns.base.clock import Clock
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Transport, address_of
 from kdns.dns.upstream.https import Https, Method
 from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import Udp
-from kdns.errors import UpstreamError
-from kdns.metrics import OTHER, RCODE_LABELS
+from kdns.metrics.dns import OTHER, RCODE_LABELS
 from kdns.wire.message import Ask, Message
 from kdns.wire.numbers import FORMERR, NS
 from kdns.wire.query import UDP_LIMIT

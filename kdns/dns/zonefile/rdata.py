@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import dnslib
 
-from kdns.dns.types import type_number
+from kdns.base.errors import FormError
 from kdns.dns.zonefile.tokens import Token
-from kdns.errors import FormError
 from kdns.wire.name import MAX_NAME, ROOT, parse_name
 from kdns.wire.numbers import AAAA, CNAME, DS, MX, NS, PTR, SOA, SRV, TXT, A
 from kdns.wire.rdata import FIRST, Names
+from kdns.wire.types import type_number
 
 DNAME: Final = 39
 RRSIG: Final = 46

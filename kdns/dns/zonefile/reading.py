@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, ParamSpec, TypeVar
 
+from kdns.base.errors import ConfigError
 from kdns.config.reading import Mistakes
-from kdns.dns.types import type_number
 from kdns.dns.zonefile.generate import generated, numbers
 from kdns.dns.zonefile.rdata import absolute, read_rdata, seconds
 from kdns.dns.zonefile.tokens import Entry, Token, entries, wrong
-from kdns.errors import ConfigError
 from kdns.wire.numbers import IN, SOA
 from kdns.wire.rr import RR
+from kdns.wire.types import type_number
 
 P = ParamSpec("P")
 T = TypeVar("T")

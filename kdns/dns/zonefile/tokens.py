@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from kdns.errors import ConfigError, Span
+from kdns.base.errors import ConfigError, Span
 
 
 class Token(NamedTuple):

@@ -14,9 +14,9 @@ In a zone that is signed already, clients who ask for DNSSEC get signatures and 
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from kdns.base.errors import ConfigError
 from kdns.dns.zonefile.rdata import DNAME, NSEC, RRSIG
 from kdns.dns.zonefile.signed import Signed
-from kdns.errors import ConfigError
 from kdns.wire.name import MAX_NAME, label_starts, name_text, under
 from kdns.wire.numbers import AA, AAAA, ANY, CNAME, DS, MX, NOERROR, NS, NXDOMAIN, SERVFAIL, SOA, SRV, A
 from kdns.wire.rr import RR

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from kdns.objects import Network
+from kdns.base.objects import Network
 
 KUBEADM = """\
 apiVersion: kubeproxy.config.k8s.io/v1alpha1

@@ -7,12 +7,12 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from kdns.base.errors import ConfigError
 from kdns.config.kubeproxy.fields import API_VERSION, KIND, described
 from kdns.config.kubeproxy.kinds import duration, go_duration
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.kubeproxy.writing import as_yaml
-from kdns.errors import ConfigError
 
 HEAD = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from kdns.base.errors import ConfigError
 from kdns.config.kubeproxy.fields import described
 from kdns.config.kubeproxy.flags import FLAGS, KLOG, ProxyCommand, add_flags, normalized, proxy_command
 from kdns.config.kubeproxy.settings import ClientConnection, ConntrackSettings, ProxySettings
 from kdns.config.load import read_kubeproxy
-from kdns.errors import ConfigError
 from tests.config.kubeproxy import files
 from tests.config.kubeproxy.files import network
 

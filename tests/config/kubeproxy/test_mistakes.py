@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from kdns.base.errors import ConfigError
 from kdns.config.kubeproxy.fields import API_VERSION, KIND
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
-from kdns.errors import ConfigError
 
 HEAD = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"
 

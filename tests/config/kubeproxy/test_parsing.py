@@ -9,12 +9,7 @@ from msgspec.structs import replace
 
 from kdns.config.kubeproxy.fields import API_VERSION, KIND, described
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
-from kdns.config.kubeproxy.settings import (
-    ClientConnection,
-    ConntrackSettings,
-    NodePortAddresses,
-    ProxySettings,
-)
+from kdns.config.kubeproxy.settings import ClientConnection, ConntrackSettings, NodePortAddresses, ProxySettings
 from kdns.config.kubeproxy.writing import configz
 from tests.config.kubeproxy import files
 from tests.config.kubeproxy.files import network

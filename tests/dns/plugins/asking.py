@@ -6,10 +6,10 @@ from types import ModuleType
 
 import pytest
 
-from kdns.dns.handler import Client, Handler, Request, Response, chain
-from kdns.dns.plugin import Built, Find, Found, sees_nothing
-from kdns.dns.site import Block, Site
-from kdns.errors import ConfigError, ConfigErrors
+from kdns.base.errors import ConfigError, ConfigErrors
+from kdns.dns.api.handler import Client, Handler, Request, Response, chain
+from kdns.dns.api.plugin import Built, Find, Found, sees_nothing
+from kdns.dns.query.router import Block, Site
 from kdns.records.answers import Answer
 from kdns.records.present import rdata_text
 from kdns.wire.compose import compose_sections

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Handler, Request, Response, chain
-from kdns.dns.plugin import Built
+from kdns.dns.api.handler import Handler, Request, Response, chain
+from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import acl
-from kdns.dns.responder import compose_reply
-from kdns.dns.site import Block, Site
+from kdns.dns.query.responder import compose_reply
+from kdns.dns.query.router import Block, Site
 from kdns.wire.name import ROOT, parse_name
 from kdns.wire.query import Edns
 from tests.dns.parts import FakeParts, scripted

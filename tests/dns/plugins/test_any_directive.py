@@ -10,10 +10,10 @@ from typing import Final
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kdns.assemble import plan_corefile
+from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.dns.plugins import ORDER
-from kdns.dns.registry import Registry
-from kdns.errors import ConfigError, ConfigErrors
+from kdns.dns.server.plan import plan_corefile
+from kdns.dns.server.registry import Registry
 from tests.config.text import corefile
 
 PAGES: Final = Path(__file__).parents[3] / "docs/plugins"

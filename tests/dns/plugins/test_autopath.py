@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Handler, Request, Response, chain
+from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import acl, autopath
 from kdns.dns.plugins.kubernetes import built as kubernetes_built
-from kdns.errors import ConfigError, UpstreamError
 from kdns.records.answers import Answers
 from kdns.wire.name import name_text
 from kdns.wire.numbers import NXDOMAIN, REFUSED, SERVFAIL

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dns.caching.play import Play
+from tests.dns.cache.play import Play
 
 SOA = "-- test. 60 SOA ns.test. root.test. 1 2 3 4 5"
 A1 = "192.0.2.1"

@@ -1,17 +1,17 @@
 """The ``cache`` plugin and the cluster's own names: never kept, never hidden, counted as hits."""
 
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Handler, Request, Response, chain
+from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import cache, kubernetes
-from kdns.dns.responder import Lane, Responder
-from kdns.dns.site import Block, Site
+from kdns.dns.query.responder import Lane, Responder
+from kdns.dns.query.router import Block, Site
 from kdns.records.answers import Answers
 from kdns.wire.name import ROOT, parse_name
 from kdns.wire.numbers import PTR, A
 from tests.address_plan import NOW
 from tests.build import change, tcp, view
 from tests.config.text import directives
-from tests.dns.caching.play import reply
+from tests.dns.cache.play import reply
 from tests.dns.messages import query, replies
 from tests.dns.parts import FakeParts, Script, scripted
 from tests.records.shop import SHOP, WEB

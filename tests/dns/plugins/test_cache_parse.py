@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.caching.kinds import Bounds
-from kdns.dns.caching.options import CacheOptions, Prefetch, Stale
-from kdns.dns.plugin import Place
+from kdns.dns.api.plugin import Place
+from kdns.dns.cache.kinds import Bounds
+from kdns.dns.cache.options import CacheOptions, Prefetch, Stale
 from kdns.dns.plugins import cache
 from tests.config.text import corefile, directives
 from tests.dns.parts import FakeParts

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from kdns.dns.handler import Request
-from tests.dns.caching.play import Play, reply
+from kdns.dns.api.handler import Request
+from tests.dns.cache.play import Play, reply
 
 A1, A2 = "192.0.2.1", "192.0.2.2"
 SOA = "-- test. 60 SOA ns.test. root.test. 1 2 3 4 5"

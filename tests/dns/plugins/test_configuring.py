@@ -5,11 +5,11 @@ from types import ModuleType
 import pytest
 from msgspec import Struct
 
+from kdns.base.errors import ConfigError
 from kdns.config.settings import ApiOptions, KubernetesOptions
-from kdns.dns.plugin import Place
+from kdns.dns.api.plugin import Place
 from kdns.dns.plugins import bind, cancel, debug, errors, health, kubernetes, prometheus, ready, reload, timeouts
-from kdns.errors import ConfigError
-from kdns.interfaces import InterfaceAddress
+from kdns.kernel.interfaces import InterfaceAddress
 from tests.config.text import directives
 
 PLACE = Place(("cluster.local.", "in-addr.arpa."), 53, "/etc/coredns")

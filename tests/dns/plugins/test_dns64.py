@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Request, Response
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Request, Response
 from kdns.dns.plugins import dns64
 from kdns.dns.plugins.dns64 import embed
-from kdns.errors import UpstreamError
 from kdns.wire.numbers import AAAA, AD, CD, NXDOMAIN, SERVFAIL
 from kdns.wire.query import Edns
 from tests.dns.parts import FakeParts

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from kdns.dns.handler import Request, Response, chain
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Request, Response, chain
 from kdns.dns.plugins import cancel, errors
-from kdns.errors import UpstreamError
 from kdns.wire.numbers import SERVFAIL
 from tests.config.text import directives
 from tests.dns.parts import FakeParts, scripted

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.handler import chain
-from kdns.dns.plugin import Built, Found, Sees, sees_nothing
+from kdns.dns.api.handler import chain
+from kdns.dns.api.plugin import Built, Found, Sees, sees_nothing
 from kdns.dns.plugins.kubernetes import built as cluster_built
-from kdns.dns.responder import Lane, Responder
-from kdns.dns.site import Block, Site
+from kdns.dns.query.responder import Lane, Responder
+from kdns.dns.query.router import Block, Site
 from kdns.records.answers import Answer
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import ROOT, parse_name

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Response
-from kdns.dns.plugin import Built
+from kdns.base.errors import ConfigError, ConfigErrors
+from kdns.dns.api.handler import Response
+from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import file
 from kdns.dns.plugins.file import Files
-from kdns.errors import ConfigError, ConfigErrors
 from kdns.wire.name import parse_name
 from tests.config.text import directives
 from tests.dns.parts import FakeParts

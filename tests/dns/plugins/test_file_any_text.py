@@ -5,12 +5,12 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.dns.types import NUMBERS
+from kdns.base.errors import ConfigError
 from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import StaticZone
-from kdns.errors import ConfigError
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, A
+from kdns.wire.types import NUMBERS
 
 APEX = parse_name("example.org.")
 SPECIAL = ("\\#", "(", ")", '"x y"', ";", "\\", "\n", "\n ", "\t", "\udce4", "\\300", "\\009.")

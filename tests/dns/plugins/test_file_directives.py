@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from kdns.base.errors import ConfigError
 from kdns.dns.plugins import file
 from kdns.dns.plugins.file import Files
 from kdns.dns.zonefile.reading import read_zone
-from kdns.errors import ConfigError
 from kdns.wire.name import parse_name
 from tests.config.text import directives
 from tests.dns.parts import FakeParts

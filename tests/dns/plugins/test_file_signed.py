@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.handler import Response
+from kdns.dns.api.handler import Response
 from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import StaticZone
 from kdns.wire.name import name_text, parse_name

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Handler, chain
-from kdns.dns.plugin import Built
+from kdns.dns.api.handler import Handler, chain
+from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import hosts
 from kdns.dns.plugins.hosts import Hosts
 from kdns.wire.name import parse_name

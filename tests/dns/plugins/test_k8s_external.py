@@ -2,10 +2,10 @@
 
 import pytest
 
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Response
+from kdns.dns.api.handler import Response
 from kdns.dns.plugins import k8s_external, kubernetes
-from kdns.errors import ConfigError, UpstreamError
 from kdns.records.answers import Answers
 from kdns.wire.numbers import NXDOMAIN, REFUSED
 from tests.address_plan import NOW

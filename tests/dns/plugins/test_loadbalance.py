@@ -7,16 +7,7 @@ import pytest
 from kdns.dns.plugins import loadbalance
 from kdns.wire.numbers import NXDOMAIN
 from tests.dns.parts import FakeParts
-from tests.dns.plugins.asking import (
-    built,
-    handler,
-    lines,
-    mistakes,
-    ready,
-    request,
-    response,
-    takes_the_fast_way,
-)
+from tests.dns.plugins.asking import built, handler, lines, mistakes, ready, request, response, takes_the_fast_way
 
 TWO = ("web.test. 5 A 10.0.0.1", "web.test. 5 A 10.0.0.2")
 

@@ -4,23 +4,14 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Client, Request, Response
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.plugins import log
-from kdns.errors import UpstreamError
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AA, NXDOMAIN, RA, REFUSED, SERVFAIL
 from kdns.wire.query import Edns, edns_option
 from tests.dns.parts import FakeParts, scripted
-from tests.dns.plugins.asking import (
-    built,
-    client,
-    handler,
-    mistakes,
-    ready,
-    request,
-    response,
-    takes_the_fast_way,
-)
+from tests.dns.plugins.asking import built, client, handler, mistakes, ready, request, response, takes_the_fast_way
 
 EDNS = Edns(1232, 0, False)
 PAIR = response("one.example.org. 5 A 10.0.0.1", "one.example.org. 5 A 10.0.0.2")

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Handler, Request, Response
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.plugins import loop
 from kdns.dns.plugins.loop import Options, Search
-from kdns.errors import UpstreamError
 from kdns.wire.name import name_text, under
 from kdns.wire.numbers import HINFO, NXDOMAIN, SERVFAIL
 from tests.dns.parts import FakeParts, scripted

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.config.settings import KubernetesOptions, PodMode
-from kdns.dns.handler import Request
+from kdns.dns.api.handler import Request
 from kdns.dns.plugins import metadata
 from kdns.dns.plugins.metadata import of_cluster_names
 from kdns.wire.name import parse_name

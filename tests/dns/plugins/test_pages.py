@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.plugin import Place
+from kdns.dns.api.plugin import Place
 from kdns.dns.plugins import ORDER
 from tests.config.text import corefile
 

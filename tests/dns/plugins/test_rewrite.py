@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Response, chain
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Response, chain
 from kdns.dns.plugins import rewrite
-from kdns.errors import UpstreamError
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.query import Edns, edns_option, edns_options
 from tests.dns.parts import FakeParts, scripted

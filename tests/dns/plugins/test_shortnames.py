@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import Client, Handler, Request, Response, chain, refuse
+from kdns.dns.api.handler import Client, Handler, Request, Response, chain, refuse
 from kdns.dns.plugins import shortnames
 from kdns.dns.plugins.kubernetes import built
-from kdns.dns.site import Block, Site
-from kdns.errors import ConfigError, UpstreamError
+from kdns.dns.query.router import Block, Site
 from kdns.wire.name import ROOT, name_text, parse_name
 from kdns.wire.numbers import AAAA, CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, SRV, TXT, A, rtype_text
 from kdns.wire.query import Query

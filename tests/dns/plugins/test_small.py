@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Client, Response
+from kdns.dns.api.handler import Client, Response
 from kdns.dns.plugins import any as any_plugin
 from kdns.dns.plugins import bufsize, chaos, header, local, minimal, nsid, whoami
-from kdns.dns.responder import compose_reply
+from kdns.dns.query.responder import compose_reply
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NXDOMAIN, RA, REFUSED
 from kdns.wire.query import Edns, edns_option

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.dns.handler import Request, Response, chain
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Request, Response, chain
 from kdns.dns.plugins import template
-from kdns.errors import UpstreamError
 from kdns.wire.name import parse_name
 from kdns.wire.query import edns_options
 from tests.dns.parts import FakeParts, scripted

@@ -1,8 +1,8 @@
 """A template for everything is asked for 65,536 types in as many classes, and makes no series of them."""
 
-from kdns.dns.handler import Response, chain
+from kdns.dns.api.handler import Response, chain
 from kdns.dns.plugins import template
-from kdns.metrics import OTHER
+from kdns.metrics.dns import OTHER
 from tests.dns.parts import FakeParts, scripted
 from tests.dns.plugins.asking import built, request
 

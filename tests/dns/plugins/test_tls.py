@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.plugin import Place
+from kdns.base.errors import ConfigError, ConfigErrors
+from kdns.dns.api.plugin import Place
 from kdns.dns.plugins.tls import Contexts, parse
-from kdns.errors import ConfigError, ConfigErrors
 from tests.config.text import directives
+from tests.dns.server.test_plan import blocks, plans
 from tests.fakes.certificates import EXPIRED, SERVER
-from tests.test_assemble import blocks, plans
 
 PLACE = Place(("a.test.",), 853, "/etc/kdns")
 

@@ -11,15 +11,15 @@ from typing import cast
 import dnslib
 import pytest
 
-from kdns.aio import Turn
+from kdns.base.clock import Turn
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.handler import chain
-from kdns.dns.notify import Peer, notify
+from kdns.dns.api.handler import chain
 from kdns.dns.plugins import file, k8s_external, transfer
 from kdns.dns.plugins.transfer import MAX_TRANSFERS, Transfer
-from kdns.dns.responder import Responder
-from kdns.dns.server import Server
-from kdns.dns.site import Block, Site
+from kdns.dns.query.responder import Responder
+from kdns.dns.query.router import Block, Site
+from kdns.dns.transport.listeners import Server
+from kdns.dns.upstream.notify import Peer, notify
 from kdns.records.answers import Answers
 from kdns.wire.message import parse_message
 from kdns.wire.name import ROOT

@@ -2,9 +2,9 @@
 
 import pytest
 
-from kdns.dns.handler import Response
+from kdns.dns.api.handler import Response
 from kdns.dns.plugins import view
-from kdns.dns.site import Block, Site
+from kdns.dns.query.router import Block, Site
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import NXDOMAIN, REFUSED
 from tests.dns.parts import FakeParts, scripted

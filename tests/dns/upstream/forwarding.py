@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from kdns.dns.handler import Handler, Request, Response, chain
+from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import forward
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import IN, RD, A

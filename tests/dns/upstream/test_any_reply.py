@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kdns.dns.handler import Handler, Request, Response, chain
+from kdns.base.errors import FormError, KdnsError
+from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import cache, dns64, header, loadbalance, minimal, rewrite
-from kdns.dns.responder import compose_reply
-from kdns.errors import FormError, KdnsError
+from kdns.dns.query.responder import compose_reply
 from kdns.wire.message import parse_message
 from kdns.wire.numbers import AAAA, MX, A
 from kdns.wire.query import Edns, Query

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream import pool
 from kdns.dns.upstream import upstream as one_upstream
-from kdns.errors import UpstreamError
 from tests.dns.upstream.forwarding import forwarding
 from tests.fakes.upstream import FakeUpstream, broken, garbage, query_back, wrong_id, wrong_question
 

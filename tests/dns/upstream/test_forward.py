@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.handler import Response
+from kdns.base.errors import ConfigError, ConfigErrors, UpstreamError
+from kdns.dns.api.handler import Response
 from kdns.dns.plugins import forward
-from kdns.errors import ConfigError, ConfigErrors, UpstreamError
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AXFR, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from tests.config.text import corefile, directives

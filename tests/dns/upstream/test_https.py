@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from kdns.errors import UpstreamError
+from kdns.base.errors import UpstreamError
 from kdns.wire.query import parse_query
 from tests.dns.upstream.forwarding import forwarding
 from tests.fakes.certificates import SERVER, server_context

@@ -3,12 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
+from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.dns.upstream.line import Line, TlsFiles, parse_line
 from kdns.dns.upstream.pool import Rules
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target
 from kdns.dns.upstream.upstream import Settings
-from kdns.errors import ConfigError, ConfigErrors
 from kdns.wire.message import Ask
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD

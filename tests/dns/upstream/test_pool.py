@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from kdns.dns.handler import Response
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Response
 from kdns.dns.upstream import pool
 from kdns.dns.upstream import upstream as one_upstream
-from kdns.errors import UpstreamError
 from kdns.wire.numbers import CD, MX, RD, REFUSED, SERVFAIL
 from kdns.wire.query import Edns
 from tests.dns.upstream.forwarding import forwarding

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client.core import CounterMetricFamily
 
-from kdns.dns.fast import kind_of
-from kdns.metrics import OTHER, RCODE_LABELS, LaneCounts, collect_lanes
+from kdns.dns.query.fast import kind_of
+from kdns.metrics.dns import OTHER, RCODE_LABELS, LaneCounts, collect_lanes
 from kdns.wire.query import Edns, Query
 from tests.dns.plugins.asking import question
 from tests.dns.upstream.forwarding import forwarding

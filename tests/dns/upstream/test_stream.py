@@ -5,8 +5,8 @@ import ssl
 
 import pytest
 
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.dns.upstream import pool
-from kdns.errors import ConfigError, UpstreamError
 from tests.dns.upstream.forwarding import Forwarding, forwarding
 from tests.fakes.certificates import SERVER, server_context
 from tests.fakes.upstream import FakeUpstream, wrong_id

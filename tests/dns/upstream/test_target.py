@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.resolve import resolve
 from kdns.dns.upstream.target import File, Target, nameservers, parse_target
-from kdns.errors import UpstreamError
 from kdns.wire.numbers import AAAA
 from tests.fakes.upstream import FakeUpstream, reply
 

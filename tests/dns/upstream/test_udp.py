@@ -7,21 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from kdns.dns.handler import Response
-from kdns.errors import UpstreamError
+from kdns.base.errors import UpstreamError
+from kdns.dns.api.handler import Response
 from kdns.wire.numbers import AA, AD, CD, NXDOMAIN, QR, RA, RD, SERVFAIL, TC, A
 from kdns.wire.query import Edns, edns_option
 from tests.dns.upstream.forwarding import forwarding
-from tests.fakes.upstream import (
-    Before,
-    FakeUpstream,
-    broken,
-    garbage,
-    query_back,
-    reply,
-    wrong_id,
-    wrong_question,
-)
+from tests.fakes.upstream import Before, FakeUpstream, broken, garbage, query_back, reply, wrong_id, wrong_question
 
 
 async def test_an_answer_comes_back() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from kdns.proxy.kernel.netlink import generic_family
-from kdns.proxy.kernel.run import run
-from kdns.proxy.kernel.virtual import VirtualKernel
+from kdns.kernel.netlink import generic_family
+from kdns.kernel.run import run
+from kdns.proxy.apply.ipvs_virtual import VirtualKernel
 from kdns.proxy.model import Family
 from tests.proxy.flows.modes import Variant
 

@@ -5,12 +5,12 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Final, Self
 
-from kdns.lab.kernel import inside, write_sysctls
+from kdns.kernel import sysctl
+from kdns.lab.namespaces import inside, write_sysctls
 from kdns.lab.network import Network
 from kdns.lab.plan import OUTSIDE, PLAN, SWITCH, Address, Node, Pair, Plan, pair
 from kdns.lab.serving import knows
-from kdns.proxy.kernel import sysctl
-from kdns.proxy.kernel.applier import Applier
+from kdns.proxy.apply.applier import Applier
 from kdns.proxy.model import Family, Protocol, RuleChange, RuleSet, ServicePortName, ServicePortRules
 from tests.proxy.flows.modes import Variant, applier, mode_of
 from tests.proxy.flows.resident import Resident

@@ -6,12 +6,12 @@ from typing import Final, Literal
 import pytest
 from _pytest.mark import ParameterSet
 
-from kdns.proxy.kernel.applier import Applier
-from kdns.proxy.kernel.iptables import IptablesApplier
-from kdns.proxy.kernel.iptables_tools import Tool, installed
-from kdns.proxy.kernel.ipvs import Ipvs, IpvsSettings
-from kdns.proxy.kernel.nftables import NftablesApplier
-from kdns.proxy.kernel.run import run
+from kdns.kernel.run import run
+from kdns.proxy.apply.applier import Applier
+from kdns.proxy.apply.iptables import IptablesApplier
+from kdns.proxy.apply.iptables_tools import Tool, installed
+from kdns.proxy.apply.ipvs import Ipvs, IpvsSettings
+from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Family, Mode, NodeRules
 
 Variant = Literal["iptables-nft", "iptables-legacy", "nftables", "ipvs"]

@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+from kdns.base.objects import READY, SERVING, ObjectKey, ServiceView
 from kdns.lab.asking import Arrived, Outcome
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, Plan
-from kdns.metrics_proxy import ProxyMetrics
-from kdns.objects import READY, SERVING, ObjectKey, ServiceView
-from kdns.proxy.kernel.applier import Applier
-from kdns.proxy.kernel.conntrack import FlowCleaner
+from kdns.metrics.proxy import ProxyMetrics
+from kdns.proxy.apply.applier import Applier
+from kdns.proxy.apply.conntrack import FlowCleaner
+from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.proxier import Proxier, Round
+from kdns.proxy.report import Reports
 from kdns.proxy.rules import Policy
 from kdns.proxy.service_ports import LeftOut
-from kdns.proxy.wellbeing import ProxyHealth
-from kdns.proxy_reports import Reports
 from tests.proxy.flows.ground import FAMILIES, every_refusal
 from tests.proxy.flows.modes import Variant, applier, mode_of
 from tests.proxy.flows.resident import Resident

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-from kdns.lab import kernel
+from kdns.lab import namespaces as kernel
 from kdns.lab.processes import Part
 
 PATIENCE: Final = 60.0

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+from kdns.base.objects import READY, SERVING, TERMINATING, Service, ServicePort, ServiceView
 from kdns.lab.plan import BALANCERS, EXTERNAL, PLAN, SERVICES, Pair, Pod
-from kdns.objects import READY, SERVING, TERMINATING, Service, ServicePort, ServiceView
 from kdns.proxy.model import Protocol, RuleSet
 from kdns.proxy.rules import Policy as NodePolicy
 from kdns.proxy.rules import rule_set, service_rules

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
+from kdns.base.objects import READY, SERVING, TERMINATING
 from kdns.lab.asking import Flow, Refused
-from kdns.objects import READY, SERVING, TERMINATING
 from tests.proxy.flows.disturbing import DISTURBANCES
 from tests.proxy.flows.modes import Variant, variants
 from tests.proxy.flows.proxying import EVERYWHERE, PERIOD, STICKY, Constantly, Place, Proxying, inside, name_of, until

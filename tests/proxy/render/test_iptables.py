@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import pytest
 
 from kdns.proxy.model import Family, RuleChange, RuleSet
-from kdns.proxy.render.iptables import Found, alone, full, large, partial, script
-from kdns.proxy.render.iptables_fixed import JUMPS, SHARED_JUMPS, tail
-from kdns.proxy.render.iptables_removal import removal
-from kdns.proxy.render.iptables_sheet import Script
+from kdns.proxy.render.iptables.fixed import JUMPS, SHARED_JUMPS, tail
+from kdns.proxy.render.iptables.removal import removal
+from kdns.proxy.render.iptables.restore_input import Script
+from kdns.proxy.render.iptables.table import Found, alone, full, large, partial, script
 from tests.proxy.fake_iptables import Tables
 from tests.proxy.iptables_plan import (
     CLUSTER,

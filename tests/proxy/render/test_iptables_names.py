@@ -3,7 +3,7 @@
 import pytest
 
 from kdns.proxy.model import Backend, Protocol
-from kdns.proxy.render.iptables_names import endpoint_chain, service_hash
+from kdns.proxy.render.iptables.names import endpoint_chain, service_hash
 from tests.proxy.iptables_plan import backend, named, packed
 
 

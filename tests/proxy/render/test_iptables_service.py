@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from kdns.proxy.model import Family, LocalDetector, NodeRules, ServicePortRules
-from kdns.proxy.render.iptables_service import Conflict, dispatch, own_chains
+from kdns.proxy.render.iptables.service import Conflict, dispatch, own_chains
 from tests.proxy.iptables_plan import (
     CLUSTER,
     DROP,

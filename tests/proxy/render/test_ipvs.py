@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdns.objects import Network
+from kdns.base.objects import Network
 from kdns.proxy.model import (
     Backend,
     Entry,
@@ -19,7 +19,9 @@ from kdns.proxy.model import (
     ServicePortName,
     ServicePortRules,
 )
-from kdns.proxy.render.ipvs import (
+from kdns.proxy.render.ipvs.desired import Desired, Touched
+from kdns.proxy.render.ipvs.tables import restore, script, tables
+from kdns.proxy.render.ipvs.virtual_servers import (
     SETS,
     Here,
     Marks,
@@ -32,8 +34,6 @@ from kdns.proxy.render.ipvs import (
     set_name,
     states,
 )
-from kdns.proxy.render.ipvs_desired import Desired, Touched
-from kdns.proxy.render.ipvs_tables import restore, script, tables
 
 
 def packed(text: str) -> bytes:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from kdns.proxy.model import Backend, Family, LocalDetector, Path, ServicePortName
-from kdns.proxy.render.nftables import script
-from kdns.proxy.render.nftables_fixed import fixed_chains, not_pod_match, pod_match
-from kdns.proxy.render.nftables_service import spell
-from kdns.proxy.render.nftables_table import Command, Found, Table, transactions
-from kdns.proxy.render.nftables_text import LONGEST, address, comment, endpoint_identity, identity
+from kdns.proxy.render.nftables.fixed import fixed_chains, not_pod_match, pod_match
+from kdns.proxy.render.nftables.script import script
+from kdns.proxy.render.nftables.service import spell
+from kdns.proxy.render.nftables.table import Command, Found, Table, transactions
+from kdns.proxy.render.nftables.text import LONGEST, address, comment, endpoint_identity, identity
 from tests.proxy.nftables_plan import V4, V6, many, node_rules, of_kind, packed, rich, rule_set
 
 HTTP = ServicePortName("ns1", "svc1", "p80", "TCP")

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.proxy.model import RuleSet, ServicePortName, ServicePortRules
-from kdns.proxy.render.nftables_table import BATCH, Command, Found, Table
+from kdns.proxy.render.nftables.table import BATCH, Command, Found, Table
 from tests.proxy.nftables_plan import KINDS, V4, V6, node_rules, of_kind, rule_set
 
 ELEMENTS = re.compile(r"(add|delete) element \S+ \S+ (\S+) \{ (.*) \}")

@@ -1,0 +1,21 @@
+"""What a CNAME leads to, looked up through the whole server."""
+
+from kdns.base.errors import KdnsError
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.wire.numbers import AA, REFUSED, SERVFAIL
+from kdns.wire.query import Query
+
+
+async def chased(request: Request, response: Response, target: bytes, lookup: Handler) -> Response:
+    """The response with what its CNAME leads to, and the rcode of the end of the chain (RFC 6604 section 2.1)."""
+    query = request.query
+    question = target + query.question[-4:]
+    onward = Query(query.id, query.flags, question, target, query.rtype, query.rclass, query.edns)
+    try:
+        found = await lookup(request._replace(query=onward))
+    except KdnsError:
+        return Response(SERVFAIL, AA, response.answer, plugin=response.plugin)
+    if found.rcode == REFUSED:
+        return response  # nobody here answers for the target: the client may find somebody who does
+    answer = (*response.answer, *found.answer)
+    return Response(found.rcode, AA, answer, found.authority, found.additional, response.plugin)

@@ -1,0 +1,190 @@
+"""What a plugin is: a module with four names.
+
+::
+
+    NAME                                   the directive, such as "cache"
+    class Options(Struct, frozen=True)     what a Corefile can say, typed, with CoreDNS's defaults
+    def parse(directives, place) -> Options            every occurrence of the directive in one server block
+    def build(options, parts) -> Built                 the plugin itself, for that block
+
+``parse`` is pure and reports every mistake with its place (`ConfigError`, several as `ConfigErrors`). ``build`` may
+open nothing yet: what waits or opens begins in `Built.start`.
+
+The precompiled answers of a block are served past its chain only where nothing in the chain could tell the
+difference: each plugin says with `Built.sees` which names it must see, and with `Built.find` what it has ready.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
+from prometheus_client import Counter, Gauge, Histogram
+
+from kdns.base.clock import Clock
+from kdns.config.directive import Directive
+from kdns.config.settings import KubernetesOptions
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.metrics.dns import Hit
+from kdns.records.answers import Answer, Answers
+from kdns.wire.query import Query
+
+
+class Place(NamedTuple):
+    """Where a directive stands."""
+
+    zones: tuple[str, ...]
+    """The zones of its server block, in text: lower case, with the final dot."""
+    port: int
+    folder: str
+    """What relative paths in the Corefile are relative to."""
+
+
+class Beneath(NamedTuple):
+    """What is known of the children of a name that is no answer's own: only those in ``names`` can exist."""
+
+    names: Container[bytes]
+    """By label with length octet, followed by `after`."""
+    after: bytes
+    """Empty: no child exists at all."""
+
+
+class Found(NamedTuple):
+    """An answer that is ready, and what it is counted under."""
+
+    answer: Answer
+    plugin: str
+    source: object
+    """The `Built.find` that found it."""
+    beneath: Callable[[bytes], Beneath | None] | None = None
+    """For a "no": what is known of the neighbours under a folded parent name; None: nothing."""
+    hit: Hit | None = None
+    """Counts its uses, too."""
+
+
+Find = Callable[[Query], Found | None]
+Sees = Callable[[bytes, bool], bool]
+"""Folded name, below -> True if the plugin must see each query for the name, or, below, for any name under it."""
+Passes = Callable[[Query, Found], bool]
+"""A query for a name that the plugin sees, and what one behind it has ready -> True if it would neither change nor note
+that. Must not depend on the first label but for its length: what holds for a missing name is taken for its neighbours.
+"""
+
+
+def sees_nothing(_name: bytes, _below: bool) -> bool:
+    """The plugin makes no difference to what a plugin behind it has ready."""
+    return False
+
+
+def sees_all(_name: bytes, _below: bool) -> bool:
+    """The plugin must see each query."""
+    return True
+
+
+class Built(Struct, frozen=True, kw_only=True):
+    """What a plugin brings to its server block."""
+
+    plugin: Plugin | None = None
+    """Its place in the chain; None for one that only configures."""
+    sees: Sees = sees_all
+    passes: Passes | None = None
+    """What it lets pass of the names it sees; None: nothing."""
+    find: Find | None = None
+    """What it has ready to send, asked in chain order."""
+    adds: Callable[[Query, Found], Found] | None = None
+    """What it has to say about what a plugin behind it has ready: the same, but for how it is counted."""
+    admits: Callable[[Request], bool] | None = None
+    """A filter for the whole block (``view``): the requests that it does not want are for other blocks."""
+    classes: bool = False
+    """It wants questions of other classes than IN, too."""
+    start: Callable[[], Awaitable[None]] | None = None
+    """Called when the block is about to be served; raises ConfigError for what the operator must fix."""
+    close: Callable[[], Awaitable[None]] | None = None
+    """Called when the block is no longer served and its queries are answered."""
+    ready: Callable[[], Sequence[str]] | None = None
+    """Reasons why clients should not be sent here yet; empty when there are none."""
+
+
+class Judge(Protocol):
+    """Who may ask what: the ``acl`` of a server block."""
+
+    def judge(self, request: Request) -> Response | None:
+        """What a denied request is answered, counted; None for one that may go on."""
+
+    def denies(self, request: Request) -> bool:
+        """The same, not counted: for names that were not asked, but come with an answer."""
+
+    def sees(self, name: bytes, below: bool) -> bool:
+        """It has something to say about a folded name, or, ``below``, about any name under it."""
+
+
+class Parts(Protocol):
+    """What a server block's plugins get from the server. One for each block and each load of the Corefile."""
+
+    @property
+    def place(self) -> Place:
+        """Where the block stands."""
+
+    @property
+    def clock(self) -> Clock:
+        """Monotonic seconds."""
+
+    @property
+    def random(self) -> random.Random:
+        """Seeded by the operating system; tests hand in another."""
+
+    @property
+    def servers(self) -> Sequence[str]:
+        """Labels of the sockets the block is served on, such as ``dns://:53``."""
+
+    @property
+    def lookup(self) -> Handler:
+        """A fresh query through the whole server, as if the client had sent it."""
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something beside the queries until the block is closed; what it raises is logged and counted."""
+
+    def forget(self) -> None:
+        """What `Built.sees` or `Built.find` say has changed: remembered messages of the server are dropped."""
+
+    def fatal(self, message: str) -> None:
+        """End the process, for what no server may go on with; only `loop` has such a thing."""
+
+    def cluster(self, options: KubernetesOptions) -> Answers:
+        """The answers of the cluster that these options name; one store for all blocks with the same API server."""
+
+    def sibling(self, name: str) -> object | None:
+        """What another plugin of this block offers under a name (see `offer`); None if it is not there.
+
+        Plugins are built from the last to the first; the options of all are there before, as ``options/NAME``.
+        """
+
+    def offer(self, name: str, what: object) -> None:
+        """Let other plugins of this block find something, for example the Pods of `kubernetes` for `autopath`."""
+
+    def judged(self, name: bytes, below: bool = False) -> bool:
+        """The acl of some block of this server has something to say about a folded name, or about any name under it.
+
+        What leads there must not be ready for everybody, nor kept for others: `lookup` asks the acl.
+        """
+
+    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        """The counter of that name, made once for the process; without ``_total``."""
+
+    def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        """The gauge of that name, made once for the process."""
+
+    def histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
+        """The histogram of that name, made once for the process."""
+
+
+class PluginModule(Protocol):
+    """The module of one plugin."""
+
+    NAME: str
+
+    def parse(self, directives: Sequence[Directive], place: Place) -> Any:
+        """Its options, from every occurrence of its directive in one server block."""
+
+    def build(self, options: Any, parts: Parts) -> Built:
+        """The plugin for one server block."""

@@ -1,0 +1,107 @@
+"""Both halves of a cache: which entry answers a question, and what a response does to them."""
+
+import random
+from math import ceil
+
+from kdns.dns.api.handler import Response
+from kdns.dns.api.zones import Zones
+from kdns.dns.cache.counts import CacheCounts, Half
+from kdns.dns.cache.kinds import Bounds, Kind, answers, duration, kind_of, with_ttl
+from kdns.dns.cache.options import LEAST_CAPACITY, CacheOptions
+from kdns.dns.cache.store import Entry, Key, Store
+from kdns.wire.numbers import AXFR, CD, IXFR
+from kdns.wire.query import Query
+
+
+def key_of(query: Query) -> Key:
+    """What must be the same for a response to do for another query."""
+    return Key(query.name, query.rtype, query.rclass, query.edns is not None and query.edns.do, bool(query.flags & CD))
+
+
+def half_of(entry: Entry) -> Half:
+    """Where an entry is kept."""
+    return "success" if entry.kind is Kind.SUCCESS else "denial"
+
+
+class Halves:
+    """The successes and the denials of one server block."""
+
+    def __init__(self, options: CacheOptions, counts: CacheCounts, chance: random.Random) -> None:
+        self.options = options
+        self.successes = Store(max(options.success_capacity, LEAST_CAPACITY), chance)
+        self.denials = Store(max(options.denial_capacity, LEAST_CAPACITY), chance)
+        self._counts = counts
+        self._without = {"success": Zones(options.disable_success), "denial": Zones(options.disable_denial)}
+        self._stale = options.stale.most if options.stale is not None else 0.0
+        self._prefer_positive = options.stale is not None and options.stale.prefer_positive
+
+    def choose(self, key: Key, now: int) -> Entry | None:
+        """The entry that answers a question: good, or over and still to be served."""
+        success = self.successes.get(key)
+        if self._prefer_positive and success is not None:
+            good = success if success.answering else success.last_good
+            if good is not None and self._serves(good, now):
+                return good
+        denial = self.denials.get(key)
+        if denial is not None and self._serves(denial, now):
+            # A failure passes: what was known before is better.
+            if denial.kind is Kind.FAILURE and success is not None and self._serves(success, now):
+                return success
+            return denial
+        return success if success is not None and self._serves(success, now) else None
+
+    def _serves(self, entry: Entry, now: int) -> bool:
+        left = entry.left(now)
+        return left > 0 or -left < self._stale
+
+    def take(self, query: Query, response: Response, now: int, server: str) -> tuple[Response, Entry | None]:
+        """Keep a response if that may be, and give it the TTLs that it is kept with; and its entry, if there is one."""
+        if query.rtype in {AXFR, IXFR} or response.dropped:
+            return response, None
+        kind = kind_of(query, response)
+        bounds: Bounds = self.options.denial if kind is Kind.DENIAL else self.options.success
+        seconds = duration(response, kind, bounds, int(self.options.servfail))
+        clamped = Response(
+            response.rcode,
+            response.flags,
+            with_ttl(response.answer, seconds),
+            with_ttl(response.authority, seconds),
+            with_ttl(response.additional, seconds),
+            response.plugin,
+            response.options,
+            cleared=response.cleared,
+            limit=response.limit,
+        )
+        if kind is Kind.STRAY:
+            self._counts.count("drops", server)
+        if kind in {Kind.STRAY, Kind.NEVER} or seconds <= 0:
+            return clamped, None
+        half: Half = "success" if kind is Kind.SUCCESS else "denial"
+        if self._without[half].of(query.name) is not None:
+            return clamped, None
+        entry = Entry(clamped, kind, now, seconds, answering=answers(query, response), keepttl=self.options.keepttl)
+        self._put(key_of(query), entry, half, now, server)
+        return clamped, entry
+
+    def _put(self, key: Key, entry: Entry, half: Half, now: int, server: str) -> None:
+        """The newest word on a question stands alone, but for failures, and where a success is to be preferred."""
+        if half == "success":
+            before = self.successes.get(key)
+            if self._prefer_positive and not entry.answering and before is not None:
+                entry.last_good = before if before.answering else before.last_good
+            if entry.answering or not self._prefer_positive:
+                self.denials.remove(key)
+            evicted = self.successes.put(key, entry, now)
+            self._counts.kept(server, "success", len(self.successes), evicted)
+        else:
+            if entry.kind is Kind.DENIAL and not self._prefer_positive:
+                self.successes.remove(key)
+            evicted = self.denials.put(key, entry, now)
+            self._counts.kept(server, "denial", len(self.denials), evicted)
+
+    def due(self, entry: Entry, now: int) -> bool:
+        """It is popular, and nearly over."""
+        prefetch = self.options.prefetch
+        if not prefetch.amount or entry.hits < prefetch.amount or entry.refreshing:
+            return False
+        return entry.left(now) <= ceil(prefetch.percent / 100 * entry.duration)

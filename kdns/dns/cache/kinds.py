@@ -1,0 +1,96 @@
+"""May a response be kept, in which half of the cache, and for how long (RFC 2308, RFC 2181 section 8)."""
+
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from kdns.dns.api.handler import Response
+from kdns.wire.numbers import ANY, AXFR, CLASS_ANY, CNAME, IXFR, NOERROR, NOTIMP, NS, NXDOMAIN, SERVFAIL, SOA, TC
+from kdns.wire.query import Query
+from kdns.wire.rr import RR
+
+EMPTY: Final = 5
+"""Seconds that a response without any record, or with a delegation, is good for."""
+_TRANSFERS: Final = frozenset({AXFR, IXFR})
+
+
+class Kind(Enum):
+    """What a response is to the cache."""
+
+    SUCCESS = "success"
+    DENIAL = "denial"
+    """NXDOMAIN or NODATA."""
+    FAILURE = "failure"
+    """SERVFAIL or NOTIMP: kept among the denials, for a short time."""
+    NEVER = "never"
+    """It is not kept."""
+    STRAY = "stray"
+    """Its answer section is about something else than the question: not kept, and counted."""
+
+
+class Bounds(Struct, frozen=True):
+    """How long responses of one half are kept, in seconds."""
+
+    most: int
+    least: int = 5
+
+
+def kind_of(query: Query, response: Response) -> Kind:
+    """What may be done with the response to a query."""
+    if response.dropped or response.flags & TC or query.rtype in _TRANSFERS:
+        return Kind.NEVER
+    if response.rcode in {SERVFAIL, NOTIMP}:
+        return Kind.FAILURE
+    if response.rcode not in {NOERROR, NXDOMAIN}:
+        return Kind.NEVER
+    if response.answer and all(rr.owner != query.name for rr in response.answer):
+        return Kind.STRAY
+    bounded = any(rr.rtype == SOA for rr in response.authority)
+    if response.rcode == NOERROR and (answers(query, response) or not (response.answer or bounded)):
+        return Kind.SUCCESS  # nothing at all, or a delegation, is taken for a success, too
+    # RFC 2308 section 5: "Negative responses without SOA records SHOULD NOT be cached as there is no way to prevent
+    # the negative responses looping forever". An alias that leads nowhere is such a response as well (section 2.2).
+    return Kind.DENIAL if bounded else Kind.NEVER
+
+
+def answers(query: Query, response: Response) -> bool:
+    """True if the answer section has the type that was asked for, at the end of the aliases that begin at the name."""
+    records = [rr for rr in response.answer if query.rclass in {rr.rclass, CLASS_ANY}]
+    if query.rtype == ANY:
+        return any(rr.owner == query.name for rr in records)
+    aliases: dict[bytes, set[bytes]] = {}
+    for rr in records:
+        if rr.rtype == CNAME:
+            aliases.setdefault(rr.owner, set()).add(rr.rdata)
+    if query.rtype == CNAME:
+        return len(aliases.get(query.name, ())) == 1
+    name = query.name
+    for _ in range(len(aliases) + 1):
+        targets = aliases.get(name)
+        if targets is None:
+            return any(rr.owner == name and rr.rtype == query.rtype for rr in records)
+        if len(targets) > 1:  # RFC 2181 section 10.1: "there may be only one such canonical name"
+            return False
+        (name,) = targets
+    return False  # they lead in a circle
+
+
+def duration(response: Response, kind: Kind, bounds: Bounds, failure: int) -> int:
+    """How many seconds a response is good for: its lowest TTL, within bounds."""
+    if kind is Kind.FAILURE:
+        return failure
+    records = (*response.answer, *response.authority, *response.additional)
+    delegation = not response.answer and response.rcode == NOERROR and any(
+        rr.rtype == NS for rr in response.authority
+    )  # fmt: skip
+    if not records or (delegation and kind is not Kind.DENIAL):
+        lowest = EMPTY
+    else:
+        lowest = min(0 if rr.ttl >= 1 << 31 else rr.ttl for rr in records)  # RFC 2181 section 8: those mean zero
+    return min(max(lowest, bounds.least), bounds.most)
+
+
+def with_ttl(records: tuple[RR, ...], ttl: int) -> tuple[RR, ...]:
+    """The records with another TTL."""
+    return tuple([RR(rr.owner, rr.rtype, ttl, rr.rdata, rr.rclass) for rr in records])

@@ -1,0 +1,191 @@
+"""One half of a cache: what is kept for each question, and what goes when it is full."""
+
+import random
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from kdns.dns.api.handler import Response
+from kdns.dns.cache.aged import Aged, hit_flags, rotating
+from kdns.dns.cache.kinds import Kind, with_ttl
+from kdns.wire.compose import compose_sections
+from kdns.wire.numbers import AD, RA
+from kdns.wire.query import Query
+
+DRAWS: Final = 3
+"""How many entries are looked at for one that is over, before one goes at random."""
+RECORD: Final = 160
+"""Octets that a record takes in memory beside its rdata, about."""
+ROOM: Final = 4096
+"""Octets of memory for each entry on average: a common one takes a third of that, but one answer over TCP may have
+thousands of records, and whoever has a domain of his own can make as many such answers as he likes."""
+LEAST_ROOM: Final = 24 << 20
+"""Octets for all entries, whatever the number of entries."""
+NEVER: Final = -(1 << 62)
+"""A second long ago."""
+
+
+class Key(NamedTuple):
+    """What must be the same for one response to do for two queries."""
+
+    name: bytes
+    """Folded."""
+    rtype: int
+    rclass: int
+    do: bool
+    cd: bool
+
+
+class Entry:
+    """A response and how long it is good for. Seconds are whole ones of a monotonic clock."""
+
+    __slots__ = (
+        "_aged", "_last", "answering", "at", "duration", "hits", "keepttl", "kind", "last_good", "place",
+        "refreshing", "response", "retry_at", "weight",
+    )  # fmt: skip
+
+    def __init__(
+        self, response: Response, kind: Kind, at: int, duration: int, *, answering: bool = False, keepttl: bool = False
+    ) -> None:
+        """``at`` is when it came; all its TTLs are ``duration``."""
+        owners: dict[bytes, bytes] = {}
+        answer, authority, additional = (
+            tuple([rr._replace(owner=owners.setdefault(rr.owner, rr.owner)) for rr in section])
+            for section in (response.answer, response.authority, response.additional)
+        )
+        self.response = Response(response.rcode, response.flags & (RA | AD), answer, authority, additional)
+        self.kind, self.at, self.duration = kind, at, duration
+        self.answering = answering
+        """It has what was asked for."""
+        self.keepttl = keepttl
+        """Its TTLs do not run down."""
+        self.last_good: Entry | None = None
+        """What stood in its place and did answer the question, where that is to be preferred."""
+        self.refreshing = False
+        """It is being asked anew."""
+        self.retry_at = NEVER
+        """After an attempt to refresh it that failed: when there may be another one."""
+        self.hits = 0
+        """Uses without a pause that was too long, see `used`."""
+        self.place = -1
+        """Where it stands in its `Store`."""
+        self.weight = RECORD + sum(RECORD + len(rr.rdata) for each in (answer, authority, additional) for rr in each)
+        """About how many octets of memory it takes."""
+        self._last = NEVER
+        self._aged: Aged | None = None
+
+    def left(self, now: int) -> int:
+        """For how many seconds it is good; 0 and less: for so long it has been over."""
+        return self.at + self.duration - now
+
+    def used(self, now: int, gap: float) -> None:
+        """Count a use; one more than ``gap`` seconds after the last is the first again."""
+        self.hits = 1 if now - self._last > gap else self.hits + 1
+        self._last = now
+
+    def inherit(self, before: "Entry") -> None:
+        """Go on counting where the entry that this one replaces has stopped."""
+        self.hits, self._last = before.hits, before._last
+
+    def reply(self, query: Query, now: int, ttl: int | None = None) -> Response:
+        """The response to a query; with a certain TTL instead of the seconds that are left."""
+        if ttl is None:
+            ttl = self.duration if self.keepttl else max(0, self.left(now))
+        kept = self.response
+        return Response(
+            kept.rcode,
+            hit_flags(kept.flags, query),
+            with_ttl(kept.answer, ttl),
+            with_ttl(kept.authority, ttl),
+            with_ttl(kept.additional, ttl),
+            "cache",
+        )
+
+    def aged(self, name: bytes, rotate: bool, watch: "Callable[[Entry, int], bool] | None" = None) -> Aged:
+        """The same as octets, for queries for a folded name; ``watch`` is told of each use and its second."""
+        if self._aged is None:
+            kept = self.response
+            self._aged = Aged(
+                kept.rcode,
+                kept.flags,
+                compose_sections(name, kept.answer, kept.authority, kept.additional),
+                self.at + self.duration,
+                ages=not self.keepttl,
+                run=rotating(kept.answer) if rotate else (0, 0),
+                use=None if watch is None else lambda now: watch(self, now),
+            )
+        return self._aged
+
+    def drop(self) -> None:
+        """Whoever holds octets of it must not send them any more."""
+        if self._aged is not None:
+            self._aged.live = False
+            self._aged = None
+
+    def begin(self, now: int) -> bool:
+        """Somebody wants to ask anew; False if somebody already does, or the last failure is too fresh."""
+        if self.refreshing or now < self.retry_at:
+            return False
+        self.refreshing = True
+        return True
+
+    def end(self, now: float, refreshed: bool, recheck: float) -> None:
+        """The attempt is over; after a failure there is none for ``recheck`` seconds."""
+        self.refreshing = False
+        self.retry_at = NEVER if refreshed or not recheck else int(now + recheck)
+
+
+class Store:
+    """At most so many entries, by question, and not more memory than `ROOM` for each of them."""
+
+    def __init__(self, most: int, chance: random.Random) -> None:
+        self._most, self._chance = most, chance
+        self._room = max(LEAST_ROOM, most * ROOM)
+        self._weight = 0
+        self._entries: dict[Key, Entry] = {}
+        self._keys: list[Key] = []  # in no order; an entry knows its place
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Key) -> Entry | None:
+        """The entry of a question, good or over."""
+        return self._entries.get(key)
+
+    @property
+    def weight(self) -> int:
+        """About how many octets of memory its entries take."""
+        return self._weight
+
+    def put(self, key: Key, entry: Entry, now: int) -> int:
+        """Keep an entry in place of the one for the same question; how many others had to go."""
+        self.remove(key)
+        gone = 0
+        while self._keys and (len(self._keys) >= self._most or self._weight + entry.weight > self._room):
+            self.remove(self._keys[self._victim(now)])
+            gone += 1
+        entry.place = len(self._keys)
+        self._keys.append(key)
+        self._entries[key] = entry
+        self._weight += entry.weight
+        return gone
+
+    def remove(self, key: Key) -> None:
+        """Forget what is kept for a question, if anything is."""
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        entry.drop()
+        self._weight -= entry.weight
+        moved = self._keys.pop()
+        if moved != key:
+            self._keys[entry.place] = moved
+            self._entries[moved].place = entry.place
+
+    def _victim(self, now: int) -> int:
+        """The place of one that is over, if a few draws find one; else of any."""
+        place = 0
+        for _ in range(DRAWS):
+            place = self._chance.randrange(len(self._keys))
+            if self._entries[self._keys[place]].left(now) <= 0:
+                break
+        return place

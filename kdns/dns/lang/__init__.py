@@ -1,0 +1,1 @@
+"""The small languages of Corefiles: ``template``, ``expr``, patterns and log formats. Pure."""

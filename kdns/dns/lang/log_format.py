@@ -1,0 +1,154 @@
+"""The formats of query lines: text with placeholders becomes a list of functions, once; a line is what they say.
+
+::
+
+    {remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" {rcode} {>rflags} {rsize} {duration}
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from kdns.dns.api.handler import Request, Response
+from kdns.dns.api.request_values import bufsize, do, proto
+from kdns.metrics.dns import RCODE_LABELS
+from kdns.wire.compose import compose_sections
+from kdns.wire.name import name_text
+from kdns.wire.numbers import AA, AD, BADVERS, CD, HEADER, QR, RA, RD, TC
+from kdns.wire.query import opt_record
+from kdns.wire.rr import RR
+from kdns.wire.types import class_text, type_text
+
+COMMON: Final = (
+    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
+    "{rcode} {>rflags} {rsize} {duration}"
+)
+COMBINED: Final = COMMON + ' "{>opcode}"'
+EMPTY: Final = "-"
+"""What stands for a value that is not there."""
+PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+FLAG_TEXT: Final = ((QR, "qr"), (AA, "aa"), (TC, "tc"), (RD, "rd"), (RA, "ra"), (0x40, "z"), (AD, "ad"), (CD, "cd"))
+RECORD: Final = 10
+"""Octets of a record besides owner and rdata."""
+
+
+class Asked(NamedTuple):
+    """One question and what came of it."""
+
+    request: Request
+    response: Response
+    seconds: float
+
+
+Part = Callable[[Asked], str]
+
+
+def parse_format(text: str) -> tuple[Part, ...]:
+    """The parts of a line. Braces around what is no placeholder are text, so that lines can be JSON."""
+    text = text.replace("{common}", COMMON).replace("{combined}", COMBINED)
+    parts: list[Part] = []
+    at = 0
+    for match in PLACEHOLDER.finditer(text):
+        word = match[1]
+        part = _metadata(word[1:]) if word.startswith("/") else PARTS.get(word)
+        if part is None:
+            continue
+        if match.start() > at:
+            parts.append(_text(text[at : match.start()]))
+        parts.append(part)
+        at = match.end()
+    if at < len(text):
+        parts.append(_text(text[at:]))
+    return tuple(parts)
+
+
+def line(parts: tuple[Part, ...], asked: Asked) -> str:
+    """The line for one question."""
+    return "".join([part(asked) for part in parts])
+
+
+def _text(text: str) -> Part:
+    return lambda _: text
+
+
+def _metadata(key: str) -> Part:
+    return lambda asked: asked.request.metadata.get(key, EMPTY)
+
+
+def _address(address: str) -> str:
+    """As in a URL (RFC 3986 section 3.2.2)."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _rcode(asked: Asked) -> str:
+    rcode = asked.response.rcode
+    if asked.response.dropped:
+        return EMPTY
+    known = RCODE_LABELS[rcode] if rcode <= BADVERS else ""
+    return str(rcode) if not known or known.startswith("RCODE") else known
+
+
+def _flags(asked: Asked) -> str:
+    response, query = asked.response, asked.request.query
+    if response.dropped:
+        return EMPTY
+    flags = (QR | query.flags & (RD | CD) | response.flags) & ~response.cleared
+    if _truncated(asked):
+        flags |= TC
+    return ",".join(text for flag, text in FLAG_TEXT if flags & flag)
+
+
+def _truncated(asked: Asked) -> bool:
+    """True if the reply will be cut: compression is counted only where it can matter."""
+    response, query = asked.response, asked.request.query
+    limit = query.limit(asked.request.client.proto)
+    if response.limit and proto(asked.request) == "udp":
+        limit = min(limit, response.limit)
+    opt = len(opt_record(0, False)) + len(response.options) if query.edns is not None else 0
+    room = limit - HEADER - len(query.question) - opt
+    if sum(map(_size, _records(response))) <= room:
+        return False
+    sections = compose_sections(query.name, response.answer, response.authority, response.additional)
+    return len(sections.octets) > room
+
+
+def _records(response: Response) -> tuple[RR, ...]:
+    return (*response.answer, *response.authority, *response.additional)
+
+
+def _size(record: RR) -> int:
+    return len(record.owner) + RECORD + len(record.rdata)
+
+
+def _rsize(asked: Asked) -> str:
+    """Octets without compression, and without an OPT record that has nothing to say."""
+    response = asked.response
+    if response.dropped:
+        return "0"
+    opt = len(opt_record(0, False)) + len(response.options) if response.options else 0
+    return str(HEADER + len(asked.request.query.question) + sum(map(_size, _records(response))) + opt)
+
+
+def _duration(asked: Asked) -> str:
+    return f"{max(asked.seconds, 0.0):.9f}".rstrip("0").rstrip(".") + "s"
+
+
+PARTS: Final[dict[str, Part]] = {
+    "type": lambda asked: type_text(asked.request.query.rtype),
+    "name": lambda asked: name_text(asked.request.query.name),
+    "class": lambda asked: class_text(asked.request.query.rclass),
+    "proto": lambda asked: proto(asked.request),
+    "size": lambda asked: str(asked.request.size),
+    "remote": lambda asked: _address(asked.request.client.address),
+    "port": lambda asked: str(asked.request.client.port),
+    "local": lambda asked: _address(asked.request.client.local),
+    ">id": lambda asked: str(asked.request.query.id),
+    ">opcode": lambda _: "0",
+    ">do": lambda asked: str(do(asked.request)).lower(),
+    ">bufsize": lambda asked: str(bufsize(asked.request)),
+    "rcode": _rcode,
+    "rsize": _rsize,
+    "duration": _duration,
+    ">rflags": _flags,
+}
+"""By what stands between the braces. Only plain queries get as far as a plugin: their opcode is 0."""

@@ -1,0 +1,82 @@
+"""No way leads around an ``acl`` of another server block, nor to what an alias has behind it.
+
+::
+
+    rewrite, autopath ──> gate ──> acl, cache, and all that answers
+                           │  the name as it is now: its own block has an acl? it is asked, too
+                           └─ the response: what belongs to names that the client may not ask is left out
+
+Each block has a gate, where its acl stands or would stand. It does nothing on a server without any acl. A question
+that nobody has changed belongs to the block that it is in, whose own acl decides, so the fast way needs no gate: the
+plugins that have answers ready keep back those that lead elsewhere (`kdns.dns.api.plugin.Parts.judged`).
+"""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.dns.api.plugin import Judge
+from kdns.dns.query.router import Site
+from kdns.wire.numbers import AD, ANY, AXFR, CNAME, IXFR, NOERROR
+from kdns.wire.query import Query
+from kdns.wire.rr import RR
+
+
+def gate(site_of: Callable[[str], Site | None], own: Judge | None) -> Plugin:
+    """The plugin for one block; ``own`` is its acl. ``site_of`` gives what is served behind a socket's label now."""
+
+    def plugin(following: Handler) -> Handler:
+        async def handle(request: Request) -> Response:
+            site = site_of(request.server)
+            if site is None or not site.judges:
+                return await following(request)
+            judge = site.judge(request)
+            if judge is not None and judge is not own:
+                denied = judge.judge(request)
+                if denied is not None:
+                    return denied
+            return permitted(request, await following(request), site, own)
+
+        return handle
+
+    return plugin
+
+
+def permitted(request: Request, response: Response, site: Site, own: Judge | None) -> Response:
+    """The response without the records of names that the client may not ask for.
+
+    Where an alias leads to one, nothing but what the asked name has itself is told, not even whether the other exists.
+    A transfer is judged by the name of its zone alone.
+    """
+    query = request.query
+    if query.rtype in {AXFR, IXFR} or response.dropped:
+        return response
+    known: dict[tuple[bytes, int], bool] = {}
+
+    def denied(name: bytes, rtype: int) -> bool:
+        found = known.get((name, rtype))
+        if found is None:
+            asked = request._replace(query=_about(query, name, rtype))
+            judges = {id(judge): judge for judge in (own, site.judge(asked)) if judge is not None}
+            found = known[name, rtype] = any(judge.denies(asked) for judge in judges.values())
+        return found
+
+    def hidden(rr: RR) -> bool:
+        owner = rr.owner.lower()
+        return owner != query.name and denied(owner, rr.rtype)
+
+    def leads_astray(rr: RR) -> bool:
+        return rr.rtype == CNAME and query.rtype not in {CNAME, ANY} and denied(rr.rdata.lower(), query.rtype)
+
+    if any(hidden(rr) or leads_astray(rr) for rr in response.answer):
+        own_records = tuple(rr for rr in response.answer if rr.owner.lower() == query.name)
+        response = replace(response, rcode=NOERROR, answer=own_records, authority=(), flags=response.flags & ~AD)
+    if any(map(hidden, response.additional)):
+        response = replace(response, additional=tuple(rr for rr in response.additional if not hidden(rr)))
+    return response
+
+
+def _about(query: Query, name: bytes, rtype: int) -> Query:
+    question = name + rtype.to_bytes(2, "big") + query.rclass.to_bytes(2, "big")
+    return query._replace(name=name, rtype=rtype, question=question)

@@ -1,0 +1,229 @@
+"""From the octets of a query to the octets of its reply.
+
+::
+
+    message ──> lane.fast ──> octets made from a precompiled answer, see `kdns.dns.query.fast`       (most)
+                   └─ None: lane.slow ──> triage, parse ──> chain of plugins ──> compose       (the rest)
+
+The fast way serves only what the ``kubernetes`` plugin answers alone, and is no more than an optimisation: both ways
+give the same octets, which a test checks for every kind of question.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Final
+
+from msgspec.structs import replace
+
+from kdns.base.clock import Clock
+from kdns.base.errors import FormError, UpstreamError
+from kdns.dns.api.handler import Client, Request, Response
+from kdns.dns.query.fast import COPIED, FastWay, kind_of
+from kdns.dns.query.router import DROPPED, Site
+from kdns.metrics.dns import LaneCounts
+from kdns.wire.compose import compose_sections, head
+from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
+from kdns.wire.query import UDP_LIMIT, Header, Query, opt_record, parse_header, parse_query, reply_payload
+from kdns.wire.rr import RR
+
+Part = Callable[[bytes], Awaitable[bool]]
+
+log = logging.getLogger("kdns.dns")
+
+MAX_SLOW: Final = 4096
+"""Queries under way in the chain at most; above that the answer is SERVFAIL at once."""
+
+
+class Responder:
+    """Answers for all sockets that serve the same blocks."""
+
+    def __init__(self, site: Site, clock: Clock = time.monotonic) -> None:
+        """``clock`` is the one that cached answers are timed by (`kdns.dns.api.plugin.Parts.clock`)."""
+        self._site = site
+        self.clock = clock
+        self.lanes: list[Lane] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def site(self) -> Site:
+        """The server blocks; another one may be put in its place at any time."""
+        return self._site
+
+    @site.setter
+    def site(self, site: Site) -> None:
+        self._site = site
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what lanes remember of their messages."""
+        for lane in self.lanes:
+            lane.remembers.forget()
+
+    def lane(self, proto: str, family: int, server: str) -> "Lane":
+        """The way in for one socket: ``udp`` or ``tcp``, 1 for IPv4 or 2 for IPv6, and its label in metrics."""
+        lane = Lane(self, LaneCounts(server, proto, family))
+        self.lanes.append(lane)
+        return lane
+
+    @property
+    def pending(self) -> int:
+        """Queries under way in the chain."""
+        return len(self._tasks)
+
+    def start(self, work: asyncio.Task[None]) -> None:
+        """Keep hold of a query under way."""
+        self._tasks.add(work)
+        work.add_done_callback(self._tasks.discard)
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for the queries that are under way now, but not longer than this."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the queries under way, but not longer than this; then give them up."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+
+
+class Lane:
+    """The way in for one socket; it owns the socket's counters and the messages remembered for it."""
+
+    def __init__(
+        self, responder: Responder, counts: LaneCounts, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.counts = counts
+        self.timed = counts.timed
+        self._responder = responder
+        self._clock = clock
+        self.remembers = FastWay(lambda: responder.site, counts, responder.clock)
+        self.tick = self.remembers.tick
+        self.fast = self.remembers.reply
+        """The whole reply to a message, counted; None: take the slow way. Bound here, since one more call would cost a
+        tenth of an answer."""
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until the chain owes no reply, but not longer than this."""
+        await self._responder.drain(seconds)
+
+    def slow(self, message: bytes, client: Client, reply: Callable[[bytes], None], part: Part | None = None) -> None:
+        """Answer through the chain: ``reply`` is called at once, later, or never (the message is to be dropped).
+
+        Of several messages all but the last are sent with ``part``, see `kdns.dns.api.message_handler`.
+        Never raises: what goes wrong is logged with the query, counted, and answered with SERVFAIL.
+        """
+        started = self._clock()
+        try:
+            header = parse_header(message)
+        except FormError:
+            return  # too short to be anything; an answer would be longer than it
+        if header.is_response:
+            return
+        if header.opcode:
+            self._refuse(header, NOTIMP, message, reply, started)
+            return
+        try:
+            query = parse_query(message)
+        except FormError:
+            self._refuse(header, FORMERR, message, reply, started)
+            return
+        early = self._early(query)
+        if early is not None:
+            self._send(query, early, DROPPED, len(message), reply, started)
+        elif self._responder.pending >= MAX_SLOW:
+            self._send(query, Response(SERVFAIL), DROPPED, len(message), reply, started)
+        else:
+            work = self._answer(Request(query, client, len(message), self.counts.server, {}), reply, part, started)
+            self._responder.start(asyncio.get_running_loop().create_task(work))
+
+    def _early(self, query: Query) -> Response | None:
+        """What is answered before any plugin sees it."""
+        if query.edns is not None and query.edns.version != 0:
+            return Response(BADVERS)
+        if query.rclass != IN and not self._responder.site.classes:
+            return Response(REFUSED)
+        return None
+
+    async def _answer(
+        self, request: Request, reply: Callable[[bytes], None], part: Part | None, started: float
+    ) -> None:
+        query, size = request.query, request.size
+        zone = DROPPED
+        try:
+            response, zone = await self._responder.site.handle(request)
+            octets = compose_reply(query, response, self.counts.proto)
+            if response.further is not None and not response.dropped:
+                octets = await self._several(query, response, octets, response.further, part)
+        except UpstreamError as error:  # told by the errors plugin, if there is one
+            response = Response(error.rcode)
+            octets = compose_reply(query, response, self.counts.proto)
+        except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
+            log.exception("bug while answering %s", query.question.hex())
+            self.counts.panics += 1
+            response = Response(SERVFAIL)
+            octets = compose_reply(query, response, self.counts.proto)
+        if response.dropped:
+            octets = b""
+        self._count(query, response, zone, size, len(octets), started)
+        if octets:
+            reply(octets)
+
+    async def _several(
+        self,
+        query: Query,
+        response: Response,
+        octets: bytes,
+        further: AsyncGenerator[tuple[RR, ...], None],
+        part: Part | None,
+    ) -> bytes:
+        """Send all messages but the last, which is returned; empty if the client is gone or cannot take several."""
+        async with aclosing(further):
+            async for section in further:
+                if part is None or not await part(octets):
+                    return b""
+                octets = compose_reply(query, replace(response, answer=section), self.counts.proto)
+                await asyncio.sleep(0)  # a zone may be long, and others wait
+        return octets
+
+    def _send(
+        self, query: Query, response: Response, zone: str, size: int, reply: Callable[[bytes], None], started: float
+    ) -> None:
+        octets = compose_reply(query, response, self.counts.proto)
+        self._count(query, response, zone, size, len(octets), started)
+        reply(octets)
+
+    def _refuse(
+        self, header: Header, rcode: int, message: bytes, reply: Callable[[bytes], None], started: float
+    ) -> None:
+        """A bare header: the question could not be read, and no error is longer than what it answers."""
+        flags = QR | header.flags & (OPCODE | RD) | rcode
+        octets = header.id.to_bytes(2, "big") + flags.to_bytes(2, "big") + bytes(8)
+        nothing = Query(header.id, header.flags, b"", b"", 0, IN)
+        self._count(nothing, Response(rcode), DROPPED, len(message), len(octets), started)
+        reply(octets)
+
+    def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
+        self.counts.note(kind_of(query, response.rcode, 0, zone, response.plugin), size, length)
+        self.counts.timed(1, self._clock() - started)
+
+
+def compose_reply(query: Query, response: Response, proto: str) -> bytes:
+    """The reply to a query: cut to what the client can take, whole records at a time, additional first."""
+    edns = query.edns
+    limit = response.limit or UDP_LIMIT
+    opt = b""
+    if edns is not None:
+        opt = opt_record(min(reply_payload(edns), limit), edns.do, response.rcode >> 4, response.options)
+    room = query.limit(proto) if proto != "udp" else min(query.limit(proto), limit)
+    sections = compose_sections(query.name, response.answer, response.authority, response.additional)
+    kept, counts = sections.cut(room - HEADER - len(query.question) - len(opt))
+    flags = (QR | query.flags & COPIED | response.flags | response.rcode & 0xF) & ~response.cleared
+    if kept < len(sections.octets):
+        flags |= TC
+    octets = head(flags, counts, edns is not None)
+    return query.id.to_bytes(2, "big") + octets + query.question + sections.octets[:kept] + opt

@@ -1,0 +1,145 @@
+"""All server blocks behind one socket: which one a name belongs to, and what is ready to send for it.
+
+A question belongs to the block with the longest zone it is in, by whole labels; DS questions to the block of the
+parent. A reload puts a new Site in the place of the old one.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Beneath, Built, Found, Judge, Passes
+from kdns.wire.name import label_starts, under
+from kdns.wire.numbers import DS, REFUSED
+from kdns.wire.query import Query
+
+DROPPED: Final = "dropped"
+"""The zone under which messages are counted that no block answered, as in CoreDNS."""
+
+
+class Block(Struct, frozen=True, kw_only=True):
+    """One server block, built."""
+
+    zones: dict[bytes, str]
+    """Folded apexes, and how each is called in metrics: ``cluster.local.``, ``.``."""
+    handler: Handler
+    """Its chain of plugins."""
+    built: tuple[Built, ...] = ()
+    """The plugins of the chain, from the client inwards."""
+    judge: Judge | None = None
+    """Its acl."""
+    admits: Callable[[Request], bool] | None = None
+    """A view: only the requests that it wants are this block's."""
+
+    def find(self, query: Query) -> Found | None:
+        """What some plugin has ready and no plugin before it must see."""
+        watching: list[Passes] = []
+        for number, built in enumerate(self.built):
+            if built.find is not None and (found := built.find(query)) is not None:
+                if not all(passes(query, found) for passes in watching):
+                    return None
+                adds = (before.adds for before in reversed(self.built[:number]) if before.adds is not None)
+                return reduce(lambda so_far, add: add(query, so_far), adds, found)
+            if built.sees(query.name, False):
+                if built.passes is None:
+                    return None
+                watching.append(built.passes)
+        return None
+
+
+class Ready(NamedTuple):
+    """An answer that is ready, and under which zone it is counted."""
+
+    found: Found
+    zone: str
+
+
+class Site:
+    """The server blocks of one port."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.blocks = tuple(blocks)
+        self.classes = any(built.classes for block in blocks for built in block.built)
+        """Some plugin answers questions of other classes than IN."""
+        self.judges = any(block.judge is not None for block in blocks)
+        """Some block has an acl."""
+        self._by_zone: dict[bytes, list[Block]] = {}
+        for block in blocks:
+            for apex in block.zones:
+                self._by_zone.setdefault(apex, []).append(block)
+
+    def candidates(self, name: bytes, rtype: int) -> tuple[bytes, Sequence[Block]] | None:
+        """The longest zone a folded name is in, and its blocks (more than one only with views)."""
+        starts = label_starts(name)
+        if starts is None:
+            return None
+        parent: tuple[bytes, Sequence[Block]] | None = None
+        for start in (*starts, len(name) - 1):
+            apex = name[start:]
+            blocks = self._by_zone.get(apex)
+            if blocks is None:
+                continue
+            if rtype != DS or start:
+                return apex, blocks
+            parent = apex, blocks  # RFC 4035 section 3.1.4.1: DS is found in the zone above, if we have that
+        return parent
+
+    def find(self, query: Query) -> Ready | None:
+        """What is ready to send for a query of a plain form; None: it must go through the chain."""
+        routed = self.candidates(query.name, query.rtype)
+        if routed is None:
+            return None
+        apex, blocks = routed
+        if len(blocks) > 1 or blocks[0].admits is not None:
+            return None
+        found = blocks[0].find(query)
+        return Ready(found, blocks[0].zones[apex]) if found is not None else None
+
+    def beneath(self, name: bytes, found: Found) -> Beneath | None:
+        """What a "no" for a folded name says of its neighbours; None: nothing.
+
+        Nothing if another block has a zone among them, or a plugin must see questions for one of them.
+        """
+        parent = name[1 + name[0] :] if name[0] else b""
+        if found.beneath is None or not parent:
+            return None
+        if any(zone != parent and under(zone, parent) for zone in self._by_zone):
+            return None
+        routed = self.candidates(parent, 0)
+        own = self.candidates(name, 0)
+        if routed is None or own is None or routed[1] is not own[1]:
+            return None
+        for built in routed[1][0].built:
+            if built.find is not None and built.find == found.source:  # bound methods are made anew, so not `is`
+                return found.beneath(parent)
+            if built.sees(parent, True) and (built.passes is None or not built.sees(name, False)):
+                return None  # where it was asked about this name, it lets the neighbours pass as well
+        return None
+
+    def block(self, request: Request) -> tuple[Block, bytes] | None:
+        """The block that a question belongs to, and the apex it is there by."""
+        query = request.query
+        routed = self.candidates(query.name, query.rtype)
+        if routed is None:
+            return None
+        return next(((each, routed[0]) for each in routed[1] if each.admits is None or each.admits(request)), None)
+
+    def judge(self, request: Request) -> Judge | None:
+        """The acl of the block that a question belongs to."""
+        found = self.block(request) if self.judges else None
+        return None if found is None else found[0].judge
+
+    def judged(self, name: bytes, below: bool) -> bool:
+        """Some acl has something to say about a folded name, or about any name under it."""
+        return any(block.judge is not None and block.judge.sees(name, below) for block in self.blocks)
+
+    async def handle(self, request: Request) -> tuple[Response, str]:
+        """The response of the block that a question belongs to, and the zone it is counted under."""
+        found = self.block(request)
+        if found is None:
+            return Response(REFUSED), DROPPED
+        block, apex = found
+        return await block.handler(request), block.zones[apex]

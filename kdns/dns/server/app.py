@@ -1,0 +1,334 @@
+"""The composition root: settings become parts, and the parts run in one TaskGroup until a signal ends them.
+
+::
+
+    HTTP opens ──> streams start ──> synced, or startup_timeout is over ──> DNS opens ──> serve
+                                                                                           │ SIGTERM: /ready says 503
+    exit 0 <── close <── what is owed is answered <── no new queries <── lameduck is over <─┘
+
+What is served comes from a Corefile, or from the flags; both become the same plans, see `kdns.dns.server.plan`.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, TextIO
+
+from kdns import __version__
+from kdns.base.errors import ConfigError, first_mistake
+from kdns.config.load import STDIN, load
+from kdns.config.settings import KubernetesOptions, ServeSettings
+from kdns.dns.plugins import ELSEWHERE
+from kdns.dns.plugins.kubernetes import schema_of
+from kdns.dns.server.block import LiveBlock, describe
+from kdns.dns.server.clusters import Clusters
+from kdns.dns.server.context import Hub
+from kdns.dns.server.plan import BlockPlan, Wishes, banner_lines, plan_corefile, plan_settings, secured_files, wishes
+from kdns.dns.server.registry import Registry
+from kdns.dns.server.reloading import Reloader
+from kdns.dns.server.serving import DRAIN, Serving
+from kdns.dns.transport.listeners import Bound
+from kdns.kernel.interfaces import own_addresses
+from kdns.metrics.dns import Metrics
+from kdns.ops.http import HttpPorts
+from kdns.ops.logs import BANNER
+from kdns.ops.process import prepare
+from kdns.ops.shutdown import Stop, any_of
+from kdns.records.answers import Answers
+from kdns.records.present import below, by_zone, master_file, values
+from kdns.watch.follower import read_once, wants
+from kdns.watch.open_source import build_source
+from kdns.watch.source import Source
+from kdns.wire.name import parse_name
+
+LOG: Final = logging.getLogger("kdns.server")
+CLUSTER: Final = logging.getLogger("kdns.watch")
+HEALTH: Final = logging.getLogger("kdns.ops.http.health")
+FIRST_WORD: Final = 0.5
+"""Seconds after which start-up says what it waits for."""
+
+
+class Running(NamedTuple):
+    """What is served, for whoever wants to look at it from inside."""
+
+    answers: Answers
+    """Of the first cluster."""
+    bound: tuple[Bound, ...]
+    urls: dict[str, str]
+    """HTTP path -> URL."""
+    stop: Callable[[], None]
+    """End as SIGINT does."""
+
+
+class Loaded(NamedTuple):
+    """What there is to serve."""
+
+    plans: tuple[BlockPlan, ...]
+    digest: str = ""
+    """Of the Corefile; empty without one."""
+    warnings: tuple[ConfigError, ...] = ()
+
+
+class App:
+    """One server: its parts, built but not opened."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        """Raises ConfigError if the folder of plugins cannot be read."""
+        self._settings = settings
+        self._registry = Registry(settings.plugins)
+        runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
+        self.metrics = Metrics(__version__, runtime)
+        registry = self.metrics.registry()
+        self.clusters = Clusters(self._source, self.metrics)
+        self._stop = Stop()  # until `run` is given the real one
+        self.hub = Hub(self.metrics, registry, self.clusters, self._fatal)
+        self.serving = Serving(self.hub)
+        self.http = HttpPorts(self.metrics, self._unready, registry=registry)
+        self.wishes = Wishes()
+        """What the Corefile that is served asks of the server itself."""
+        self._tasks: asyncio.TaskGroup
+        self._level = logging.getLogger("kdns").level
+
+    async def run(self, stop: Stop, started: Callable[[Running], Awaitable[None]] | None = None) -> None:
+        """Serve until asked to stop. ``started`` runs beside it once queries are answered. Raises ConfigError."""
+        self._stop = stop
+        for line in self._registry.ignored():
+            LOG.warning("%s", line)
+        try:
+            loaded = await self.load()
+            with first_mistake():
+                async with asyncio.TaskGroup() as tasks:
+                    self._tasks = tasks
+                    beside = [tasks.create_task(self.http.probe(), name="probe")]
+                    blocks = await self._prepare(loaded)
+                    if not stop.asked.is_set():
+                        await self._install(loaded, blocks)
+                        self._say(loaded)
+                        if loaded.digest and self._settings.corefile != STDIN:
+                            beside.append(tasks.create_task(self._reloader(loaded).run(stop.reload), name="reload"))
+                        if started is not None:
+                            beside.append(tasks.create_task(_run(started, self._running()), name="started"))
+                        await stop.asked.wait()
+                        await self._end(stop)
+                    for task in beside:
+                        task.cancel()
+                    await self.serving.close()
+                    await self.clusters.stop()
+        finally:
+            await self.serving.close()
+            await self.http.close()
+            await self.clusters.stop()
+
+    def _fatal(self, message: str) -> None:
+        self._stop.fail(message)
+
+    async def load(self) -> Loaded:
+        """What there is to serve now. Raises ConfigError."""
+        settings = self._settings
+        if not settings.corefile:
+            return Loaded(plan_settings(settings))
+        return await asyncio.to_thread(load_plans, settings, self._registry)
+
+    async def exchange(self, loaded: Loaded) -> None:
+        """Serve something else from now on. Raises ConfigError, with everything as it was."""
+        before = self.wishes
+        try:
+            blocks = await self._prepare(loaded)
+            await self._install(loaded, blocks)
+        except BaseException:
+            self.wishes = before
+            await self.http.move(before.health, before.ready, before.metrics)
+            await self.serving.abandon()
+            raise
+
+    async def _prepare(self, loaded: Loaded) -> list[LiveBlock]:
+        """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
+        blocks = self.serving.build(loaded.plans)
+        wish = wishes(loaded.plans)
+        await self.http.move(wish.health, wish.ready, wish.metrics)
+        if not self.serving.blocks:
+            for path, where in self.http.listening.items():
+                logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
+        await self._start_clusters()
+        await self._wait_for_clusters()
+        return blocks
+
+    async def _start_clusters(self) -> None:
+        """Begin to follow; a source that takes long, such as a pipe that nobody writes, must not outlast a signal."""
+        starting = asyncio.create_task(self.clusters.start(self._tasks))
+        asked = asyncio.create_task(self._stop.asked.wait())
+        await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if starting.done():
+            starting.result()
+        else:
+            starting.cancel()
+            await asyncio.wait((starting,))
+
+    async def _install(self, loaded: Loaded, blocks: list[LiveBlock]) -> None:
+        for line in loaded.warnings:
+            LOG.warning("%s", line)
+        await self.serving.install(blocks)
+        self.wishes = wishes(loaded.plans)
+        listen = [address for plan in loaded.plans for address in plan.addresses]
+        addresses = own_addresses(list(dict.fromkeys(listen)))
+        for answers in self.clusters.all_answers():
+            answers.set_own_addresses(addresses)
+        if self.wishes.runtime_metrics:
+            self.hub.collect_runtime()
+        logging.getLogger("kdns").setLevel(logging.DEBUG if self.wishes.debug else self._level)
+
+    def _reloader(self, loaded: Loaded) -> Reloader[Loaded]:
+        return Reloader(
+            self.load,
+            self.exchange,
+            lambda: self.wishes.reload,
+            lambda one: one.digest,
+            self.hub,
+            loaded,
+        )
+
+    def _running(self) -> Running:
+        answers = (*self.clusters.all_answers(), Answers(schema_of(KubernetesOptions())))[0]
+        return Running(answers, self.serving.bound, self.http.urls, lambda: self._stop.signal(signal.SIGINT))
+
+    async def _source(self, options: KubernetesOptions) -> Source:
+        text = self._settings.source or "cluster"
+        return await build_source(
+            text, watch_timeout=self._settings.watch_timeout, api=options.api, counts=self.metrics.cluster
+        )
+
+    def _unready(self) -> list[str]:
+        """Why no client should be sent here, a line each; empty when all is well."""
+        if self._stop.asked.is_set():
+            return ["Shutting down"]
+        if reasons := self.clusters.reasons():
+            return reasons
+        if not self.serving.bound:
+            return ["server: not listening yet"]
+        return [reason for live in self.serving.blocks for reason in self.unready_plugins(live)]
+
+    def unready_plugins(self, live: LiveBlock) -> list[str]:
+        """What was ready once is not asked again, unless ``monitor continuously`` is said."""
+        found = dict(live.reasons(() if self.wishes.continuously else live.was_ready))
+        live.was_ready |= {name for name in live.monitored if name not in found}
+        return [f"{name}: {reason}" for name, reason in found.items()]
+
+    async def _wait_for_clusters(self) -> None:
+        """Until the clusters are known, it takes too long, or all is to end."""
+        waiting = [follower.synced for follower in self.clusters.followers if not follower.synced.is_set()]
+        if not waiting:
+            return
+        limit, asked = self.clusters.startup_timeout(), self._stop.asked
+        first = min(FIRST_WORD, limit)
+        if await any_of(first, asked, every=waiting):
+            return
+        CLUSTER.info("waiting for the cluster: %s", "; ".join(self._reasons()))
+        if not await any_of(limit - first, asked, every=waiting):
+            CLUSTER.warning("serving before the cluster is known; not ready: %s", "; ".join(self._reasons()))
+
+    def _reasons(self) -> list[str]:
+        return [reason.removeprefix("kubernetes: ") for reason in self.clusters.reasons()]
+
+    def _say(self, loaded: Loaded) -> None:
+        if not self._settings.quiet:
+            for line in banner(loaded.plans, self.serving):
+                BANNER.info(line)
+
+    async def _end(self, stop: Stop) -> None:
+        if stop.gently and (seconds := self.wishes.lameduck) > 0:
+            HEALTH.info("Going into lameduck mode for %gs", seconds)
+            await any_of(seconds, stop.at_once)
+        if not stop.at_once.is_set():
+            ending = asyncio.create_task(self.serving.stop(DRAIN))
+            at_once = asyncio.create_task(stop.at_once.wait())
+            await asyncio.wait((ending, at_once), return_when=asyncio.FIRST_COMPLETED)
+            for task in (ending, at_once):
+                task.cancel()
+            (ended, _) = await asyncio.gather(ending, at_once, return_exceptions=True)
+            if isinstance(ended, Exception):
+                LOG.error("a bug while the sockets were closed", exc_info=ended)
+
+
+async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[None]] | None = None) -> int:
+    """``kdns serve``: the exit status. Raises ConfigError for what the operator must fix."""
+    prepare()
+    stop = Stop()
+    stop.install(hangup_ends=not settings.corefile)
+    await App(settings).run(stop, started)
+    return stop.status
+
+
+def load_plans(settings: ServeSettings, registry: Registry) -> Loaded:
+    """What the Corefile says. Reads files. Raises ConfigError, or ConfigErrors with all that is wrong."""
+    corefile = load(settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *ELSEWHERE})
+    plans = plan_corefile(corefile, registry, os.getcwd())
+    files = secured_files(plans)  # a new certificate is served like a new Corefile
+    digest = hashlib.sha512(f"{corefile.digest} {files}".encode()).hexdigest() if files else corefile.digest
+    return Loaded(plans, digest, corefile.warnings)
+
+
+def check(settings: ServeSettings) -> list[str]:
+    """``kdns check``: what the Corefile would serve, a line each. Raises as `load_plans` does, and opens nothing."""
+    registry = Registry(settings.plugins)
+    loaded = load_plans(settings, registry)
+    serving = App(settings).serving
+    return [
+        *(f"warning: {line}" for line in (*map(str, loaded.warnings), *registry.ignored())),
+        *describe(serving.build(loaded.plans)),
+    ]
+
+
+def banner(plans: tuple[BlockPlan, ...], serving: Serving) -> list[str]:
+    """The start-up lines in CoreDNS's form: one per zone and place, then who we are, then what runs us."""
+    system = f"{platform.system().lower()}/{platform.machine()}"
+    return [
+        *banner_lines(plans, serving.ports()),
+        f"kdns-{__version__}",
+        f"{system}, {platform.python_implementation()} {platform.python_version()}",
+    ]
+
+
+async def print_records(
+    source_text: str, options: KubernetesOptions, *, form: str, name_text: str, out: TextIO | None = None
+) -> int:
+    """``kdns records``: every record of the source as it is now, in one of the two forms.
+
+    Raises ConfigError for a bad name, or when the source cannot be read.
+    """
+    out = out or sys.stdout
+    try:
+        name = parse_name(name_text)
+    except ValueError as error:
+        raise ConfigError(f"no name: {error}") from error
+    answers = Answers(schema_of(options), CLUSTER.warning)
+    source = await build_source(source_text)
+    try:
+        with first_mistake():
+            await read_once(source, wants(options), answers)
+    finally:
+        await source.close()
+    answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
+    schema = answers.schema
+    found = below(by_zone(answers.records(), (*schema.zones, *schema.reverse_zones)), name)
+    if (first := next(found, None)) is None:
+        raise ConfigError(f"no records at or below {name_text!r}", hint="say whole names: web.shop.svc.cluster.local")
+    found = itertools.chain((first,), found)
+    if form == "json":
+        json.dump(list(values(found)), out, indent=1, ensure_ascii=False)
+        out.write("\n")
+    else:
+        out.write(f"; kdns-{__version__}, source {source_text}\n")
+        out.writelines(f"{line}\n" for line in master_file(found))
+    return 0
+
+
+async def _run(started: Callable[[Running], Awaitable[None]], running: Running) -> None:
+    await started(running)

@@ -1,0 +1,224 @@
+"""What the plugins of a server block get from the server, and what all blocks share through all reloads.
+
+::
+
+    Hub          metrics by name, clusters, the sites by socket, who is told of bugs
+     └─ BlockParts   `kdns.dns.api.plugin.Parts` for one block: its tasks, and what its plugins offer each other
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram
+
+from kdns.base.clock import Clock
+from kdns.base.errors import UpstreamError
+from kdns.config.settings import KubernetesOptions
+from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.plugin import Place
+from kdns.dns.query.router import Site
+from kdns.dns.server.clusters import Clusters
+from kdns.dns.transport.listeners import label
+from kdns.metrics.dns import Metrics
+from kdns.records.answers import Answers
+
+LOG: Final = logging.getLogger("kdns.dns.server.context")
+DEEPEST: Final = 8
+"""Lookups within lookups; more is a circle of CNAMEs or of templates."""
+QUIET: Final = 1.0
+"""Seconds in which a plugin's further bugs are counted but not told."""
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+_DEPTH: ContextVar[int] = ContextVar("lookups", default=0)
+
+
+class Listener(NamedTuple):
+    """One place that is listened on, as the Corefile says it."""
+
+    scheme: str
+    address: str
+    """Empty: every address of both families."""
+    port: int
+    """0: whatever the system gives."""
+
+
+class Hub:
+    """What all server blocks share."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        registry: CollectorRegistry,
+        clusters: Clusters,
+        fatal: Callable[[str], None],
+        *,
+        clock: Clock = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.metrics, self.registry, self.clusters, self.fatal = metrics, registry, clusters, fatal
+        self.clock = clock
+        self.random = chance or random.SystemRandom()
+        self.sites: dict[str, Site] = {}
+        """What is served now, by the label of its socket."""
+        self.labels: dict[Listener, str] = {}
+        """The label of each listener, once it is open."""
+        self.forget: Callable[[], None] = lambda: None
+        """Drops what lanes remember; set by who has the lanes."""
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._told: dict[str, float] = {}
+        self._runtime: GCCollector | None = None
+
+    def label(self, listener: Listener) -> str:
+        """``dns://:53``, with the real port if it is known."""
+        return self.labels.get(listener) or label(listener.address, listener.port, listener.scheme)
+
+    def made(self, name: str, kind: type[M], make: Callable[[], M]) -> M:
+        """The metric of that name, made now if there is none."""
+        found = self._made.get(name)
+        if found is None:
+            found = self._made[name] = make()
+        if not isinstance(found, kind):
+            raise TypeError(f"metric {name} is a {type(found).__name__} already")
+        return found
+
+    def collect_runtime(self) -> None:
+        """Python's own numbers are among the metrics from now on."""
+        self._runtime = self._runtime or GCCollector(self.registry)
+
+    def failed(self, name: str, error: BaseException, request: Request | None) -> None:
+        """A plugin has a bug: see `kdns.dns.query.guard.Incidents`."""
+        self.metrics.panics += 1
+        self._counter("kdns_plugin_failures", "Bugs met in each plugin.").labels(name).inc()
+        now = self.clock()
+        if now - self._told.get(name, -QUIET) >= QUIET:
+            self._told[name] = now
+            question = f" while answering {request.query.question.hex()}" if request is not None else ""
+            LOG.error("plugin %s has a bug%s: %s", name, question, error or type(error).__name__, exc_info=error)
+
+    def slow(self, name: str, seconds: float) -> None:
+        """A plugin held the loop: see `kdns.dns.query.guard.Incidents`."""
+        self._counter("kdns_plugin_slow", "How often each plugin held up all others for over 50 ms.").labels(name).inc()
+        now = self.clock()
+        if now - self._told.get(f"{name} slow", -QUIET) >= QUIET:
+            self._told[f"{name} slow"] = now
+            LOG.warning(
+                "plugin %s held up the server for %.0f ms; it should await what takes long", name, seconds * 1e3
+            )
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return self.made(name, Counter, lambda: Counter(name, text, ("plugin",), registry=self.registry))
+
+
+class BlockParts:
+    """`kdns.dns.api.plugin.Parts` for one server block."""
+
+    def __init__(self, hub: Hub, place: Place, listeners: Sequence[Listener]) -> None:
+        self.place = place
+        self.listeners = tuple(listeners)
+        self.answers: list[Answers] = []
+        """What `cluster` gave."""
+        self._hub = hub
+        self._offers: dict[str, object] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def clock(self) -> Clock:
+        """Monotonic seconds."""
+        return self._hub.clock
+
+    @property
+    def random(self) -> random.Random:
+        """The operating system's: nobody can guess what comes next."""
+        return self._hub.random
+
+    @property
+    def servers(self) -> Sequence[str]:
+        """The labels of the block's sockets; with port 0 the real ones only once they are open."""
+        return [self._hub.label(listener) for listener in self.listeners]
+
+    @property
+    def lookup(self) -> Handler:
+        """A fresh query through the whole server that the request came to, or the block's first one."""
+        return self._lookup
+
+    async def _lookup(self, request: Request) -> Response:
+        depth = _DEPTH.get()
+        if depth >= DEEPEST:
+            raise UpstreamError(f"more than {DEEPEST} lookups within lookups")
+        site = self._hub.sites.get(request.server) or self._hub.sites.get(self.servers[0])
+        if site is None:
+            raise UpstreamError("nothing is served yet")
+        token = _DEPTH.set(depth + 1)
+        try:
+            return (await site.handle(request))[0]
+        finally:
+            _DEPTH.reset(token)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something until the block is closed; what it raises is logged and counted."""
+        task = asyncio.get_running_loop().create_task(self._beside(work, name), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        try:
+            await work
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - told, and no reason to end
+            self._hub.failed(name, error, None)
+
+    async def close(self) -> None:
+        """End what was spawned."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def clusters(self) -> Clusters:
+        """Those of the whole server."""
+        return self._hub.clusters
+
+    def forget(self) -> None:
+        """Drop what lanes remember."""
+        self._hub.forget()
+
+    def fatal(self, message: str) -> None:
+        """End the process."""
+        self._hub.fatal(message)
+
+    def cluster(self, options: KubernetesOptions) -> Answers:
+        """The answers of that cluster."""
+        found = self._hub.clusters.answers(options)
+        self.answers.append(found)
+        return found
+
+    def sibling(self, name: str) -> object | None:
+        """What a plugin of this block offers."""
+        return self._offers.get(name)
+
+    def judged(self, name: bytes, below: bool = False) -> bool:
+        """What all acls that are served say."""
+        return any(site.judges and site.judged(name, below) for site in self._hub.sites.values())
+
+    def offer(self, name: str, what: object) -> None:
+        """For plugins of this block."""
+        self._offers[name] = what
+
+    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        """Made once for the process."""
+        return self._hub.made(name, Counter, lambda: Counter(name, text, labels, registry=self._hub.registry))
+
+    def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        """Made once for the process."""
+        return self._hub.made(name, Gauge, lambda: Gauge(name, text, labels, registry=self._hub.registry))
+
+    def histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
+        """Made once for the process."""
+        return self._hub.made(
+            name, Histogram, lambda: Histogram(name, text, labels, buckets=buckets, registry=self._hub.registry)
+        )

@@ -1,0 +1,273 @@
+"""DNS over HTTPS: GET and POST of ``/dns-query`` over HTTP/1.1 (RFC 8484).
+
+::
+
+    request ──bounds, form──> message ──> lane.fast, or lane.slow ──> 200 with the reply, whatever its rcode
+                  └── 400, 404, 405, 413, 415: what is no query is not passed on
+"""
+
+import asyncio
+import base64
+import logging
+import re
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from kdns.base.errors import FormError
+from kdns.dns.api.handler import Client
+from kdns.dns.api.message_handler import Debts, Family, Lane, Owed, panicked
+from kdns.dns.transport.tcp import MAX_MESSAGE, TcpLimits
+from kdns.wire.query import parse_header, parse_query
+from kdns.wire.ttl import lifetime
+
+PATH: Final = "/dns-query"
+CONTENT_TYPE: Final = "application/dns-message"
+LONGEST: Final = 8190
+"""Octets of a request line, and of each header: a query of more than about 6000 octets must be a POST."""
+CONNECTIONS: Final = 200
+"""As CoreDNS has it; one more closes that which has been idle longest."""
+SERVER: Final = {"Server": "kdns"}
+_BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
+
+_log = logging.getLogger("kdns.dns")
+_silent = logging.getLogger("kdns.dns.transport.https.protocol")
+_silent.setLevel(logging.CRITICAL + 1)  # what is no HTTP is the client's fault, and answered with 400
+
+
+class Wrong(Exception):
+    """A request that is no query: its status, and a line for whoever reads it."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] = {}) -> None:  # noqa: B006
+        super().__init__(text)
+        self.status, self.text, self.headers = status, text, headers
+
+
+class HttpsListener:
+    """All connections to one listening socket; they are secure already."""
+
+    def __init__(self, lane: Lane, family: Family, limits: TcpLimits, responded: Callable[[int], None]) -> None:
+        """``responded`` is told the status of each response."""
+        self.lane, self.family, self.limits, self.responded = lane, family, limits, responded
+        self.debts = Debts()
+        """Connections that are open."""
+        self._ending = False
+        self._open: dict[web.RequestHandler, _Connection] = {}
+        self._server = _Server(self)
+
+    def connection(self) -> asyncio.BaseProtocol:
+        """Make the protocol of a new connection."""
+        return self._server()
+
+    def stop(self) -> None:
+        """Take no more requests; each connection closes when it has sent what it owes."""
+        self._ending = True
+        for connection in tuple(self._open.values()):
+            if not connection.busy:
+                connection.transport.close()
+
+    def abort(self) -> None:
+        """Close every connection now."""
+        for connection in tuple(self._open.values()):
+            connection.transport.abort()
+
+    def opened(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a connection in, or end it if all others are busy."""
+        if len(self._open) >= min(CONNECTIONS, self.limits.connections):
+            idle = next((one for one in self._open.values() if not one.busy), None)
+            if idle is None:
+                transport.abort()
+                return
+            self.closed(idle.handler)
+            idle.transport.abort()
+        self._open[handler] = made = _Connection(handler, transport)
+        self.debts.count += 1
+        made.wait(self.limits.idle)
+
+    def closed(self, handler: web.RequestHandler) -> None:
+        """A connection is gone."""
+        connection = self._open.pop(handler, None)
+        if connection is not None:
+            connection.wait(None)
+            self.debts.settle()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, and have it sent."""
+        connection = self._open.get(request.protocol)
+        if connection is None:
+            return web.Response(status=503)  # it is being closed
+        connection.busy = True
+        connection.wait(None)
+        self._open[connection.handler] = self._open.pop(connection.handler)  # the least idle one now
+        try:
+            response = await self._respond(request, connection)
+            if self._ending or response.status in {413, 415}:
+                response.force_close()  # after these its body may still be on its way
+            self.responded(response.status)
+            try:
+                async with asyncio.timeout(self.limits.write):
+                    await response.prepare(request)
+                    await response.write_eof()
+            except (TimeoutError, ConnectionError):
+                connection.transport.abort()
+            return response
+        finally:
+            connection.busy = False
+            if connection.handler in self._open:
+                connection.wait(self.limits.idle)
+
+    async def _respond(self, request: web.BaseRequest, connection: "_Connection") -> web.Response:
+        try:
+            async with asyncio.timeout(self.limits.read):
+                message = await query_of(request)
+            reply = await self._answer(message, connection)
+        except TimeoutError:
+            wrong = Wrong(408, "the query did not come in time")
+        except Wrong as error:
+            wrong = error
+        else:
+            if reply is None:
+                return web.Response(status=500, text="no answer\n", headers=SERVER)
+            headers = {**SERVER, "Content-Type": CONTENT_TYPE, "Cache-Control": f"max-age={lifetime(reply)}"}
+            return web.Response(body=reply, headers=headers)
+        return web.Response(status=wrong.status, text=f"{wrong.text}\n", headers={**SERVER, **wrong.headers})
+
+    async def _answer(self, message: bytes, connection: "_Connection") -> bytes | None:
+        """The reply; None: there is none. Raises Wrong for what is no query."""
+        lane = self.lane
+        started = asyncio.get_running_loop().time()
+        try:
+            lane.tick()
+            if (quick := lane.fast(message)) is not None:
+                lane.timed(1, asyncio.get_running_loop().time() - started)
+                return quick
+            check(message)
+            loop = asyncio.get_running_loop()
+            reply: asyncio.Future[bytes | None] = loop.create_future()
+
+            def send(octets: bytes | None) -> None:
+                if not reply.done():
+                    reply.set_result(octets)
+
+            def settled() -> None:  # called first when there is a reply, alone when there is none
+                if not loop.is_closed():
+                    loop.call_soon(send, None)
+
+            lane.slow(message, connection.client(self.family), Owed(send, settled))
+            return await reply
+        except Wrong:
+            raise
+        except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
+            panicked(lane, message)
+            return None
+
+
+class _Connection:
+    """One client's connection."""
+
+    def __init__(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        self.handler, self.transport = handler, transport
+        self.busy = False
+        """While a request is answered."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(self, seconds: float | None) -> None:
+        """For the head of the next request at most so long; None: without an end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+
+    def client(self, family: Family) -> Client:
+        """Who asks."""
+        peer, local = self.transport.get_extra_info("peername"), self.transport.get_extra_info("sockname")
+        return Client(peer[0], peer[1], local[0], "https", family)
+
+
+class _Protocol(web.RequestHandler):
+    """aiohttp's protocol of one connection; what is no HTTP is told in a line, and counted."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, server: "_Server", listener: HttpsListener) -> None:
+        super().__init__(
+            server, loop=asyncio.get_running_loop(), access_log=_silent, logger=_silent, auto_decompress=False,
+            max_line_size=LONGEST, max_field_size=LONGEST, keepalive_timeout=24 * 3600.0, lingering_time=0.0,
+        )  # fmt: skip
+        self._listener = listener
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The response to a request that is none, or that met a bug; the connection is closed after it."""
+        if status >= 500 and exc is not None:
+            self._listener.lane.counts.panics += 1
+            _log.error("a request of HTTPS met a bug", exc_info=exc)
+        self._listener.responded(status)
+        response = web.Response(status=status, text="no request of HTTP/1.1\n" if status < 500 else "", headers=SERVER)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """Makes those, and tells us when they begin and end."""
+
+    def __init__(self, listener: HttpsListener) -> None:
+        super().__init__(listener.handle)
+        self._listener = listener
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, self._listener)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._listener.opened(handler, transport)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._listener.closed(handler)
+
+
+async def query_of(request: web.BaseRequest) -> bytes:
+    """The DNS message of a request. Raises Wrong."""
+    if request.path != PATH:
+        raise Wrong(404, f"only {PATH} is here")
+    if request.method == "GET":
+        return _from_query(request)
+    if request.method != "POST":
+        raise Wrong(405, "GET or POST", {"Allow": "GET, POST"})
+    if request.content_type != CONTENT_TYPE or request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Wrong(415, f"the body must be {CONTENT_TYPE}")
+    if (request.content_length or 0) > MAX_MESSAGE:
+        raise Wrong(413, f"a query has at most {MAX_MESSAGE} octets")
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > MAX_MESSAGE:
+            raise Wrong(413, f"a query has at most {MAX_MESSAGE} octets")
+    return bytes(body)
+
+
+def _from_query(request: web.BaseRequest) -> bytes:
+    several = request.query.getall("dns", [])
+    if len(several) != 1:
+        raise Wrong(400, "one parameter must be named dns")
+    text = several[0]
+    # RFC 8484 section 6: "Padding characters for base64url MUST NOT be included."
+    if _BASE64URL.fullmatch(text) is None or len(text) % 4 == 1:
+        raise Wrong(400, "dns must be base64url without padding")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def check(message: bytes) -> None:
+    """Raises Wrong for what cannot be read as a query; other opcodes have an answer."""
+    try:
+        header = parse_header(message)
+        if header.is_response:
+            raise Wrong(400, "that is a response")
+        if not header.opcode:
+            parse_query(message)
+    except FormError as error:
+        raise Wrong(400, f"no DNS query: {error}") from error

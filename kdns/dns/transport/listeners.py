@@ -1,0 +1,320 @@
+"""Addresses and ports become sockets: on each address one for datagrams and one for connections, or one for TLS.
+
+An empty address is every address of both families, bound separately so that each family has its own sockets; a
+machine without IPv6 is served on IPv4 alone. Two servers cannot share a port: SO_REUSEPORT, which CoreDNS sets, would
+give a second one half of the queries without a word, and SO_REUSEADDR does the same to datagrams.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from typing import Final, Literal, NamedTuple
+
+from kdns.base.errors import ConfigError
+from kdns.dns.api.message_handler import Family, Lanes
+from kdns.dns.transport.https import HttpsListener
+from kdns.dns.transport.tcp import TcpLimits, TcpListener
+from kdns.dns.transport.tls_acceptor import Door
+from kdns.dns.transport.udp import UdpListener, Way
+from kdns.kernel.interfaces import interface_addresses
+
+PORT_TRIES: Final = 32
+"""With port 0 the kernel picks a free UDP port; this many are tried until one is free for all sockets."""
+BACKLOG: Final = 512
+"""Connections the kernel may hold until they are accepted."""
+_NO_SUCH_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL}
+
+_log = logging.getLogger("kdns.dns")
+
+Kind = Literal["UDP", "TCP"]
+
+
+class Bound(NamedTuple):
+    """One address as it is served: over UDP and TCP, or over TLS."""
+
+    address: str
+    """``0.0.0.0`` or ``::`` where it is every address."""
+    port: int
+    family: Family
+
+
+class _Wanted(NamedTuple):
+    """One address to bind."""
+
+    address: str
+    port: int
+    family: Family
+    label: str
+    """What stands in the server's label for the address: empty for every address."""
+    optional: bool
+    """Without its family the server does without it."""
+    scheme: str = "dns"
+
+
+class _Pair(NamedTuple):
+    """The two sockets of one address, bound, not yet served."""
+
+    wanted: _Wanted
+    udp: socket.socket | None
+    """None: it is served over TLS."""
+    tcp: socket.socket
+
+    def close(self) -> None:
+        """Both of them."""
+        for sock in (self.udp, self.tcp):
+            if sock is not None:
+                sock.close()
+
+
+class Secure(NamedTuple):
+    """What a server needs whose connections are TLS."""
+
+    scheme: Literal["tls", "https"]
+    context: ssl.SSLContext
+    responded: Callable[[str, int], None]
+    """Is told the server's label and the status of each response of HTTPS."""
+
+
+class Server:
+    """All sockets of one server, from `start` to `close`."""
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        listen: Sequence[str] = ("",),
+        port: int = 53,
+        *,
+        limits: TcpLimits | None = None,
+        way: Way | None = None,
+        secure: Secure | None = None,
+    ) -> None:
+        """``listen`` are addresses without a port, the empty text being all of both families.
+
+        Port 0 lets the kernel choose: one port for all. Raises ConfigError for what is no address.
+        """
+        self._wanted = tuple(parse_listen(listen, port, secure.scheme if secure is not None else "dns"))
+        self._secure = secure
+        self._lanes, self._limits, self._way = lanes, limits or TcpLimits(), way
+        self._udp: list[UdpListener] = []
+        self._tcp: list[TcpListener | HttpsListener] = []
+        self._doors: list[Door] = []
+        self._accepting: list[asyncio.Server] = []
+        self._served: tuple[_Wanted, ...] = ()
+        self.bound: tuple[Bound, ...] = ()
+        """What is served, once it has started."""
+
+    async def start(self) -> None:
+        """Bind everything and begin to answer. Raises ConfigError, with nothing left open, if an address cannot be."""
+        pairs = bind_all(self._wanted)
+        self._served = tuple(pair.wanted for pair in pairs)
+        self.bound = tuple(Bound(pair.wanted.address, pair.tcp.getsockname()[1], pair.wanted.family) for pair in pairs)
+        for pair, bound in zip(pairs, self.bound, strict=True):
+            server = label(pair.wanted.label, bound.port, pair.wanted.scheme)
+            udp = None
+            if pair.udp is not None:
+                udp = UdpListener(pair.udp, bound.family, self._lanes.lane("udp", bound.family, server), way=self._way)
+            made = self._connections(server, bound.family)
+            self._accepting.append(await asyncio.get_running_loop().create_server(made, sock=pair.tcp, backlog=BACKLOG))
+            if udp is not None:
+                udp.start()
+                self._udp.append(udp)
+
+    def _connections(self, server: str, family: Family) -> Callable[[], asyncio.BaseProtocol]:
+        """A listener for connections, and what makes the protocol of each."""
+        lane, secure = self._lanes.lane("tcp", family, server), self._secure
+        listener: TcpListener | HttpsListener
+        if secure is not None and secure.scheme == "https":
+            listener = HttpsListener(lane, family, self._limits, lambda status: secure.responded(server, status))
+        else:
+            listener = TcpListener(lane, family, self._limits, secure.scheme if secure is not None else "tcp")
+        self._tcp.append(listener)
+        if secure is None:
+            return listener.connection
+        door = Door(secure.context, listener.connection, self._limits.read)
+        self._doors.append(door)
+        return door.connection
+
+    @property
+    def port(self) -> int:
+        """The port that is served; of several addresses, the first one's."""
+        return self.bound[0].port
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its names in metrics, each once."""
+        several = zip(self._served, self.bound, strict=True)
+        return tuple(dict.fromkeys(label(wanted.label, bound.port, wanted.scheme) for wanted, bound in several))
+
+    def limit(self, limits: TcpLimits) -> None:
+        """Other limits, for connections from now on."""
+        self._limits = limits
+        for tcp in self._tcp:
+            tcp.limits = limits
+        for door in self._doors:
+            door.seconds = limits.read
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Another certificate, for handshakes from now on."""
+        for door in self._doors:
+            door.context = context
+
+    @property
+    def unsent(self) -> int:
+        """Replies over UDP that the kernel did not take, so far."""
+        return sum(udp.losses.unsent for udp in self._udp)
+
+    async def stop(self, limit: float = 5.0) -> bool:
+        """Take no more queries, wait at most so many seconds for replies that are owed, then close.
+
+        Returns False if some were still owed.
+        """
+        for accepting in self._accepting:
+            accepting.close()
+        for udp in self._udp:
+            udp.stop()
+        for door in self._doors:
+            door.abort()
+        for tcp in self._tcp:
+            tcp.stop()
+        debts = [udp.debts for udp in self._udp] + [tcp.debts for tcp in self._tcp]
+        owed = [asyncio.ensure_future(one.settled()) for one in debts]
+        late: set[asyncio.Future[None]] = set()
+        if owed:
+            _, late = await asyncio.wait(owed, timeout=limit)
+        for one in late:
+            one.cancel()
+        self.close()
+        await asyncio.sleep(0)  # aborted connections are taken apart in the loop's next turn
+        return not late
+
+    def close(self) -> None:
+        """Let go of every socket now."""
+        for accepting in self._accepting:
+            accepting.close()
+        for udp in self._udp:
+            udp.close()
+        for door in self._doors:
+            door.abort()
+        for tcp in self._tcp:
+            tcp.abort()
+
+
+def label(address: str, port: int, scheme: str = "dns") -> str:
+    """The name of a server in metrics and logs, as CoreDNS has it: ``dns://:53``, ``dns://[::1]:53``."""
+    return f"{scheme}://[{address}]:{port}" if ":" in address else f"{scheme}://{address}:{port}"
+
+
+def parse_listen(listen: Sequence[str], port: int, scheme: str = "dns") -> Iterator[_Wanted]:
+    """What to bind, each address once. Raises ConfigError for what is no address or no port."""
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"no port: {port}", hint="ports are 0 to 65535")
+    seen: set[str] = set()
+    for text in listen:
+        if not text:
+            several = [_Wanted("0.0.0.0", port, 1, "", optional=False), _Wanted("::", port, 2, "", optional=True)]
+        else:
+            try:
+                address = ip_address(text.removeprefix("[").removesuffix("]"))
+            except ValueError as error:
+                raise ConfigError(
+                    f"cannot listen on {text!r}: that is no address",
+                    hint="give an IPv4 or IPv6 address without a port, such as 127.0.0.1; leave it out for all",
+                ) from error
+            several = [_Wanted(str(address), port, 1 if address.version == 4 else 2, str(address), optional=False)]
+        for wanted in several:
+            if wanted.address not in seen:
+                seen.add(wanted.address)
+                yield wanted._replace(scheme=scheme)
+
+
+def bind_all(wanted: Sequence[_Wanted]) -> list[_Pair]:
+    """Bind all addresses, and with port 0 the same port for all. Raises ConfigError, with nothing left open."""
+    tries = PORT_TRIES if any(one.port == 0 for one in wanted) else 1
+    while True:
+        tries -= 1
+        pairs: list[_Pair] = []
+        port = 0
+        try:
+            for one in wanted:
+                if (pair := _bind_pair(one._replace(port=one.port or port))) is not None:
+                    pairs.append(pair)
+                    port = port or pair.tcp.getsockname()[1]
+            if not pairs:
+                raise ConfigError("nothing to listen on", hint="give at least one address that this machine has")
+        except ConfigError as error:
+            for pair in pairs:
+                pair.close()
+            if tries and isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+                continue
+            raise
+        return pairs
+
+
+def _bind_pair(wanted: _Wanted) -> _Pair | None:
+    """Bind the sockets of an address; None if it is optional and this machine does not have its family."""
+    try:
+        if wanted.scheme != "dns":
+            return _Pair(wanted, None, _bind("TCP", wanted))
+        udp = _bind("UDP", wanted)
+    except ConfigError as error:
+        if wanted.optional and isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SUCH_FAMILY:
+            _log.info("this machine has no IPv6: serving IPv4 only")
+            return None
+        raise
+    try:
+        return _Pair(wanted, udp, _bind("TCP", wanted._replace(port=udp.getsockname()[1])))
+    except ConfigError:
+        udp.close()
+        raise
+
+
+def _bind(kind: Kind, wanted: _Wanted) -> socket.socket:
+    """A socket that is bound, and listens if it is TCP's. Raises ConfigError, from the OSError."""
+    family = socket.AF_INET if wanted.family == 1 else socket.AF_INET6
+    sock = None
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM if kind == "UDP" else socket.SOCK_STREAM)
+        if wanted.family == 2:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == "TCP":
+            # connections of the server before us that linger in TIME_WAIT do not hold the port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # resolves nothing but the scope of a link-local address, fe80::1%eth0
+        address = socket.getaddrinfo(wanted.address, wanted.port, family, sock.type, flags=socket.AI_NUMERICHOST)[0][4]
+        sock.bind(address)
+        if kind == "TCP":
+            sock.listen(BACKLOG)
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        raise refusal(kind, wanted.address, wanted.port, error) from error
+    return sock
+
+
+def refusal(kind: Kind, address: str, port: int, error: OSError) -> ConfigError:
+    """What to tell the operator when an address cannot be bound."""
+    problem = f"cannot listen on {address} port {port} ({kind})"
+    match error.errno:
+        case errno.EADDRINUSE:
+            option = "-lunp" if kind == "UDP" else "-ltnp"
+            return ConfigError(
+                f"{problem}: the port is taken",
+                hint=f"see who has it with: ss {option} 'sport = :{port}'; stop that, or choose another port with "
+                "--port, or an address of its own with --listen",
+            )
+        case errno.EACCES | errno.EPERM:
+            return ConfigError(
+                f"{problem}: no permission for ports below 1024",
+                hint="choose a port such as --port 1053, or allow this one (in Kubernetes: kdns-nonroot with "
+                "NET_BIND_SERVICE, as in manifests/dns, or the Pod's sysctl net.ipv4.ip_unprivileged_port_start=0; "
+                "with systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; else: run as root)",
+            )
+        case errno.EADDRNOTAVAIL:
+            have = ", ".join(dict.fromkeys(str(ip_address(one.address)) for one in interface_addresses()))
+            return ConfigError(f"{problem}: this machine has no such address", hint=f"it has {have}")
+        case _:
+            return ConfigError(f"{problem}: {error.strerror or error}", hint="check --listen and --port")

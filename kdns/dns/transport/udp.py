@@ -1,0 +1,172 @@
+"""One datagram socket, drained: read until it is empty, answered in batches, bounded in each turn of the loop.
+
+asyncio's datagram endpoints take one datagram for each turn of the loop and cost five to seven times as much.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+from typing import Final, Literal
+
+from kdns.dns.api.handler import Client
+from kdns.dns.api.message_handler import Debts, Family, Lane, Owed, panicked
+from kdns.dns.transport import mmsg, packet_info
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses
+from kdns.wire.numbers import HEADER
+
+Way = Literal["mmsg", "msg", "plain"]
+"""How datagrams are taken: recvmmsg, recvmsg, or recvfrom (only from a socket bound to one address)."""
+
+BATCHES: Final = 8
+"""Batches in one turn of the loop: a flood of queries leaves the others the loop every few milliseconds."""
+BUFFER: Final = 2 * 1024 * 1024
+"""Octets asked for in the socket's buffers, for about 20 ms of queries at full speed; the kernel gives what
+net.core.rmem_max allows. Filled only while we are behind, but then counted against a container's memory."""
+
+Received = tuple[bytes, Address, bytes | None]
+"""A message, who sent it, and the packet info that came with it."""
+Receive = Callable[[], Received]
+SendTo = Callable[[bytes, Address, bytes | None], bool]
+
+_CONTROL_SPACE: Final = max(map(socket.CMSG_SPACE, packet_info.LENGTHS.values()))
+
+
+class UdpListener:
+    """Answers what arrives on one bound socket, from `start` to `close`."""
+
+    def __init__(self, sock: socket.socket, family: Family, lane: Lane, *, way: Way | None = None) -> None:
+        """Takes over the socket. ``way`` None means the fastest that there is.
+
+        Raises ValueError for the plain way on a socket bound to every address: it could not tell which was asked.
+        """
+        sock.setblocking(False)
+        address = sock.getsockname()[0]
+        everywhere = address in {"0.0.0.0", "::"}
+        if way == "plain" and everywhere:
+            raise ValueError("recvfrom cannot tell which address was asked on a socket that has them all")
+        if everywhere:
+            packet_info.enable(sock, family)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+        self.debts = Debts()
+        """Replies that the slow way still owes."""
+        self.losses = Losses(f"{lane.counts.server} udp")
+        self._sock, self._family, self._lane = sock, family, lane
+        self._local = "" if everywhere else address
+        self.way: Way = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
+        self._exchange = self._build(everywhere)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    def _build(self, everywhere: bool) -> Exchange:
+        sock, family, lane, losses = self._sock, self._family, self._lane, self.losses
+        if self.way == "mmsg":
+            return mmsg.MmsgExchange(sock, family, lane, self._slow, losses, packet_info=everywhere)
+        receive = partial(receive_message, sock, family) if self.way == "msg" else partial(receive_plain, sock)
+        return SingleExchange(receive, self._send, lane, self._slow, losses)
+
+    def start(self) -> None:
+        """Begin to answer, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def stop(self) -> None:
+        """Answer what has arrived by now, at most one turn's worth, and take no more.
+
+        Replies that are owed can still be sent.
+        """
+        if self._loop is not None:
+            self._readable()
+            self._ignore()
+
+    def close(self) -> None:
+        """Let go of the socket; replies that come later go nowhere."""
+        self._ignore()
+        self._closed = True
+        self._sock.close()
+
+    def _ignore(self) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(self._sock.fileno())
+            self._loop = None
+
+    def _readable(self) -> None:
+        exchange, tick, timed = self._exchange.exchange, self._lane.tick, self._lane.timed
+        before = perf_counter()
+        for _ in range(BATCHES):
+            tick()
+            received, answered = exchange()
+            now = perf_counter()
+            if answered:
+                timed(answered, now - before)
+            if received < BATCH:
+                return
+            before = now
+
+    def _slow(self, message: bytes, peer: Address, info: bytes | None) -> None:
+        local = self._local or packet_info.local_text(info, self._family)
+        client = Client(peer[0], peer[1], local, "udp", self._family)
+        self.debts.count += 1
+        reply = Owed(partial(self._send_late, peer, info), self.debts.settle)
+        try:
+            self._lane.slow(message, client, reply)
+        except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
+            panicked(self._lane, message)
+            reply.drop()
+
+    def _send_late(self, peer: Address, info: bytes | None, reply: bytes) -> None:
+        if not self._closed:
+            self._send(reply, peer, info)
+
+    def _send(self, reply: bytes, peer: Address, info: bytes | None) -> bool:
+        """Send from the address that was asked; False if the kernel would not, which is counted."""
+        try:
+            self._sock.sendmsg((reply,), packet_info.reply_controls(info, self._family), 0, peer)
+        except OSError as error:
+            self.losses.sending(error.errno or 0)
+            return False
+        return True
+
+
+class SingleExchange:
+    """An `Exchange` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
+
+    def __init__(self, receive: Receive, send: SendTo, lane: Lane, hand: Hand, losses: Losses) -> None:
+        self._receive, self._send, self._lane, self._hand, self._losses = receive, send, lane, hand, losses
+
+    def exchange(self) -> tuple[int, int]:
+        """See `kdns.dns.transport.datagram.Exchange.exchange`."""
+        answered = 0
+        for received in range(BATCH):
+            try:
+                message, peer, info = self._receive()
+            except BlockingIOError:
+                return received, answered
+            except OSError as error:
+                self._losses.receiving(error.errno or 0)
+                return received, answered
+            try:
+                reply = self._lane.fast(message)
+            except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
+                panicked(self._lane, message)
+                continue
+            if reply is None:
+                self._hand(message, peer, info)
+            elif self._send(reply, peer, info):
+                answered += 1
+        return BATCH, answered
+
+
+def receive_message(sock: socket.socket, family: Family) -> Received:
+    """One datagram by recvmsg, with its packet info; of one over `SLOT` octets the header. Raises OSError."""
+    message, controls, flags, peer = sock.recvmsg(SLOT, _CONTROL_SPACE)
+    return message[:HEADER] if flags & socket.MSG_TRUNC else message, peer, packet_info.find(controls, family)
+
+
+def receive_plain(sock: socket.socket) -> Received:
+    """The same by recvfrom, which knows no packet info."""
+    # one octet more than a slot shows that a datagram does not fit
+    message, peer = sock.recvfrom(SLOT + 1)
+    return message if len(message) <= SLOT else message[:HEADER], peer, None

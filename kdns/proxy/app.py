@@ -1,0 +1,385 @@
+"""The composition root of ``kdns proxy``: the cluster's changes become rules in the kernel of this node.
+
+::
+
+    source ──> follower ──> ProxyApp.apply ──> a Proxier for each family ──> applier
+                                │                  └──> Reports: UDP flows, health, metrics, Events
+                                └──> our Node, ServiceCIDRs, interfaces ──> the policy of each family
+
+Rules stay when the process ends: traffic goes on, and whoever comes next takes them over.
+"""
+
+import asyncio
+import logging
+import platform
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from kdns import __version__
+from kdns.base.errors import ConfigError, KernelError, first_mistake
+from kdns.base.objects import (
+    Change,
+    Network,
+    Node,
+    NodeChange,
+    ObjectKey,
+    ServiceChange,
+    ServiceCIDR,
+    ServiceCIDRChange,
+)
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.writing import configz
+from kdns.config.load import read_kubeproxy
+from kdns.config.settings import ApiOptions
+from kdns.kernel import sysctl
+from kdns.kernel.interfaces import interface_addresses
+from kdns.metrics.dns import Metrics
+from kdns.metrics.proxy import ProxyMetrics
+from kdns.ops.changed import EVERY, until_changed
+from kdns.ops.shutdown import Stop, unless_asked
+from kdns.proxy.apply.applier import Applier
+from kdns.proxy.apply.conntrack import FlowCleaner
+from kdns.proxy.apply.modes import MODES, Printer, make_applier, prepared
+from kdns.proxy.healthcheck.proxy_health import ProxyHealth
+from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
+from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
+from kdns.proxy.model import Family
+from kdns.proxy.node_policy import node_policy
+from kdns.proxy.proxier import Proxier, Round
+from kdns.proxy.report import Reports, Watches, cleaned_in, joined
+from kdns.proxy.rules import Policy
+from kdns.proxy.service_ports import LeftOut
+from kdns.watch.api.cluster import ApiSource
+from kdns.watch.api.events import EventRecorder
+from kdns.watch.follower import Follower, proxy_wants
+from kdns.watch.open_source import build_source
+from kdns.watch.source import Source
+
+LOG: Final = logging.getLogger("kdns.proxy")
+IPV6: Final = Path("/proc/net/if_inet6")
+POD_CIDR_PATIENCE: Final = 300.0
+"""Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
+AFTER_A_BUG: Final = 5.0
+"""Seconds until what a bug has ended is begun anew."""
+
+
+Waiting = Literal["service", "endpoint"]
+
+
+class FamilyProxy(NamedTuple):
+    """All parts of one family."""
+
+    family: Family
+    applier: Applier
+    proxier: Proxier
+    reports: Reports
+
+
+class ProxyApp:
+    """One proxy on one node."""
+
+    def __init__(self, command: ProxyCommand) -> None:
+        self.settings, self._command = command.settings, command
+        self.node_name = self.settings.node_name(socket.gethostname())
+        self.node: Node | None = None
+        self.families: list[FamilyProxy] = []
+        self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
+        self._watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
+        """Of the watches; and bugs are counted here."""
+        self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
+        self._recorder: EventRecorder | None = None
+        self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
+        """Changes that are not in force yet."""
+        self._synced = asyncio.Event()
+        self._written: set[Family] = set()
+        self._wrote = asyncio.Event()
+        """A first round of each family has succeeded."""
+        self._checked = asyncio.Event()
+        """Health checks of Services are others now."""
+        self._node_known = asyncio.Event()
+
+    @property
+    def synced(self) -> bool:
+        """Everything wanted was listed."""
+        return self._synced.is_set()
+
+    @synced.setter
+    def synced(self, synced: bool) -> None:
+        if synced:
+            self._synced.set()
+
+    def apply(self, change: Change, now: int) -> None:
+        """Take in one change of the cluster."""
+        match change:
+            case ServiceChange(key, before, after, triggered):
+                if (before.service if before else None) is not (after.service if after else None):
+                    self._metrics.changed("service")
+                    self._waits("service")
+                if (before.slices if before else ()) is not (after.slices if after else ()):
+                    self._metrics.changed("endpoint")
+                    self._waits("endpoint")
+                for one in self.families:
+                    one.proxier.touch(key, triggered)
+                    self._health.queued(one.family.value)
+                    self._metrics.queued(one.family.value, time.time())
+            case NodeChange(key, _, None) if key.name == self.node_name:
+                LOG.warning("Node %s is gone from the cluster; what it said last stays in force", self.node_name)
+            case NodeChange(key, _, Node() as after) if key.name == self.node_name:
+                self.node = after
+                self._health.node_eligible = after.eligible
+                if after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR":
+                    self._node_known.set()
+                self.renew()
+            case ServiceCIDRChange(key, _, cidr):
+                if cidr is None:
+                    self._service_cidrs.pop(key, None)
+                else:
+                    self._service_cidrs[key] = cidr
+                self.renew()
+
+    def _waits(self, what: Waiting) -> None:
+        self._waiting[what] += 1
+        self._metrics.pending(what, self._waiting[what])
+
+    def renew(self) -> None:
+        """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
+        try:
+            interfaces = own_interfaces()
+        except OSError as error:
+            LOG.warning("the addresses of this machine cannot be read, to be tried again: %s", error)
+            return
+        for one in self.families:
+            one.proxier.policy = self._policy(one.family, interfaces)
+
+    def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
+        cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
+        known = (self.settings, family, self.node, self.node_name)
+        return node_policy(*known, interfaces, cidrs, liberal=sysctl.liberal())
+
+    async def run(self, stop: Stop) -> None:
+        """Work until asked to stop. Raises ConfigError for what the operator must fix."""
+        if not await unless_asked(stop, self._prepare()):
+            return
+        source = self._source
+        follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
+        self._store = follower.store
+        ports = self._ports(Watches(self._watching))
+        checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
+        if not self._command.dry_run:
+            self._cleaner.start()
+        try:
+            for port in ports:
+                await port.open()
+            with first_mistake():
+                async with asyncio.TaskGroup() as tasks:
+                    running = follower.start(tasks)
+                    works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
+                    if not self._command.dry_run:
+                        works.append(self._keep(lambda: self._sync_checks(checks)))
+                    running += [tasks.create_task(work) for work in works]
+                    if isinstance(source, ApiSource) and not self._command.dry_run:
+                        self._recorder = source.recorder(self.node_name)
+                        running.append(tasks.create_task(self._recorder.run(), name="events"))
+                    running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
+                    await stop.asked.wait()
+                    for task in running:
+                        task.cancel()
+        finally:
+            await asyncio.to_thread(self._cleaner.close)
+            await checks.close()
+            for port in ports:
+                await port.close()
+            await source.close()
+
+    async def _prepare(self) -> None:
+        """Find out which families can be served, and where the cluster is. Raises ConfigError if there is none."""
+        wanted = [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
+        appliers: dict[Family, Applier] = {}
+        problems: list[ConfigError] = []
+        for family in wanted:
+            try:
+                appliers[family] = await prepared(self._applier(family), f"mode {self.settings.mode}, {family.value}")
+            except ConfigError as error:
+                problems.append(error)
+        if not appliers:
+            raise problems[0]
+        for problem in problems:
+            LOG.warning("one address family is left out: %s", problem)
+        self._metrics = ProxyMetrics(self.settings.mode, [family.value for family in appliers])
+        self._cleaner = FlowCleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
+        interfaces = own_interfaces()
+        self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]
+        self._source = await self._build_source()
+
+    def _applier(self, family: Family) -> Applier:
+        if self._command.dry_run:
+            return Printer(self.settings, family, own_interfaces())
+        return make_applier(self.settings.mode, family, self.settings)
+
+    def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
+        reports = Reports(family, self._metrics, self._health, self._cleaner)
+
+        async def report(done: Round) -> None:
+            if await reports.take(done, proxier):
+                self._checked.set()
+            if done.applied is None:
+                return
+            self._written.add(family)
+            if len(self._written) == len(self.families):
+                self._wrote.set()
+            if not any(one.proxier.pending for one in self.families):
+                for what in self._waiting:
+                    self._waiting[what] = 0
+                    self._metrics.pending(what, 0)
+
+        proxier = Proxier(
+            self._policy(family, interfaces),
+            applier,
+            lambda key: self._store.view(key),  # noqa: PLW0108 - there is no store yet
+            least=self.settings.min_sync_period,
+            period=self.settings.sync_period,
+            report=report,
+            tell=self._tell,
+            untidy=lambda: self._metrics.cleanup_failed(family.value),
+            bug=self._bug,
+        )
+        return FamilyProxy(family, applier, proxier, reports)
+
+    async def _build_source(self) -> Source:
+        client, master = self.settings.client_connection, self._command.master
+        text = self._command.source or (f"kubeconfig:{client.kubeconfig}" if client.kubeconfig else master or "cluster")
+        return await build_source(
+            text, api=ApiOptions(qps=client.qps, burst=client.burst), master=master, counts=self._watching.cluster
+        )
+
+    def _ports(self, watches: Watches) -> list[PagesPort]:
+        if self._command.dry_run:
+            return []
+        settings, registry = self.settings, self._metrics.registry()
+        registry.register(watches)
+        return [
+            PagesPort(
+                "--healthz-bind-address",
+                settings.healthz_bind_address,
+                health_pages(self._health, self._metrics.probed),
+                hard_fail=settings.bind_address_hard_fail,
+            ),
+            PagesPort(
+                "--metrics-bind-address",
+                settings.metrics_bind_address,
+                metrics_pages(settings.mode, lambda: configz(settings), registry),
+                hard_fail=settings.bind_address_hard_fail,
+            ),
+        ]
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Where health checks of Services listen."""
+        by_family = {one.family: one.proxier.policy.node.node_port_addresses for one in self.families}
+        return hosts(by_family.get(Family.IPV4, ()), by_family.get(Family.IPV6, ()))
+
+    async def _begin(self, stop: Stop) -> None:
+        """Once the cluster is known, write; once that is done, remove what other modes have left."""
+        await self._synced.wait()
+        if self.node is None:
+            LOG.warning("the cluster has no Node %s; --hostname-override says another name", self.node_name)
+        if self.settings.detect_local_mode == "NodeCIDR":
+            await self._wait_for_pod_cidrs()
+        if not self._command.dry_run:
+            await sysctl.load_conntrack()  # else its settings are not there before the first rule that needs it
+            await self._set(lambda: sysctl.apply_conntrack(self.settings.conntrack))
+        for one in self.families:
+            one.proxier.synced()
+        await self._wrote.wait()
+        if self._command.dry_run:
+            stop.asked.set()
+            return
+        if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
+            # not before: the rules keep others on the network from reaching what listens on loopback
+            await self._set(lambda: (sysctl.route_localnet(),))
+        LOG.info(
+            "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
+        )
+        try:
+            await clean_up_others(self)
+        except Exception:
+            LOG.exception("a bug met while removing what other modes have left")
+            self._bug()
+
+    async def _wait_for_pod_cidrs(self) -> None:
+        try:
+            async with asyncio.timeout(POD_CIDR_PATIENCE):
+                if not self._node_known.is_set():
+                    LOG.info("waiting for the podCIDRs of Node %s", self.node_name)
+                await self._node_known.wait()
+        except TimeoutError:
+            problem = f"Node {self.node_name} has no podCIDRs, which detectLocalMode NodeCIDR needs"
+            raise ConfigError(
+                problem, hint="give the controller manager --allocate-node-cidrs, or use ClusterCIDR"
+            ) from None
+
+    async def _set(self, sysctls: Callable[[], Iterable[str]]) -> None:
+        """Settings of the kernel; what fails is a warning and an Event of our Node."""
+        for problem in filter(None, await asyncio.to_thread(sysctls)):
+            self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
+
+    async def _keep(self, go: Callable[[], Awaitable[None]]) -> None:
+        """Again and again; a bug ends one go and not the process."""
+        while True:
+            try:
+                await go()
+            except Exception:
+                LOG.exception("a bug met beside the rules, which stay in force")
+                self._bug()
+                await asyncio.sleep(AFTER_A_BUG)
+
+    async def _renew_later(self) -> None:
+        """Addresses come and go without a word."""
+        await asyncio.sleep(self.settings.sync_period)
+        self.renew()
+
+    async def _sync_checks(self, checks: ServiceChecks) -> None:
+        await self._checked.wait()
+        self._checked.clear()
+        try:
+            await checks.sync(joined(one.reports.checks for one in self.families))
+        except Exception:
+            self._checked.set()  # it is still to be done
+            raise
+
+    def _bug(self) -> None:
+        """One was met and survived."""
+        self._watching.panics += 1
+
+    async def _until_changed(self, stop: Stop) -> None:
+        """A new configuration is read by a new process, which the DaemonSet starts."""
+        if self._command.config:
+            known = (self._command.config, self._command.config_text, read_kubeproxy)
+            stop.fail(await until_changed(*known, every=EVERY))
+
+    def _tell(self, about: ObjectKey, what: LeftOut) -> None:
+        self._event(about, "Warning", what.reason, what.message)
+
+    def _event(self, about: ObjectKey, kind: Literal["Warning"], reason: str, message: str, action: str = "") -> None:
+        if self._recorder is not None:
+            self._recorder.event(about, kind, reason, message, action)
+
+
+def own_interfaces() -> tuple[bytes, ...]:
+    """Every address of this machine."""
+    return tuple(one.address for one in interface_addresses())
+
+
+async def clean_up_others(app: ProxyApp) -> None:
+    """Remove what this node was given in other modes, as far as their tools are there."""
+    for mode in MODES:
+        if mode == app.settings.mode:
+            continue
+        for one in app.families:
+            try:
+                await make_applier(mode, one.family, app.settings).cleanup()
+            except (KernelError, ConfigError) as error:
+                # most nodes lack the tools of some mode, and have nothing of it
+                LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)

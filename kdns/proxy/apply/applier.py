@@ -1,0 +1,47 @@
+"""What the proxier asks of each mode. One applier serves one family; nobody else writes what it writes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from kdns.proxy.model import RuleChange, RuleSet
+
+
+class Applied(NamedTuple):
+    """What one sync wrote."""
+
+    rules: int = 0
+    """Rules or elements that were sent to the kernel; 0: nothing had to change."""
+    full: bool = False
+    totals: tuple[tuple[str, int], ...] = ()
+    """Kernel objects in force, by table or kind, for the metrics: ``("nat", 5012)``."""
+    written: tuple[tuple[str, int], ...] = ()
+    """Of `rules`, how many went to each of those, where that is known."""
+
+
+class Applier(Protocol):
+    """Brings one family's rules into the kernel."""
+
+    async def prepare(self) -> None:
+        """Check tools and kernel features. ConfigError: what is missing, for which mode, and what brings it."""
+        ...
+
+    async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
+        """Make the kernel do what `rules` say: all of it (None), or only these changes since the last success.
+
+        Raises `kdns.base.errors.KernelError`; then the kernel has the old rules, the new ones, or, after a full sync
+        that is sent in pieces, some of both, and the next sync must be a full one. The error names the service port at
+        fault in `refused`, if one can be told.
+        """
+        ...
+
+    async def intact(self) -> bool:
+        """False: somebody else has removed or changed what we wrote (a cheap or sampled look)."""
+        ...
+
+    async def tidy(self) -> None:
+        """What must wait a while after a sync: stale chains, real servers that drain. Called now and then."""
+        ...
+
+    async def cleanup(self) -> None:
+        """Remove all that this mode writes, of both kube-proxy's and ours; what is not there is no error."""
+        ...

@@ -1,0 +1,316 @@
+"""Nftables mode: runs ``nft`` and remembers what it wrote, so that a change costs the change and nothing else.
+
+::
+
+    first sync   no table              pieces of a thousand operations, the most important Services first
+                 ours, this layout     read once, then pieces with what differs; established flows notice nothing
+                 anybody else's        one transaction that deletes it and makes ours: the old rules work until then
+    later ones   changed service ports -> commands -> one transaction; nothing is asked
+    intact       chains and rules are counted and compared, and the elements of some service ports are tried
+
+Nothing here lists a set or map of a table in use but the first sync and repairs: with nft 1.0.6 that takes seconds,
+and so does listing a table or a chain, whose sets it reads as well. ``nft -t list ruleset`` does not.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from kdns.base.clock import Clock, Turn
+from kdns.base.errors import ConfigError, KernelError
+from kdns.kernel.run import Runner, run
+from kdns.proxy.apply.applier import Applied
+from kdns.proxy.model import Family, NodeRules, RuleChange, RuleSet, ServicePortName
+from kdns.proxy.render.nftables import fixed
+from kdns.proxy.render.nftables.service import Element
+from kdns.proxy.render.nftables.table import Command, Found, Table, transactions
+from kdns.proxy.render.nftables.text import word
+
+LOG: Final = logging.getLogger("kdns.proxy.nftables")
+PIECE: Final = 1000
+"""Rules and elements in one transaction, about."""
+LINGER: Final = 1.0
+"""Seconds until a stale chain is deleted: kernels before 6.2 still count what led to it for a while."""
+SAMPLE: Final = 40
+"""Service ports whose elements are tried at each look."""
+NFT: Final = (1, 0, 1)
+KERNEL: Final = (5, 13)
+SKIP: Final = "KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK"
+
+_PLACE: Final = re.compile(r":(\d+):\d+(?:-\d+)?: Error")
+_ELEMENT: Final = re.compile(r"([0-9a-z:./_-]+(?: \. [0-9a-z:./_-]+)*)((?: comment \"[^\"]*\")?(?: : [^,]+)?)")
+_OTHERS: Final = ("No such file or directory", "File exists", "Device or resource busy")
+"""What nft says where the table is not as we left it."""
+_CHAIN: Final = re.compile(r"\tchain (\S+) \{")
+_SET: Final = re.compile(r"\t(?:set|map) (\S+) \{")
+
+
+class NftablesApplier:
+    """The table ``kube-proxy`` of one family. See `kdns.proxy.apply.applier.Applier`."""
+
+    def __init__(self, family: Family, runner: Runner = run, clock: Clock = time.monotonic) -> None:
+        self._word = word(family)
+        self._table = f"{self._word} {fixed.TABLE}"
+        self._run, self._clock = runner, clock
+        self._written: Table | None = None
+        """None: not known, so the next sync reads what is there."""
+        self._stale_since: dict[str, float] = {}
+        self._listed: dict[str, tuple[str, ...]] = {}
+        """Rules of chains as nft listed them at the last look, as long as we have not written them again."""
+        self._next_sample = 0
+
+    async def prepare(self) -> None:
+        """See `Applier.prepare`; the kernel is asked to check a whole table without making it."""
+        try:
+            found = re.search(r"v(\d+)\.(\d+)\.(\d+)", await self._run(["nft", "--version"]))
+        except KernelError as error:
+            raise ConfigError(
+                f"nftables mode needs nft, which does not run: {error}", hint="the package is nftables"
+            ) from error
+        if found is None or tuple(map(int, found.groups())) < NFT:
+            raise ConfigError(
+                f"nftables mode needs nft {'.'.join(map(str, NFT))} or later"
+                + (f", this one is {'.'.join(found.groups())}" if found else ""),
+                hint="the package is nftables",
+            )
+        release = os.uname().release
+        kernel = re.match(r"(\d+)\.(\d+)", release)
+        if not os.environ.get(SKIP) and (kernel is None or tuple(map(int, kernel.groups())) < KERNEL):
+            raise ConfigError(
+                f"nftables mode needs Linux {'.'.join(map(str, KERNEL))} or later, this is {release}",
+                hint=f"set {SKIP}=1 to try it all the same",
+            )
+        await self._try_kernel()
+
+    async def _try_kernel(self) -> None:
+        node = NodeRules(Family.IPV4 if self._word == "ip" else Family.IPV6)
+        commands = Table(node).rebuild(RuleSet(node, {}), Found({}))
+        text = "".join(command.text + "\n" for command in commands).replace(fixed.TABLE, f"{fixed.TABLE}-try")
+        try:
+            await self._run(["nft", "-c", "-f", "-"], text)
+        except KernelError as error:
+            raise ConfigError(
+                f"nftables mode: the kernel does not take the table: {error}",
+                hint="CAP_NET_ADMIN, and the modules nf_tables, nft_chain_nat, nft_fib_inet, nft_numgen, nft_masq "
+                "and nft_reject are needed",
+            ) from error
+
+    async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
+        """See `Applier.sync`. A full sync of what is known to be in the kernel writes only what differs."""
+        written, self._written = self._written, None  # back again once all is well
+        count = None
+        if written is not None and (changes is not None or await self._trusted(written)):
+            count = await self._update(written, rules, changes)
+        if written is None or count is None:
+            written, count = await self._rebuild(rules)
+        self._written = written
+        self._note_stale(written)
+        return Applied(count, changes is None, self._totals(written))
+
+    async def _update(self, written: Table, rules: RuleSet, changes: Sequence[RuleChange] | None) -> int | None:
+        """Write what differs from what was written; None: the kernel has something else, or refuses something."""
+        named = None if changes is None else ((change.name, change.after) for change in changes)
+        try:
+            return await self._write(written.replace(rules) if named is None else written.change(named))
+        except KernelError as error:
+            LOG.warning("a change of table %s did not succeed, so all of it is looked at: %s", self._table, error)
+            return None
+
+    def _totals(self, written: Table) -> tuple[tuple[str, int], ...]:
+        rules = written.rules()
+        sets = len(fixed.CONTAINERS) + len(written.affinity_sets)
+        return (
+            ("chains", len(rules)),
+            ("rules", sum(rules.values())),
+            ("sets", sets),
+            ("elements", written.elements),
+        )
+
+    async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
+        written = Table(rules.node)
+        self._listed.clear()
+        listing: _Listing | None = None
+        try:
+            listing = await self._list()
+        except KernelError as error:  # perhaps another table of the node is too new for this nft
+            LOG.warning("table %s is made anew, since what is there cannot be read: %s", self._table, error)
+        else:
+            if listing is None:
+                return written, await self._write(written.rebuild(rules, Found({})))
+        if listing is not None and fixed.LAYOUT in listing.chains:
+            try:
+                found = await self._read(listing)
+                return written, await self._write(written.rebuild(rules, found))
+            except _UnreadableError as problem:
+                LOG.warning("table %s is made anew: %s", self._table, problem)
+            except KernelError as error:
+                LOG.warning("table %s cannot be brought up to date, so it is made anew: %s", self._table, error)
+        written = Table(rules.node)
+        gone = [Command(f"add table {self._table}"), Command(f"delete table {self._table}")]
+        anew = [*gone, *written.rebuild(rules, Found({}))]
+        return written, await self._write(anew, whole=True)
+
+    async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
+        """Send commands; how many rules and elements they were."""
+        count = 0
+        pieces = iter([list(commands)] if whole else transactions(commands, PIECE))
+        piece = next(pieces, None)
+        while piece is not None:
+            # The next one is worked out while nft is at work, in a thread so that the loop goes on.
+            following = asyncio.create_task(asyncio.to_thread(next, pieces, None))
+            count += sum(command.weight for command in piece)
+            try:
+                await self._send(piece)
+            finally:
+                piece = await following
+        return count
+
+    async def _send(self, piece: Sequence[Command]) -> None:
+        for command in piece:
+            if command.text.startswith("flush chain"):
+                self._listed.pop(command.text.rsplit(" ", 1)[-1], None)
+        try:
+            await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
+        except KernelError as error:
+            raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
+
+    async def _list(self) -> "_Listing | None":
+        """The table without elements; None: there is none."""
+        text = await self._run(["nft", "-t", "list", "ruleset", self._word])
+        found = re.search(rf"^table {self._table} \{{\n(.*?)^\}}", text, re.DOTALL | re.MULTILINE)
+        return _Listing(found[1]) if found else None
+
+    async def _read(self, listing: "_Listing") -> Found:
+        """All elements but affinity's."""
+        elements: dict[Element, str] = {}
+        turn = Turn()
+        for name in fixed.CONTAINERS:
+            kind = "set" if name in fixed.SETS else "map"
+            if name not in listing.sets:
+                continue
+            text = await self._run(["nft", "list", kind, self._word, fixed.TABLE, name])
+            _, found, rest = text.partition("elements = {")
+            if not found:
+                continue
+            for item in rest.rpartition("}\n\t}\n}")[0].split(","):
+                if turn.over():
+                    await turn.rest()
+                parsed = _ELEMENT.fullmatch(item.strip())
+                if parsed is None:
+                    raise _UnreadableError(f"{name} holds what we never write: {item.strip()!r}")
+                elements[name, parsed[1]] = parsed[2]
+        affinity = frozenset(name for name in listing.sets if name.startswith("affinity-"))
+        return Found(elements, frozenset(listing.chains), affinity)
+
+    async def intact(self) -> bool:
+        """See `Applier.intact`. What was never written successfully is not looked at."""
+        return self._written is None or await self._intact(self._written)
+
+    async def _trusted(self, written: Table) -> bool:
+        """Nothing is known against what we remember."""
+        try:
+            return await self._intact(written)
+        except KernelError as error:
+            LOG.warning("table %s could not be looked at: %s", self._table, error)
+            return True
+
+    async def _intact(self, written: Table) -> bool:
+        listing = await self._list()
+        if listing is None:
+            return False
+        wanted = written.rules()
+        if {name: len(rules) for name, rules in listing.chains.items()} != wanted:
+            return False
+        if not {*fixed.CONTAINERS, *written.affinity_sets} <= listing.sets:
+            return False
+        if any(listing.chains[name] != rules for name, rules in self._listed.items() if name in wanted):
+            return False
+        self._listed = listing.chains
+        return await self._sampled(written)
+
+    async def _sampled(self, written: Table) -> bool:
+        """Try to delete some elements, and to add them, without doing either: that fails if one is gone, or leads
+        somewhere else. The first service ports every time, the others in turn."""
+        chosen = [*islice(written.ports, 2), *islice(written.ports, self._next_sample, self._next_sample + SAMPLE)]
+        self._next_sample += SAMPLE
+        if self._next_sample >= len(written.ports):
+            self._next_sample = 0
+        elements: dict[Element, str] = {}
+        for name in chosen:
+            elements |= written.elements_of(name)
+        if not elements:
+            return True
+        keys = [f"delete element {self._table} {container} {{ {key} }}" for container, key in elements]
+        whole = [
+            f"add element {self._table} {container} {{ {key}{value} }}" for (container, key), value in elements.items()
+        ]
+        for texts in (keys, whole):
+            try:
+                await self._run(["nft", "-c", "-f", "-"], "\n".join(texts) + "\n")
+            except KernelError as error:
+                if any(sign in error.stderr for sign in _OTHERS):
+                    return False
+                raise
+        return True
+
+    def _note_stale(self, written: Table) -> None:
+        now = self._clock()
+        self._stale_since = {name: self._stale_since.get(name, now) for name in written.stale}
+
+    async def tidy(self) -> None:
+        """Delete chains that have been stale long enough. KernelError: the kernel still uses one; they are kept."""
+        written, until = self._written, self._clock() - LINGER
+        if written is None:
+            return
+        due = [name for name, since in self._stale_since.items() if since <= until]
+        for start in range(0, len(due), PIECE):
+            some = due[start : start + PIECE]
+            await self._run(["nft", "-f", "-"], "".join(f"delete chain {self._table} {name}\n" for name in some))
+            written.stale.difference_update(some)
+            for name in some:
+                del self._stale_since[name]
+
+    async def cleanup(self) -> None:
+        """See `Applier.cleanup`: the table is ours and kube-proxy's alike."""
+        self._written = None
+        await self._run(["nft", "-f", "-"], f"add table {self._table}\ndelete table {self._table}\n")
+
+
+class _UnreadableError(Exception):
+    """The table says it is ours, but holds what we never write."""
+
+
+class _Listing:
+    """The terse listing of a table."""
+
+    def __init__(self, body: str) -> None:
+        self.chains: dict[str, tuple[str, ...]] = dict(_chains(body))
+        self.sets = frozenset(_SET.findall(body))
+
+
+def _chains(body: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    name = ""
+    rules: list[str] = []
+    for line in body.splitlines():
+        if found := _CHAIN.match(line):
+            name, rules = found[1], []
+        elif line == "\t}" and name:
+            yield name, tuple(rules)
+            name = ""
+        elif name and not line.startswith("\t\ttype "):
+            rules.append(line.strip())
+
+
+def _at_fault(error: KernelError, piece: Sequence[Command]) -> ServicePortName | None:
+    """Whose command nft complains of, where that is not for what others did to the table in the meantime."""
+    if any(sign in error.stderr for sign in _OTHERS):
+        return None
+    for found in _PLACE.finditer(error.stderr):
+        if (line := int(found[1])) <= len(piece) and (port := piece[line - 1].port) is not None:
+            return port
+    return None

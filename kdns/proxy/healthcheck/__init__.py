@@ -1,0 +1,1 @@
+"""Health of the proxy and of Services over HTTP, as kube-proxy tells it."""

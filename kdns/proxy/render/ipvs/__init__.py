@@ -1,0 +1,1 @@
+"""Rule sets as virtual servers, sets, addresses, and the few iptables rules around them. Pure."""

@@ -1,0 +1,1 @@
+"""Rule sets as elements and chains of nftables. Pure."""

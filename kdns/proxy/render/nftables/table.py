@@ -1,0 +1,310 @@
+"""The table of nftables mode as we last wrote it, and the commands from there to what it should be. Pure.
+
+Only the service ports are kept, and how often each shared thing is used: elements and chains are worked out from a
+service port again whenever they are asked for, since a hundred thousand of them as text are a lot of memory.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from kdns.proxy.model import NodeRules, RuleSet, ServicePortName, ServicePortRules
+from kdns.proxy.render.nftables import fixed
+from kdns.proxy.render.nftables.fixed import TABLE, Chains
+from kdns.proxy.render.nftables.service import Element, Spelled, Spread, spell
+from kdns.proxy.render.nftables.text import address, word
+
+AT_ONCE: Final = 500
+"""Elements in one command, for commands that may concern very many."""
+
+
+SharedKey = tuple[str, bytes]
+"""The set, and the address that an element of it is for."""
+
+
+Change = tuple[ServicePortName, ServicePortRules | None]
+"""A service port as it is now; None: gone."""
+
+
+class Command(NamedTuple):
+    """One line for nft."""
+
+    text: str
+    weight: int = 1
+    """Rules and elements in it."""
+    port: ServicePortName | None = None
+    """Whose it is."""
+
+
+BATCH: Final = 50
+"""Service ports that are worked out at once."""
+
+
+class Found(NamedTuple):
+    """What is in the kernel's table."""
+
+    elements: dict[Element, str]
+    """Written like `Spelled.elements`."""
+    chains: frozenset[str] = frozenset()
+    affinity_sets: frozenset[str] = frozenset()
+
+
+class Table:
+    """Keeps what was written. If writing fails, throw it away, and begin with what is found in the kernel."""
+
+    def __init__(self, node: NodeRules) -> None:
+        self.node = node
+        self.ports: dict[ServicePortName, ServicePortRules] = {}
+        self.stale: set[str] = set()
+        """Empty chains that nothing leads to any more; kernels before 6.2 do not delete them at once."""
+        self.elements = 0
+        """How many there are in all sets and maps, without affinity."""
+        self.own: dict[str, int] = {}
+        """The chains of service ports, and how many rules each has."""
+        self.affinity_sets: set[str] = set()
+        self._shared: dict[str, Counter[bytes]] = {fixed.CLUSTER_IPS: Counter(), fixed.HAIRPIN: Counter()}
+        self._spreads: Counter[Spread] = Counter()
+        self._at = f"{word(node.family)} {TABLE}"
+
+    def rules(self) -> dict[str, int]:
+        """How many rules each chain has, stale ones among them."""
+        return {
+            **dict.fromkeys(self.stale, 0),
+            **{name: len(rules) for name, rules in fixed.fixed_chains(self.node).items()},
+            **{str(spread): len(spread.rules(self.node)) for spread in self._spreads},
+            **self.own,
+        }
+
+    def elements_of(self, name: ServicePortName) -> dict[Element, str]:
+        """What a service port has in sets and maps, with what it shares with others."""
+        one = spell(self.ports[name], self.node)
+        return {**{_shared_element(*key): "" for key in _shared_keys(one)}, **one.elements}
+
+    def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
+        """From what is found to all of these rules; `found` is used up. Only for a new `Table`.
+
+        Every chain is written again, and of elements what differs. One service port after the other, so that who
+        sends the commands need not wait for the last one.
+        """
+        yield from map(Command, fixed.declarations(self.node))
+        yield from self._chains(fixed.fixed_chains(self.node))
+        node_ports = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
+        self.elements = len(node_ports)
+        yield from self._elements(found.elements, node_ports)
+        for name, port in rules.ports.items():
+            one = spell(port, self.node)
+            new = one.spreads - self._spreads.keys()
+            shared = {key for key in _shared_keys(one) if key[1] not in self._shared[key[0]]}
+            self._count(one, 1)
+            self.ports[name] = port
+            self.elements += len(one.elements) + len(shared)
+            yield from self._spread_chains(new, name)
+            yield from self._port(found.elements, one, one.chains, one.affinity_sets, shared, name)
+        stale = found.chains - self.rules().keys()
+        yield from self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
+
+    def change(self, changes: Iterable[Change]) -> Iterator[Command]:
+        """From what was written to the same with these service ports as they are now."""
+        return self._change(self.node, changes)
+
+    def replace(self, rules: RuleSet) -> Iterator[Command]:
+        """From what was written to these rules: only what differs."""
+        gone: list[Change] = [(name, None) for name in self.ports if name not in rules.ports]
+        if rules.node != self.node:
+            yield from self._node(rules.node)
+        yield from self._change(rules.node, [*rules.ports.items(), *gone])
+
+    def _node(self, node: NodeRules) -> list[Command]:
+        """What is the same for all changes; spreads that stay are written again."""
+        before, after = fixed.fixed_chains(self.node), fixed.fixed_chains(node)
+        commands = self._chains({name: rules for name, rules in after.items() if before.get(name) != rules})
+        old = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
+        new = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(node)}
+        self.elements += len(new) - len(old)
+        commands += self._elements(old, new)
+        commands += self._removed(old)
+        spreads = [spread for spread in self._spreads if spread.rules(self.node) != spread.rules(node)]
+        return commands + self._chains({str(spread): spread.rules(node) for spread in spreads})
+
+    def _change(self, node: NodeRules, changes: Iterable[Change]) -> Iterator[Command]:
+        old, self.node = self.node, node
+        all_anew = old.detector != node.detector  # nothing else of the node is in what service ports come to
+        changed = [(name, after) for name, after in changes if all_anew or self.ports.get(name) != after]
+        for some in _batches(changed, self.ports):
+            yield from self._batch(old, some)
+
+    def _batch(self, node: NodeRules, changed: Sequence[Change]) -> list[Command]:
+        """``node`` is what the service ports were written with before."""
+        before = [spell(self.ports[name], node) for name, _ in changed if name in self.ports]
+        spelled = {name: spell(after, self.node) for name, after in changed if after is not None}
+        old: dict[Element, str] = {}
+        had_chains: Chains = {}
+        had_sets: set[str] = set()
+        had_spreads = set(self._spreads)
+        for one in before:
+            old.update(one.elements)
+            had_chains.update(one.chains)
+            had_sets |= one.affinity_sets
+        touched = {key for one in (*before, *spelled.values()) for key in _shared_keys(one)}
+        had = {key for key in touched if key[1] in self._shared[key[0]]}
+        for one in before:
+            self._count(one, -1)
+        for one in spelled.values():
+            self._count(one, 1)
+        have = {key for key in touched if key[1] in self._shared[key[0]]}
+        self.elements += len(have) - len(had) - len(old)
+        old.update((_shared_element(*key), "") for key in had - have)
+        for name, after in changed:
+            if after is None:
+                self.ports.pop(name, None)
+            else:
+                self.ports[name] = after
+        commands: list[Command] = []
+        missing = have - had
+        for name, one in spelled.items():
+            commands += self._spread_chains(one.spreads - had_spreads, name)
+            had_spreads |= one.spreads
+            rewritten = {chain: rules for chain, rules in one.chains.items() if had_chains.get(chain) != rules}
+            shared = missing.intersection(_shared_keys(one))
+            missing -= shared
+            commands += self._port(old, one, rewritten, one.affinity_sets - had_sets, shared, name)
+            self.elements += len(one.elements)
+        gone = {chain for chain in had_chains if chain not in self.own}
+        gone |= {str(spread) for spread in had_spreads if spread not in self._spreads}
+        return commands + self._leftovers(old, gone, had_sets - self.affinity_sets)
+
+    def _count(self, one: Spelled, by: int) -> None:
+        """Take a service port in (1), or out (-1)."""
+        for container, addresses in ((fixed.CLUSTER_IPS, one.cluster_addresses), (fixed.HAIRPIN, one.endpoints)):
+            counts = self._shared[container]
+            for packed in addresses:
+                counts[packed] += by
+                if not counts[packed]:
+                    del counts[packed]
+        for spread in one.spreads:
+            self._spreads[spread] += by
+            if not self._spreads[spread]:
+                del self._spreads[spread]
+        if by > 0:
+            self.own.update((chain, len(rules)) for chain, rules in one.chains.items())
+            self.affinity_sets |= one.affinity_sets
+        else:
+            for chain in one.chains:
+                del self.own[chain]
+            self.affinity_sets -= one.affinity_sets
+
+    def _spread_chains(self, spreads: Iterable[Spread], name: ServicePortName) -> list[Command]:
+        return self._chains({str(spread): spread.rules(self.node) for spread in sorted(spreads)}, name)
+
+    def _port(
+        self,
+        old: dict[Element, str],
+        one: Spelled,
+        chains: Chains,
+        sets: Iterable[str],
+        shared: Iterable[SharedKey],
+        name: ServicePortName,
+    ) -> list[Command]:
+        addr = "ipv4_addr" if word(self.node.family) == "ip" else "ipv6_addr"
+        declared = [
+            Command(f"add set {self._at} {each} {{ type {addr} ; flags dynamic,timeout ; }}", 1, name)
+            for each in sorted(sets)
+        ]
+        elements = {**{_shared_element(*key): "" for key in sorted(shared)}, **one.elements}
+        return [*declared, *self._chains(chains, name), *self._elements(old, elements, name)]
+
+    def _chains(self, chains: Chains, name: ServicePortName | None = None) -> list[Command]:
+        """All are added before any rule is, since rules lead from one to another."""
+        self.stale -= chains.keys()
+        commands = [Command(f"add chain {self._at} {chain}", 1, name) for chain in chains]
+        commands += [Command(f"flush chain {self._at} {chain}", 0, name) for chain in chains]
+        return commands + [
+            Command(f"add rule {self._at} {chain} {rule}", 1, name) for chain, rules in chains.items() for rule in rules
+        ]
+
+    def _elements(
+        self, old: dict[Element, str], new: dict[Element, str], name: ServicePortName | None = None
+    ) -> Iterator[Command]:
+        """What differs; of `old` there is left what is not in `new`."""
+        out: dict[str, list[str]] = {}
+        into: dict[str, list[str]] = {}
+        for element, value in new.items():
+            container, key = element
+            found = old.pop(element, None)
+            if found == value:
+                continue
+            if found is not None:
+                out.setdefault(container, []).append(key)
+            into.setdefault(container, []).append(key + value)
+        for verb, every in (("delete", out), ("add", into)):
+            for container, texts in every.items():
+                yield Command(f"{verb} element {self._at} {container} {{ {', '.join(texts)} }}", len(texts), name)
+
+    def _removed(self, old: dict[Element, str]) -> Iterator[Command]:
+        keys: dict[str, list[str]] = {}
+        for container, key in old:
+            keys.setdefault(container, []).append(key)
+        for container in sorted(keys, key=fixed.CONTAINERS.index):
+            for start in range(0, len(keys[container]), AT_ONCE):
+                some = keys[container][start : start + AT_ONCE]
+                yield Command(f"delete element {self._at} {container} {{ {', '.join(some)} }}", len(some))
+
+    def _leftovers(self, old: dict[Element, str], chains: Iterable[str], sets: Iterable[str]) -> list[Command]:
+        gone = sorted(chains)
+        self.stale.update(gone)
+        commands = list(self._removed(old))
+        commands += [Command(f"flush chain {self._at} {chain}") for chain in gone]
+        return commands + [Command(f"delete set {self._at} {each}") for each in sorted(sets)]
+
+
+def _shared_keys(one: Spelled) -> Iterator[SharedKey]:
+    yield from ((fixed.CLUSTER_IPS, packed) for packed in one.cluster_addresses)
+    yield from ((fixed.HAIRPIN, packed) for packed in one.endpoints)
+
+
+def _shared_element(container: str, packed: bytes) -> Element:
+    text = address(packed)
+    return container, text if container == fixed.CLUSTER_IPS else f"{text} . {text}"
+
+
+def _batches(
+    changed: Sequence[Change], ports: Mapping[ServicePortName, ServicePortRules]
+) -> Iterator[Sequence[Change]]:
+    """Pieces that can be worked out one after the other: a frontend that goes from one service port to another is lost
+    and gained in one piece."""
+    if len(changed) <= BATCH:
+        yield changed
+        return
+    owners = {
+        (entry.frontend.address, entry.frontend.port, name.protocol): name
+        for name, _ in changed
+        if name in ports
+        for entry in ports[name].entries
+    }
+    together: set[ServicePortName] = set()
+    for name, after in changed:
+        for entry in after.entries if after else ():
+            owner = owners.get((entry.frontend.address, entry.frontend.port, name.protocol), name)
+            if owner != name:
+                together |= {owner, name}
+    yield [change for change in changed if change[0] in together]
+    alone = [change for change in changed if change[0] not in together]
+    for start in range(0, len(alone), BATCH):
+        yield alone[start : start + BATCH]
+
+
+def transactions(commands: Iterable[Command], most: int) -> Iterator[list[Command]]:
+    """Cut into pieces of about ``most`` rules and elements; the ports of one Service stay together, and so do the
+    commands before the first Service."""
+    piece: list[Command] = []
+    weight, service = 0, None
+    for command in commands:
+        owner = command.port.service if command.port else None
+        if weight >= most and (owner is None or owner != service):
+            yield piece
+            piece, weight = [], 0
+        piece.append(command)
+        weight += command.weight
+        service = owner
+    if piece:
+        yield piece

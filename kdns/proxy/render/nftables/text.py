@@ -1,0 +1,68 @@
+"""How nftables mode spells names, addresses and comments: what comes from API objects cannot become nft syntax."""
+
+from base64 import b32encode
+from functools import lru_cache
+from hashlib import sha256
+from typing import Final
+
+from kdns.base.objects import address_text
+from kdns.proxy.model import Backend, Family, Protocol, ServicePortName
+
+LONGEST: Final = 240
+"""Characters of an identity after its prefix, as kube-proxy has it; the kernel takes 255 in all."""
+LONGEST_COMMENT: Final = 120
+"""The kernel keeps 127 octets."""
+_ORDINARY: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_/")
+_IN_COMMENTS: Final = _ORDINARY | frozenset(": ")
+
+
+def identity(name: ServicePortName) -> str:
+    """What names of chains for a service port end with: ``ULMVA6XW-ns1/svc1/tcp/p80``."""
+    return _hashed(f"{name.namespace}/{name.name}/{name.protocol.lower()}/{name.port}")
+
+
+def endpoint_identity(name: ServicePortName, backend: Backend) -> str:
+    """The same for one of its endpoints: ``5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80``."""
+    address = address_text(backend.address).replace(":", ".")
+    return _hashed(f"{name.namespace}/{name.name}/{name.protocol.lower()}/{name.port}__{address}/{backend.port}")
+
+
+def _hashed(text: str) -> str:
+    """The hash is of the whole text, so what is cut or replaced for the eye keeps names apart."""
+    spelled = "".join(character if character in _ORDINARY else "_" for character in text)
+    whole = f"{b32encode(sha256(text.encode()).digest()).decode()[:8]}-{spelled}"
+    return whole if len(whole) <= LONGEST else whole[: LONGEST - 3] + "..."
+
+
+def comment(text: str) -> str:
+    """A quoted comment. nft has no escapes, so everything but letters, digits and ``.-_/:`` becomes an underscore."""
+    spelled = "".join(character if character in _IN_COMMENTS else "_" for character in text)
+    return f'"{spelled if len(spelled) <= LONGEST_COMMENT else spelled[: LONGEST_COMMENT - 3] + "..."}"'
+
+
+@lru_cache(4096)  # an endpoint is in several maps
+def address(packed: bytes) -> str:
+    """An address as nft lists it, which is not quite RFC 5952 where an IPv6 address holds an IPv4 one."""
+    if len(packed) == 4:
+        return address_text(packed)
+    if packed[:12] == bytes(10) + b"\xff\xff":
+        return f"::ffff:{address_text(packed[12:])}"
+    if packed[:12] == bytes(12) and packed[12:14] != b"\0\0":
+        return f"::{address_text(packed[12:])}"
+    return address_text(packed)
+
+
+def frontend_key(packed: bytes, protocol: Protocol, port: int) -> str:
+    """The key of a frontend in maps to verdicts: ``10.96.0.10 . udp . 53``, and ``udp . 30053`` for a node port."""
+    head = f"{address(packed)} . " if packed else ""
+    return f"{head}{protocol.lower()} . {port}"
+
+
+def destination(backend: Backend) -> str:
+    """A backend as the value of a map: ``10.244.1.3 . 9376``."""
+    return f"{address(backend.address)} . {backend.port}"
+
+
+def word(family: Family) -> str:
+    """The family as nft calls it, for tables and matches alike."""
+    return "ip" if family is Family.IPV4 else "ip6"

@@ -1,0 +1,32 @@
+"""Why a watch begins anew, in few words: what `kdns_watch_restarts_total` counts by."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from kdns.base.errors import ApiError, Denied, Expired, Throttled
+from kdns.metrics.cluster import Cause
+from kdns.watch.api.client import Silent
+
+_CAUSES: Final[Mapping[str, Cause]] = {
+    "DNS": "dns",
+    "TLS": "tls",
+    "garbage": "garbage",
+    "lost": "lost",
+    "refused": "refused",
+    "timeout": "timeout",
+}
+"""Of errors without an answer, by their reason."""
+
+
+def cause_of(error: ApiError) -> Cause:
+    """The word for an error of the API server, or of the way to it."""
+    match error:
+        case Expired():
+            return "expired" if error.code == 410 else "older"
+        case Silent():
+            return "silent"
+        case Denied():
+            return "denied"
+        case Throttled():
+            return "throttled"
+    return _CAUSES.get(error.reason, "error") if not error.code else "error"

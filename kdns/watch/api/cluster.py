@@ -1,0 +1,97 @@
+"""An API server as a source: one stream per wanted kind, over one session."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import aiohttp
+
+from kdns.base.clock import Backoff
+from kdns.metrics.cluster import ClusterCounts
+from kdns.watch.api.client import LINE_LIMIT, Api, open_session
+from kdns.watch.api.credentials import Anonymous, Credentials, ServiceAccount
+from kdns.watch.api.events import EventRecorder
+from kdns.watch.api.kubeconfig import Kubeconfig
+from kdns.watch.api.pace import Pace
+from kdns.watch.api.reflector import Reflector
+from kdns.watch.source import Event, Want
+
+LOG: Final = logging.getLogger("kdns.watch")
+
+
+class ApiSource:
+    """Follows a cluster through its API server: list and watch of the wanted kinds; `recorder` writes Events.
+
+    Streams must be read inside a running event loop; the session is opened by the first of them.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        watch_timeout: float = 90.0,
+        line_limit: int = LINE_LIMIT,
+        backoff: Callable[[], Backoff] = Backoff,
+        pace: Pace | None = None,
+        counts: ClusterCounts | None = None,
+    ) -> None:
+        """`watch_timeout`: seconds of silence after which a watch is broken (bookmarks come about once a minute);
+        `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream; `pace` rations requests;
+        `counts` is told all of them."""
+        self._credentials, self._backoff, self._pace = credentials, backoff, pace
+        self._counts = counts or ClusterCounts()
+        self._watch_timeout, self._line_limit = watch_timeout, line_limit
+        self._session: aiohttp.ClientSession | None = None
+        self._api: Api | None = None
+
+    @property
+    def server(self) -> str:
+        """The URL of the API server, for logs."""
+        return self._credentials.server
+
+    def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
+        """One endless stream per kind, in the order of `wants`."""
+        return [self._follow(want) for want in wants]
+
+    def recorder(self, node: str) -> EventRecorder:
+        """What writes Events into this cluster, as the proxy of a Node; its `run` must end before `close`."""
+        return EventRecorder(self._connect, node)
+
+    async def close(self) -> None:
+        """Close every connection; whoever reads the streams has stopped before."""
+        session, self._session, self._api = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    async def _follow(self, want: Want) -> AsyncIterator[Event]:
+        reflector = Reflector(self._connect(), want, warn=LOG.warning, backoff=self._backoff(), counts=self._counts)
+        async with aclosing(reflector.events()) as events:
+            async for event in events:
+                yield event
+
+    def _connect(self) -> Api:
+        """The one client of all streams, so that what it learns of the server (no streaming lists) is learnt once."""
+        if self._api is None:
+            self._session = open_session()
+            self._api = Api(
+                self._session,
+                self._credentials,
+                watch_timeout=self._watch_timeout,
+                line_limit=self._line_limit,
+                pace=self._pace,
+                counts=self._counts,
+            )
+        return self._api
+
+
+async def load_credentials(source: str) -> Credentials:
+    """For ``cluster``, ``kubeconfig[:PATH[@CONTEXT]]`` or a plain ``http://`` URL. Raises ConfigError."""
+    if source == "cluster":
+        return ServiceAccount()
+    if source.startswith(("http://", "https://")):
+        return Anonymous(source)
+    kind, _, place = source.partition(":")
+    if kind != "kubeconfig":
+        raise ValueError(f"not a cluster: {source}")
+    return await Kubeconfig.load(place)

@@ -1,0 +1,225 @@
+"""Events: what people should see with ``kubectl describe``, written into the cluster; the only thing that is written.
+
+Who has something to say calls `EventRecorder.event`, which only takes note; `run` writes, at its own pace. The same
+thing again raises the count of one Event's series. Nobody waits for an Event, and none is worth an error: what
+cannot be written is dropped, and why is logged once.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from kdns.base.clock import Backoff, Clock
+from kdns.base.errors import ApiError, Denied, Throttled
+from kdns.base.objects import ObjectKey
+from kdns.watch.api.client import RESOURCES, Api, reason_of
+from kdns.watch.api.pace import Pace
+
+LOG: Final = logging.getLogger("kdns.watch")
+CONTROLLER: Final = "kube-proxy"
+"""Who reports, as kube-proxy's own Events say: alerts and filters know it."""
+SERIES_SECONDS: Final = 300.0
+"""An Event that goes on is written again at most this often, with its count."""
+SERIES_LIMIT: Final = 512
+"""Different Events remembered; the one that was said the longest time ago is forgotten, and begins anew."""
+WAITING_LIMIT: Final = 128
+"""Different Events that wait to be written; what comes beyond that is dropped."""
+ATTEMPTS: Final = 4
+"""How often an Event is tried."""
+FORBIDDEN_SECONDS: Final = 300.0
+"""After a 403 nothing is tried for so long: somebody may give us the right meanwhile."""
+NOTE_LIMIT: Final = 1024
+NAME_LIMIT: Final = 128
+"""Characters of what we are called, of reasons and actions."""
+
+
+class Said(NamedTuple):
+    """What makes two Events the same."""
+
+    regarding: ObjectKey
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    action: str
+
+
+class _Series:
+    """One Event and its repetitions."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last = 0.0
+        """Unix seconds."""
+        self.name = ""
+        """Of the Event in the cluster; empty if it was not written yet."""
+        self.next_at = 0.0
+        """By the clock: not to be written before."""
+
+
+class EventRecorder:
+    """Writes Events as the proxy of one Node. `event` never waits and never raises; `run` is an endless task."""
+
+    def __init__(
+        self,
+        api: Callable[[], Api],
+        node: str,
+        *,
+        clock: Clock = time.monotonic,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        pace: Pace | None = None,
+    ) -> None:
+        """`api` is asked for when the first Event is written; `now` is Unix seconds."""
+        self._api, self._node = api, node[:NAME_LIMIT]
+        self._clock, self._now, self._sleep = clock, now, sleep
+        self._pace = pace or Pace(qps=1.0, burst=10, clock=clock, sleep=sleep)
+        self._series: dict[Said, _Series] = {}
+        """The one that was said last is at the end."""
+        self._waiting: dict[Said, None] = {}
+        self._wake = asyncio.Event()
+        self._forbidden_until = 0.0
+        self._warned: set[str] = set()
+        self.dropped = 0
+        """Events that were not written, for whatever reason."""
+
+    def event(
+        self,
+        regarding: ObjectKey,
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        action: str = "",
+    ) -> None:
+        """Say something about an object: `reason` in CamelCase for machines, `message` for people, and `action` (if it
+        is not the reason) what was tried. Said again, it is counted."""
+        said = Said(regarding, kind, reason[:NAME_LIMIT], message[:NOTE_LIMIT], (action or reason)[:NAME_LIMIT])
+        series = self._series.pop(said, None) or _Series()
+        self._series[said] = series
+        series.count, series.last = series.count + 1, self._now()
+        if len(self._series) > SERIES_LIMIT:
+            forgotten = next(iter(self._series))
+            del self._series[forgotten]
+            self._waiting.pop(forgotten, None)
+        if said in self._waiting:
+            return
+        if len(self._waiting) >= WAITING_LIMIT or self._clock() < self._forbidden_until:
+            self.dropped += 1
+            return
+        self._waiting[said] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write what was said, for ever. Raises nothing that a server or a network can cause."""
+        while True:
+            self._wake.clear()
+            at = self._clock()
+            due = next((said for said in self._waiting if self._series[said].next_at <= at), None)
+            if due is not None:
+                del self._waiting[due]
+                try:
+                    await self._write(due, self._series[due])
+                except Exception:
+                    LOG.exception("a bug met while writing an Event about %s", due.regarding)
+                    self.dropped += 1
+                continue
+            soonest = min((self._series[said].next_at for said in self._waiting), default=None)
+            await self._rest(None if soonest is None else soonest - at)
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Until there is something new, or for so long."""
+        waking = asyncio.ensure_future(self._wake.wait())
+        resting = [waking] if seconds is None else [waking, asyncio.ensure_future(self._sleep(seconds))]
+        try:
+            await asyncio.wait(resting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in resting:
+                one.cancel()
+            await asyncio.gather(*resting, return_exceptions=True)
+
+    async def _write(self, said: Said, series: _Series) -> None:
+        backoff = Backoff(clock=self._clock, sleep=self._sleep)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._pace.turn():
+                    await self._try(said, series)
+                series.next_at = self._clock() + (SERIES_SECONDS if series.count > 1 else 0.0)
+                return
+            except ApiError as error:
+                self._warn_once(error)
+                if isinstance(error, Denied):
+                    self._forbidden_until = self._clock() + FORBIDDEN_SECONDS
+                    self.dropped += 1 + len(self._waiting)
+                    self._waiting.clear()
+                    return
+                if 400 <= error.code < 500 and not isinstance(error, Throttled):
+                    break  # it would be refused again
+                if attempt < ATTEMPTS:
+                    await backoff.pause(error.after if isinstance(error, Throttled) else 0.0)
+        self.dropped += 1
+        series.next_at = self._clock() + SERIES_SECONDS
+
+    async def _try(self, said: Said, series: _Series) -> None:
+        api, namespace = self._api(), said.regarding.namespace or "default"
+        if series.name:
+            try:
+                changes = msgspec.json.encode({"series": _count(series)})
+                await api.patch_event(namespace, series.name, changes)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                series.name = ""  # Events are forgotten after an hour
+            else:
+                return
+        name = f"{said.regarding.name[:200].rstrip('-.')}.{token_hex(8)}"  # every node may say this now
+        about = _reference(said, await api.uid_of(said.regarding))
+        await api.create_event(namespace, msgspec.json.encode(_event(said, series, name, self._node, about)))
+        series.name = name
+
+    def _warn_once(self, error: ApiError) -> None:
+        """Each kind of failure is told once in a while of this process, and never for each Event."""
+        reason = reason_of(error)
+        kind = f"{error.code} {error.reason}"
+        if kind not in self._warned and len(self._warned) < SERIES_LIMIT:
+            self._warned.add(kind)
+            LOG.warning("an Event could not be written: %s; further ones like this are not told", reason)
+
+
+def _event(said: Said, series: _Series, name: str, node: str, about: dict[str, str]) -> dict[str, Any]:
+    """events.k8s.io/v1"""
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": said.regarding.namespace or "default"},
+        "eventTime": _micro_time(series.last),
+        "reportingController": CONTROLLER,
+        "reportingInstance": node,
+        "regarding": about,
+        "action": said.action,
+        "reason": said.reason,
+        "type": said.kind,
+        "note": said.message,
+    }
+    return event | ({"series": _count(series)} if series.count > 1 else {})
+
+
+def _count(series: _Series) -> dict[str, Any]:
+    return {"count": series.count, "lastObservedTime": _micro_time(series.last)}
+
+
+def _reference(said: Said, uid: str) -> dict[str, str]:
+    """``kubectl describe`` finds an Event by the uid too; Namespaces and Nodes are in no namespace."""
+    resource, key = RESOURCES[said.regarding.kind], said.regarding
+    version = f"{resource.group}/{resource.version}" if resource.group else resource.version
+    found = {"apiVersion": version, "kind": key.kind, "namespace": key.namespace, "name": key.name, "uid": uid}
+    return {name: value for name, value in found.items() if value}
+
+
+def _micro_time(seconds: float) -> str:
+    """Kubernetes' MicroTime: RFC 3339 with six digits, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

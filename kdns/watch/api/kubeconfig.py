@@ -1,0 +1,217 @@
+"""Credentials from kubeconfig files, read by the `kubernetes` package: tokens, client certificates, exec plugins.
+
+The package is imported in here, in a thread, and only if there is a kubeconfig: it takes 21 MB and a second. Exec
+plugins block, which is the other reason for the thread.
+"""
+
+import asyncio
+import base64
+import binascii
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, NamedTuple, Self
+
+import msgspec
+
+from kdns.base.errors import ApiError, ConfigError
+from kdns.watch.api.certificate import not_after
+from kdns.watch.api.credentials import Access, tls_context
+
+REREAD: Final = 60.0
+"""Seconds after which files are read again at the next request: tokens in files rotate."""
+EARLY: Final = 60.0
+"""Seconds before its end at which a credential counts as expired."""
+AGAIN: Final = 1.0
+"""Seconds within which a second 401 does not run an exec plugin again: the streams meet it together."""
+
+MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, OSError)
+"""How the package says, besides its own exception, that a file is not of the form it expects."""
+
+
+class Loaded(NamedTuple):
+    """What the files said at one moment."""
+
+    server: str
+    access: Access
+    expires: float | None
+    """Unix seconds; None: nobody knows."""
+    executed: bool
+    """By an exec plugin, which is not run more often than necessary."""
+
+
+def parse_kubeconfig(text: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
+    """``[PATH][@CONTEXT]`` to path and context; without a path KUBECONFIG (maybe several), else ~/.kube/config.
+
+    Contexts often contain an ``@`` (kubernetes-admin@kubernetes), paths hardly ever: the first one counts.
+    """
+    path, at, context = text.partition("@")
+    path = path or environ.get("KUBECONFIG", "") or str(Path(environ.get("HOME", "~")) / ".kube" / "config")
+    return path, context if at and context else None
+
+
+class Kubeconfig:
+    """One context of a kubeconfig. Make it with `load`."""
+
+    def __init__(self, path: str, context: str | None, loaded: Loaded, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._context, self._loaded, self._clock = path, context, loaded, clock
+        self._read_at = clock()
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def load(cls, text: str = "") -> Self:
+        """`text` as for `parse_kubeconfig`. Raises ConfigError: no file, no such context, expired, no certificate."""
+        path, context = parse_kubeconfig(text)
+        loaded = await asyncio.to_thread(read_kubeconfig, path, context)
+        if loaded.expires is not None and loaded.expires <= time.time():
+            ended = datetime.fromtimestamp(loaded.expires).astimezone().isoformat(timespec="seconds")
+            raise ConfigError(
+                f"the credentials in {path} expired at {ended}", hint="log in again, then start kdns again"
+            )
+        return cls(path, context, loaded)
+
+    @property
+    def server(self) -> str:
+        """Where the context's cluster is."""
+        return self._loaded.server
+
+    async def access(self) -> Access:
+        """What the files say, at most a minute old; exec plugins run again when their token is about to expire."""
+        now, expires = self._clock(), self._loaded.expires
+        if expires is not None and expires - EARLY <= now:
+            await self._reload(must=True)
+        elif not self._loaded.executed and now - self._read_at > REREAD:
+            await self._reload(must=False)
+        return self._loaded.access
+
+    async def renew(self) -> None:
+        """Read the files and run the exec plugin again."""
+        await self._reload(must=True)
+
+    async def _reload(self, *, must: bool) -> None:
+        """`must`: what we have is of no use any more, so that failing is an ApiError that says why."""
+        async with self._lock:
+            if self._clock() - self._read_at < AGAIN:
+                return
+            self._read_at = self._clock()
+            try:
+                self._loaded = await asyncio.to_thread(read_kubeconfig, self._path, self._context)
+            except ConfigError as error:
+                if must:
+                    raise ApiError(0, "credentials", error.problem) from error
+
+
+def read_kubeconfig(path: str, context: str | None) -> Loaded:
+    """Read it now; blocks. Keys that the file holds inline are on disk only while this runs."""
+    if not any(Path(part).expanduser().is_file() for part in path.split(":") if part):
+        raise ConfigError(
+            f"no kubeconfig at {path}", hint="say --source kubeconfig:PATH, or set KUBECONFIG, or log in to the cluster"
+        )
+    package: Any = import_module("kubernetes.config.kube_config")  # here and nowhere else: see above
+    with TemporaryDirectory(prefix="kdns-") as folder:
+        try:
+            merged = package.KubeConfigMerger(path).config
+            _check_context(merged, path, context)
+            loader = package.KubeConfigLoader(merged, active_context=context, temp_file_path=folder)
+            loader.load_and_set(import_module("kubernetes.client").Configuration())
+            return _loaded(loader, path, executed=_executes(loader, merged))
+        except (package.ConfigException, package.yaml.YAMLError, *MALFORMED) as error:
+            problem = " ".join(str(error).split()) or type(error).__name__
+            raise ConfigError(
+                f"cannot use kubeconfig {path}: {problem}", hint="kubectl config view shows it"
+            ) from error
+
+
+def _check_context(merged: Any, path: str, context: str | None) -> None:
+    contexts = [entry["name"] for entry in merged.value.get("contexts") or ()]
+    current = context or merged.value.get("current-context")
+    if not current:
+        raise ConfigError(f"kubeconfig {path} has no current context", hint=f"say --source kubeconfig:{path}@CONTEXT")
+    if current not in contexts:
+        known = ", ".join(sorted(contexts)) or "none"
+        raise ConfigError(f"kubeconfig {path} has no context {current!r}", hint=f"it has: {known}")
+    _check_user(merged, path, current)
+
+
+def _check_user(merged: Any, path: str, context: str) -> None:
+    """The kubernetes package goes on without credentials where the user of a context is missing; we do not."""
+    entries = merged.value["contexts"]
+    found = next((entry.value["context"] for entry in entries if entry["name"] == context), None) or {}
+    user = found.get("user")
+    users = [each["name"] for each in merged.value.get("users") or ()]
+    if user and user not in users:
+        problem = f"kubeconfig {path}: context {context!r} wants the user {user!r}, who is not in it"
+        raise ConfigError(problem, hint=f"it has: {', '.join(sorted(users)) or 'none'}")
+
+
+def _executes(loader: Any, merged: Any) -> bool:
+    name = (loader.current_context.get("context") or {}).get("user")
+    users = merged.value.get("users") or ()
+    return any(user["name"] == name and "exec" in (user["user"] or {}) for user in users)
+
+
+def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
+    found: dict[str, Any] = vars(loader)
+    server = found.get("host")
+    if not server:
+        raise ConfigError(f"kubeconfig {path} names no server", hint="kubectl config set-cluster NAME --server URL")
+    if not server.startswith(("https://", "http://")):
+        raise ConfigError(
+            f"kubeconfig {path}: the server {server!r} is no URL",
+            hint=f"kubectl config set-cluster NAME --server https://{server.rpartition('/')[2]}",
+        )
+    token, cert_file = found.get("token"), found.get("cert_file")
+    if executed and not token and not cert_file:
+        raise ConfigError(f"the exec plugin in kubeconfig {path} gave no credentials", hint="run it by hand to see why")
+    tls = None
+    if server.startswith("https"):
+        try:
+            tls = tls_context(
+                ca_file=found.get("ssl_ca_cert"),
+                cert_file=cert_file,
+                key_file=found.get("key_file"),
+                verify=found.get("verify_ssl", True),
+            )
+        except ConfigError as error:
+            # What it names may be a file that lived for a moment only.
+            part = "client certificate and key" if cert_file else "certificate authority"
+            raise ConfigError(
+                f"kubeconfig {path}: {part} cannot be used: {error.__cause__}",
+                hint="kubectl config view --raw shows it",
+            ) from error
+    ends = [_token_end(token), not_after(Path(cert_file).read_bytes()) if cert_file else None]
+    if (expiry := found.get("expiry")) is not None:
+        ends.append(expiry.timestamp())
+    known = [end for end in ends if end is not None]
+    return Loaded(
+        server.rstrip("/"),
+        Access(
+            {"Authorization": token} if token else {},
+            tls,
+            found.get("tls_server_name"),
+            found.get("proxy"),
+        ),
+        min(known, default=None),
+        executed,
+    )
+
+
+class Claims(msgspec.Struct):
+    """Of a JSON web token: when it ends (RFC 7519 section 4.1.4)."""
+
+    exp: float | None = None
+
+
+def _token_end(header: str | None) -> float | None:
+    """Unix seconds, if the token is a JSON web token that says so; the server checks it, we only read it."""
+    parts = (header or "").removeprefix("Bearer ").split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=Claims).exp
+    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError):
+        return None  # some other kind of token with two dots in it

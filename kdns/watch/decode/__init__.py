@@ -1,0 +1,1 @@
+"""What the API server writes, decoded and packed into `kdns.base.objects`. Pure."""

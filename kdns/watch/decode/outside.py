@@ -1,0 +1,49 @@
+"""How a Service is reached from outside the cluster, as the API server writes it. Pure."""
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+
+from kdns.base.objects import Outside
+from kdns.watch.decode.status import Wire
+
+
+class ApiIngress(Wire):
+    """Where a load balancer takes traffic in: an address, or else a name."""
+
+    ip: str | None = None
+    ip_mode: str | None = None
+    """VIP: traffic comes with this address as its destination, as it also does if nothing is said; Proxy: not so."""
+    hostname: str | None = None
+
+
+class ApiLoadBalancer(Wire):
+    """Service.status.loadBalancer."""
+
+    ingress: list[ApiIngress | None] | None = None
+
+
+class ApiServiceStatus(Wire):
+    """Service.status."""
+
+    load_balancer: ApiLoadBalancer | None = None
+
+
+def keep_outside(
+    external_ips: Sequence[str | None], status: ApiServiceStatus | None, warn: Callable[[str], None] | None = None
+) -> Outside:
+    """spec.externalIPs, then each way into the load balancer by its address, or by its name if it has none.
+
+    What is no address is left out and told to `warn`.
+    """
+    ways = (status.load_balancer.ingress if status and status.load_balancer else None) or ()
+    addresses: dict[bytes, None] = {}
+    for text in (*external_ips, *(way.ip for way in ways if way)):
+        if not text:
+            continue
+        try:
+            addresses[ip_address(text).packed] = None
+        except ValueError:
+            if warn is not None:
+                warn(f"external address {text[:60]!a} left out: it is none")
+    names = dict.fromkeys(way.hostname for way in ways if way and way.hostname and not way.ip)
+    return Outside(tuple(addresses), tuple(names)) if addresses or names else Outside()

@@ -1,0 +1,285 @@
+"""Following the cluster: events of a source into the store, changes into what takes them, and what to say about it.
+
+::
+
+    source.streams ──event──> store ──change──> answers, or the proxy
+                       │
+                       └──> readiness, counters, one log line per change of state
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Protocol
+
+from kdns.base.clock import Backoff, Turn
+from kdns.base.errors import ConfigError
+from kdns.base.objects import PLURALS, Change, Kind, Service, ServiceChange
+from kdns.config.settings import KubernetesOptions
+from kdns.metrics.cluster import ServiceKind, WatchCounts
+from kdns.metrics.dns import Metrics
+from kdns.watch.readiness import Readiness
+from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
+from kdns.watch.store import Store
+
+LOG: Final = logging.getLogger("kdns.watch")
+TURN: Final = 0.002
+"""Seconds of events in one go; then it is the sockets' turn, so that a list of thousands delays no query for long."""
+WORDS: Final[dict[Kind, str]] = {
+    "Service": "service",
+    "EndpointSlice": "endpoint slice",
+    "Namespace": "namespace",
+    "Pod": "pod",
+    "Node": "node",
+    "ServiceCIDR": "service CIDR",
+    "ServiceImport": "service import",
+}
+OURS: Final = "!service.kubernetes.io/service-proxy-name"
+"""Label selector: what no other proxy has claimed."""
+LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
+"""Pods that ended have given their address back."""
+
+
+def wants(options: KubernetesOptions) -> list[Want]:
+    """What must be followed for these options, and no more.
+
+    Namespaces are optional unless they are selected by labels: without them a Namespace exists by its objects. A
+    cluster without the kind ServiceImport has none of them; one that forbids to list them may have some, and is waited
+    for.
+    """
+    found = [Want("Service", label_selector=options.labels, external=options.external)]
+    if options.endpoints:
+        slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
+        found.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
+    found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
+    if options.multicluster:
+        found.append(Want("ServiceImport", label_selector=options.labels, installed=False))
+    if options.pods == "verified":
+        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
+    return found
+
+
+def proxy_wants(node: str) -> list[Want]:
+    """What the proxy on a Node must follow, and no more: Services it may serve, their endpoints, and its own Node.
+
+    ServiceCIDRs are new in Kubernetes 1.33, and older rules do not allow them: without them the proxy knows no
+    addresses beside those in use.
+    """
+    return [
+        Want("Service", OURS, "spec.clusterIP!=None", routing=True),
+        Want("EndpointSlice", f"{OURS},!service.kubernetes.io/headless", routing=True, named=False),
+        Want("Node", field_selector=f"metadata.name={node}"),
+        Want("ServiceCIDR", optional=True),
+    ]
+
+
+def node_wants(options: KubernetesOptions, node: str) -> list[Want] | None:
+    """What DNS and the proxy of one Node want, each kind once; None if one watch cannot do for both.
+
+    DNS has names for what the proxy leaves out (headless Services, those of other proxies), so all are asked for, and
+    the proxy tells them apart itself: `Routing.elsewhere`, no cluster IP, no `EndpointSlice.states`. DNS with a label
+    selector sees less than the proxy, and without endpoints it must not see any: then each follows the cluster itself.
+    """
+    if options.labels or not options.endpoints:
+        return None
+    found = {want.kind: want for want in wants(options)}
+    for want in proxy_wants(node):
+        found[want.kind] = found.get(want.kind, want).joined(want)
+    return list(found.values())
+
+
+class Takes(Protocol):
+    """Where changes go: `kdns.records.answers.Answers`, several of them, or the proxy."""
+
+    synced: bool
+    """Set once every kind wanted was listed or waived, after the changes of the lists."""
+
+    def apply(self, change: Change, now: int) -> None:
+        """Take in one change; ``now`` is Unix seconds."""
+
+
+class Follower:
+    """Keeps the store, and what takes its changes, as the source says the cluster is."""
+
+    def __init__(
+        self, source: Source, wanted: Sequence[Want], answers: Takes, metrics: Metrics, *, names: bool = True
+    ) -> None:
+        """`names`: what takes the changes answers names, and how long it took until it knew them is measured. The
+        proxy is done only when the kernel is, and measures that itself by `ServiceChange.triggered`."""
+        self.readiness = Readiness(wanted)
+        self.synced = asyncio.Event()
+        """Every kind wanted was listed once, or waived."""
+        self._source, self._wanted = source, wanted
+        self.store = Store()
+        """All that is known by now."""
+        self._answers, self._metrics, self._names = answers, metrics, names
+        self._counts = metrics.cluster
+        self._began = time.monotonic()
+        self._listed_once: set[Kind] = set()
+        self._listing: set[Kind] = set()
+        """Kinds of which a list is under way."""
+        self._said: dict[Kind, set[str]] = {}
+        """Why a kind is lost, as far as it was told in this outage."""
+
+    def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """One endless task per stream; a ConfigError ends it."""
+        return [
+            tasks.create_task(self._follow(index, stream), name=f"stream {index}")
+            for index, stream in enumerate(self._source.streams(self._wanted))
+        ]
+
+    async def _follow(self, index: int, stream: AsyncIterator[Event]) -> None:
+        """Read one stream for ever. A bug ends the stream, not the process: it is logged, counted and begun anew."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self._read(stream, backoff)
+                LOG.error("a stream of the source has ended, which it never should; it begins anew")
+            except ConfigError:
+                raise
+            except Exception:
+                LOG.exception("a bug met while following the cluster; what is known stays in force")
+            self._metrics.panics += 1
+            await backoff.pause()
+            stream = self._source.streams(self._wanted)[index]
+
+    async def _read(self, stream: AsyncIterator[Event], backoff: Backoff) -> None:
+        turn = Turn(TURN)
+        async for event in stream:
+            self.take(event, time.time())
+            if isinstance(event, Listed):
+                backoff.begin()
+            if turn.over():
+                if self._listing:
+                    gc.freeze()  # or each of the collector's full rounds would walk all that was listed so far
+                await turn.rest()
+
+    def take(self, event: Event, now: float) -> None:
+        """Apply one event, completely: the next datagram is answered with what it made of the cluster.
+
+        ``now`` is Unix seconds.
+        """
+        changes = self.store.apply(event)
+        for change in changes:
+            self._answers.apply(change, int(now))
+        if isinstance(event, Put | Gone):
+            for change in changes if self._names else ():
+                if isinstance(change, ServiceChange):
+                    self._measure(change, event.arrived, now)
+            kind = (event.object.key if isinstance(event, Put) else event.key).kind
+            self._counts.watches[kind].last_event = now
+        else:
+            kind = event.kind
+            self._state(event, now)
+        self._counts.watches[kind].objects = self.store.count(kind)
+
+    def _measure(self, change: ServiceChange, arrived: float | None, now: float) -> None:
+        """Note how long a change took: since the cluster began it, or at least since we could know of it."""
+        service = next((view.service for view in (change.after, change.before) if view and view.service), None)
+        if service is None:
+            return  # slices without a Service have no name
+        if change.triggered is not None and change.after is not None and change.after.service is not None:
+            self._counts.programmed(_kind(service, triggered=True), "trigger", max(0.0, now - change.triggered))
+        elif arrived is not None:
+            self._counts.programmed(_kind(service), "arrival", max(0.0, self._counts.clock() - arrived))
+
+    def _state(self, event: Listing | Listed | Lost | Resumed | Waived, now: float) -> None:
+        """Note an event that is about a kind as a whole, and say what is new."""
+        kind, resource = event.kind, PLURALS[event.kind]
+        watch = self._counts.watches[kind]
+        lost_before = self.readiness.lost.get(kind)
+        self.readiness.note(event)
+        match event:
+            case Lost(reason=reason):
+                watch.losses += lost_before is None
+                self._listing.discard(kind)  # what is listed next begins with Listing again
+                if reason not in (said := self._said.setdefault(kind, set())):
+                    said.add(reason)
+                    LOG.warning("watch of %s lost: %s", resource, reason.removeprefix("lost: "))
+                return
+            case Listing():
+                self._list_begins(kind)
+            case Waived(reason=reason):
+                LOG.warning("not following %s: %s", resource, reason)
+            case Resumed():
+                self._said.pop(kind, None)
+                LOG.info("watch of %s resumed", resource)
+            case Listed():
+                self._listed(kind, watch)
+        watch.last_event = now
+        if isinstance(event, Listed | Waived) and self.readiness.synced:
+            self._settle()
+
+    def _listed(self, kind: Kind, watch: WatchCounts) -> None:
+        """Say what a list has changed, unless it is a first one."""
+        self._listing.discard(kind)
+        self._said.pop(kind, None)
+        known = self.store.relisted(kind)
+        if kind in self._listed_once and known is not None:
+            watch.relists += 1
+            changed = f" ~{known.changed:,}" if known.changed else ""
+            LOG.info("%s relisted: +%s -%s%s", PLURALS[kind], f"{known.added:,}", f"{known.removed:,}", changed)
+        self._listed_once.add(kind)
+
+    def _settle(self) -> None:
+        """Everything is listed: say so the first time."""
+        if not self.synced.is_set():
+            self._answers.synced = True
+            self.synced.set()
+            LOG.info("synced in %.1f s: %s", time.monotonic() - self._began, self.inventory())
+        gc.freeze()
+
+    def _list_begins(self, kind: Kind) -> None:
+        """Take what is known out of the collector's rounds, before it grows.
+
+        Objects of the cluster stay for long and have no cycles, yet a full round walks them all, and stops the loop
+        for it: 60 ms for 100,000 endpoints. Garbage must not be frozen with them, so it is collected first.
+        """
+        self._listing.add(kind)
+        gc.collect()
+        gc.freeze()
+
+    def inventory(self) -> str:
+        """``10,012 services, 10,015 endpoint slices, 61 namespaces``."""
+        return ", ".join(
+            f"{(count := self.store.count(want.kind)):,} {WORDS[want.kind]}{'' if count == 1 else 's'}"
+            for want in self._wanted
+            if want.kind not in self.readiness.waived
+        )
+
+
+def _kind(service: Service, *, triggered: bool = False) -> ServiceKind:
+    """Only slices that the cluster makes from a selector say when they were triggered."""
+    if service.external_name is not None:
+        return "external_name"
+    if not service.headless:
+        return "cluster_ip"
+    return "headless_with_selector" if service.selected or triggered else "headless_without_selector"
+
+
+async def read_once(source: Source, wanted: Sequence[Want], answers: Takes) -> None:
+    """Fill the answers (or the proxy) with what a source says now, and follow it no further.
+
+    Raises ConfigError if something wanted cannot be read.
+    """
+    store, readiness, done = Store(), Readiness(wanted), asyncio.Event()
+
+    async def read(stream: AsyncIterator[Event]) -> None:
+        async for event in stream:
+            for change in store.apply(event):
+                answers.apply(change, int(time.time()))
+            readiness.note(event)
+            if isinstance(event, Lost):
+                raise ConfigError(f"cannot read {PLURALS[event.kind]}: {event.reason}")
+            if readiness.synced:
+                answers.synced = True
+                done.set()
+                return
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = [tasks.create_task(read(stream)) for stream in source.streams(wanted)]
+        await done.wait()
+        for one in reading:
+            one.cancel()

@@ -1,0 +1,244 @@
+"""Manifest text as plain values that know their place: bytes in, documents or ConfigError out. Pure.
+
+YAML is `kdns.config.yaml_values`, JSON is msgspec's; both may hold several objects, as documents of a stream or as
+items of a list, and each comes out as one `Document`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from kdns.base.errors import ConfigError, Span
+from kdns.config.yaml_values import Misplaced, Path, Place, compose, find
+
+EXCERPT_LIMIT = 160
+"""Characters of a line that are shown with an error."""
+
+
+class Text(NamedTuple):
+    """A whole file, decoded, and what to call it."""
+
+    source: str
+    content: str
+
+    def span(self, line: int, column: int) -> Span:
+        """A place, both numbers from 1; without the line's text if it may be a secret's."""
+        if "Secret" in self.content:
+            return Span(self.source, line, column)
+        lines = self.content.split("\n", line)
+        text = lines[line - 1].rstrip("\r") if line <= len(lines) else ""
+        return Span(self.source, line, column, text if text.isprintable() and len(text) <= EXCERPT_LIMIT else "")
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Line and column, from 1, of a character offset."""
+        before = self.content[:offset]
+        return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
+
+
+class Document(NamedTuple):
+    """One document, or one item of a list, as plain dictionaries, lists, text, numbers and None."""
+
+    value: Any
+    text: Text
+    line: int
+    column: int
+    number: int = 0
+    """Which document of the YAML stream this is (part of)."""
+    path: Path = ()
+    """Where in that document it stands."""
+    offset: int = 0
+    """Where the stream that `number` counts begins, in characters: JSON items are streams of their own."""
+    end: int | None = None
+    """Where it ends; None is the end of the text."""
+
+    def span(self, path: Path = ()) -> Span:
+        """Where the value at `path` stands; where the nearest one around it stands if it is not there."""
+        if not path:
+            return self.text.span(self.line, self.column)
+        try:
+            found = find(self.text.content[self.offset : self.end], self.number, self.path + path)
+        except (yaml.YAMLError, Misplaced):  # JSON may be indented with tabs, which YAML forbids
+            found = None
+        if found is None:
+            return self.text.span(self.line, self.column)
+        line, column = found
+        first_line, first_column = self.text.place(self.offset)
+        return self.text.span(first_line + line, column + (first_column if line == 0 else 1))
+
+
+def read_documents(data: bytes, source: str) -> Iterator[Document]:
+    """The documents of a file, items of lists (``kind: List``, ``ServiceList``...) one by one; empty ones left out.
+
+    `source` is what errors call the file; text whose first character is ``{`` or ``[`` is taken as JSON if it can be,
+    and always if the name ends in ``.json``.
+    """
+    text = _decode(data, source)
+    start = text.content.lstrip()[:1]
+    if source.endswith(".json") or start in {"{", "["}:
+        try:
+            yield from _json_documents(data.removeprefix(b"\xef\xbb\xbf"), text)
+        except _NotJson as error:
+            if not (source.endswith((".yaml", ".yml")) or (not source.endswith(".json") and _is_yaml(text))):
+                raise error.problem from None
+        else:
+            return
+    yield from _yaml_documents(text)
+
+
+def _decode(data: bytes, source: str) -> Text:
+    try:
+        return Text(source, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise ConfigError("expected UTF-8 text", Span(source, line, column)) from error
+
+
+# JSON
+
+
+class _NotJson(Exception):
+    """Carries the ConfigError to raise if it is no YAML either."""
+
+    def __init__(self, problem: ConfigError) -> None:
+        super().__init__()
+        self.problem = problem
+
+
+class _JsonList(msgspec.Struct):
+    items: list[msgspec.Raw]
+    kind: str = ""
+    api_version: str = msgspec.field(name="apiVersion", default="")
+
+
+class _JsonHeader(msgspec.Struct):
+    kind: Any = None
+
+
+def _json_documents(data: bytes, text: Text) -> Iterator[Document]:
+    if is_list_kind(_json(data, text, _JsonHeader, {}).kind):
+        whole = _json(data, text, _JsonList, None)
+        if whole is not None:
+            yield from _json_items(data, text, whole)
+            return
+    value = _json(data, text, Any, None)
+    line, column = text.place(len(text.content) - len(text.content.lstrip()))
+    yield from _split(Document(value, text, line, column))
+
+
+def _json_items(data: bytes, text: Text, whole: _JsonList) -> Iterator[Document]:
+    """Each item is decoded only when its turn comes; its place is found by its own octets, which come in order."""
+    octet = character = line_start = 0
+    lines_before = 1
+    raws = [bytes(item) for item in whole.items]
+    starts = (found.end() for found in re.finditer(rb'"items"\s*:\s*\[\s*', data))
+    first = next((start for start in starts if raws and data.startswith(raws[0], start)), 0)
+    for raw in raws:
+        begin = data.index(raw, max(octet, first))
+        between = data[octet:begin].decode()
+        character += len(between)
+        lines_before, line_start = _advance(between, lines_before, line_start, character)
+        line, column = lines_before, character - line_start + 1
+        value = _typed(_json(raw, text, Any, None), whole.kind, whole.api_version)
+        within = raw.decode()
+        yield Document(value, text, line, column, offset=character, end=character + len(within))
+        octet, character = begin + len(raw), character + len(within)
+        lines_before, line_start = _advance(within, lines_before, line_start, character)
+
+
+def _advance(passed: str, line: int, line_start: int, end: int) -> tuple[int, int]:
+    """The line number, and the offset at which that line begins, after `passed`, which ends at offset `end`."""
+    newlines = passed.count("\n")
+    return (line + newlines, end - (len(passed) - passed.rfind("\n") - 1)) if newlines else (line, line_start)
+
+
+def _json(data: bytes, text: Text, wanted: Any, otherwise: Any) -> Any:
+    """Decode; `otherwise`, or if that is None the bare value, where the text is JSON of another type."""
+    try:
+        return msgspec.json.decode(data, type=wanted)
+    except msgspec.ValidationError:
+        return _JsonHeader() if otherwise == {} else None
+    except RecursionError:
+        raise ConfigError("expected less nesting", text.span(1, 1)) from None
+    except msgspec.DecodeError as error:
+        found = re.search(r"\(byte (\d+)\)", str(error))
+        offset = int(found[1]) if found else len(data)
+        offset -= "trailing characters" in str(error)  # msgspec has read the first of them
+        line, column = text.place(len(data[:offset].decode("utf-8", "ignore")))
+        problem = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", str(error))
+        problem = problem if found else "the text ends too early"
+        raise _NotJson(ConfigError(f"expected JSON: {problem}", text.span(line, column))) from None
+
+
+# YAML
+
+
+def _yaml_documents(text: Text) -> Iterator[Document]:
+    try:
+        for number, (value, (line, column), places) in enumerate(compose(text.content)):
+            yield from _split(Document(value, text, line + 1, column + 1, number), places)
+    except Misplaced as error:
+        line, column = error.place
+        raise ConfigError(error.problem, text.span(line + 1, column + 1), error.hint) from None
+    except yaml.YAMLError as error:
+        raise _yaml_problem(error, text) from None
+
+
+def _is_yaml(text: Text) -> bool:
+    try:
+        return any(isinstance(document.value, dict) for document in compose(text.content))
+    except (Misplaced, yaml.YAMLError):
+        return False
+
+
+def _yaml_problem(error: yaml.YAMLError, text: Text) -> ConfigError:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:  # a character that YAML forbids; only its octet is known
+        octets = text.content.encode()[: getattr(error, "position", 0)]
+        line, column = text.place(len(octets.decode("utf-8", "ignore")))
+        return ConfigError(f"expected YAML: {getattr(error, 'reason', error)}", text.span(line, column))
+    context = getattr(error, "context", None) or ""
+    begun = getattr(error, "context_mark", None)
+    hint = f"{context} that begins on line {begun.line + 1}" if context and begun else ""
+    problem = getattr(error, "problem", None) or context
+    return ConfigError(f"expected YAML: {problem}", text.span(mark.line + 1, mark.column + 1), hint)
+
+
+# Lists of objects
+
+
+def is_list_kind(kind: object) -> bool:
+    """``List``, as kubectl prints it, or a typed list as the API server does: ``ServiceList``."""
+    return isinstance(kind, str) and kind.endswith("List")
+
+
+def _split(document: Document, places: Mapping[Path, Place] | None = None) -> Iterator[Document]:
+    value = document.value
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        raise ConfigError(f"expected a Kubernetes object, got {type_name(value)}", document.span())
+    items = value.get("items")
+    if not is_list_kind(value.get("kind")) or not isinstance(items, list):
+        yield document
+        return
+    for index, item in enumerate(items):
+        line, column = (places or {}).get(("items", index), (document.line - 1, document.column - 1))
+        typed = _typed(item, str(value["kind"]), value.get("apiVersion"))
+        yield document._replace(value=typed, line=line + 1, column=column + 1, path=("items", index))
+
+
+def _typed(item: Any, kind: str, version: object) -> Any:
+    """Items of a typed list do not repeat what they are."""
+    if isinstance(item, dict) and kind != "List" and "kind" not in item:
+        return {"kind": kind.removesuffix("List"), "apiVersion": version, **item}
+    return item
+
+
+def type_name(value: object) -> str:
+    """What people call a value's type."""
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing")

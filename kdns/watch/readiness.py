@@ -1,0 +1,52 @@
+"""Which kinds of objects are still missing, and why. Pure: fed with events, asked by /ready and the start-up."""
+
+from collections.abc import Sequence
+
+from kdns.base.objects import PLURALS, Kind
+from kdns.watch.source import Event, Listed, Listing, Lost, Resumed, Waived, Want
+
+
+class Readiness:
+    """What must be listed before kdns knows the cluster, and what became of it so far.
+
+    A kind that was listed once stays listed: while a source is lost, answers come from what is known.
+    """
+
+    def __init__(self, wants: Sequence[Want]) -> None:
+        self._missing: dict[Kind, str] = {want.kind: "not listed yet" for want in wants}
+        self.lost: dict[Kind, str] = {}
+        """Kinds that cannot be followed just now, with the reason."""
+        self.waived: dict[Kind, str] = {}
+        """Optional kinds that will not be followed, with the reason."""
+        self.shutting_down = False
+
+    @property
+    def synced(self) -> bool:
+        """True once every kind was listed or waived."""
+        return not self._missing
+
+    def note(self, event: Event) -> None:
+        """Take one event of a source into account."""
+        match event:
+            case Listed(kind):
+                self._missing.pop(kind, None)
+                self.lost.pop(kind, None)
+                self.waived.pop(kind, None)
+            case Waived(kind, reason):
+                self._missing.pop(kind, None)
+                self.lost.pop(kind, None)
+                self.waived[kind] = reason
+            case Lost(kind, reason):
+                self.lost[kind] = reason
+            case Listing(kind):
+                # What was lost stays so until a list is complete: one that fails again is no news.
+                if kind in self._missing:
+                    self._missing[kind] = "its first list is not complete yet"
+            case Resumed(kind):
+                self.lost.pop(kind, None)
+
+    def reasons(self) -> list[str]:
+        """Why kdns is not ready, a line each: ``kubernetes: services: 403: may not list services``; empty if it is."""
+        if self.shutting_down:
+            return ["Shutting down"]
+        return [f"kubernetes: {PLURALS[kind]}: {self.lost.get(kind, state)}" for kind, state in self._missing.items()]

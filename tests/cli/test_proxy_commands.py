@@ -1,0 +1,178 @@
+"""What ``kdns proxy`` and ``kdns rules`` do without following a cluster, and what a dry run leaves alone."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdns.base.errors import ConfigError, KernelError
+from kdns.cli.node import node
+from kdns.cli.proxy import at_once, print_rules
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.parsing import parse_kubeproxy
+from kdns.config.kubeproxy.settings import IptablesSettings, NodePortAddresses, ProxySettings
+from kdns.config.settings import ServeSettings
+from kdns.dns.server.app import App
+from kdns.ops.shutdown import Stop
+from kdns.proxy.app import ProxyApp
+from kdns.proxy.model import Mode
+from tests.build import network
+from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
+from tests.fakes.objects import node as node_body
+from tests.proxy.test_app import NODE, endpoints, free_port, web
+from tests.proxy.test_proxier import FakeApplier
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """A file with a Service on two addresses of which nobody may have one, its endpoints, and our Node."""
+    objects = [node_body(NODE, "172.18.0.2"), web(("203.0.113.5",)), endpoints("10.244.0.5", "10.244.0.6")]
+    file = tmp_path / "cluster.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    return str(file)
+
+
+def command(mode: Mode = "iptables", **more: Any) -> ProxyCommand:
+    """A command in a mode, on our node."""
+    return ProxyCommand(ProxySettings(mode=mode, hostname_override=NODE), **more)
+
+
+PRINTED = {
+    "iptables": ("-A KUBE-SERVICES ", "KUBE-SEP-", "--to-destination 10.244.0.6:8080"),
+    "nftables": ("add table ip kube-proxy", "10.96.0.9 . tcp . 80", "10.244.0.6 . 8080"),
+    "ipvs": ("10.96.0.9:80", "10.244.0.6:8080", "203.0.113.5"),
+}
+
+
+@pytest.mark.parametrize("mode", list(PRINTED))
+async def test_rules_are_printed(source: str, mode: Mode) -> None:
+    """As they would be written; of one Service, if it is named."""
+    for service in ("", "shop/web"):
+        out = io.StringIO()
+        assert await print_rules(command(mode, source=source), node_name="", service=service, out=out) == 0
+        text = out.getvalue()
+        assert text.startswith("# IPv4: 1 service port\n")
+        assert [one for one in PRINTED[mode] if one not in text] == []
+
+
+async def test_rules_of_a_service_that_is_not_there(source: str) -> None:
+    """Nothing to print is worth saying; a name without a namespace is of the default one."""
+    with pytest.raises(ConfigError, match="no Service default/web") as caught:
+        await print_rules(command(source=source), node_name="", service="web", out=io.StringIO())
+    assert caught.value.hint == "did you mean shop/web?"
+
+
+async def test_a_dry_run_prints_and_leaves_everything_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No kernel, no sysctl, no port, no Event."""
+    local = web(("169.254.169.254",), externalTrafficPolicy="Local", healthCheckNodePort=free_port())
+
+    def nobody(*_: object, **__: object) -> None:
+        raise AssertionError("a dry run must not do this")
+
+    for name in ("proxy.app.make_applier", "kernel.sysctl.put", "proxy.healthcheck.service_checks.open_port",
+                 "proxy.healthcheck.proxy_ports.open_port", "watch.api.events.EventRecorder.event"):  # fmt: skip
+        monkeypatch.setattr(f"kdns.{name}", nobody)
+    async with FakeApiServer(
+        (node_body(NODE, "172.18.0.2"), local, endpoints("10.244.0.5")), rules=SYSTEM_NODE_PROXIER
+    ) as api:
+        stop = Stop()
+        async with asyncio.timeout(20):
+            await ProxyApp(command(source=api.url, dry_run=True)).run(stop)
+        assert stop.status == 0
+        assert not api.events
+    printed = capsys.readouterr().out
+    assert "# IPv4, iptables: 1 service port\n" in printed
+    assert "--to-destination 10.244.0.5:8080" in printed
+
+
+async def test_a_configuration_is_written_and_says_the_same(tmp_path: Path) -> None:
+    """What cannot be written is told."""
+    settings = ProxySettings(
+        mode="nftables", hostname_override="n", node_port_addresses=NodePortAddresses(primary=True)
+    )
+    file = tmp_path / "config.conf"
+    assert await at_once(ProxyCommand(settings, write_config_to=str(file))) == 0
+    assert parse_kubeproxy(file.read_text(), "config.conf") == (settings, ())
+    with pytest.raises(ConfigError, match=r"--write-config-to: cannot write .*: No such file"):
+        await at_once(ProxyCommand(settings, write_config_to=str(tmp_path / "no" / "such")))
+
+
+@pytest.fixture
+def cleaned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """What was cleaned up. Mode ipvs is not there; IPv6 of nftables goes wrong if ``fails`` says so."""
+    found: dict[str, list[str]] = {"done": [], "fails": []}
+
+    class Cleaning(FakeApplier):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        async def cleanup(self) -> None:
+            if self.name.startswith("ipvs"):
+                raise ConfigError("mode ipvs needs IPVS in the kernel")
+            if self.name in found["fails"]:
+                raise KernelError(("nft",), 1, "Operation not permitted")
+            found["done"].append(self.name)
+
+    monkeypatch.setattr("kdns.cli.proxy.make_applier", lambda mode, family, _: Cleaning(f"{mode} {family.value}"))
+    return found
+
+
+async def test_cleanup_is_of_every_mode(cleaned: dict[str, list[str]]) -> None:
+    """What a node never had is nothing to remove; what stays is exit status 1, and the rest goes all the same."""
+    every = ["iptables IPv4", "iptables IPv6", "nftables IPv4", "nftables IPv6"]
+    assert await at_once(command(cleanup=True)) == 0
+    assert cleaned["done"] == every
+    cleaned["done"].clear()
+    cleaned["fails"] = ["iptables IPv6"]
+    assert await at_once(command(cleanup=True)) == 1
+    assert cleaned["done"] == [one for one in every if one != "iptables IPv6"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "routed"),
+    [
+        (ProxySettings(), True),
+        (ProxySettings(mode="nftables"), False),
+        (ProxySettings(iptables=IptablesSettings(localhost_node_ports=False)), False),
+        (ProxySettings(node_port_addresses=NodePortAddresses(networks=(network("10.0.0.0/8"),))), False),
+        (ProxySettings(node_port_addresses=NodePortAddresses(primary=True)), False),
+    ],
+)
+async def test_init_only_sets_what_needs_privileges(
+    monkeypatch: pytest.MonkeyPatch, settings: ProxySettings, routed: bool
+) -> None:
+    """Connection tracking; loopback is routed only where node ports are on it. What fails is exit status 1."""
+    done: list[str] = []
+
+    async def load() -> None:
+        done.append("conntrack")
+
+    def route() -> str:
+        done.append("localnet")
+        return ""
+
+    monkeypatch.setattr("kdns.kernel.sysctl.load_conntrack", load)
+    monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ())
+    monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", route)
+    assert await at_once(ProxyCommand(settings, init_only=True)) == 0
+    assert done == ["conntrack", *(["localnet"] if routed else [])]
+    monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ("read-only",))
+    assert await at_once(ProxyCommand(settings, init_only=True)) == 1
+
+
+async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 53 of some address may be somebody else's."""
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(".:53 {\n    whoami\n}\n")
+    monkeypatch.setattr("kdns.cli.node.prepare", lambda: None)
+    monkeypatch.setattr("kdns.kernel.sysctl.set_oom_score", lambda _: "")
+    monkeypatch.setattr(Stop, "install", lambda _: None)
+    monkeypatch.setattr(App, "run", None)
+    with pytest.raises(ConfigError, match="would take every address of the node"):
+        await node(ServeSettings(corefile=str(corefile)), command(source="x"))

@@ -1,0 +1,45 @@
+"""What may be kept, and for how long, as a table."""
+
+import pytest
+
+from kdns.dns.cache.kinds import Bounds, Kind, duration, kind_of
+from tests.dns.cache.play import asking, reply
+
+SOA = "-- test. 60 SOA ns.test. root.test. 1 2 3 4 5"
+
+CASES = (
+    ("a.test. A", "NOERROR | a.test. 9 A 192.0.2.1", "success 9"),
+    ("a.test. A", "NOERROR | a.test. 9 CNAME b.test. | b.test. 8 A 192.0.2.1 | ++ x.test. 7 A 192.0.2.1", "success 7"),
+    ("a.test. CNAME", "NOERROR | a.test. 9 CNAME b.test.", "success 9"),
+    ("a.test. ANY", "NOERROR | a.test. 9 A 192.0.2.1 | a.test. 9 AAAA ::1", "success 9"),
+    ("a.test. A", "NOERROR | a.test. 9 A 192.0.2.1 | -- test. 6 NS ns.test.", "success 6"),
+    ("a.test. A", "NOERROR | -- test. 60 NS ns.test.", "success 5"),
+    ("a.test. A", "NOERROR", "success 5"),
+    ("a.test. A", f"NOERROR | {SOA}", "denial 60"),
+    ("a.test. A", f"NOERROR | a.test. 9 CNAME b.test. | {SOA}", "denial 9"),
+    ("a.test. A", f"NOERROR | a.test. 9 CNAME b.test. | b.test. 9 CNAME a.test. | {SOA}", "denial 9"),
+    ("a.test. A", "NOERROR | a.test. 9 CNAME b.test. | b.test. 9 CNAME a.test.", "never"),
+    ("a.test. A", "NOERROR | a.test. 9 CNAME b.test. | a.test. 9 CNAME c.test. | c.test. 9 A 192.0.2.1", "never"),
+    ("a.test. A", "NOERROR | a.test. 9 CNAME b.test. | c.test. 9 A 192.0.2.1", "never"),
+    ("a.test. A", "NOERROR | b.test. 9 A 192.0.2.1", "stray"),
+    ("a.test. A", f"NXDOMAIN | {SOA}", "denial 60"),
+    ("a.test. A", f"NXDOMAIN | a.test. 9 CNAME b.test. | {SOA}", "denial 9"),
+    ("a.test. A", "NXDOMAIN", "never"),
+    ("a.test. A", "NXDOMAIN | -- test. 60 NS ns.test.", "never"),
+    ("a.test. A", "SERVFAIL", "failure 3"),
+    ("a.test. A", "NOTIMP", "failure 3"),
+    ("a.test. A", "REFUSED", "never"),
+    ("a.test. A", "NOERROR tc | a.test. 9 A 192.0.2.1", "never"),
+    ("a.test. AXFR", "NOERROR | a.test. 9 A 192.0.2.1", "never"),
+    ("a.test. A", "NOERROR | a.test. 2147483648 A 192.0.2.1", "success 5"),
+    ("a.test. A", "NOERROR | a.test. 2147483647 A 192.0.2.1", "success 3600"),
+)
+
+
+@pytest.mark.parametrize(("question", "response", "expected"), CASES)
+def test_kinds(question: str, response: str, expected: str) -> None:
+    """Kind and seconds of each response."""
+    query, value = asking(question).query, reply(response)
+    kind = kind_of(query, value)
+    seconds = f" {duration(value, kind, Bounds(3600), 3)}" if kind not in {Kind.NEVER, Kind.STRAY} else ""
+    assert kind.value + seconds == expected

@@ -1,0 +1,240 @@
+"""The fast way is only faster: what it remembers is right, bounded, and counted like the rest."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdns.base.objects import Object
+from kdns.config.settings import KubernetesOptions
+from kdns.dns.query.fast import MAX_ENTRIES, MAX_KINDS, MAX_MISSES, MAX_OCTETS, kind_of, tally
+from kdns.metrics.dns import LaneCounts, collect_lanes
+from kdns.watch.source import Gone, Put
+from kdns.watch.store import Store
+from kdns.wire.name import parse_name
+from kdns.wire.numbers import HTTPS, NXDOMAIN, SRV, TXT, A
+from kdns.wire.query import parse_query
+from tests.address_plan import NOW
+from tests.build import change, tcp, view
+from tests.dns.messages import Opt, lane, query, replies, slow_lane
+from tests.dns.plan import FLAGS, NAMES, OBJECTS, OPTIONS, OPTS, RTYPES, spelled
+from tests.records.shop import SHOP, WEB
+from tests.records.universe import ASKED, NESTED, OWN, SIBLINGS, SLOTS, STEPS
+from tests.records.zone_text import blank, cluster
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+@pytest.mark.parametrize("synced", [True, False], ids=["synced", "unsynced"])
+async def test_the_fast_way_is_only_faster(proto: str, synced: bool) -> None:
+    """For every kind of question, in every form, asked again and again, both ways give the same octets."""
+    fast_answers, slow_answers = (cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)) for _ in range(2))
+    fast_answers.synced = slow_answers.synced = synced
+    messages = [
+        query(spelled(name, seed) if seed else name, rtype, opt=opt, flags=flags, number=seed * 7919)
+        for name in NAMES
+        for rtype in RTYPES
+        for seed, opt, flags in [
+            *((seed, opt, 0x0100) for seed in range(2) for opt in OPTS),
+            *((0, opt, flags) for opt in OPTS[:2] for flags in FLAGS),
+        ]
+    ]
+    both, chained = lane(fast_answers, proto=proto), slow_lane(slow_answers, proto)
+    served_fast = sum(both.fast(message) is not None for message in messages[:200])
+    assert served_fast > 50, "the fast way serves hardly anything: this test would prove nothing"
+    both = lane(cluster_like := cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)), proto=proto)
+    cluster_like.synced = synced
+    for message, one, other in zip(
+        messages, await replies(both, messages), await replies(chained, messages), strict=True
+    ):
+        assert one == other, message.hex()
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+async def test_both_ways_count_alike(proto: str) -> None:
+    """What is counted for a message does not depend on the way it took."""
+    messages = [query(name, rtype, opt=opt) for name in NAMES[:-2] for rtype in (A, SRV, HTTPS) for opt in OPTS[:3]] * 2
+    lanes = lane(cluster(*OBJECTS, options=OPTIONS), proto=proto), slow_lane(cluster(*OBJECTS, options=OPTIONS), proto)
+    for one in lanes:
+        await replies(one, messages)
+    told, also = (
+        {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in collect_lanes([one.counts])
+            if family.name != "coredns_dns_request_duration_seconds"
+            for sample in family.samples
+            if sample.value
+        }
+        for one in lanes
+    )
+    assert told == also
+    assert sum(value for (name, *_), value in told.items() if name == "coredns_dns_requests_total") == len(messages)
+
+
+async def test_the_next_question_sees_the_change() -> None:
+    """An answer is never older than the last event, whatever was remembered for the message."""
+    answers = cluster(*SHOP)
+    one = lane(answers)
+    messages = [query(parse_name(f"{name}.shop.svc.cluster.local."), rtype, opt=opt)
+                for name in ("web", "later") for rtype in (A, TXT) for opt in (None, Opt())]  # fmt: skip
+    await replies(one, messages)
+    moved = view("shop/web", ips=("10.96.0.77",), ports=(tcp(80, "http"),))
+    answers.apply(change(WEB, moved), NOW + 9)
+    answers.apply(change(None, view("shop/later", ips=("10.96.0.78",))), NOW + 9)
+    fresh = lane(answers)
+    assert await replies(one, messages) == await replies(fresh, messages)
+    (reply,) = await replies(one, messages[:1])
+    assert reply is not None
+    assert reply.endswith(b"\x0a\x60\x00\x4d")
+
+
+async def test_the_spelling_of_the_client_comes_back() -> None:
+    """0x20: the question is copied as it came, and no spelling is remembered that was made up for one query."""
+    one = lane(cluster(*SHOP))
+    name = parse_name("web.shop.svc.cluster.local.")
+    for seed in range(1, 200):
+        message = query(spelled(name, seed), A)
+        (reply,) = await replies(one, [message])
+        assert reply is not None
+        assert reply[12 : 12 + len(name)] == message[12 : 12 + len(name)]
+    assert one.remembers is not None
+    assert one.remembers.remembered == (1, 0)
+
+
+async def test_random_names_do_not_grow_memory() -> None:
+    """However many names that do not exist are asked for, what is remembered stays bounded, and right."""
+    answers = cluster(*SHOP)
+    one = lane(answers)
+    for number in range(MAX_MISSES + 1000):
+        for parent in ("example.com.shop.svc", "shop.svc", f"y{number}.svc"):
+            reply = one.fast(query(parse_name(f"x{number}.{parent}.cluster.local."), A))
+            assert reply is not None
+            assert reply[3] & 0xF == NXDOMAIN
+    assert one.remembers is not None
+    messages, misses = one.remembers.remembered
+    assert messages < 10
+    assert misses <= MAX_MISSES
+
+
+async def test_misses_that_come_again_are_remembered() -> None:
+    """Search lists make the same names that do not exist again and again: from the third time on they are hits."""
+    one = lane(cluster(*SHOP))
+    for number in range(3):
+        for name in range(50):
+            reply = one.fast(query(parse_name(f"w{name:02}.example.com.shop.svc.cluster.local."), A, number=number))
+            assert reply is not None
+            assert (reply[:2], reply[3] & 0xF) == (number.to_bytes(2, "big"), NXDOMAIN)
+    assert one.remembers is not None
+    assert one.remembers.remembered[0] >= 49
+    assert one.fast(query(spelled(parse_name("w07.example.com.shop.svc.cluster.local."), 5), A)) is not None
+
+
+async def test_many_names_do_not_grow_memory() -> None:
+    """Names of Pods exist for every address: what is remembered of them is bounded, and what is asked often stays."""
+    one = lane(cluster(*SHOP, options=OPTIONS))
+    often = query(parse_name("web.shop.svc.cluster.local."), A)
+    for number in range(2 * MAX_ENTRIES + 500):
+        text = f"10-{number >> 16}-{number >> 8 & 255}-{number & 255}.shop.pod.cluster.local."
+        assert one.fast(query(parse_name(text), A)) is not None
+        if not number % 1000:
+            assert one.fast(often) is not None
+    assert one.remembers is not None
+    assert MAX_ENTRIES < one.remembers.remembered[0] <= 2 * MAX_ENTRIES
+    assert often[2:] in one.remembers._entries or often[2:] in one.remembers._elder
+
+
+@pytest.mark.parametrize("proto", ["udp", "tcp"])
+async def test_payload_sizes_do_not_grow_memory(proto: str) -> None:
+    """Each EDNS payload size is another message: the octets of all that is remembered are bounded, however long."""
+    ready = [f"10.{number >> 8}.{number & 255}.7" for number in range(2000)]
+    one = lane(cluster(view("shop/many", ("None",), (tcp(80, "http"),), ready)), proto=proto)
+    name = parse_name("_http._tcp.many.shop.svc.cluster.local.")
+    sizes = []
+    for payload in range(512, 12_000, 1 if proto == "udp" else 20):
+        reply = one.fast(query(name, SRV, opt=Opt(payload)))
+        assert reply is not None
+        sizes.append(len(reply))
+    assert sum(sizes) > 3 * MAX_OCTETS, "too few octets to prove anything"
+    assert one.remembers is not None
+    kept = [entry for each in (one.remembers._entries, one.remembers._elder) for entry in each.values()]
+    assert sum(len(entry[2]) + len(entry[4]) for entry in kept) <= 2 * (MAX_OCTETS + 65_535)
+
+
+async def test_a_name_next_to_a_missing_one_may_exist() -> None:
+    """What was learnt from a name that does not exist says nothing of a Service of another name, old or new."""
+    answers = cluster(*SHOP)
+    one = lane(answers)
+
+    def rcode(name: str) -> int:
+        reply = one.fast(query(spelled(parse_name(f"{name}.shop.svc.cluster.local."), 3), A))
+        assert reply is not None
+        return reply[3] & 0xF
+
+    assert [rcode(name) for name in ("nop", "nix", "web", "new", "nix.nop", "nop.web")] == [3, 3, 0, 3, 3, 3]
+    later = view("shop/new", ips=("10.96.0.78",))
+    answers.apply(change(None, later), NOW + 9)
+    assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 0]
+    answers.apply(change(later, None), NOW + 10)
+    assert [rcode(name) for name in ("nop", "nix", "web", "new")] == [3, 3, 0, 3]
+
+
+async def test_a_zone_next_to_a_missing_service_exists() -> None:
+    """Zones may lie below a Namespace: they, and the names between, are no Services and exist all the same."""
+    one = lane(cluster(*SHOP, options=KubernetesOptions(zones=("cluster.local.", *_BELOW))))
+    for name, rcode in (("nop", NXDOMAIN), ("api", 0), ("nix", NXDOMAIN), ("top", 0)):
+        (reply,) = await replies(one, [query(parse_name(f"{name}.shop.svc.cluster.local."), A)])
+        assert reply is not None
+        assert reply[3] & 0xF == rcode, name
+
+
+_BELOW = ("api.shop.svc.cluster.local.", "deep.top.shop.svc.cluster.local.")
+
+
+async def test_type_65_is_not_type_97() -> None:
+    """Folding is for the name alone: HTTPS (65, an A in ASCII) and 97 (an a) are different questions."""
+    answers = cluster(*SHOP)
+    one = lane(answers)
+    name = parse_name("web.shop.svc.cluster.local.")
+    for rtype in (HTTPS, 97, HTTPS):
+        (reply,) = await replies(one, [query(name, rtype)])
+        assert reply is not None
+        assert reply[12 + len(name) : 14 + len(name)] == rtype.to_bytes(2, "big")
+
+
+@settings(max_examples=40)
+@given(
+    STEPS,
+    st.sampled_from(NESTED),
+    st.lists(st.tuples(st.sampled_from((*ASKED, *SIBLINGS)), st.sampled_from((A, SRV))), max_size=40),
+)
+def test_what_a_lane_remembers_is_never_older_than_the_last_event(
+    steps: Sequence[tuple[int, Object | None]], options: KubernetesOptions, questions: list[tuple[bytes, int]]
+) -> None:
+    """After each event a lane that was asked all the time says what a new lane over the same zone says."""
+    answers, store = blank(options, OWN), Store()
+    messages = [query(name, rtype) for name, rtype in questions]
+    one = lane(answers)
+    for slot, thing in ((0, None), *steps):
+        event = Gone(SLOTS[slot][0].key) if thing is None else Put(thing)
+        for each in store.apply(event):
+            answers.apply(each, NOW)
+        for message in messages:
+            same_reply(lane(answers).fast(message), one.fast(message), message)
+
+
+def same_reply(new: bytes | None, old: bytes | None, message: bytes) -> None:
+    """Both are none, or the same octets but for the rotation of addresses."""
+    if new is None or old is None:
+        assert new is old, message.hex()
+    else:
+        assert (new[:12], sorted(new[12:])) == (old[:12], sorted(old[12:])), message.hex()
+
+
+def test_sizes_do_not_grow_memory() -> None:
+    """However many sizes replies have, the kinds that are counted stay bounded, and every reply is counted."""
+    counts = LaneCounts("dns://:53", "tcp", 1)
+    asked = parse_query(query(parse_name("web.test."), A))
+    for grow in range(MAX_KINDS + 500):
+        tally(counts, kind_of(asked, 0, grow, ".", "forward"))[40] += 1
+    assert len(counts.tallies) == MAX_KINDS
+    assert sum(sum(lengths.values()) for lengths in counts.tallies.values()) == MAX_KINDS + 500

@@ -1,0 +1,209 @@
+"""Corefiles become chains: their order, their places, and what is said of those that cannot be."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from kdns.base.errors import ConfigError
+from kdns.config.settings import KubernetesOptions, ServeSettings
+from kdns.dns.server.block import LiveBlock, describe, sites
+from kdns.dns.server.clusters import Clusters
+from kdns.dns.server.context import Hub, Listener
+from kdns.dns.server.plan import BlockPlan, banner_lines, plan_corefile, plan_settings, wishes
+from kdns.dns.server.registry import Registry
+from kdns.metrics.dns import Metrics
+from kdns.watch.source import Source
+from tests.config.text import corefile
+
+KUBEADM = """
+.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . 127.0.0.1 {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success cluster.local
+       disable denial cluster.local
+    }
+    loop
+    reload
+    loadbalance
+}
+"""
+
+
+async def no_source(_: KubernetesOptions) -> Source:
+    """Nothing is followed here."""
+    raise AssertionError
+
+
+def hub() -> Hub:
+    """What blocks need to be built."""
+    metrics = Metrics()
+    return Hub(metrics, CollectorRegistry(), Clusters(no_source, metrics), lambda _: None)
+
+
+def plans(text: str, folder: str = "") -> tuple[BlockPlan, ...]:
+    """The plans of a Corefile."""
+    return plan_corefile(corefile(text), Registry(folder), "/")
+
+
+def blocks(text: str, folder: str = "") -> Sequence[LiveBlock]:
+    """A Corefile, built."""
+    shared = hub()
+    return [LiveBlock(plan, shared) for plan in plans(text, folder)]
+
+
+DESCRIBED = (
+    (
+        "kubeadm's Corefile",
+        KUBEADM,
+        """
+        dns://.:53
+          chain      reload > ready > health > prometheus > errors > loadbalance > cache > kubernetes > loop > forward
+          fast path  cache: .
+          fast path  kubernetes: cluster.local.
+          fast path  kubernetes: in-addr.arpa.
+          fast path  kubernetes: ip6.arpa.
+        """,
+    ),
+    (
+        "the order in the file makes no difference",
+        ". {\n forward . 127.0.0.1\n errors\n}",
+        """
+        dns://.:53
+          chain      errors > forward
+          fast path  nothing
+        """,
+    ),
+    (
+        "several zones, ports and addresses of one block",
+        "a.test b.test:1053 {\n bind 127.0.0.1 127.0.0.2\n errors\n}",
+        """
+        dns://a.test.:53 on 127.0.0.1, dns://a.test.:53 on 127.0.0.2, dns://b.test.:1053 on 127.0.0.1,"""
+        """ dns://b.test.:1053 on 127.0.0.2
+          chain      bind > errors
+          fast path  nothing
+        """,
+    ),
+    (
+        "an empty block",
+        "a.test {\n}",
+        """
+        dns://a.test.:53
+          chain      nothing: every answer is REFUSED
+          fast path  nothing
+        """,
+    ),
+)
+
+
+@pytest.mark.parametrize(("title", "text", "lines"), DESCRIBED, ids=[title for title, *_ in DESCRIBED])
+async def test_what_would_be_served(title: str, text: str, lines: str) -> None:
+    """`kdns check` says where each block is, its chain in order, and what is fast."""
+    expected = [line.removeprefix("        ") for line in lines.strip("\n").splitlines()][:None]
+    assert list(describe(blocks(text))) == [line for line in expected if line.strip()]
+
+
+MISTAKES = (
+    (". {\n kuberntes\n}", "Corefile:2:2: 'kuberntes' is no plugin"),
+    (". {\n etcd\n cahce\n}", "Corefile:2:2: kdns does not have CoreDNS's plugin etcd"),
+    (". {\n etcd\n cahce\n}", "Corefile:3:2: 'cahce' is no plugin"),
+    (". {\n errors\n}\n. {\n errors\n}", "Corefile:4:1: .:53 is served twice"),
+    ("a.test:1053 b.test:1053 a.test:1053 {\n}", "'a.test:1053' stands for a.test. on port 1053 a second time"),
+    (". {\n bind 127.0.0.1\n}\n. {\n bind 127.0.0.1 127.0.0.2\n}", "Corefile:4:1: .:53 is served twice"),
+    (". {\n bind 127.0.0.1\n}\na.test {\n}", "port 53 is served with bind here, without it elsewhere"),
+    (". {\n bind lo0.nowhere\n}", "'lo0.nowhere' is no IP address and no interface with one"),
+    ("quic://. {\n errors\n}", "quic:// is not supported yet"),
+    (". {\n kubernetes {\n  multicluster a.test\n }\n}", "Corefile:3:16: multicluster a.test. is not one of the zones"),
+    (". {\n kubernetes a.test {\n  labels a in (b\n }\n}", "Corefile:2:2: "),
+    (". {\n health\n health\n}", "Corefile:3:2: 'health' stands twice in this server block"),
+)
+
+
+@pytest.mark.parametrize(("text", "problem"), MISTAKES, ids=[problem for _, problem in MISTAKES])
+def test_mistakes(text: str, problem: str) -> None:
+    """Each mistake is told with its place, all of a file together."""
+    with pytest.raises(ConfigError) as caught:
+        plans(text)
+    assert problem in str(caught.value)
+
+
+async def test_one_port_has_one_site_for_each_address() -> None:
+    """Blocks with different addresses are apart, those with the same ones share the port."""
+    found = sites(blocks("a.test {\n bind 127.0.0.1\n}\nb.test {\n bind 127.0.0.1 127.0.0.2\n}\nc.test:1053 {\n}"))
+    assert {listener: len(site.blocks) for listener, site in found.items()} == {
+        Listener("dns", "127.0.0.1", 53): 2,
+        Listener("dns", "127.0.0.2", 53): 1,
+        Listener("dns", "", 1053): 1,
+    }
+
+
+async def test_zones_of_a_block_share_its_plugins() -> None:
+    """A block with several zones and ports is built once."""
+    found = sites(blocks("a.test b.test:1053 {\n errors\n}"))
+    first, second = (site.blocks[0] for site in found.values())
+    assert first.built == second.built
+    assert (list(first.zones.values()), list(second.zones.values())) == (["a.test."], ["b.test."])
+
+
+def test_wishes() -> None:
+    """What the blocks ask of the server itself."""
+    wish = wishes(plans(KUBEADM + "a.test {\n debug\n health :8080\n prometheus :9253\n timeouts {\n idle 20s\n }\n}"))
+    assert wish.health == (":8080",)
+    assert wish.ready == (":8181",)
+    assert wish.metrics == (":9153", ":9253")
+    assert wish.lameduck == 5
+    assert wish.reload is not None
+    assert wish.debug
+    assert not wish.continuously
+    assert [limit.idle for limit in wish.limits.values()] == [20]
+
+
+def test_flags_are_a_server_block() -> None:
+    """`kdns serve` without a Corefile is one block for the zones of the cluster, with the pages that are on."""
+    options = KubernetesOptions(zones=("cluster.local.", "10.96.0.0/12"))
+    settings = ServeSettings(kubernetes=options, listen=("127.0.0.1",), port=1053, ready="")
+    (plan,) = plan_settings(settings)
+    assert [step.name for step in plan.steps] == ["health", "prometheus", "kubernetes"]
+    assert list(banner_lines((plan,), {}))[:2] == [
+        "cluster.local.:1053 on 127.0.0.1",
+        "96.10.in-addr.arpa.:1053 on 127.0.0.1",
+    ]
+
+
+def test_equal_blocks_say_the_same() -> None:
+    """Layout and comments make no difference to what a block says, another option does."""
+    first, second = plans("a.test {\n cache 30\n errors\n}"), plans("# new\na.test {\n   cache   30 # s\n errors\n}")
+    third = plans("a.test {\n cache 31\n errors\n}")
+    assert first[0].said == second[0].said
+    assert first[0].said != third[0].said
+
+
+async def test_a_plugin_from_a_folder_in_a_chain(tmp_path: Path) -> None:
+    """`kdns check` says where it came from, and a parse or build that fails is told at its place."""
+    good = (
+        "from kdns.dns.api.plugin import Built\nNAME = 'mine'\nBEFORE = 'forward'\n"
+        "def parse(directives, place):\n    return int(directives[0].args[0].text)\n"
+        "def build(options, parts):\n    return Built() if options else 1 / 0\n"
+    )
+    (tmp_path / "mine.py").write_text(good)
+    text = ". {{\n forward . 127.0.0.1\n mine {}\n errors\n}}"
+    lines = list(describe(blocks(text.format(1), str(tmp_path))))
+    assert lines[1:3] == ["  chain      errors > mine > forward", f"  mine comes from {tmp_path / 'mine.py'}"]
+    with pytest.raises(ConfigError, match="plugin mine cannot read this: ValueError"):
+        plans(text.format("x"), str(tmp_path))
+    with pytest.raises(ConfigError, match="plugin mine cannot be built: ZeroDivisionError"):
+        blocks(text.format(0), str(tmp_path))

@@ -1,0 +1,67 @@
+"""A network namespace with nothing in it, for tests of what is in the table of nftables mode."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from kdns.kernel.run import PATIENCE
+from kdns.proxy.apply.nftables import NftablesApplier
+from kdns.proxy.model import Family, Frontend, RuleChange, ServicePortRules
+from tests.proxy.apply.node_net import runner_in
+from tests.proxy.nftables_plan import V4
+
+
+class Space:
+    """A network namespace with nothing in it, and what nft says there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.sent: list[str] = []
+
+    async def run(self, argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
+        """A runner that notes what is sent to be done (not what is only tried)."""
+        if list(argv) == ["nft", "-f", "-"]:
+            assert isinstance(stdin, str)
+            self.sent.append(stdin)
+        return await runner_in(self.name)(argv, stdin, patience)
+
+    def nft(self, *words: str, stdin: str = "") -> str:
+        """Somebody else's nft."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.name, "nft", *words], check=True, capture_output=True, text=True, input=stdin
+        )
+        return done.stdout
+
+    def table(self, family: Family) -> list[Any]:
+        """All objects of the table, without what depends on the order in which they were made."""
+        word = "ip" if family is V4 else "ip6"
+        found = []
+        for item in json.loads(self.nft("-j", "list", "table", word, "kube-proxy"))["nftables"]:
+            kind, value = next(iter(item.items()))
+            if kind == "metainfo":
+                continue
+            value.pop("handle", None)
+            if "elem" in value:
+                value["elem"].sort(key=json.dumps)
+            found.append([kind, value])
+        # Rules of a chain keep their order.
+        return sorted(found, key=lambda each: (each[0], each[1].get("chain", ""), each[1].get("name", "")))
+
+
+def change(before: ServicePortRules | None, after: ServicePortRules | None) -> RuleChange:
+    one = after or before
+    assert one is not None
+    return RuleChange(one.name, before, after)
+
+
+async def later(applier: NftablesApplier) -> None:
+    """Tidy, as if a long time had passed."""
+    now = applier._clock
+    applier._clock = lambda: now() + 10
+    await applier.tidy()
+    applier._clock = now
+
+
+def replace_frontend(port: ServicePortRules, address: bytes, number: int) -> Any:
+    return port.entries[0]._replace(frontend=Frontend("cluster IP", address, number))

@@ -1,0 +1,254 @@
+"""Nftables mode on a real kernel: what others do to the table, who wrote one before us, names that mean harm."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from os import geteuid
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from kdns.base.errors import ConfigError, KernelError
+from kdns.kernel.run import PATIENCE
+from kdns.proxy.apply.nftables import NftablesApplier
+from kdns.proxy.model import Family, RuleSet, ServicePortName
+from kdns.proxy.render.nftables.fixed import LAYOUT
+from tests.proxy.apply.space import Space, change, later
+from tests.proxy.nftables_plan import V4, V6, cluster_ip, many, node_rules, of_kind, rich, rule_set
+
+pytestmark = [pytest.mark.kernel, pytest.mark.skipif(geteuid() != 0, reason="network namespaces need root")]
+FAMILIES = pytest.mark.parametrize("family", [V4, V6], ids=lambda family: family.value)
+
+
+DAMAGE: Mapping[str, str] = {
+    "everything flushed": "flush ruleset",
+    "the table deleted": "delete table {t}",
+    "rules flushed": "flush table {t}",
+    "a chain flushed": "flush chain {t} services",
+    "a chain more": "add chain {t} foreign",
+    "a map flushed": "flush map {t} service-ips",
+    "an endpoint gone": "delete element {t} backends-tcp {{ {vip} . 80 . 0 }}",
+    "an endpoint changed": "delete element {t} backends-tcp {{ {vip} . 80 . 0 }}\n"
+    "add element {t} backends-tcp {{ {vip} . 80 . 0 : {vip} . 9 }}",
+    "a frontend led elsewhere": "delete element {t} service-ips {{ {vip} . tcp . 80 }}\n"
+    "add element {t} service-ips {{ {vip} . tcp . 80 : drop }}",
+    "hairpin gone": "flush set {t} hairpin",
+    "cluster IPs gone": "flush set {t} cluster-ips",
+    "a rule replaced": "flush chain {t} masquerading\n" + "add rule {t} masquerading accept\n" * 4,
+}
+
+
+@FAMILIES
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_damage_by_others_is_seen_and_repaired(space: Space, family: Family, damage: str) -> None:
+    """By the next look, and the full sync after it."""
+    applier = NftablesApplier(family, space.run)
+    rules = rule_set(node_rules(family), rich(family))
+    await applier.sync(rules, None)
+    whole = space.table(family)
+    assert await applier.intact()
+    table = f"{'ip' if family is V4 else 'ip6'} kube-proxy"
+    space.nft("-f", "-", stdin=DAMAGE[damage].format(t=table, vip=cluster_ip(family, 1)))
+    assert not await applier.intact()
+    await applier.sync(rules, None)
+    await later(applier)
+    assert space.table(family) == whole
+    assert await applier.intact()
+
+
+@FAMILIES
+async def test_a_change_of_a_flushed_table_repairs_all_of_it(space: Space, family: Family) -> None:
+    """Before anybody has looked."""
+    applier, node = NftablesApplier(family, space.run), node_rules(family)
+    ports = {port.name: port for port in rich(family)}
+    await applier.sync(RuleSet(node, ports), None)
+    whole = space.table(family)
+    plain = of_kind(family, "plain", 1)
+    fewer = replace(plain, cluster=plain.cluster[:2])
+    await applier.sync(RuleSet(node, ports | {plain.name: fewer}), [change(plain, fewer)])
+    space.nft("flush", "ruleset")
+    await applier.sync(RuleSet(node, ports), [change(fewer, plain)])
+    assert space.table(family) == whole
+
+
+KUBE_PROXY = """
+add table {ip} kube-proxy {{ comment "rules for kube-proxy" ; }}
+add set {ip} kube-proxy cluster-ips {{ type {addr} ; comment "Active ClusterIPs" ; }}
+add set {ip} kube-proxy nodeport-ips {{ type {addr} ; comment "IPs that accept NodePort traffic" ; }}
+add map {ip} kube-proxy firewall-ips {{ type {addr} . inet_proto . inet_service : verdict ; comment "x" ; }}
+add map {ip} kube-proxy no-endpoint-services {{ type {addr} . inet_proto . inet_service : verdict ; comment "x" ; }}
+add map {ip} kube-proxy no-endpoint-nodeports {{ type inet_proto . inet_service : verdict ; comment "x" ; }}
+add map {ip} kube-proxy service-ips {{ type {addr} . inet_proto . inet_service : verdict ; comment "x" ; }}
+add map {ip} kube-proxy service-nodeports {{ type inet_proto . inet_service : verdict ; comment "x" ; }}
+add chain {ip} kube-proxy filter-prerouting-pre-dnat {{ type filter hook prerouting priority -110 ; }}
+add chain {ip} kube-proxy filter-output-pre-dnat {{ type filter hook output priority -110 ; }}
+add chain {ip} kube-proxy filter-input {{ type filter hook input priority 0 ; }}
+add chain {ip} kube-proxy filter-forward {{ type filter hook forward priority 0 ; }}
+add chain {ip} kube-proxy filter-output {{ type filter hook output priority 0 ; }}
+add chain {ip} kube-proxy nat-prerouting {{ type nat hook prerouting priority -100 ; }}
+add chain {ip} kube-proxy nat-output {{ type nat hook output priority -100 ; }}
+add chain {ip} kube-proxy nat-postrouting {{ type nat hook postrouting priority 100 ; }}
+add chain {ip} kube-proxy services
+flush chain {ip} kube-proxy services
+flush map {ip} kube-proxy service-ips
+flush set {ip} kube-proxy cluster-ips
+add chain {ip} kube-proxy service-ULMVA6XW-ns1/svc1/tcp/p80
+add element {ip} kube-proxy cluster-ips {{ {vip} }}
+add element {ip} kube-proxy service-ips {{ {vip} . tcp . 80 : goto service-ULMVA6XW-ns1/svc1/tcp/p80 }}
+add rule {ip} kube-proxy services {ip} daddr . meta l4proto . th dport vmap @service-ips
+"""
+"""What kube-proxy declares in the same table (facts c.1, c.2), and one Service."""
+
+
+@FAMILIES
+async def test_kube_proxy_and_we_take_over_from_each_other(
+    space: Space, family: Family, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its table becomes ours in one transaction, and its declarations are accepted in ours."""
+    words = {"ip": "ip", "addr": "ipv4_addr"} if family is V4 else {"ip": "ip6", "addr": "ipv6_addr"}
+    theirs = KUBE_PROXY.format(**words, vip=cluster_ip(family, 200))
+    space.nft("-f", "-", stdin=theirs)
+    applier = NftablesApplier(family, space.run)
+    rules = RuleSet(node_rules(family), many(family, 300))
+    await applier.sync(rules, None)
+    assert len(space.sent) == 1, "until the new table is whole, the old one works"
+    assert "delete table" in space.sent[0]
+    ours = space.table(family)
+    space.nft("-f", "-", stdin=theirs)
+    # It takes chains with a slash that it does not know for its own stale ones, and deletes them.
+    space.nft("delete", "chain", words["ip"], "kube-proxy", LAYOUT)
+    await NftablesApplier(family, space.run).sync(rules, None)
+    assert space.table(family) == ours
+    assert caplog.records == []
+
+
+@FAMILIES
+async def test_a_corrupt_table_is_made_anew(space: Space, family: Family, caplog: pytest.LogCaptureFixture) -> None:
+    """If our own layout holds what cannot be changed into what it should be."""
+    rules = rule_set(node_rules(family), rich(family))
+    await NftablesApplier(family, space.run).sync(rules, None)
+    whole = space.table(family)
+    word = "ip" if family is V4 else "ip6"
+    space.nft("flush", "table", word, "kube-proxy")
+    space.nft("flush", "map", word, "kube-proxy", "backends-tcp")
+    space.nft("delete", "map", word, "kube-proxy", "backends-tcp")
+    space.nft("add", "map", word, "kube-proxy", "backends-tcp", "{ type mark : mark ; }")
+    with caplog.at_level(logging.WARNING):
+        await NftablesApplier(family, space.run).sync(rules, None)
+    assert space.table(family) == whole
+    assert "made anew" in caplog.text
+
+
+@FAMILIES
+async def test_a_table_that_cannot_be_read_is_written_all_the_same(
+    space: Space, family: Family, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An older nft fails at what a newer one has written into tables of others."""
+
+    async def half_blind(argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
+        if "list" in argv:
+            raise KernelError(argv, 139, "Segmentation fault")
+        return await space.run(argv, stdin, patience)
+
+    rules = rule_set(node_rules(family), rich(family))
+    await NftablesApplier(family, space.run).sync(rules, None)
+    whole = space.table(family)
+    blind = NftablesApplier(family, half_blind)
+    await blind.sync(rules, None)
+    assert space.table(family) == whole
+    assert (await blind.sync(rules, None)).rules == 0
+    assert "cannot be read" in caplog.text
+    assert "could not be looked at" in caplog.text
+    with pytest.raises(KernelError):
+        await blind.intact()
+
+
+NASTY = st.text(
+    alphabet=st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"'{}\\;#\n\t $`@,:/"), max_size=80
+) | st.sampled_from(
+    ['x" ; }\ndelete table ip kube-proxy\n', "a/b:c", "x" * 300, 'n"', "\x00", "# comment", "$(reboot)"]
+)
+
+
+ORDINARY: dict[int, Counter[str]] = {}
+"""How many objects of each kind the same Service makes under an ordinary name, by affinity."""
+
+
+@pytest.mark.timeout(300)
+@given(namespace=NASTY, name=NASTY, port=NASTY, affinity=st.sampled_from([0, 60]))
+@settings(max_examples=15)
+def test_names_cannot_inject_anything(
+    two_spaces: tuple[Space, Space], namespace: str, name: str, port: str, affinity: int
+) -> None:
+    """Whatever a Service is called, the same objects are made, and nothing else."""
+    space = two_spaces[0]
+
+    def kinds(namespace: str, name: str, port: str) -> Counter[str]:
+        one = replace(
+            of_kind(V4, "sticky-local" if affinity else "ranges", 1),
+            name=ServicePortName(namespace, name, port, "TCP"),
+            affinity=affinity,
+        )
+
+        async def there_and_back() -> Counter[str]:
+            applier = NftablesApplier(V4, space.run)
+            await applier.sync(rule_set(node_rules(V4), [one]), None)
+            assert await applier.intact()
+            found = Counter(kind for kind, _ in space.table(V4))
+            await NftablesApplier(V4, space.run).sync(rule_set(node_rules(V4), [one]), None)
+            await applier.cleanup()
+            return found
+
+        return asyncio.run(there_and_back())
+
+    if affinity not in ORDINARY:
+        ORDINARY[affinity] = kinds("shop", "web", "http")
+    assert kinds(namespace, name, port) == ORDINARY[affinity]
+
+
+@FAMILIES
+async def test_cleanup_leaves_nothing(space: Space, family: Family) -> None:
+    """And what is not there is no error; other tables stay."""
+    word = "ip" if family is V4 else "ip6"
+    space.nft("add", "table", word, "others")
+    applier = NftablesApplier(family, space.run)
+    await applier.cleanup()
+    await applier.sync(rule_set(node_rules(family), rich(family)), None)
+    await applier.cleanup()
+    await applier.cleanup()
+    assert space.nft("list", "tables").split() == ["table", word, "others"]
+
+
+async def test_prepare_says_what_is_missing(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which tool or kernel, and what brings it."""
+    await NftablesApplier(V4, space.run).prepare()
+    await NftablesApplier(V6, space.run).prepare()
+    assert space.sent == []
+    assert space.nft("list", "ruleset") == ""
+
+    async def none(argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
+        raise KernelError(argv, 127, f"{argv[0]} is not installed")
+
+    async def old(argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
+        return "nftables v0.9.8 (E.D.S.)\n"
+
+    async def helpless(argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
+        if "--version" in argv:
+            return "nftables v1.0.6 (Lester Gooch #5)\n"
+        raise KernelError(argv, 1, "internal:0:0-0: Error: Operation not supported")
+
+    for runner, said in ((none, "package is nftables"), (old, "this one is 0.9.8"), (helpless, "nft_numgen")):
+        with pytest.raises(ConfigError, match=said):
+            await NftablesApplier(V4, runner).prepare()
+
+    class Uname:
+        release = "5.10.0-28-amd64"
+
+    monkeypatch.setattr("kdns.proxy.apply.nftables.os.uname", Uname)
+    with pytest.raises(ConfigError, match=r"needs Linux 5\.13 or later, this is 5\.10"):
+        await NftablesApplier(V4, space.run).prepare()
+    monkeypatch.setenv("KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK", "1")
+    await NftablesApplier(V4, space.run).prepare()

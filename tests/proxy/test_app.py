@@ -1,0 +1,353 @@
+"""The proxy as a whole, but for the kernel, which is a dictionary: a cluster in; rules, pages and Events out."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from kdns.base.errors import ConfigError, KernelError
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.settings import NodePortAddresses, ProxySettings
+from kdns.ops.shutdown import Stop
+from kdns.proxy.app import ProxyApp
+from kdns.proxy.apply.modes import ATTEMPTS, prepared
+from kdns.proxy.model import Family, Mode
+from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
+from tests.fakes.objects import endpoint_slice, node, service, service_cidr
+from tests.proxy.test_proxier import FakeApplier
+
+NODE = "node-1"
+
+
+def web(external_ips: tuple[str, ...] = (), **spec: Any) -> dict[str, Any]:
+    """A Service of type LoadBalancer."""
+    body = service("shop", "web", "10.96.0.9", [("http", 80)])
+    body["spec"] |= {"type": "LoadBalancer", "externalIPs": list(external_ips), **spec}
+    return body
+
+
+def endpoints(*addresses: str) -> dict[str, Any]:
+    """Its slice, all on our node."""
+    body = endpoint_slice("shop", "web-1", "web", list(addresses))
+    for one in body["endpoints"]:
+        one["nodeName"] = NODE
+    return body
+
+
+def terminating(*addresses: str) -> dict[str, Any]:
+    """The same while its Pods finish what they have."""
+    body = endpoints(*addresses)
+    for one in body["endpoints"]:
+        one["conditions"] = {"ready": False, "serving": True, "terminating": True}
+    return body
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+async def _nothing() -> None:
+    """In the place of what would load a module."""
+
+
+class Rig:
+    """A running proxy."""
+
+    def __init__(self, api: FakeApiServer, **settings: Any) -> None:
+        self.appliers = {family: FakeApplier() for family in Family}
+        self.healthz, self.pages = free_port(), free_port()
+        settings.setdefault("healthz_bind_address", f"127.0.0.1:{self.healthz}")
+        self.settings = ProxySettings(
+            hostname_override=NODE,
+            metrics_bind_address=f"127.0.0.1:{self.pages}",
+            **settings,
+        )
+        self.app = ProxyApp(ProxyCommand(self.settings, source=api.url))
+        self.stop = Stop()
+
+    @property
+    def kernel(self) -> dict[str, list[str]]:
+        """Service port -> addresses of its backends, of IPv4."""
+        applied = self.appliers[Family.IPV4].kernel
+        return {str(name): [str(backend) for backend in rules.reachable] for name, rules in applied.items()}
+
+    def applier(self, mode: str, family: Family, _settings: ProxySettings) -> FakeApplier:
+        """In the place of the real ones: other modes have kernels of their own, which are cleaned up."""
+        return self.appliers[family] if mode == self.settings.mode else FakeApplier()
+
+    def without_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have the app touch nothing of this machine."""
+        monkeypatch.setattr("kdns.proxy.app.make_applier", self.applier)
+        monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ("conntrack max is read-only",))
+        monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", lambda: "")
+        monkeypatch.setattr("kdns.kernel.sysctl.load_conntrack", _nothing)
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait for something that must happen."""
+        async with asyncio.timeout(20):
+            while not true():  # noqa: ASYNC110 - it is about what others do
+                await asyncio.sleep(0.01)
+
+    async def get(self, port: int, path: str) -> tuple[int, str]:
+        """Status and text of a page."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as response:
+            return response.status, await response.text()
+
+
+@asynccontextmanager
+async def running(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Rig]:
+    """A proxy, from start to end."""
+    rig = Rig(api, **settings)
+    rig.without_kernel(monkeypatch)
+    task = asyncio.create_task(rig.app.run(rig.stop))
+    try:
+        yield rig
+    finally:
+        rig.stop.asked.set()
+        await task
+
+
+async def test_a_cluster_becomes_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With exactly the rights of system:node-proxier; a change is in force within the least interval."""
+    objects = (node(NODE, "172.18.0.2"), service_cidr("kubernetes", "10.96.0.0/16"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+        await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.5:8080"]})
+        api.put(endpoints("10.244.0.5", "10.244.0.6"))
+        await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.5:8080", "10.244.0.6:8080"]})
+        node_rules = rig.app.families[0].proxier.policy.node
+        assert [str(cidr) for cidr in node_rules.service_cidrs] == ["10.96.0.0/16"]
+        assert rig.appliers[Family.IPV4].syncs[-1] == "shop/web:http"
+        triggered = endpoints("10.244.0.5")
+        await asyncio.sleep(1)  # the annotation is in whole seconds, and what began before the start does not count
+        began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        triggered["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": began}
+        api.put(triggered)
+        await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.5:8080"]})
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        assert 'kubeproxy_network_programming_duration_seconds_count{ip_family="IPv4"} 1.0' in scraped
+
+
+async def test_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health, mode, configuration and metrics, where kube-proxy has them."""
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+        await rig.until(lambda: rig.kernel)
+        status, text = await rig.get(rig.healthz, "/healthz")
+        assert (status, json.loads(text)["healthy"]) == (200, True)
+        assert await rig.get(rig.pages, "/proxyMode") == (200, "iptables")
+        _, configured = await rig.get(rig.pages, "/configz")
+        assert json.loads(configured)["kubeproxy.config.k8s.io"]["hostnameOverride"] == NODE
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        families = {family.name: family for family in text_string_to_metric_families(scraped)}
+        duration = families["kubeproxy_sync_proxy_rules_duration_seconds"]
+        counts = {s.labels["ip_family"]: s.value for s in duration.samples if s.name.endswith("_count")}
+        assert counts["IPv4"] >= 1
+        (pending,) = families["kubeproxy_sync_proxy_rules_service_changes_pending"].samples
+        assert pending.value == 0
+        api.put(node(NODE, "172.18.0.2") | {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}})
+        await rig.until(lambda: not rig.app._health.node_eligible)
+        assert (await rig.get(rig.healthz, "/healthz"))[0] == 503
+        assert (await rig.get(rig.healthz, "/livez"))[0] == 200
+
+
+async def test_health_checks_of_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 while there is a ready endpoint here, 503 otherwise; the port closes with the Service.
+
+    Where all terminate, the rules stay as they are, and load balancers are told to go elsewhere.
+    """
+    port = free_port()
+    local = web(externalTrafficPolicy="Local", healthCheckNodePort=port)
+    objects = (node(NODE, "172.18.0.2"), local, endpoints("10.244.0.5", "10.244.0.6"))
+
+    async def status(rig: Rig) -> int:
+        try:
+            return (await rig.get(port, "/whatever"))[0]
+        except aiohttp.ClientConnectorError:
+            return 0
+
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+        ending = terminating("10.244.0.5", "10.244.0.6")
+        steps = ((None, 200), (ending, 503), (endpoints("10.244.0.5"), 200), (endpoints(), 503), (web(), 0))
+        for change, expected in steps:
+            if change is not None:
+                api.put(change)
+            async with asyncio.timeout(20):
+                while await status(rig) != expected:  # noqa: ASYNC110 - it is about what others do
+                    await asyncio.sleep(0.02)
+
+
+async def test_what_is_left_out_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """About the Service; a sysctl that cannot be set, about the Node. Both say who says so."""
+    objects = (node(NODE, "172.18.0.2"), web(("169.254.169.254", "203.0.113.5")), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+        await rig.until(lambda: len(api.events) >= 2)
+        said = {(event["regarding"]["name"], event["reason"], event["note"]) for event in api.events}
+        assert said == {
+            ("web", "AddressLeftOut", "external IP 169.254.169.254 left out: it is link-local"),
+            (NODE, "SysctlNotSet", "conntrack max is read-only"),
+        }
+        ways = {entry.frontend.way for rules in rig.appliers[Family.IPV4].kernel.values() for entry in rules.entries}
+        assert ways == {"cluster IP", "external IP"}
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+async def test_loopback_is_routed_only_behind_the_guard(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+    """Whatever listens on 127.0.0.1 of a node trusts that nobody else comes there (CVE-2020-8558)."""
+    before: list[bool] = []
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
+        rig = Rig(api, mode=mode)
+        rig.without_kernel(monkeypatch)
+        cleaned = asyncio.Event()
+
+        def routed() -> str:
+            before.append(bool(rig.kernel))
+            return ""
+
+        async def clean_up(_: ProxyApp) -> None:
+            cleaned.set()
+
+        monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", routed)
+        monkeypatch.setattr("kdns.proxy.app.clean_up_others", clean_up)
+        task = asyncio.create_task(rig.app.run(rig.stop))
+        await rig.until(cleaned.is_set)
+        rig.stop.asked.set()
+        await task
+    assert before == ([True] if mode == "iptables" else [])
+
+
+async def test_external_ips_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CVE-2020-8554: one setting."""
+    objects = (node(NODE, "172.18.0.2"), web(("203.0.113.5",)), endpoints("10.244.0.5"))
+    async with (
+        FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api,
+        running(api, monkeypatch, external_ips=False) as rig,
+    ):
+        await rig.until(lambda: rig.kernel)
+        ways = {entry.frontend.way for rules in rig.appliers[Family.IPV4].kernel.values() for entry in rules.entries}
+        assert ways == {"cluster IP"}
+
+
+async def test_an_older_cluster_without_servicecidrs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rules of before 1.33: one warning, and all goes on."""
+    older = {rule for rule in SYSTEM_NODE_PROXIER if rule[2] != "servicecidrs"}
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    with caplog.at_level(logging.WARNING):
+        async with FakeApiServer(objects, rules=older) as api, running(api, monkeypatch) as rig:
+            await rig.until(lambda: rig.kernel)
+    assert len([one for one in caplog.messages if "servicecidrs" in one]) == 1
+
+
+async def test_a_family_that_cannot_be_served_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that can is enough; with none at all, the first problem is the operator's."""
+
+    class Lacking(FakeApplier):
+        async def prepare(self) -> None:
+            raise ConfigError("mode iptables needs ip6tables, which is not installed")
+
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
+        rig = Rig(api)
+        rig.appliers[Family.IPV6] = Lacking()
+        rig.without_kernel(monkeypatch)
+        task = asyncio.create_task(rig.app.run(rig.stop))
+        await rig.until(lambda: rig.kernel)
+        rig.stop.asked.set()
+        await task
+        rig = Rig(api)
+        rig.without_kernel(monkeypatch)
+        rig.appliers = {family: Lacking() for family in Family}
+        with pytest.raises(ConfigError, match="ip6tables"):
+            await rig.app.run(rig.stop)
+
+
+async def test_a_node_that_is_gone_keeps_its_rules(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody has deleted the Node object, and the kubelet makes another: meanwhile addresses are what they were."""
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    primary = NodePortAddresses(primary=True)
+    async with (
+        FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api,
+        running(api, monkeypatch, node_port_addresses=primary) as rig,
+    ):
+        await rig.until(lambda: rig.kernel)
+        before = rig.app.families[0].proxier.policy
+        assert before.node.node_port_addresses == (bytes((172, 18, 0, 2)),)
+        api.delete("Node", "", NODE)
+        await rig.until(lambda: f"Node {NODE} is gone" in caplog.text)
+        assert rig.app.families[0].proxier.policy == before
+
+
+async def test_a_lock_that_others_hold_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family is not left out for it; what goes on and on is told. Asked to end meanwhile, it ends."""
+
+    class Locked(FakeApplier):
+        async def prepare(self) -> None:
+            if self.failures:
+                raise self.failures.pop()
+
+    async def at_once() -> None:
+        await asyncio.sleep(0)
+
+    applier = Locked()
+    applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * (ATTEMPTS - 1)
+    assert await prepared(applier, "mode iptables, IPv4", at_once) is applier
+    applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * ATTEMPTS
+    with pytest.raises(ConfigError, match=r"mode iptables, IPv4: .*the lock is held"):
+        await prepared(applier, "mode iptables, IPv4", at_once)
+
+    async with FakeApiServer((), rules=SYSTEM_NODE_PROXIER) as api:
+        rig = Rig(api)
+        rig.without_kernel(monkeypatch)
+        rig.appliers = dict.fromkeys(Family, applier)
+        applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * 1000
+        task = asyncio.create_task(rig.app.run(rig.stop))
+        await asyncio.sleep(0.05)
+        rig.stop.asked.set()
+        async with asyncio.timeout(1):
+            await task
+
+
+async def test_a_bug_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one in a round, nor one beside the rules; the page counts them."""
+    local = web(externalTrafficPolicy="Local", healthCheckNodePort=free_port())
+    objects = (node(NODE, "172.18.0.2"), local, endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+        rig.appliers[Family.IPV4].failures = [RuntimeError("a bug")]
+        monkeypatch.setattr("kdns.proxy.healthcheck.service_checks.ServiceChecks.sync", None)
+        await rig.until(lambda: rig.kernel)
+        await rig.until(lambda: rig.app._watching.panics == 2)
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        assert "kdns_proxy_bugs_total 2.0" in scraped
+
+
+async def test_a_changed_configuration_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """With exit status 1, so that it is started anew."""
+    monkeypatch.setattr("kdns.proxy.app.EVERY", 0.05)
+    path = tmp_path / "config.conf"
+    path.write_text("a")
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
+        rig = Rig(api)
+        rig.app = ProxyApp(ProxyCommand(rig.settings, source=api.url, config=str(path), config_text="a"))
+        rig.without_kernel(monkeypatch)
+        task = asyncio.create_task(rig.app.run(rig.stop))
+        await rig.until(lambda: rig.kernel)
+        path.write_text("b")
+        async with asyncio.timeout(20):
+            await task
+        assert rig.stop.status == 1
