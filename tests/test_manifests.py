@@ -10,7 +10,7 @@ import yaml
 
 from kdns.cli import main as cli
 from kdns.config.settings import ServeSettings
-from kdns.dns.server.plan import BlockPlan, plan_corefile, wishes
+from kdns.dns.server.plan import ServerBlockPlan, plan_corefile, wishes
 from kdns.dns.server.registry import Registry
 from kdns.watch.api.client import RESOURCES
 from kdns.watch.follower import wants
@@ -23,7 +23,7 @@ OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
 HOST_IP = "172.18.0.2"
 
 
-def plans(manifests: list[Manifest]) -> tuple[BlockPlan, ...]:
+def plans(manifests: list[Manifest]) -> tuple[ServerBlockPlan, ...]:
     """What the Corefile of the ConfigMap would serve."""
     text = one(manifests, "ConfigMap", "kdns")["data"]["Corefile"]
     return plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP}), Registry(), "/")

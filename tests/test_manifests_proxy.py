@@ -55,7 +55,7 @@ def commanded(variant: str, monkeypatch: pytest.MonkeyPatch, part: str = "contai
     pod = at(one(manifests, "DaemonSet"), POD)
     words = [word.replace("$(NODE_NAME)", "node-1") for word in (*found["command"], *found.get("args", ()))]
     monkeypatch.setattr(sys, "argv", words)
-    arguments = cli.parse(cli_proxy.own_words())
+    arguments = cli.parse(cli_proxy.argv_for_program_name())
 
     def read(path: str) -> str:
         folder, _, key = path.rpartition("/")

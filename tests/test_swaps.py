@@ -59,7 +59,7 @@ def test_the_command_of_kube_proxy_is_ours(monkeypatch: pytest.MonkeyPatch) -> N
     command = at(swapped("kube-proxy"), f"{CONTAINER}.command")
     assert f" {command[0]} " in (HOUSE / "Dockerfile").read_text()
     monkeypatch.setattr(sys, "argv", [word.replace("$(NODE_NAME)", "node-1") for word in command])
-    arguments = cli.parse(cli_proxy.own_words())
+    arguments = cli.parse(cli_proxy.argv_for_program_name())
     assert arguments.command == "proxy"
     found = proxy_command(vars(arguments), {}, {"/var/lib/kube-proxy/config.conf": files.KUBEADM}.__getitem__)
     assert found.warnings == ()

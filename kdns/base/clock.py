@@ -61,7 +61,7 @@ class Backoff:
         await self._sleep(max(length, at_least * (1.0 + 0.1 * self._chance())))
 
 
-class Turn:
+class TimeSlice:
     """Lets long work give the loop back often: ``if turn.over(): await turn.rest()``."""
 
     def __init__(self, most: float = 0.002, clock: Clock = time.monotonic) -> None:

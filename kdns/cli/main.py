@@ -373,7 +373,7 @@ SERVING: Final = frozenset({"serve", "demo", "proxy", "node"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
     try:
-        arguments = parse(cli_proxy.own_words() if argv is None else argv)
+        arguments = parse(cli_proxy.argv_for_program_name() if argv is None else argv)
         if arguments.command not in SERVING:
             early.restore()
         status = COMMANDS[cast(str, arguments.command)](arguments)

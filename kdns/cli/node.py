@@ -3,7 +3,7 @@
 import asyncio
 
 from kdns.base.errors import ConfigError, first_mistake
-from kdns.cli.proxy import at_once
+from kdns.cli.proxy import run_one_shot
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
@@ -16,7 +16,7 @@ from kdns.proxy.app import ProxyApp
 
 async def node(serving: ServeSettings, command: ProxyCommand) -> int:
     """``kdns node``: DNS and proxy in one process, each with a watch of its own; they end together."""
-    if (status := await at_once(command)) is not None:
+    if (status := await run_one_shot(command)) is not None:
         return status
     prepare()
     sysctl.set_oom_score(command.settings.oom_score_adj)

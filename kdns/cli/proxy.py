@@ -29,7 +29,7 @@ from kdns.ops.process import prepare
 from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp, own_interfaces
 from kdns.proxy.apply.modes import MODES, make_applier, script, service_ports
-from kdns.proxy.conflicts import Claims
+from kdns.proxy.conflicts import FrontendConflicts
 from kdns.proxy.model import Family, RuleSet, ServicePortRules
 from kdns.proxy.node_policy import node_policy, takes_localhost
 from kdns.proxy.rules import Policy, rule_set, service_rules
@@ -41,7 +41,7 @@ LOG: Final = logging.getLogger("kdns.proxy")
 
 async def proxy(command: ProxyCommand) -> int:
     """``kdns proxy``: the exit status. Raises ConfigError for what the operator must fix."""
-    if (status := await at_once(command)) is not None:
+    if (status := await run_one_shot(command)) is not None:
         return status
     prepare()
     if not command.dry_run:
@@ -53,7 +53,7 @@ async def proxy(command: ProxyCommand) -> int:
     return stop.status
 
 
-async def at_once(command: ProxyCommand) -> int | None:
+async def run_one_shot(command: ProxyCommand) -> int | None:
     """What is done without following a cluster; None if it is not such a command."""
     for line in command.warnings:
         LOG.warning("%s", line)
@@ -93,7 +93,7 @@ async def clean_up(settings: ProxySettings) -> int:
     return status
 
 
-class Known:
+class ClusterSnapshot:
     """What a source says of Services and this node, once."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Known:
                 self.service_cidrs += after.cidrs
 
 
-async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[RuleSet], Known]:
+async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[RuleSet], ClusterSnapshot]:
     """The rule sets of both families for a node, as the source is now, and what it says. Raises ConfigError.
 
     ``node_name``: the node they are for; empty: this machine's.
@@ -124,7 +124,7 @@ async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[R
     name = node_name or command.settings.node_name(socket.gethostname())
     kubeconfig = command.settings.client_connection.kubeconfig
     source = await build_source(command.source or (f"kubeconfig:{kubeconfig}" if kubeconfig else "cluster"))
-    known = Known()
+    known = ClusterSnapshot()
     try:
         with first_mistake():
             await read_once(source, proxy_wants(name), known)
@@ -139,9 +139,9 @@ async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[R
     return sets, known
 
 
-def decide(known: Known, policy: Policy) -> RuleSet:
+def decide(known: ClusterSnapshot, policy: Policy) -> RuleSet:
     """The rules of every Service that is known. What is left out is logged."""
-    claims, found = Claims(), list[ServicePortRules]()
+    claims, found = FrontendConflicts(), list[ServicePortRules]()
     for key, view in known.views.items():
         decided = service_rules(view, policy)
         for one in decided.left_out:

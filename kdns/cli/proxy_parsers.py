@@ -49,7 +49,7 @@ def _mode(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def own_words() -> list[str]:
+def argv_for_program_name() -> list[str]:
     """The words we were called with; who calls us ``kube-proxy`` means ``proxy``."""
     words = sys.argv[1:]
     if Path(sys.argv[0]).name != "kube-proxy":

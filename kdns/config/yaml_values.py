@@ -21,14 +21,14 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the top of a document."""
-Place = tuple[int, int]
+Position = tuple[int, int]
 """Line and column, both from 0."""
 
 
 class Misplaced(Exception):
     """Valid YAML that we do not take."""
 
-    def __init__(self, problem: str, place: Place, hint: str = "") -> None:
+    def __init__(self, problem: str, place: Position, hint: str = "") -> None:
         super().__init__(problem)
         self.problem, self.place, self.hint = problem, place, hint
 
@@ -37,8 +37,8 @@ class Composed(NamedTuple):
     """One document."""
 
     value: Any
-    place: Place
-    places: Mapping[Path, Place]
+    place: Position
+    places: Mapping[Path, Position]
     """Of the collections at most two levels below the top."""
 
 
@@ -54,10 +54,10 @@ def compose(content: str) -> Iterator[Composed]:
             composer.take(event)
 
 
-def find(content: str, number: int, wanted: Path) -> Place | None:
+def find(content: str, number: int, wanted: Path) -> Position | None:
     """Where the value at `wanted` stands in one document, or the nearest value around it; None: no such document."""
     frames: list[_Frame] = []
-    best: tuple[int, Place] | None = None
+    best: tuple[int, Position] | None = None
     documents = -1
     for event in yaml.parse(content, LOADER):
         if isinstance(event, yaml.DocumentStartEvent):
@@ -99,7 +99,7 @@ class _Frame:
         """The key or index of what comes next."""
         return len(self.value) if isinstance(self.value, list) else self.key or ""
 
-    def add(self, value: Any, size: int, place: Place) -> None:
+    def add(self, value: Any, size: int, place: Position) -> None:
         """Take the next key or value, which stands for `size` values."""
         self.size += size
         if isinstance(self.value, list):
@@ -119,8 +119,8 @@ class _Composer:
 
     def __init__(self) -> None:
         self.top: Any = None
-        self.place: Place = (0, 0)
-        self.places: dict[Path, Place] = {}
+        self.place: Position = (0, 0)
+        self.places: dict[Path, Position] = {}
         self._frames: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._aliased = 0
@@ -172,7 +172,7 @@ class _Composer:
         return value, size
 
 
-def _place(event: Any) -> Place:
+def _place(event: Any) -> Position:
     return event.start_mark.line, event.start_mark.column
 
 

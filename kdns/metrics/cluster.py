@@ -45,7 +45,7 @@ class WatchCounts:
         """How many are kept."""
 
 
-class Heard:
+class WatchFreshness:
     """When something was last heard of one watch: until then, what is known of its kind is complete."""
 
     def __init__(self, kind: str) -> None:
@@ -58,7 +58,7 @@ class ClusterCounts:
     """Everything that is counted of the cluster, for all sources."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` is the one that `Heard.at` is read from."""
+        """``clock`` is the one that `WatchFreshness.at` is read from."""
         self.clock = clock
         self.watches: defaultdict[str, WatchCounts] = defaultdict(WatchCounts)
         """By kind."""
@@ -69,7 +69,7 @@ class ClusterCounts:
         """From a change in the cluster (as the slice controller stamps it) until the zone has it: CoreDNS's kinds."""
         self._programming: dict[tuple[str, ...], Durations] = {}
         self._restarts: Counter[tuple[str, ...]] = Counter()
-        self._heard: list[Heard] = []
+        self._heard: list[WatchFreshness] = []
         self._requests: Counter[tuple[str, ...]] = Counter()
         self._request_seconds: dict[tuple[str, ...], Durations] = {}
         self._waited: dict[tuple[str, ...], Durations] = {}
@@ -84,13 +84,13 @@ class ClusterCounts:
         """A watch of a kind begins anew."""
         self._restarts[kind, cause] += 1
 
-    def watching(self, kind: str) -> Heard:
+    def watching(self, kind: str) -> WatchFreshness:
         """A new watch, to be handed back with `ended`."""
-        heard = Heard(kind)
+        heard = WatchFreshness(kind)
         self._heard.append(heard)
         return heard
 
-    def ended(self, heard: Heard) -> None:
+    def ended(self, heard: WatchFreshness) -> None:
         """Nobody follows it any more."""
         self._heard.remove(heard)
 

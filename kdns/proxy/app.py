@@ -42,7 +42,7 @@ from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.shutdown import Stop, unless_asked
 from kdns.proxy.apply.applier import Applier
 from kdns.proxy.apply.conntrack import FlowCleaner
-from kdns.proxy.apply.modes import MODES, Printer, make_applier, prepared
+from kdns.proxy.apply.modes import MODES, Printer, make_applier, prepare_with_retries
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
 from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
@@ -201,7 +201,9 @@ class ProxyApp:
         problems: list[ConfigError] = []
         for family in wanted:
             try:
-                appliers[family] = await prepared(self._applier(family), f"mode {self.settings.mode}, {family.value}")
+                appliers[family] = await prepare_with_retries(
+                    self._applier(family), f"mode {self.settings.mode}, {family.value}"
+                )
             except ConfigError as error:
                 problems.append(error)
         if not appliers:

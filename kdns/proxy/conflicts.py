@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.proxy.model import Entry, Frontend, Protocol, ServicePortName, ServicePortRules, Way
+from kdns.proxy.model import Entry, Frontend, FrontendKind, Protocol, ServicePortName, ServicePortRules
 from kdns.proxy.rules import urgency
 
-RANKS: Final[Mapping[Way, int]] = {"cluster IP": 0, "load balancer IP": 1, "external IP": 2, "node port": 3}
+RANKS: Final[Mapping[FrontendKind, int]] = {"cluster IP": 0, "load balancer IP": 1, "external IP": 2, "node port": 3}
 
 
-class Place(NamedTuple):
+class FrontendKey(NamedTuple):
     """Where traffic arrives, whatever it is called."""
 
     protocol: Protocol
@@ -32,13 +32,13 @@ class Lost(NamedTuple):
     owner: ServicePortName
 
 
-class Claims:
+class FrontendConflicts:
     """All claims of one family."""
 
     def __init__(self) -> None:
-        self._claims: dict[Place, tuple[tuple[int, ServicePortName], ...]] = {}
+        self._claims: dict[FrontendKey, tuple[tuple[int, ServicePortName], ...]] = {}
         """(rank of the way, who): the first owns it."""
-        self._places: dict[ServicePortName, tuple[Place, ...]] = {}
+        self._places: dict[ServicePortName, tuple[FrontendKey, ...]] = {}
 
     def update(self, name: ServicePortName, rules: ServicePortRules | None) -> set[ServicePortName]:
         """Note what a service port claims now (None: it is gone); those others whose share may be another now."""
@@ -73,5 +73,5 @@ class Claims:
         return replace(rules, entries=kept), tuple(lost)
 
 
-def _place(name: ServicePortName, entry: Entry) -> Place:
-    return Place(name.protocol, entry.frontend.address, entry.frontend.port)
+def _place(name: ServicePortName, entry: Entry) -> FrontendKey:
+    return FrontendKey(name.protocol, entry.frontend.address, entry.frontend.port)

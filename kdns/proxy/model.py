@@ -86,13 +86,13 @@ class Endpoint(NamedTuple):
     """hints.forNodes"""
 
 
-Way = Literal["cluster IP", "external IP", "load balancer IP", "node port"]
+FrontendKind = Literal["cluster IP", "external IP", "load balancer IP", "node port"]
 
 
 class Frontend(NamedTuple):
     """Where traffic arrives; the protocol is the service port's."""
 
-    way: Way
+    way: FrontendKind
     address: bytes
     """Packed; empty for a node port, which is on every address in `NodeRules.node_port_addresses`."""
     port: int

@@ -19,12 +19,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from kdns.base.clock import Backoff, Clock, Turn
+from kdns.base.clock import Backoff, Clock, TimeSlice
 from kdns.base.errors import KernelError
 from kdns.base.objects import ObjectKey, ServiceView, address_text
 from kdns.proxy.apply.applier import Applied, Applier
 from kdns.proxy.changes import ChangeTracker, Pending
-from kdns.proxy.conflicts import Claims, Lost
+from kdns.proxy.conflicts import FrontendConflicts, Lost
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.rules import Policy, ServiceRules, rule_set, service_rules
 from kdns.proxy.service_ports import LeftOut
@@ -108,7 +108,7 @@ class Proxier:
         self.services: dict[ObjectKey, ServiceRules] = {}
         """What each Service comes to; those that come to nothing are not in it."""
         self._tracker: ChangeTracker[ServicePortName, ServicePortRules] = ChangeTracker()
-        self._claims = Claims()
+        self._claims = FrontendConflicts()
         self._raw: dict[ServicePortName, ServicePortRules] = {}
         self._refused: dict[ServicePortName, ServicePortRules] = {}
         self._told: dict[ObjectKey | ServicePortName, tuple[LeftOut, ...]] = {}
@@ -292,7 +292,7 @@ class Proxier:
 
     async def _decide(self) -> None:
         """Work out the rules of every Service that was touched, with rests, since there may be thousands."""
-        turn = Turn()
+        turn = TimeSlice()
         while self._dirty:
             key = next(iter(self._dirty))
             del self._dirty[key]
@@ -356,7 +356,7 @@ class Proxier:
     async def _flows(self) -> dict[ServicePortName, Flows]:
         names, self._udp = self._udp, {}
         found: dict[ServicePortName, Flows] = {}
-        turn = Turn()
+        turn = TimeSlice()
         for name in names:
             rules = self.services.get(name.service)
             serving = rules.udp.get(name, frozenset()) if rules else frozenset()

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import Metric
 
-from kdns.base.clock import Turn
+from kdns.base.clock import TimeSlice
 from kdns.base.objects import ObjectKey
 from kdns.metrics.dns import Metrics
 from kdns.metrics.families import counter
@@ -53,7 +53,7 @@ class Reports:
         written = dict(done.applied.written)
         for table, total in done.applied.totals:
             self._metrics.rules(self._name, table, total, written.get(table, 0))
-        turn = Turn()
+        turn = TimeSlice()
         for name, flows in done.udp.items():
             if stale := self._flows.update(name, flows.rules, flows.serving):
                 self._cleaner.submit(stale)

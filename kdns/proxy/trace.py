@@ -1,7 +1,7 @@
 """What becomes of a packet: a walk through the rule set, for tests, and for people who ask why. Pure.
 
 Only the first packet of a connection meets these rules; the kernel's connection tracking takes the rest the same way.
-What the modes do differently is in `MANNERS`, and nowhere else.
+What the modes do differently is in `MODE_BEHAVIOR`, and nowhere else.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
     """In words."""
 
 
-class Manner(NamedTuple):
+class ModeBehavior(NamedTuple):
     """What a mode does in its own way."""
 
     unknown_port: Literal["untouched", "reject"]
@@ -65,16 +65,16 @@ class Manner(NamedTuple):
     """Whatever a process of the node sends is masqueraded, also where its address is taken for a pod's."""
 
 
-MANNERS: Final[Mapping[Mode, Manner]] = {
-    "iptables": Manner("untouched", "untouched", False, True, False, False),
-    "nftables": Manner("reject", "drop", True, False, True, False),
-    "ipvs": Manner("reject", "untouched", True, False, True, True),
+MODE_BEHAVIOR: Final[Mapping[Mode, ModeBehavior]] = {
+    "iptables": ModeBehavior("untouched", "untouched", False, True, False, False),
+    "nftables": ModeBehavior("reject", "drop", True, False, True, False),
+    "ipvs": ModeBehavior("reject", "untouched", True, False, True, True),
 }
 
 
 def trace(rules: RuleSet, packet: Packet, mode: Mode, addresses: frozenset[bytes]) -> Outcome:
     """Walk a packet through the rules; ``addresses`` are all that this node has on its interfaces."""
-    manner, node = MANNERS[mode], rules.node
+    manner, node = MODE_BEHAVIOR[mode], rules.node
     found = next(_hits(rules, packet, addresses), None)
     if found is None:
         return _stray(rules, packet, manner, addresses)
@@ -158,7 +158,7 @@ def takes_node_ports(node: NodeRules, address: bytes, addresses: frozenset[bytes
     return address in addresses
 
 
-def _stray(rules: RuleSet, packet: Packet, manner: Manner, addresses: frozenset[bytes]) -> Outcome:
+def _stray(rules: RuleSet, packet: Packet, manner: ModeBehavior, addresses: frozenset[bytes]) -> Outcome:
     """No frontend is meant."""
     own = is_local(packet.destination, rules.node.family, addresses)
     known = False

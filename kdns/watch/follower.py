@@ -14,14 +14,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, Protocol
 
-from kdns.base.clock import Backoff, Turn
+from kdns.base.clock import Backoff, TimeSlice
 from kdns.base.errors import ConfigError
 from kdns.base.objects import PLURALS, Change, Kind, Service, ServiceChange
 from kdns.config.settings import KubernetesOptions
 from kdns.metrics.cluster import ServiceKind, WatchCounts
 from kdns.metrics.dns import Metrics
 from kdns.watch.readiness import Readiness
-from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Source, Waived, Want
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Source, Upserted, Want
 from kdns.watch.store import Store
 
 LOG: Final = logging.getLogger("kdns.watch")
@@ -90,7 +90,7 @@ def node_wants(options: KubernetesOptions, node: str) -> list[Want] | None:
     return list(found.values())
 
 
-class Takes(Protocol):
+class ChangeConsumer(Protocol):
     """Where changes go: `kdns.records.answers.Answers`, several of them, or the proxy."""
 
     synced: bool
@@ -104,7 +104,7 @@ class Follower:
     """Keeps the store, and what takes its changes, as the source says the cluster is."""
 
     def __init__(
-        self, source: Source, wanted: Sequence[Want], answers: Takes, metrics: Metrics, *, names: bool = True
+        self, source: Source, wanted: Sequence[Want], answers: ChangeConsumer, metrics: Metrics, *, names: bool = True
     ) -> None:
         """`names`: what takes the changes answers names, and how long it took until it knew them is measured. The
         proxy is done only when the kernel is, and measures that itself by `ServiceChange.triggered`."""
@@ -146,10 +146,10 @@ class Follower:
             stream = self._source.streams(self._wanted)[index]
 
     async def _read(self, stream: AsyncIterator[Event], backoff: Backoff) -> None:
-        turn = Turn(TURN)
+        turn = TimeSlice(TURN)
         async for event in stream:
             self.take(event, time.time())
-            if isinstance(event, Listed):
+            if isinstance(event, ListComplete):
                 backoff.begin()
             if turn.over():
                 if self._listing:
@@ -164,11 +164,11 @@ class Follower:
         changes = self.store.apply(event)
         for change in changes:
             self._answers.apply(change, int(now))
-        if isinstance(event, Put | Gone):
+        if isinstance(event, Upserted | Deleted):
             for change in changes if self._names else ():
                 if isinstance(change, ServiceChange):
                     self._measure(change, event.arrived, now)
-            kind = (event.object.key if isinstance(event, Put) else event.key).kind
+            kind = (event.object.key if isinstance(event, Upserted) else event.key).kind
             self._counts.watches[kind].last_event = now
         else:
             kind = event.kind
@@ -185,7 +185,7 @@ class Follower:
         elif arrived is not None:
             self._counts.programmed(_kind(service), "arrival", max(0.0, self._counts.clock() - arrived))
 
-    def _state(self, event: Listing | Listed | Lost | Resumed | Waived, now: float) -> None:
+    def _state(self, event: Listing | ListComplete | Lost | Resumed | Skipped, now: float) -> None:
         """Note an event that is about a kind as a whole, and say what is new."""
         kind, resource = event.kind, PLURALS[event.kind]
         watch = self._counts.watches[kind]
@@ -201,15 +201,15 @@ class Follower:
                 return
             case Listing():
                 self._list_begins(kind)
-            case Waived(reason=reason):
+            case Skipped(reason=reason):
                 LOG.warning("not following %s: %s", resource, reason)
             case Resumed():
                 self._said.pop(kind, None)
                 LOG.info("watch of %s resumed", resource)
-            case Listed():
+            case ListComplete():
                 self._listed(kind, watch)
         watch.last_event = now
-        if isinstance(event, Listed | Waived) and self.readiness.synced:
+        if isinstance(event, ListComplete | Skipped) and self.readiness.synced:
             self._settle()
 
     def _listed(self, kind: Kind, watch: WatchCounts) -> None:
@@ -259,7 +259,7 @@ def _kind(service: Service, *, triggered: bool = False) -> ServiceKind:
     return "headless_with_selector" if service.selected or triggered else "headless_without_selector"
 
 
-async def read_once(source: Source, wanted: Sequence[Want], answers: Takes) -> None:
+async def read_once(source: Source, wanted: Sequence[Want], answers: ChangeConsumer) -> None:
     """Fill the answers (or the proxy) with what a source says now, and follow it no further.
 
     Raises ConfigError if something wanted cannot be read.

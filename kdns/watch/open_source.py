@@ -11,7 +11,7 @@ from kdns.base.errors import ConfigError
 from kdns.config.settings import ApiOptions
 from kdns.metrics.cluster import ClusterCounts
 from kdns.watch.api.cluster import ApiSource, load_credentials
-from kdns.watch.api.credentials import Anonymous, Certified, Credentials, Elsewhere
+from kdns.watch.api.credentials import Anonymous, ClientCertificate, Credentials, ServerOverride
 from kdns.watch.api.pace import Pace
 from kdns.watch.manifests.files import FileSource
 from kdns.watch.source import Source
@@ -41,7 +41,7 @@ async def build_source(
         at = f"@{api.context}" if api.context else ""
         credentials = await load_credentials(f"kubeconfig:{api.kubeconfig}{at}")
     elif api.certificate:
-        credentials = Certified(api.endpoint, api.certificate, api.key, api.ca)
+        credentials = ClientCertificate(api.endpoint, api.certificate, api.key, api.ca)
     elif api.endpoint:
         credentials = Anonymous(api.endpoint)
     elif text == "cluster" or text.partition(":")[0] in SERVER_OF_ITS_OWN:
@@ -49,7 +49,7 @@ async def build_source(
     else:
         return await _aside(lambda: _file_source(text))
     if master:
-        credentials = Elsewhere(master, credentials)
+        credentials = ServerOverride(master, credentials)
     return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace, counts=counts)
 
 

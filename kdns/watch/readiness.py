@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kdns.base.objects import PLURALS, Kind
-from kdns.watch.source import Event, Listed, Listing, Lost, Resumed, Waived, Want
+from kdns.watch.source import Event, ListComplete, Listing, Lost, Resumed, Skipped, Want
 
 
 class Readiness:
@@ -28,11 +28,11 @@ class Readiness:
     def note(self, event: Event) -> None:
         """Take one event of a source into account."""
         match event:
-            case Listed(kind):
+            case ListComplete(kind):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
                 self.waived.pop(kind, None)
-            case Waived(kind, reason):
+            case Skipped(kind, reason):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
                 self.waived[kind] = reason

@@ -1,7 +1,7 @@
 """What every source of objects says, whatever it is: a stream of events per kind.
 
-A source is an API server (`reflector`) or files (`files`). Both put a full list between `Listing` and `Listed`, object
-by object, so that nobody ever holds two copies of it, and single events afterwards.
+A source is an API server (`reflector`) or files (`files`). Both put a full list between `Listing` and `ListComplete`,
+object by object, so that nobody ever holds two copies of it, and single events afterwards.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -49,19 +49,19 @@ class Want(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A full list of one kind begins; `Put` events for it follow."""
+    """A full list of one kind begins; `Upserted` events for it follow."""
 
     kind: Kind
 
 
-class Listed(NamedTuple):
+class ListComplete(NamedTuple):
     """The full list is complete: what was not put since `Listing` is gone."""
 
     kind: Kind
     version: str = ""
 
 
-class Put(NamedTuple):
+class Upserted(NamedTuple):
     """An object is there, new or changed."""
 
     object: Object
@@ -71,12 +71,12 @@ class Put(NamedTuple):
     """Monotonic seconds at which the octets that say so arrived; None in a list, and where nobody looked."""
 
 
-class Gone(NamedTuple):
+class Deleted(NamedTuple):
     """An object is deleted."""
 
     key: ObjectKey
     arrived: float | None = None
-    """As for `Put`."""
+    """As for `Upserted`."""
 
 
 class Lost(NamedTuple):
@@ -95,14 +95,14 @@ class Resumed(NamedTuple):
     kind: Kind
 
 
-class Waived(NamedTuple):
+class Skipped(NamedTuple):
     """An optional kind, or one that is not installed, will not be followed (said once): live without it."""
 
     kind: Kind
     reason: str
 
 
-Event = Listing | Listed | Put | Gone | Lost | Resumed | Waived
+Event = Listing | ListComplete | Upserted | Deleted | Lost | Resumed | Skipped
 
 
 class Source(Protocol):

@@ -25,7 +25,7 @@ from kdns.base.objects import (
     ServiceCIDRChange,
     ServiceView,
 )
-from kdns.watch.source import Event, Gone, Listed, Listing, Put, Waived
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Skipped, Upserted
 
 
 class Relisted(NamedTuple):
@@ -61,16 +61,16 @@ class Store:
     def apply(self, event: Event) -> Sequence[Change]:
         """Take one event; the changes it makes, none if nothing that is kept is different now."""
         match event:
-            case Put(object=kept, triggered=triggered):
+            case Upserted(object=kept, triggered=triggered):
                 return self._put(kept, triggered)
-            case Gone(key=key):
+            case Deleted(key=key):
                 return self._remove(key)
             case Listing(kind=kind):
                 self._unseen[kind] = dict.fromkeys(self._objects[kind])
                 self._tallies[kind] = [0, 0, 0]
-            case Listed(kind=kind):
+            case ListComplete(kind=kind):
                 return self._sweep(kind)
-            case Waived(kind=kind):
+            case Skipped(kind=kind):
                 self._waived.add(kind)
         return ()
 

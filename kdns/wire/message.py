@@ -22,7 +22,7 @@ _TSIG: Final = 250
 _RECORD: Final = struct.Struct("!HHIH")
 
 
-class Ask(NamedTuple):
+class UpstreamQuery(NamedTuple):
     """What an upstream is asked; equal ones have the same answer."""
 
     name: bytes
@@ -59,20 +59,20 @@ class Message(NamedTuple):
         return bool(self.flags & TC)
 
 
-def asked(query: Query) -> Ask:
+def asked(query: Query) -> UpstreamQuery:
     """What to ask an upstream for a client."""
     do = query.edns is not None and query.edns.do
-    return Ask(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do)
+    return UpstreamQuery(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do)
 
 
-def compose_query(number: int, ask: Ask, payload: int | None = UDP_LIMIT) -> bytes:
+def compose_query(number: int, ask: UpstreamQuery, payload: int | None = UDP_LIMIT) -> bytes:
     """A query in wire form; ``payload``: octets that we take over UDP, None for no EDNS at all (then no DO either)."""
     opt = b"" if payload is None else opt_record(payload, ask.do)
     head = struct.pack("!6H", number, ask.flags, 1, 0, 0, 1 if opt else 0)
     return head + ask.name + struct.pack("!HH", ask.rtype, ask.rclass) + opt
 
 
-def parse_reply(octets: bytes, number: int, ask: Ask) -> Message | None:
+def parse_reply(octets: bytes, number: int, ask: UpstreamQuery) -> Message | None:
     """The response to exactly this query; None for all else: forged, malformed, or for another question.
 
     A bare FORMERR is one, too: servers that cannot read a question send none back (RFC 6891 section 7).

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kdns.base.clock import Backoff, Turn
+from kdns.base.clock import Backoff, TimeSlice
 
 
 class FakeClock:
@@ -77,7 +77,7 @@ async def test_at_least_what_somebody_asked_for() -> None:
 async def test_a_turn_ends_after_its_time_and_lets_others_run() -> None:
     """Work that asks at each step holds nobody up for longer than a turn."""
     clock = FakeClock()
-    turn = Turn(0.002, clock)
+    turn = TimeSlice(0.002, clock)
     assert not turn.over()
     clock.now += 0.003
     assert turn.over()

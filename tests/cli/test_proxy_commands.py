@@ -10,7 +10,7 @@ import pytest
 
 from kdns.base.errors import ConfigError, KernelError
 from kdns.cli.node import node
-from kdns.cli.proxy import at_once, print_rules
+from kdns.cli.proxy import print_rules, run_one_shot
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.settings import IptablesSettings, NodePortAddresses, ProxySettings
@@ -96,10 +96,10 @@ async def test_a_configuration_is_written_and_says_the_same(tmp_path: Path) -> N
         mode="nftables", hostname_override="n", node_port_addresses=NodePortAddresses(primary=True)
     )
     file = tmp_path / "config.conf"
-    assert await at_once(ProxyCommand(settings, write_config_to=str(file))) == 0
+    assert await run_one_shot(ProxyCommand(settings, write_config_to=str(file))) == 0
     assert parse_kubeproxy(file.read_text(), "config.conf") == (settings, ())
     with pytest.raises(ConfigError, match=r"--write-config-to: cannot write .*: No such file"):
-        await at_once(ProxyCommand(settings, write_config_to=str(tmp_path / "no" / "such")))
+        await run_one_shot(ProxyCommand(settings, write_config_to=str(tmp_path / "no" / "such")))
 
 
 @pytest.fixture
@@ -126,11 +126,11 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 async def test_cleanup_is_of_every_mode(cleaned: dict[str, list[str]]) -> None:
     """What a node never had is nothing to remove; what stays is exit status 1, and the rest goes all the same."""
     every = ["iptables IPv4", "iptables IPv6", "nftables IPv4", "nftables IPv6"]
-    assert await at_once(command(cleanup=True)) == 0
+    assert await run_one_shot(command(cleanup=True)) == 0
     assert cleaned["done"] == every
     cleaned["done"].clear()
     cleaned["fails"] = ["iptables IPv6"]
-    assert await at_once(command(cleanup=True)) == 1
+    assert await run_one_shot(command(cleanup=True)) == 1
     assert cleaned["done"] == [one for one in every if one != "iptables IPv6"]
 
 
@@ -160,10 +160,10 @@ async def test_init_only_sets_what_needs_privileges(
     monkeypatch.setattr("kdns.kernel.sysctl.load_conntrack", load)
     monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ())
     monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", route)
-    assert await at_once(ProxyCommand(settings, init_only=True)) == 0
+    assert await run_one_shot(ProxyCommand(settings, init_only=True)) == 0
     assert done == ["conntrack", *(["localnet"] if routed else [])]
     monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ("read-only",))
-    assert await at_once(ProxyCommand(settings, init_only=True)) == 1
+    assert await run_one_shot(ProxyCommand(settings, init_only=True)) == 1
 
 
 async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

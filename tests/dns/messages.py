@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from kdns.dns.api.handler import Client, Handler, chain
 from kdns.dns.plugins.kubernetes import built, kubernetes
-from kdns.dns.query.responder import Lane, Responder
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.responder import Responder, SocketResponder
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.records.answers import Answers
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import IN
@@ -42,20 +42,22 @@ def query(
 
 def lane(
     answers: Answers | None, handler: Handler | None = None, proto: str = "udp", chase: Handler | None = None
-) -> Lane:
+) -> SocketResponder:
     """A lane over one block for all names: with answers it has both ways, without only the chain."""
     plugins = () if answers is None else (built(answers, chase),)
     if handler is None:
         handler = chain([each.plugin for each in plugins if each.plugin is not None])
-    return Responder(Site((Block(zones={ROOT: "."}, handler=handler, built=plugins),))).lane(proto, 1, "dns://:53")
+    return Responder(Router((RoutedBlock(zones={ROOT: "."}, handler=handler, built=plugins),))).lane(
+        proto, 1, "dns://:53"
+    )
 
 
-def slow_lane(answers: Answers, proto: str = "udp") -> Lane:
+def slow_lane(answers: Answers, proto: str = "udp") -> SocketResponder:
     """A lane that has only the chain, over a zone."""
     return lane(None, chain([kubernetes(answers)]), proto)
 
 
-async def slow(lane: Lane, message: bytes) -> bytes | None:
+async def slow(lane: SocketResponder, message: bytes) -> bytes | None:
     """What the slow way replies; None if it drops the message."""
     replies: list[bytes] = []
     lane.slow(message, CLIENT, replies.append)
@@ -64,7 +66,7 @@ async def slow(lane: Lane, message: bytes) -> bytes | None:
     return replies[0] if replies else None
 
 
-async def replies(lane: Lane, messages: Sequence[bytes]) -> list[bytes | None]:
+async def replies(lane: SocketResponder, messages: Sequence[bytes]) -> list[bytes | None]:
     """What a socket would send for each message: the fast way's reply, or else the slow way's."""
     found = []
     for message in messages:

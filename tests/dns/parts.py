@@ -1,4 +1,5 @@
-"""`Parts` for the test of one plugin: a clock that stands still, a known random, and everything that was asked of it.
+"""`BlockContext` for the test of one plugin: a clock that stands still, a known random, and everything that was asked
+of it.
 
 ::
 
@@ -19,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from kdns.base.errors import UpstreamError
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Parts, Place
+from kdns.dns.api.plugin import BlockContext, DirectiveContext
 from kdns.dns.plugins.acl import Acl
 from kdns.records.answers import Answers
 
@@ -43,7 +44,7 @@ async def nobody(_: Request) -> Response:
 
 
 class FakeParts:
-    """Fits `kdns.dns.api.plugin.Parts`; what a test wants otherwise, it sets."""
+    """Fits `kdns.dns.api.plugin.BlockContext`; what a test wants otherwise, it sets."""
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class FakeParts:
         cluster: Callable[[KubernetesOptions], Answers] | None = None,
         offers: Mapping[str, object] | None = None,
     ) -> None:
-        self.place = Place(zones, port, folder)
+        self.place = DirectiveContext(zones, port, folder)
         self.clock = ManualClock()
         self.random = random.Random(53)
         self.servers = servers
@@ -190,6 +191,6 @@ class Script:
         return reply
 
 
-def fits(parts: FakeParts) -> Parts:
+def fits(parts: FakeParts) -> BlockContext:
     """For the type checker: the fake has everything that plugins are promised."""
     return parts

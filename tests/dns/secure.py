@@ -12,7 +12,7 @@ import aiohttp
 from dnslib import DNSRecord
 
 from kdns.dns.api.handler import Client
-from kdns.dns.query.responder import Lane
+from kdns.dns.query.responder import SocketResponder
 from kdns.dns.server.plan import plan_corefile
 from kdns.dns.server.registry import Registry
 from kdns.dns.server.serving import Serving
@@ -100,7 +100,7 @@ def slow_ones(made: Serving) -> list[Client]:
     """Who asks what takes the slow way, from now on."""
     found: list[Client] = []
 
-    def noted(lane: Lane) -> Callable[..., None]:
+    def noted(lane: SocketResponder) -> Callable[..., None]:
         real = lane.slow
 
         def slow(message: bytes, client: Client, *rest: Any) -> None:

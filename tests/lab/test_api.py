@@ -12,7 +12,7 @@ from kdns.base.objects import ObjectKey
 from kdns.lab.api import ApiServer
 from kdns.lab.cluster_state import Json
 from kdns.watch.open_source import build_source
-from kdns.watch.source import Gone, Listed, Put, Want
+from kdns.watch.source import Deleted, ListComplete, Upserted, Want
 
 WEB: Json = {
     "kind": "Service",
@@ -52,14 +52,14 @@ async def test_our_client_follows_it(api: tuple[ApiServer, str]) -> None:
     key = ObjectKey("Service", "shop", "web")
     following = asyncio.create_task(follow())
     try:
-        await until(Listed)
+        await until(ListComplete)
         server.patch("Service", "shop", "web", {"spec": {"clusterIP": "10.96.0.8", "clusterIPs": ["10.96.0.8"]}})
-        changed = await until(Put)
-        assert isinstance(changed, Put)
+        changed = await until(Upserted)
+        assert isinstance(changed, Upserted)
         assert changed.object.key == key
         server.patch("Service", "shop", "web", {"metadata": {"labels": {"app": "other"}}})
-        gone = await until(Gone)
-        assert isinstance(gone, Gone)
+        gone = await until(Deleted)
+        assert isinstance(gone, Deleted)
         assert gone.key == key
     finally:
         await source.close()

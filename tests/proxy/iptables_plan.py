@@ -9,6 +9,7 @@ from kdns.proxy.model import (
     Entry,
     Family,
     Frontend,
+    FrontendKind,
     LocalDetector,
     Masquerade,
     NodeRules,
@@ -19,7 +20,6 @@ from kdns.proxy.model import (
     ServicePortRules,
     SourceOf,
     Verdict,
-    Way,
 )
 
 
@@ -66,7 +66,7 @@ DROP = (path("any", "drop"),)
 
 
 def entry(
-    way: Way, where: str | int, port: int, paths: tuple[Path, ...], sources: Iterable[str] | None = None
+    way: FrontendKind, where: str | int, port: int, paths: tuple[Path, ...], sources: Iterable[str] | None = None
 ) -> Entry:
     """A frontend; a node port has no address (`where` is not looked at)."""
     address = packed(where) if isinstance(where, str) and where else b""

@@ -17,6 +17,7 @@ from kdns.proxy.model import (
     Entry,
     Family,
     Frontend,
+    FrontendKind,
     LocalDetector,
     NodeRules,
     Path,
@@ -24,7 +25,6 @@ from kdns.proxy.model import (
     RuleSet,
     ServicePortName,
     ServicePortRules,
-    Way,
 )
 
 V4, V6 = Family.IPV4, Family.IPV6
@@ -85,7 +85,7 @@ def backends(family: Family, which: Iterable[int], port: int = 8080) -> tuple[Ba
 
 
 def entry(
-    way: Way, address: str, port: int, paths: tuple[Path, ...], sources: tuple[Network, ...] | None = None
+    way: FrontendKind, address: str, port: int, paths: tuple[Path, ...], sources: tuple[Network, ...] | None = None
 ) -> Entry:
     return Entry(Frontend(way, packed(address) if address else b"", port), paths, sources)
 

@@ -18,7 +18,7 @@ from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.settings import NodePortAddresses, ProxySettings
 from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp
-from kdns.proxy.apply.modes import ATTEMPTS, prepared
+from kdns.proxy.apply.modes import ATTEMPTS, prepare_with_retries
 from kdns.proxy.model import Family, Mode
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
 from tests.fakes.objects import endpoint_slice, node, service, service_cidr
@@ -305,10 +305,10 @@ async def test_a_lock_that_others_hold_is_waited_for(monkeypatch: pytest.MonkeyP
 
     applier = Locked()
     applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * (ATTEMPTS - 1)
-    assert await prepared(applier, "mode iptables, IPv4", at_once) is applier
+    assert await prepare_with_retries(applier, "mode iptables, IPv4", at_once) is applier
     applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * ATTEMPTS
     with pytest.raises(ConfigError, match=r"mode iptables, IPv4: .*the lock is held"):
-        await prepared(applier, "mode iptables, IPv4", at_once)
+        await prepare_with_retries(applier, "mode iptables, IPv4", at_once)
 
     async with FakeApiServer((), rules=SYSTEM_NODE_PROXIER) as api:
         rig = Rig(api)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis.strategies import just, lists, none, one_of, sampled_from, tuples
 
 from kdns.proxy.changes import ChangeTracker, Pending
-from kdns.proxy.conflicts import Claims
+from kdns.proxy.conflicts import FrontendConflicts
 from kdns.proxy.model import ServicePortName, ServicePortRules
 from kdns.proxy.rules import rule_set
 from tests.build import State, proxied, tcp
@@ -59,7 +59,7 @@ THIEF = claimant("aaa/thief", "10.96.0.66", "10.96.0.10", "203.0.113.5")
 LATER = claimant("bbb/later", "10.96.0.67", "203.0.113.5")
 
 
-def shares(claims: Claims, *known: ServicePortRules) -> dict[str, list[str]]:
+def shares(claims: FrontendConflicts, *known: ServicePortRules) -> dict[str, list[str]]:
     """Who has which frontends."""
     return {
         str(rules.name): [
@@ -73,7 +73,7 @@ def shares(claims: Claims, *known: ServicePortRules) -> dict[str, list[str]]:
 def test_nobody_takes_over_a_cluster_ip_and_the_first_name_gets_the_rest() -> None:
     """In every order of events."""
     for order in permutations((VICTIM, THIEF, LATER)):
-        claims = Claims()
+        claims = FrontendConflicts()
         for rules in order:
             claims.update(rules.name, rules)
         assert shares(claims, VICTIM, THIEF, LATER) == {
@@ -97,7 +97,7 @@ def test_an_external_ip_takes_no_load_balancers_address() -> None:
     balanced = claimant("shop/web", "10.96.0.11", lb=("198.51.100.20",))
     thief = claimant("aaa/thief", "10.96.0.66", "198.51.100.20")
     for order in permutations((balanced, thief)):
-        claims = Claims()
+        claims = FrontendConflicts()
         for rules in order:
             claims.update(rules.name, rules)
         assert shares(claims, balanced, thief) == {
@@ -108,12 +108,12 @@ def test_an_external_ip_takes_no_load_balancers_address() -> None:
 
 def test_what_the_owner_gives_up_goes_to_the_next() -> None:
     """And the next is told to look again."""
-    claims = Claims()
+    claims = FrontendConflicts()
     for rules in (VICTIM, THIEF, LATER):
         claims.update(rules.name, rules)
     assert claims.update(THIEF.name, None) == {VICTIM.name, LATER.name}
     assert shares(claims, LATER) == {"bbb/later": ["cluster IP 10.96.0.67", "external IP 203.0.113.5"]}
-    lost = Claims()
+    lost = FrontendConflicts()
     lost.update(THIEF.name, THIEF)
     assert lost.update(VICTIM.name, VICTIM) == {THIEF.name}
     (gone,) = lost.granted(THIEF)[1]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kdns.base.objects import Change, Kind, Object, ObjectKey
 from kdns.config.settings import KubernetesOptions, PodMode
 from kdns.records.answers import Answer, Answers
-from kdns.watch.source import Gone, Listed, Listing, Put
+from kdns.watch.source import Deleted, ListComplete, Listing, Upserted
 from kdns.watch.store import Store
 from kdns.wire.compose import compose_rrsets
 from kdns.wire.name import labels, parse_name, under
@@ -51,7 +51,7 @@ def built(objects: Iterable[Object], options: KubernetesOptions = OPTIONS, now: 
     """The zone of these objects, each put once."""
     answers, store = blank(options, OWN), Store()
     for each in (ANCHOR, *objects):
-        take(answers, store.apply(Put(each)), now)
+        take(answers, store.apply(Upserted(each)), now)
     return answers
 
 
@@ -74,9 +74,9 @@ def final(steps: Steps) -> list[Object]:
 def run(steps: Steps) -> Answers:
     """The zone after these steps."""
     answers, store = built(()), Store()
-    store.apply(Put(ANCHOR))
+    store.apply(Upserted(ANCHOR))
     for slot, thing in steps:
-        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))))
+        take(answers, store.apply(Upserted(thing) if thing is not None else Deleted(key_of(slot))))
     return answers
 
 
@@ -106,11 +106,11 @@ def test_no_answer_survives_the_change_that_makes_it_wrong(
     """After each event every answer, compiled before or after it, says what a new zone of the same objects says."""
     questions = [(name, rtype) for name in NAMES for rtype in sorted(rtypes)]
     answers, store = built((), options), Store()
-    store.apply(Put(ANCHOR))
+    store.apply(Upserted(ANCHOR))
     there: dict[int, Object | None] = {}
     held: dict[tuple[bytes, int], Answer] = {}
     for seconds, (slot, thing) in enumerate(steps):
-        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))), NOW + seconds)
+        take(answers, store.apply(Upserted(thing) if thing is not None else Deleted(key_of(slot))), NOW + seconds)
         there[slot] = thing
         objects = [each for each in there.values() if each is not None]
         fresh = {serial: built(objects, options, serial) for serial in map(answers.zone.serial, (CLUSTER, IMPORTS))}
@@ -131,17 +131,17 @@ def test_no_answer_survives_the_change_that_makes_it_wrong(
 def test_a_relist_leaves_what_the_list_said(before: Steps, after: Steps) -> None:
     """What vanished during an outage vanishes here: after full lists of every kind only what they held is left."""
     answers, store = built(()), Store()
-    store.apply(Put(ANCHOR))
+    store.apply(Upserted(ANCHOR))
     for slot, thing in before:
-        take(answers, store.apply(Put(thing) if thing is not None else Gone(key_of(slot))))
+        take(answers, store.apply(Upserted(thing) if thing is not None else Deleted(key_of(slot))))
     objects = [ANCHOR, *final(after)]
     kinds: tuple[Kind, ...] = ("Service", "EndpointSlice", "Namespace", "Pod", "ServiceImport")
     for kind in kinds:
         take(answers, store.apply(Listing(kind)))
     for each in objects:
-        take(answers, store.apply(Put(each)))
+        take(answers, store.apply(Upserted(each)))
     for kind in kinds:
-        take(answers, store.apply(Listed(kind, "7")))
+        take(answers, store.apply(ListComplete(kind, "7")))
     assert_same(answers, built(objects[1:]))
 
 

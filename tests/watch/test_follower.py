@@ -16,7 +16,7 @@ from kdns.dns.plugins.kubernetes import schema_of
 from kdns.metrics.dns import Metrics
 from kdns.records.answers import Answers
 from kdns.watch.follower import LIVE_PHASES, Follower, node_wants, proxy_wants, wants
-from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Upserted, Want
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NXDOMAIN, SERVFAIL, A
 from tests.build import key, namespace, node, packed, proxied, service_cidr, states_slice
@@ -24,9 +24,9 @@ from tests.build import key, namespace, node, packed, proxied, service_cidr, sta
 OPTIONS = KubernetesOptions()
 WEB = Service(key("Service", "shop/web"), (packed("10.96.0.9"),))
 DB = Service(key("Service", "shop/db"), headless=True)
-NAMESPACES = (Listing("Namespace"), Put(namespace("shop")), Listed("Namespace"))
-SERVICES = (Listing("Service"), Put(WEB), Listed("Service"))
-SLICES = (Listing("EndpointSlice"), Listed("EndpointSlice"))
+NAMESPACES = (Listing("Namespace"), Upserted(namespace("shop")), ListComplete("Namespace"))
+SERVICES = (Listing("Service"), Upserted(WEB), ListComplete("Service"))
+SLICES = (Listing("EndpointSlice"), ListComplete("EndpointSlice"))
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ async def test_synced_when_every_kind_is_listed(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize(
     ("events", "said"),
     [
-        ((Listing("Service"), Put(WEB), Listed("Service")), ["services relisted: +0 -0"]),
-        ((Listing("Service"), Put(DB), Listed("Service")), ["services relisted: +1 -1"]),
+        ((Listing("Service"), Upserted(WEB), ListComplete("Service")), ["services relisted: +0 -0"]),
+        ((Listing("Service"), Upserted(DB), ListComplete("Service")), ["services relisted: +1 -1"]),
         (
-            (Listing("Service"), Put(Service(WEB.key, (packed("10.96.0.8"),))), Listed("Service")),
+            (Listing("Service"), Upserted(Service(WEB.key, (packed("10.96.0.8"),))), ListComplete("Service")),
             ["services relisted: +0 -0 ~1"],
         ),
         (
@@ -201,8 +201,8 @@ async def test_synced_when_every_kind_is_listed(caplog: pytest.LogCaptureFixture
             (Lost("Service", "lost: cut"), Resumed("Service"), Lost("Service", "lost: cut")),
             ["watch of services lost: cut", "watch of services resumed", "watch of services lost: cut"],
         ),
-        ((Waived("Namespace", "403: no"),), ["not following namespaces: 403: no"]),
-        ((Put(DB), Gone(DB.key), Gone(DB.key)), []),
+        ((Skipped("Namespace", "403: no"),), ["not following namespaces: 403: no"]),
+        ((Upserted(DB), Deleted(DB.key), Deleted(DB.key)), []),
     ],
 )
 async def test_one_line_a_change_of_state(
@@ -222,7 +222,10 @@ async def test_one_line_a_change_of_state(
 async def test_a_bug_in_a_stream_is_survived(caplog: pytest.LogCaptureFixture) -> None:
     """A stream that dies is logged with its traceback, counted, and begun anew; others do not notice."""
     made = parts(
-        [says(*SERVICES, ZeroDivisionError("a bug")), says(Listing("Service"), Put(WEB), Put(DB), Listed("Service"))],
+        [
+            says(*SERVICES, ZeroDivisionError("a bug")),
+            says(Listing("Service"), Upserted(WEB), Upserted(DB), ListComplete("Service")),
+        ],
         [says(*NAMESPACES, *SLICES)],
     )
     await run(made.follower, lambda: made.metrics.cluster.watches["Service"].objects == 2)
@@ -240,7 +243,7 @@ async def test_a_stream_that_ends_is_begun_anew() -> None:
         for event in SERVICES:
             yield event
 
-    made = parts([ends, says(Listing("Service"), Put(DB), Listed("Service"))])
+    made = parts([ends, says(Listing("Service"), Upserted(DB), ListComplete("Service"))])
     await run(made.follower, lambda: made.metrics.cluster.watches["Service"].relists == 1)
     assert made.metrics.panics == 1
 
@@ -256,10 +259,10 @@ async def test_a_mistake_of_the_operator_ends_it() -> None:
 async def test_a_long_list_leaves_others_their_turn() -> None:
     """While thousands of objects are listed without a pause, other work of the loop goes on."""
     services = [
-        Put(Service(key("Service", f"shop/web-{number}"), ((0x0A600000 + number).to_bytes(4, "big"),)))
+        Upserted(Service(key("Service", f"shop/web-{number}"), ((0x0A600000 + number).to_bytes(4, "big"),)))
         for number in range(20_000)
     ]
-    made = parts([says(Listing("Service"), *services, Listed("Service"))])
+    made = parts([says(Listing("Service"), *services, ListComplete("Service"))])
     turns = 0
 
     async def others() -> None:
@@ -281,7 +284,7 @@ async def test_a_long_list_leaves_others_their_turn() -> None:
 async def test_programming_duration(service: Service, triggered: float | None, kind: str) -> None:
     """The time from the cluster's change to our answer is noted by the kind of Service, when the cluster says it."""
     made = parts([says()])
-    made.follower.take(Put(service, triggered), 1000.0)
+    made.follower.take(Upserted(service, triggered), 1000.0)
     noted = {name: each.sum for (name,), each in made.metrics.cluster.coredns_programming.items() if each.sum}
     assert noted == ({kind: 10.0} if kind else {})
 
@@ -293,22 +296,22 @@ ALIAS = Service(key("Service", "shop/alias"), external_name="www.example.org")
 @pytest.mark.parametrize(
     ("event", "kind", "since", "seconds"),
     [
-        (Put(WEB, 990.0, 40.0), "cluster_ip", "trigger", 10.0),
-        (Put(WEB, None, 40.0), "cluster_ip", "arrival", 2.0),
-        (Put(DB, 990.0, 40.0), "headless_with_selector", "trigger", 10.0),
-        (Put(DB, None, 40.0), "headless_without_selector", "arrival", 2.0),
-        (Put(SELECTED, None, 40.0), "headless_with_selector", "arrival", 2.0),
-        (Put(ALIAS, None, 40.0), "external_name", "arrival", 2.0),
-        (Gone(WEB.key, 40.0), "cluster_ip", "arrival", 2.0),
-        (Put(WEB), "", "", 0.0),
-        (Put(namespace("shop"), None, 40.0), "", "", 0.0),
+        (Upserted(WEB, 990.0, 40.0), "cluster_ip", "trigger", 10.0),
+        (Upserted(WEB, None, 40.0), "cluster_ip", "arrival", 2.0),
+        (Upserted(DB, 990.0, 40.0), "headless_with_selector", "trigger", 10.0),
+        (Upserted(DB, None, 40.0), "headless_without_selector", "arrival", 2.0),
+        (Upserted(SELECTED, None, 40.0), "headless_with_selector", "arrival", 2.0),
+        (Upserted(ALIAS, None, 40.0), "external_name", "arrival", 2.0),
+        (Deleted(WEB.key, 40.0), "cluster_ip", "arrival", 2.0),
+        (Upserted(WEB), "", "", 0.0),
+        (Upserted(namespace("shop"), None, 40.0), "", "", 0.0),
     ],
 )
-async def test_every_kind_of_service_is_timed(event: Put | Gone, kind: str, since: str, seconds: float) -> None:
+async def test_every_kind_of_service_is_timed(event: Upserted | Deleted, kind: str, since: str, seconds: float) -> None:
     """From the trigger where there is one, else from the octets' arrival; what a list says is no change."""
     made = parts([says()])
-    if isinstance(event, Gone):
-        made.follower.take(Put(WEB), 999.0)
+    if isinstance(event, Deleted):
+        made.follower.take(Upserted(WEB), 999.0)
     made.metrics.cluster.clock = lambda: 42.0
     made.follower.take(event, 1000.0)
     registry = made.metrics.registry()
@@ -325,7 +328,7 @@ async def test_every_kind_of_service_is_timed(event: Put | Gone, kind: str, sinc
 async def test_the_cluster_is_out_of_the_collectors_sight() -> None:
     """Once synced, and again after a relist, no round of the garbage collector walks what is kept."""
     known = parts([says(*NAMESPACES, *SLICES, *SERVICES)])
-    relist = (Listing("Service"), Put(DB), Listed("Service"))
+    relist = (Listing("Service"), Upserted(DB), ListComplete("Service"))
     try:
         gc.unfreeze()
         await run(known.follower, known.follower.synced.is_set)
@@ -371,12 +374,12 @@ async def test_the_proxy_follows_too(caplog: pytest.LogCaptureFixture) -> None:
     follower = Follower(ScriptedSource([says()]), proxy_wants("node1"), taken, metrics, names=False)
     web, web_1 = proxied("shop/web", ["10.96.0.9"], etp="Local"), states_slice("shop/web", [("10.244.0.5", "node1")])
     events: list[Event] = [
-        *(Listing("Service"), Put(web), Listed("Service")),
-        *(Listing("Node"), Put(node("node1", zone="a")), Listed("Node")),
-        *(Listing("EndpointSlice"), Listed("EndpointSlice")),
-        Waived("ServiceCIDR", "404: no such resource"),
-        Put(web_1, 1000.0),
-        *(Listing("ServiceCIDR"), Put(service_cidr("kubernetes", "10.96.0.0/16")), Listed("ServiceCIDR")),
+        *(Listing("Service"), Upserted(web), ListComplete("Service")),
+        *(Listing("Node"), Upserted(node("node1", zone="a")), ListComplete("Node")),
+        *(Listing("EndpointSlice"), ListComplete("EndpointSlice")),
+        Skipped("ServiceCIDR", "404: no such resource"),
+        Upserted(web_1, 1000.0),
+        *(Listing("ServiceCIDR"), Upserted(service_cidr("kubernetes", "10.96.0.0/16")), ListComplete("ServiceCIDR")),
     ]
     for event in events:
         follower.take(event, 1001.0)

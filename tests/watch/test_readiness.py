@@ -6,10 +6,10 @@ from typing import NamedTuple
 import pytest
 
 from kdns.watch.readiness import Readiness
-from kdns.watch.source import Event, Listed, Listing, Lost, Resumed, Waived, Want
+from kdns.watch.source import Event, ListComplete, Listing, Lost, Resumed, Skipped, Want
 
 WANTS = (Want("Service"), Want("EndpointSlice"), Want("Namespace", optional=True))
-OTHERS = (Listed("EndpointSlice"), Listed("Namespace"))
+OTHERS = (ListComplete("EndpointSlice"), ListComplete("Namespace"))
 
 
 class Case(NamedTuple):
@@ -30,10 +30,10 @@ CASES = (
             "kubernetes: namespaces: not listed yet",
         ],
     ),
-    Case("listed or waived kinds are not missing", (Listed("Service"), *OTHERS), []),
+    Case("listed or waived kinds are not missing", (ListComplete("Service"), *OTHERS), []),
     Case(
         "an optional kind that is forbidden is not missing",
-        (Listed("Service"), Listed("EndpointSlice"), Lost("Namespace", "403"), Waived("Namespace", "403")),
+        (ListComplete("Service"), ListComplete("EndpointSlice"), Lost("Namespace", "403"), Skipped("Namespace", "403")),
         [],
     ),
     Case(
@@ -51,7 +51,11 @@ CASES = (
         (*OTHERS, Lost("Service", "timeout"), Listing("Service")),
         ["kubernetes: services: timeout"],
     ),
-    Case("what was listed once stays listed while it is lost", (Listed("Service"), *OTHERS, Lost("Service", "x")), []),
+    Case(
+        "what was listed once stays listed while it is lost",
+        (ListComplete("Service"), *OTHERS, Lost("Service", "x")),
+        [],
+    ),
 )
 
 
@@ -75,9 +79,9 @@ def test_shutting_down_is_the_only_reason_then() -> None:
 def test_a_waived_kind_that_may_be_listed_after_all_is_waived_no_longer() -> None:
     """Somebody granted the permission: from then on the kind counts like all others."""
     readiness = Readiness(WANTS)
-    readiness.note(Waived("Namespace", "403: may not list namespaces"))
+    readiness.note(Skipped("Namespace", "403: may not list namespaces"))
     assert readiness.waived == {"Namespace": "403: may not list namespaces"}
-    readiness.note(Listed("Namespace"))
+    readiness.note(ListComplete("Namespace"))
     assert readiness.waived == {}
 
 

@@ -23,7 +23,7 @@ from kdns.base.objects import (
     ServiceCIDRChange,
     ServiceView,
 )
-from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Upserted
 from kdns.watch.store import Relisted, Store
 from tests.build import State, node, proxied, service_cidr, states_slice
 
@@ -56,48 +56,48 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("a Service", [], Put(WEB), [ServiceChange(WEB_KEY, None, ServiceView(WEB))]),
+    Case("a Service", [], Upserted(WEB), [ServiceChange(WEB_KEY, None, ServiceView(WEB))]),
     Case(
         "another address",
-        [Put(WEB)],
-        Put(MOVED_WEB),
+        [Upserted(WEB)],
+        Upserted(MOVED_WEB),
         [ServiceChange(WEB_KEY, ServiceView(WEB), ServiceView(MOVED_WEB))],
     ),
-    Case("the same again", [Put(WEB)], Put(Service(WEB_KEY, (b"\x0a\x60\x00\x09",))), []),
+    Case("the same again", [Upserted(WEB)], Upserted(Service(WEB_KEY, (b"\x0a\x60\x00\x09",))), []),
     Case(
         "a slice before its Service",
         [],
-        Put(WEB_1, 7.5),
+        Upserted(WEB_1, 7.5),
         [ServiceChange(WEB_KEY, None, ServiceView(None, (WEB_1,)), 7.5)],
     ),
     Case(
         "a Service after its slice",
-        [Put(WEB_1)],
-        Put(WEB),
+        [Upserted(WEB_1)],
+        Upserted(WEB),
         [ServiceChange(WEB_KEY, ServiceView(None, (WEB_1,)), ServiceView(WEB, (WEB_1,)))],
     ),
     Case(
         "slices stand in the order of their names",
-        [Put(WEB), Put(WEB_2)],
-        Put(WEB_1),
+        [Upserted(WEB), Upserted(WEB_2)],
+        Upserted(WEB_1),
         [ServiceChange(WEB_KEY, ServiceView(WEB, (WEB_2,)), ServiceView(WEB, (WEB_1, WEB_2)))],
     ),
     Case(
         "a Service is deleted, its slices are left",
-        [Put(WEB), Put(WEB_1)],
-        Gone(WEB_KEY),
+        [Upserted(WEB), Upserted(WEB_1)],
+        Deleted(WEB_KEY),
         [ServiceChange(WEB_KEY, ServiceView(WEB, (WEB_1,)), ServiceView(None, (WEB_1,)))],
     ),
     Case(
         "the last slice without a Service",
-        [Put(WEB_1)],
-        Gone(WEB_1.key),
+        [Upserted(WEB_1)],
+        Deleted(WEB_1.key),
         [ServiceChange(WEB_KEY, ServiceView(None, (WEB_1,)), None)],
     ),
     Case(
         "a slice goes from one Service to another",
-        [Put(WEB), Put(WEB_1)],
-        Put(slice_of("db", "web-1")),
+        [Upserted(WEB), Upserted(WEB_1)],
+        Upserted(slice_of("db", "web-1")),
         [
             ServiceChange(WEB_KEY, ServiceView(WEB, (WEB_1,)), ServiceView(WEB)),
             ServiceChange(DB_KEY, None, ServiceView(None, (slice_of("db", "web-1"),))),
@@ -105,59 +105,64 @@ CASES = (
     ),
     Case(
         "a slice loses its label",
-        [Put(WEB), Put(WEB_1)],
-        Put(slice_of("", "web-1")),
+        [Upserted(WEB), Upserted(WEB_1)],
+        Upserted(slice_of("", "web-1")),
         [ServiceChange(WEB_KEY, ServiceView(WEB, (WEB_1,)), ServiceView(WEB))],
     ),
-    Case("a slice of nobody", [], Put(slice_of("", "lone")), []),
-    Case("what was never there is gone", [Put(WEB)], Gone(DB_KEY), []),
-    Case("a Namespace", [], Put(SHOP), [NamespaceChange(SHOP.key, None, SHOP)]),
-    Case("a Namespace goes", [Put(SHOP)], Gone(SHOP.key), [NamespaceChange(SHOP.key, SHOP, None)]),
+    Case("a slice of nobody", [], Upserted(slice_of("", "lone")), []),
+    Case("what was never there is gone", [Upserted(WEB)], Deleted(DB_KEY), []),
+    Case("a Namespace", [], Upserted(SHOP), [NamespaceChange(SHOP.key, None, SHOP)]),
+    Case("a Namespace goes", [Upserted(SHOP)], Deleted(SHOP.key), [NamespaceChange(SHOP.key, SHOP, None)]),
     Case(
         "a Pod gets another address",
-        [Put(POD)],
-        Put(Pod(POD.key, "10.244.0.9")),
+        [Upserted(POD)],
+        Upserted(Pod(POD.key, "10.244.0.9")),
         [PodChange(POD.key, POD, Pod(POD.key, "10.244.0.9"))],
     ),
-    Case("a Node", [], Put(NODE), [NodeChange(NODE.key, None, NODE)]),
-    Case("a Node gets a zone", [Put(NODE)], Put(ZONED), [NodeChange(NODE.key, NODE, ZONED)]),
-    Case("a Node with nothing new for us", [Put(NODE)], Put(node("node1", ["172.18.0.2"])), []),
-    Case("a Node goes", [Put(NODE)], Gone(NODE.key), [NodeChange(NODE.key, NODE, None)]),
-    Case("a range of cluster IPs", [], Put(CIDR), [ServiceCIDRChange(CIDR.key, None, CIDR)]),
+    Case("a Node", [], Upserted(NODE), [NodeChange(NODE.key, None, NODE)]),
+    Case("a Node gets a zone", [Upserted(NODE)], Upserted(ZONED), [NodeChange(NODE.key, NODE, ZONED)]),
+    Case("a Node with nothing new for us", [Upserted(NODE)], Upserted(node("node1", ["172.18.0.2"])), []),
+    Case("a Node goes", [Upserted(NODE)], Deleted(NODE.key), [NodeChange(NODE.key, NODE, None)]),
+    Case("a range of cluster IPs", [], Upserted(CIDR), [ServiceCIDRChange(CIDR.key, None, CIDR)]),
     Case(
         "a list without the range",
-        [Put(CIDR), Listing("ServiceCIDR")],
-        Listed("ServiceCIDR"),
+        [Upserted(CIDR), Listing("ServiceCIDR")],
+        ListComplete("ServiceCIDR"),
         [ServiceCIDRChange(CIDR.key, CIDR, None)],
     ),
     Case(
         "the way traffic goes",
-        [Put(WEB)],
-        Put(proxied("shop/web", ["10.96.0.9"], etp="Local")),
+        [Upserted(WEB)],
+        Upserted(proxied("shop/web", ["10.96.0.9"], etp="Local")),
         [ServiceChange(WEB_KEY, ServiceView(WEB), ServiceView(proxied("shop/web", ["10.96.0.9"], etp="Local")))],
     ),
     Case(
         "only the condition of an endpoint",
-        [Put(READY_ROW)],
-        Put(UNREADY_ROW),
+        [Upserted(READY_ROW)],
+        Upserted(UNREADY_ROW),
         [ServiceChange(WEB_KEY, ServiceView(None, (READY_ROW,)), ServiceView(None, (UNREADY_ROW,)))],
     ),
     Case(
         "a list that does not mention it",
-        [Put(WEB), Put(SHOP), Listing("Service")],
-        Listed("Service"),
+        [Upserted(WEB), Upserted(SHOP), Listing("Service")],
+        ListComplete("Service"),
         [ServiceChange(WEB_KEY, ServiceView(WEB), None)],
     ),
-    Case("a list that mentions it", [Put(WEB), Listing("Service"), Put(WEB)], Listed("Service"), []),
+    Case("a list that mentions it", [Upserted(WEB), Listing("Service"), Upserted(WEB)], ListComplete("Service"), []),
     Case(
         "a list that broke off does not count",
-        [Put(WEB), Listing("Service"), Put(WEB), Listing("Service")],
-        Listed("Service"),
+        [Upserted(WEB), Listing("Service"), Upserted(WEB), Listing("Service")],
+        ListComplete("Service"),
         [ServiceChange(WEB_KEY, ServiceView(WEB), None)],
     ),
-    Case("deleted while the list is under way", [Put(WEB), Listing("Service"), Gone(WEB_KEY)], Listed("Service"), []),
-    Case("an outage forgets nothing", [Put(WEB)], Lost("Service", "refused: no"), []),
-    Case("nor does its end", [Put(WEB), Lost("Service", "refused: no")], Resumed("Service"), []),
+    Case(
+        "deleted while the list is under way",
+        [Upserted(WEB), Listing("Service"), Deleted(WEB_KEY)],
+        ListComplete("Service"),
+        [],
+    ),
+    Case("an outage forgets nothing", [Upserted(WEB)], Lost("Service", "refused: no"), []),
+    Case("nor does its end", [Upserted(WEB), Lost("Service", "refused: no")], Resumed("Service"), []),
 )
 
 
@@ -174,15 +179,15 @@ def test_synced_after_the_first_complete_list_or_without() -> None:
     """A list that has begun is not complete; what we live without is not waited for."""
     store = Store()
     for event, synced in (
-        (Put(WEB), False),
+        (Upserted(WEB), False),
         (Listing("Service"), False),
-        (Listed("Service"), True),
+        (ListComplete("Service"), True),
         (Listing("Service"), True),
     ):
         store.apply(event)
         assert store.synced("Service") is synced
     assert not store.synced("Namespace")
-    store.apply(Waived("Namespace", "403"))
+    store.apply(Skipped("Namespace", "403"))
     assert store.synced("Namespace")
 
 
@@ -191,10 +196,10 @@ def test_a_relist_is_counted() -> None:
     store = Store()
     db = Service(DB_KEY)
     api = Service(ObjectKey("Service", "shop", "api"))
-    for event in (Listing("Service"), Put(WEB), Put(db), Listed("Service")):
+    for event in (Listing("Service"), Upserted(WEB), Upserted(db), ListComplete("Service")):
         store.apply(event)
     assert store.relisted("Service") == Relisted(2, 0, 0)
-    for event in (Listing("Service"), Put(MOVED_WEB), Put(api), Listed("Service")):
+    for event in (Listing("Service"), Upserted(MOVED_WEB), Upserted(api), ListComplete("Service")):
         store.apply(event)
     assert store.relisted("Service") == Relisted(1, 1, 1)
     assert store.count("Service") == 2
@@ -205,7 +210,7 @@ def test_a_relist_keeps_the_objects_it_has() -> None:
     """Equal objects of a new list are dropped, so that memory does not hold two copies."""
     store = Store()
     first, again = slice_of("web", "web-1"), slice_of("web", "web-1")
-    for event in (Put(first), Listing("EndpointSlice"), Put(again), Listed("EndpointSlice")):
+    for event in (Upserted(first), Listing("EndpointSlice"), Upserted(again), ListComplete("EndpointSlice")):
         store.apply(event)
     view = store.view(WEB_KEY)
     assert view is not None
@@ -230,8 +235,8 @@ OBJECTS: Sequence[Object] = (
     UNREADY_ROW,
 )
 EVENTS = st.one_of(
-    st.sampled_from([Put(kept) for kept in OBJECTS]),
-    st.sampled_from([Gone(kept.key) for kept in OBJECTS]),
+    st.sampled_from([Upserted(kept) for kept in OBJECTS]),
+    st.sampled_from([Deleted(kept.key) for kept in OBJECTS]),
 )
 ENDS = st.fixed_dictionaries({}, optional={kept.key: st.just(kept) for kept in OBJECTS})
 
@@ -247,7 +252,7 @@ def test_any_order_that_ends_in_the_same_objects(
     random.shuffle(final)  # type: ignore[attr-defined]
     lists: list[Event] = []
     for kind in ("Pod", "EndpointSlice", "Namespace", "Service", "Node", "ServiceCIDR"):
-        lists += [Listing(kind), *(Put(kept) for kept in final if kept.key.kind == kind), Listed(kind)]
+        lists += [Listing(kind), *(Upserted(kept) for kept in final if kept.key.kind == kind), ListComplete(kind)]
     for event in (*events, *lists):
         for change in store.apply(event):
             assert change.before == told.get(change.key)
@@ -255,7 +260,7 @@ def test_any_order_that_ends_in_the_same_objects(
             told[change.key] = change.after
     at_once = Store()
     for kept in ends.values():
-        at_once.apply(Put(kept))
+        at_once.apply(Upserted(kept))
     assert dict(store.views()) == dict(at_once.views())
     assert set(store.pods()) == set(at_once.pods())
     assert set(store.namespaces()) == set(at_once.namespaces())

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kdns.base.errors import FormError
 from kdns.wire.compose import compose_sections, head
-from kdns.wire.message import Ask, Message, asked, compose_query, parse_message, parse_reply, passed_options
+from kdns.wire.message import Message, UpstreamQuery, asked, compose_query, parse_message, parse_reply, passed_options
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AD, CD, CNAME, HTTPS, IN, MX, NS, PTR, QR, RA, RD, SOA, SRV, TC, TXT, A
 from kdns.wire.query import edns_option, opt_record, parse_query
@@ -16,7 +16,7 @@ from kdns.wire.rr import RR
 
 QUESTION = b"\3wWw\7example\3org\0" + struct.pack("!HH", A, IN)
 NAME = parse_name("www.example.org.")
-ASK = Ask(NAME, A)
+ASK = UpstreamQuery(NAME, A)
 
 
 def message(*sections: bytes, counts: tuple[int, int, int] = (1, 0, 0), flags: int = QR | RA, number: int = 7) -> bytes:
@@ -142,16 +142,16 @@ def test_truncated_messages_may_end_anywhere(cut: int) -> None:
 REPLIES = (
     ("the answer", 7, ASK, message(record(A, bytes(4))), True),
     ("another id", 8, ASK, message(record(A, bytes(4))), False),
-    ("another type", 7, Ask(NAME, MX), message(record(A, bytes(4))), False),
-    ("another class", 7, Ask(NAME, A, 3), message(record(A, bytes(4))), False),
-    ("another name", 7, Ask(parse_name("ww.example.org."), A), message(record(A, bytes(4))), False),
+    ("another type", 7, UpstreamQuery(NAME, MX), message(record(A, bytes(4))), False),
+    ("another class", 7, UpstreamQuery(NAME, A, 3), message(record(A, bytes(4))), False),
+    ("another name", 7, UpstreamQuery(parse_name("ww.example.org."), A), message(record(A, bytes(4))), False),
     ("a bare FORMERR", 7, ASK, struct.pack("!6H", 7, QR | 1, 0, 0, 0, 0), True),
     ("a bare NXDOMAIN", 7, ASK, struct.pack("!6H", 7, QR | 3, 0, 0, 0, 0), False),
 )
 
 
 @pytest.mark.parametrize(("title", "number", "ask", "octets", "ours"), REPLIES, ids=[case[0] for case in REPLIES])
-def test_which_reply_is_ours(title: str, number: int, ask: Ask, octets: bytes, ours: bool) -> None:
+def test_which_reply_is_ours(title: str, number: int, ask: UpstreamQuery, octets: bytes, ours: bool) -> None:
     """Only a response with our id and our question is believed."""
     assert (parse_reply(octets, number, ask) is not None) == ours, title
 
@@ -160,7 +160,7 @@ def test_queries() -> None:
     """A client's query becomes ours: its RD, AD, CD and DO, our id and payload, the folded name."""
     octets = struct.pack("!6H", 99, RD | AD | CD, 1, 0, 0, 1) + QUESTION + opt_record(4096, True)
     ask = asked(parse_query(octets))
-    assert ask == Ask(NAME, A, IN, RD | AD | CD, True)
+    assert ask == UpstreamQuery(NAME, A, IN, RD | AD | CD, True)
     ours = compose_query(1, ask)
     assert ours == struct.pack("!6H", 1, RD | AD | CD, 1, 0, 0, 1) + QUESTION.lower() + opt_record(1232, True)
     assert compose_query(1, ask, None)[12:] == QUESTION.lower()

@@ -1,7 +1,7 @@
 """The seam between moving messages and deciding them.
 
-A socket hands each message to its `Lane`. What the Lane cannot answer at once it answers later, through the
-reply callback that it was given: an `Owed`, which also knows when it is forgotten.
+A socket hands each message to its `MessageHandler`. What the Lane cannot answer at once it answers later, through the
+reply callback that it was given: an `PendingReply`, which also knows when it is forgotten.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ client is gone."""
 _log = logging.getLogger("kdns.dns")
 
 
-class Lane(Protocol):
+class MessageHandler(Protocol):
     """What one socket asks of the deciding side."""
 
     @property
@@ -54,12 +54,12 @@ class Lane(Protocol):
 class Lanes(Protocol):
     """Where sockets get their Lane from."""
 
-    def lane(self, proto: Proto, family: Family, server: str) -> Lane:
+    def lane(self, proto: Proto, family: Family, server: str) -> MessageHandler:
         """A Lane for one socket; ``server`` is its label, such as ``dns://:53``."""
         ...
 
 
-class Debts:
+class PendingReplies:
     """How many replies are still owed."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Debts:
             await self._waiting
 
 
-class Owed:
+class PendingReply:
     """One reply that is owed: call it with the octets, once. Letting go of it uncalled drops the message.
 
     Calls after the first do nothing. ``settled`` runs exactly once, before the reply is sent or when this is let go.
@@ -108,7 +108,7 @@ class Owed:
         self.drop()
 
 
-def panicked(lane: Lane, message: bytes) -> None:
+def panicked(lane: MessageHandler, message: bytes) -> None:
     """Log and count a bug that a message has met, with its first 512 octets; call it from an ``except`` clause."""
     lane.counts.panics += 1
     _log.exception("dropped a %s message that met a bug: %s", lane.counts.proto, message[:512].hex())

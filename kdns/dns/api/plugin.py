@@ -30,7 +30,7 @@ from kdns.records.answers import Answer, Answers
 from kdns.wire.query import Query
 
 
-class Place(NamedTuple):
+class DirectiveContext(NamedTuple):
     """Where a directive stands."""
 
     zones: tuple[str, ...]
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     """What relative paths in the Corefile are relative to."""
 
 
-class Beneath(NamedTuple):
+class KnownChildren(NamedTuple):
     """What is known of the children of a name that is no answer's own: only those in ``names`` can exist."""
 
     names: Container[bytes]
@@ -56,7 +56,7 @@ class Found(NamedTuple):
     plugin: str
     source: object
     """The `Built.find` that found it."""
-    beneath: Callable[[bytes], Beneath | None] | None = None
+    beneath: Callable[[bytes], KnownChildren | None] | None = None
     """For a "no": what is known of the neighbours under a folded parent name; None: nothing."""
     hit: Hit | None = None
     """Counts its uses, too."""
@@ -105,7 +105,7 @@ class Built(Struct, frozen=True, kw_only=True):
     """Reasons why clients should not be sent here yet; empty when there are none."""
 
 
-class Judge(Protocol):
+class AccessPolicy(Protocol):
     """Who may ask what: the ``acl`` of a server block."""
 
     def judge(self, request: Request) -> Response | None:
@@ -118,11 +118,11 @@ class Judge(Protocol):
         """It has something to say about a folded name, or, ``below``, about any name under it."""
 
 
-class Parts(Protocol):
+class BlockContext(Protocol):
     """What a server block's plugins get from the server. One for each block and each load of the Corefile."""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> DirectiveContext:
         """Where the block stands."""
 
     @property
@@ -183,8 +183,8 @@ class PluginModule(Protocol):
 
     NAME: str
 
-    def parse(self, directives: Sequence[Directive], place: Place) -> Any:
+    def parse(self, directives: Sequence[Directive], place: DirectiveContext) -> Any:
         """Its options, from every occurrence of its directive in one server block."""
 
-    def build(self, options: Any, parts: Parts) -> Built:
+    def build(self, options: Any, parts: BlockContext) -> Built:
         """The plugin for one server block."""

@@ -14,8 +14,8 @@ from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.zones import Zones
 from kdns.dns.cache.aged import Aged, shuffled_elsewhere, wants_ad
 from kdns.dns.cache.counts import CacheCounts
-from kdns.dns.cache.halves import Halves, half_of, key_of
 from kdns.dns.cache.options import Stale
+from kdns.dns.cache.partitions import Partitions, half_of, key_of
 from kdns.dns.cache.store import Entry, Key
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import AD, AXFR, CNAME, IXFR, NOERROR, NXDOMAIN, TC
@@ -39,7 +39,7 @@ class Cache:
 
     def __init__(
         self,
-        halves: Halves,
+        halves: Partitions,
         counts: CacheCounts,
         clock: Clock,
         spawn: Spawn,

@@ -25,7 +25,7 @@ class Kind(Enum):
     """SERVFAIL or NOTIMP: kept among the denials, for a short time."""
     NEVER = "never"
     """It is not kept."""
-    STRAY = "stray"
+    UNRELATED = "stray"
     """Its answer section is about something else than the question: not kept, and counted."""
 
 
@@ -45,7 +45,7 @@ def kind_of(query: Query, response: Response) -> Kind:
     if response.rcode not in {NOERROR, NXDOMAIN}:
         return Kind.NEVER
     if response.answer and all(rr.owner != query.name for rr in response.answer):
-        return Kind.STRAY
+        return Kind.UNRELATED
     bounded = any(rr.rtype == SOA for rr in response.authority)
     if response.rcode == NOERROR and (answers(query, response) or not (response.answer or bounded)):
         return Kind.SUCCESS  # nothing at all, or a delegation, is taken for a success, too

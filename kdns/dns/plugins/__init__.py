@@ -46,7 +46,7 @@ ORDER: Final = (
 """From the client inwards, whatever the order in the Corefile: CoreDNS's order, and ``shortnames``, which is ours:
 behind acl, and before the cache, since its answers are the cluster's and must not grow old."""
 
-ELSEWHERE: Final = {
+UNSUPPORTED: Final = {
     "acme": "get certificates with cert-manager and name the files with tls",
     "auto": "name each zone file with file",
     "azure": "forward to Azure's resolver, 168.63.129.16",

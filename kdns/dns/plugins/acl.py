@@ -22,7 +22,7 @@ from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, choice, network, no_block, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
 from kdns.wire.numbers import NOERROR, REFUSED
 from kdns.wire.query import edns_option
@@ -67,7 +67,7 @@ class Options(Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """All blocks; their mistakes are told together."""
     mistakes = Mistakes()
     rules = []
@@ -126,7 +126,7 @@ def _networks(words: list[Word] | None) -> tuple[Network, ...] | None:
     return tuple(map(network, words))
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block. It sees everything in its zones, so nothing there is sent past it.
 
     It offers itself: other blocks ask it about names of this one, see `kdns.dns.query.gate`.
@@ -139,7 +139,7 @@ def build(options: Options, parts: Parts) -> Built:
 class Acl:
     """The rules of one server block."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
+    def __init__(self, options: Options, parts: BlockContext) -> None:
         self._rules = tuple((Zones(rule.zones), rule.policies) for rule in options.rules)
         self._denied = {
             "block": parts.counter("coredns_acl_blocked_requests", "Questions that were refused.", LABELS),

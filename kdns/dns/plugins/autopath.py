@@ -26,7 +26,7 @@ from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
@@ -53,7 +53,7 @@ class Options(Struct, frozen=True):
     """``@kubernetes``: that of the Pod that asks; else a file like resolv.conf, the same list for all clients."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """``autopath [ZONE...] FILE|@kubernetes``."""
     directive = once(directives)
     no_block(directive)
@@ -64,7 +64,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(zones(words, place), source)
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block. Raises ConfigError if the cluster it is to know clients from does not."""
     answers = parts.sibling("kubernetes") if options.source == CLUSTER else None
     if options.source == CLUSTER and not isinstance(answers, Answers):

@@ -11,7 +11,7 @@ from msgspec import Struct
 from kdns.base.errors import ConfigError, Span
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, properties
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.kernel.interfaces import InterfaceAddress, interface_addresses
 
 NAME = "bind"
@@ -30,7 +30,7 @@ class Options(Struct, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
     lines: list[Line] = []
     for directive in directives:
@@ -44,7 +44,7 @@ def _spare(line: Directive) -> None:
     arguments(line, 1, None)
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
     return Built(sees=sees_nothing)
 

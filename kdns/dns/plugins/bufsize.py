@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, integer, no_block, once
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all, sees_nothing
 from kdns.wire.query import UDP_LIMIT, Query
 
 NAME: Final = "bufsize"
@@ -24,7 +24,7 @@ class Options(Struct, frozen=True):
     """Octets, 512 to 4096."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``bufsize [SIZE]``."""
     directive = once(directives)
     no_block(directive)
@@ -32,7 +32,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(integer(words[0], 512, 4096)) if words else Options()
 
 
-def build(options: Options, _parts: Parts) -> Built:
+def build(options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block. The server itself keeps to 1232 octets, so above that nothing changes."""
     size = options.size
 

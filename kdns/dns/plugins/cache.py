@@ -6,13 +6,13 @@ from typing import Any, Final, Literal
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, duration, integer, no_args, once, properties, zones
-from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_nothing
 from kdns.dns.cache.cache import EXACT, Cache
 from kdns.dns.cache.counts import CacheCounts
-from kdns.dns.cache.halves import Halves, half_of
 from kdns.dns.cache.kinds import Bounds
 from kdns.dns.cache.options import CacheOptions as Options
 from kdns.dns.cache.options import Prefetch, Stale
+from kdns.dns.cache.partitions import Partitions, half_of
 from kdns.records.answers import Answers
 from kdns.wire.query import Query
 
@@ -24,7 +24,7 @@ MAX_SERVFAIL: Final = 300.0
 MAX_RECHECK: Final = 300.0
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """Raises ConfigError."""
     directive = once(directives)
     words = list(directive.args)
@@ -57,7 +57,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(**reading.found)
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The cache of one server block, for all its zones."""
     counts = CacheCounts(parts, ",".join(options.zones), _view(parts))
 
@@ -74,7 +74,7 @@ def build(options: Options, parts: Parts) -> Built:
         return isinstance(answers, Answers) and answers.lookup(query.name, query.rtype) is not None
 
     cache = Cache(
-        Halves(options, counts, parts.random),
+        Partitions(options, counts, parts.random),
         counts,
         parts.clock,
         parts.spawn,
@@ -95,7 +95,7 @@ def build(options: Options, parts: Parts) -> Built:
     return Built(plugin=cache.plugin, sees=sees_nothing, find=find, adds=adds, start=start)
 
 
-def _view(parts: Parts) -> str:
+def _view(parts: BlockContext) -> str:
     view = parts.sibling("view")
     return view if isinstance(view, str) else ""
 
@@ -180,7 +180,7 @@ class _Reading:
         """``success|denial [ZONES...]``."""
         which, *names = arguments(line, 1, None)
         half = choice(which, ("success", "denial"))
-        self.found[f"disable_{half}"] = zones(names, Place((".",), 0, ""))
+        self.found[f"disable_{half}"] = zones(names, DirectiveContext((".",), 0, ""))
 
     def keepttl(self, line: Directive) -> None:
         """No argument."""

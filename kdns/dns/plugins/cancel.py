@@ -8,7 +8,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, no_block, once
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.wire.numbers import SERVFAIL
 
 NAME = "cancel"
@@ -20,7 +20,7 @@ class Options(Struct, frozen=True, kw_only=True):
     timeout: float = 5.001
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
     directive = once(directives)
     no_block(directive)
@@ -28,7 +28,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(timeout=duration(args[0], 0.001)) if args else Options()
 
 
-def build(options: Options, _parts: Parts) -> Built:
+def build(options: Options, _parts: BlockContext) -> Built:
     """What is ready to send takes no time, so it sees nothing of that."""
     return Built(plugin=cancel(options.timeout), sees=sees_nothing)
 

@@ -10,7 +10,7 @@ from kdns import __version__
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import CH, TXT
 from kdns.wire.rr import RR
@@ -30,7 +30,7 @@ class Options(Struct, frozen=True):
     authors: tuple[str, ...] = ("kdns",)
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``chaos [VERSION [AUTHOR...]]``."""
     directive = once(directives)
     no_block(directive)
@@ -43,12 +43,12 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(texts[0], tuple(sorted(set(texts[1:])))) if texts[1:] else Options(texts[0])
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block. Precompiled answers are of class IN, so it needs to see none of them."""
     return Built(plugin=chaos(options, parts), sees=sees_nothing, classes=True)
 
 
-def chaos(options: Options, parts: Parts) -> Plugin:
+def chaos(options: Options, parts: BlockContext) -> Plugin:
     """The plugin."""
 
     def texts(name: bytes) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block, once
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "debug"
 
@@ -18,7 +18,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """There is nothing to say: it is there or not."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
     directive = once(directives)
     no_args(directive)
@@ -26,6 +26,6 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options()
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain; the level is the server's business."""
     return Built(sees=sees_nothing)

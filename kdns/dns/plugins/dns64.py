@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, network, no_args, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all
 from kdns.wire.numbers import AAAA, AD, CD, IN, NOERROR, NXDOMAIN, SOA, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -44,7 +44,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Also for questions that came over IPv4."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``dns64 [PREFIX] { prefix PREFIX; translate_all; allow_ipv4 }``."""
     directive = once(directives)
     words = arguments(directive, 0, 1)
@@ -72,7 +72,7 @@ def _prefix(word: Word) -> IPv6Network:
     return found
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     counter = parts.counter("coredns_dns64_requests_translated", "Answers that were made from A records.", ("server",))
 

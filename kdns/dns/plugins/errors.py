@@ -16,7 +16,7 @@ from kdns.base.errors import KdnsError, UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, duration, no_args, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.wire.name import name_text
 from kdns.wire.numbers import SERVFAIL
 
@@ -51,7 +51,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Log where in the program it went wrong as well."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
     directive = once(directives)
     for word in arguments(directive, 0, 1):
@@ -88,7 +88,7 @@ def _rule(line: Directive) -> Rule:
     return Rule(duration(args[0], 0.001), args[0].text, pattern.text, level, show_first)
 
 
-def build(options: Options, _parts: Parts) -> Built:
+def build(options: Options, _parts: BlockContext) -> Built:
     """What is ready to send does not fail, so it sees nothing of that."""
     counters = [Consolidated(rule) for rule in options.rules]
 

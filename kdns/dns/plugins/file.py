@@ -28,11 +28,11 @@ from kdns.base.errors import ConfigError, KdnsError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, duration, no_args, properties, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.request_values import do
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.zonefile.reading import read_zone
-from kdns.dns.zonefile.zone import Looked, StaticZone
+from kdns.dns.zonefile.zone import LookupResult, StaticZone
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AA, AXFR, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from kdns.wire.query import Query
@@ -70,7 +70,7 @@ class Options(Struct, frozen=True, kw_only=True):
         return tuple(zone for each in self.files for zone in each.zones)
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """Raises ConfigError, also for a zone that is in two files."""
     mistakes = Mistakes()
     found: list[ZoneFile] = []
@@ -85,7 +85,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(files=tuple(found))
 
 
-def _parse_one(directive: Directive, place: Place) -> ZoneFile:
+def _parse_one(directive: Directive, place: DirectiveContext) -> ZoneFile:
     words = arguments(directive, 1, None)
     own = zones(words[1:], place)
     seconds = RELOAD
@@ -97,7 +97,7 @@ def _parse_one(directive: Directive, place: Place) -> ZoneFile:
 
     def fallthrough(line: Directive) -> None:
         nonlocal through
-        through = zones(line.args, Place((".",), 0, place.folder))
+        through = zones(line.args, DirectiveContext((".",), 0, place.folder))
 
     # by modification time is how files are looked at in any case
     properties(directive, {"reload": reload, "reload_by_mtime": no_args, "fallthrough": fallthrough})
@@ -105,7 +105,7 @@ def _parse_one(directive: Directive, place: Place) -> ZoneFile:
     return ZoneFile(file=path, zones=own, reload=seconds, fallthrough=through)
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block; aliases that lead out of a zone are looked up through the whole server."""
     files = Files(options, parts)
     parts.offer(NAME, files)
@@ -161,7 +161,7 @@ class Files:
     """The zones of one server block. Fits `kdns.dns.api.zone_source.ZoneSource`."""
 
     def __init__(
-        self, options: Options, parts: Parts, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self, options: Options, parts: BlockContext, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
         self._options, self._parts, self._sleep = options, parts, sleep
         self.known = Zones(options.zones)
@@ -260,7 +260,7 @@ class Files:
 
         return handle
 
-    async def _chased(self, request: Request, found: Looked, target: bytes) -> Response:
+    async def _chased(self, request: Request, found: LookupResult, target: bytes) -> Response:
         """What an alias leads to outside, and the rcode of the end of the chain (RFC 6604 section 2.1)."""
         query = request.query
         question = target + query.question[-4:]

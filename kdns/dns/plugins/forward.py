@@ -20,7 +20,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
 from kdns.dns.upstream.line import Line, To, parse_line
 from kdns.dns.upstream.pool import Answer, Pool
@@ -47,7 +47,7 @@ class Options(Struct, frozen=True):
     lines: tuple[Line, ...]
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """Read all lines; their mistakes are told together."""
     mistakes = Mistakes()
     lines = []
@@ -58,7 +58,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(tuple(lines))
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin; upstreams are resolved when it starts."""
     forwarders = [Forwarder(line, parts) for line in options.lines]
 
@@ -86,7 +86,7 @@ def build(options: Options, parts: Parts) -> Built:
 class Forwarder:
     """One line."""
 
-    def __init__(self, line: Line, parts: Parts) -> None:
+    def __init__(self, line: Line, parts: BlockContext) -> None:
         self._line, self._parts = line, parts
         self.zones = Zones(line.zones)
         self._own = frozenset(map(parse_name, line.zones))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, choice, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_all, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_all, sees_nothing
 from kdns.wire.numbers import AA, RA, RD
 
 NAME: Final = "header"
@@ -35,7 +35,7 @@ class Options(Struct, frozen=True):
     response: Change = Change()
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``header { query|response set|clear aa|ra|rd ... }``, at least one rule."""
     rules: dict[str, list[Change]] = {"query": [], "response": []}
 
@@ -60,7 +60,7 @@ def _lower(word: Word) -> Word:
     return word._replace(text=word.text.lower())
 
 
-def build(options: Options, _parts: Parts) -> Built:
+def build(options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block. The flags of questions make no difference to what is ready."""
     return Built(plugin=header(options), sees=sees_all if options.response != Change() else sees_nothing)
 

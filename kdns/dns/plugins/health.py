@@ -10,7 +10,7 @@ from msgspec import Struct
 from kdns.config.arguments import parse_http_address
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, once, properties, value
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "health"
 
@@ -23,7 +23,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Seconds."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
     directive = once(directives)
     args = arguments(directive, 0, 1)
@@ -37,6 +37,6 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(address=value(args[0], parse_http_address) if args else Options().address, lameduck=lameduck)
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
     return Built(sees=sees_nothing)

@@ -22,7 +22,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, duration, integer, no_args, no_block, once, properties, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.zonefile.hosts_table import EMPTY, Table, parse_address, parse_hosts
 from kdns.wire.name import parse_name, under
@@ -57,7 +57,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Types other than A, AAAA and PTR go on, too, where fallthrough says so."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The options. Raises ConfigError for a line that is neither a property nor ``ADDRESS NAME...``."""
     directive = once(directives)
     words = directive.args
@@ -82,7 +82,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
 class _Reader:
     """The lines of the block, one by one."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DirectiveContext) -> None:
         self._place = place
         self.lines: list[str] = []
         self.ttl, self.reverse, self.reload = 3600, True, 5.0
@@ -123,14 +123,14 @@ class _Reader:
         self.reload = duration(arguments(line, 1, 1)[0])
 
     def _fallthrough(self, line: Directive) -> None:
-        self.fallthrough = zones(line.args, Place((".",), 0, self._place.folder))
+        self.fallthrough = zones(line.args, DirectiveContext((".",), 0, self._place.folder))
 
     def _unsupported(self, line: Directive) -> None:
         no_args(line)
         self.unsupported = line.name
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     hosts = Hosts(options, parts)
     return Built(plugin=hosts.plugin, sees=hosts.sees, start=hosts.start, close=hosts.close)
@@ -140,7 +140,7 @@ class Hosts:
     """The tables of one server block, and the plugin that answers from them."""
 
     def __init__(
-        self, options: Options, parts: Parts, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self, options: Options, parts: BlockContext, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
         self._options, self._parts, self._sleep = options, parts, sleep
         self._zones = Zones(options.zones)

@@ -20,7 +20,7 @@ from kdns.config.directive import Directive
 from kdns.config.reading import arguments, integer, no_args, once, properties, zones
 from kdns.dns.api.chase import chased
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.records.answers import Answers, rotated_run, to_rrs
 from kdns.records.external import External, ExternalOptions
@@ -49,7 +49,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Zones in which a name that does not exist goes on to the next plugin; None: nowhere."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The options. Raises ConfigError, several together."""
     directive = once(directives)
     found: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
         found["headless"] = True
 
     def fallthrough(line: Directive) -> None:
-        found["fallthrough"] = zones(line.args, Place((".",), 0, place.folder))
+        found["fallthrough"] = zones(line.args, DirectiveContext((".",), 0, place.folder))
 
     own = zones(directive.args, place)
     known: dict[str, Callable[[Directive], None]] = {
@@ -91,7 +91,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return options
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block. Raises ConfigError if there is no cluster in the block."""
     answers = parts.sibling("kubernetes")
     if not isinstance(answers, Answers):
@@ -126,7 +126,7 @@ class ExternalZones:
 class _Plugin:
     """Answers from the cluster of the block's ``kubernetes``."""
 
-    def __init__(self, external: External, options: Options, parts: Parts) -> None:
+    def __init__(self, external: External, options: Options, parts: BlockContext) -> None:
         self._external, self._parts = external, parts
         self._fallthrough = Fallthrough(options.fallthrough)
         self._turns = count()

@@ -14,7 +14,7 @@ from kdns.config.reading import arguments, choice, duration, integer, no_args, o
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.api.chase import chased
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Beneath, Built, Found, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, KnownChildren, sees_nothing
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
@@ -31,7 +31,7 @@ MODES: Final = ("disabled", "insecure", "verified")
 class _Reading:
     """What the lines of the block have said so far; each method reads one property."""
 
-    place: Place
+    place: DirectiveContext
     found: dict[str, Any] = field(default_factory=dict)
     api: dict[str, Any] = field(default_factory=dict)
     imports: list[tuple[Word, str]] = field(default_factory=list)
@@ -108,13 +108,13 @@ class _Reading:
 
     def multicluster(self, line: Directive) -> None:
         for word in arguments(line, 1, None):
-            self.imports += ((word, zone) for zone in zones((word,), Place((), 0, "")))
+            self.imports += ((word, zone) for zone in zones((word,), DirectiveContext((), 0, "")))
 
     def fallthrough(self, line: Directive) -> None:
-        self.found["fallthrough"] = zones(line.args, Place((".",), 0, ""))
+        self.found["fallthrough"] = zones(line.args, DirectiveContext((".",), 0, ""))
 
 
-def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> KubernetesOptions:
     """The options of the one ``kubernetes`` of a block. Raises ConfigError, several together."""
     directive = once(directives)
     reading = _Reading(place)
@@ -161,7 +161,7 @@ def parse(directives: Sequence[Directive], place: Place) -> KubernetesOptions:
     return options
 
 
-def build(options: KubernetesOptions, parts: Parts) -> Built:
+def build(options: KubernetesOptions, parts: BlockContext) -> Built:
     """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
     if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
@@ -205,9 +205,9 @@ def built(answers: Answers, chase: Handler | None = None, judged: Callable[[], b
             return None
         return Found(answer, NAME, find, beneath if answer.shared and answer.rcode else None)
 
-    def beneath(parent: bytes) -> Beneath | None:
+    def beneath(parent: bytes) -> KnownChildren | None:
         after = answers.zone.services_under(parent)
-        return None if after is None else Beneath(answers.zone.cluster.services, after)
+        return None if after is None else KnownChildren(answers.zone.cluster.services, after)
 
     return Built(plugin=kubernetes(answers, chase, judged), find=find, sees=sees_nothing)
 

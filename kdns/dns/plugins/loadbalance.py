@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all, sees_nothing
 from kdns.wire.numbers import AAAA, AXFR, CNAME, IXFR, MX, NOERROR, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -33,7 +33,7 @@ class Options(Struct, frozen=True):
     """Addresses in these networks come first, in the order of the networks."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``loadbalance [round_robin] { prefer CIDR... }``."""
     directive = once(directives)
     words = arguments(directive, 0, None)
@@ -55,7 +55,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(tuple(preferred))
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block.
 
     It offers itself, so that a cache behind it can tell whether what it has ready is to be sent in rotation.

@@ -9,7 +9,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, no_args, properties
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import AAAA, IN, NS, NXDOMAIN, PTR, SOA, A
@@ -34,7 +34,7 @@ class Options(Struct, frozen=True):
     """``localhost.NAME`` is the machine itself, too: what a search list makes of ``localhost``."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``local { localhost_prefix on|off }``."""
     found = [True]
 
@@ -47,7 +47,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(found[-1])
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     local = Local(options, parts)
     return Built(plugin=local.plugin, sees=local.sees)
@@ -56,7 +56,7 @@ def build(options: Options, parts: Parts) -> Built:
 class Local:
     """The plugin of one server block."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
+    def __init__(self, options: Options, parts: BlockContext) -> None:
         self._prefix = options.prefix
         self._count = parts.counter("coredns_local_localhost_requests", "Questions for names in or with localhost.")
 

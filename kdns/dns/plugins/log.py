@@ -19,7 +19,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, properties, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Passes, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, Passes
 from kdns.dns.api.response_kind import CLASS_OF, Class, kind_of
 from kdns.dns.lang.log_format import COMMON, Asked, Part, line, parse_format
 from kdns.wire.name import parse_name, under
@@ -46,7 +46,7 @@ class Options(Struct, frozen=True):
     rules: tuple[Rule, ...] = (Rule(),)
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """One rule for each name; a single argument is a name, never a format."""
     return Options(tuple(rule for directive in directives for rule in _rules(directive)))
 
@@ -66,10 +66,10 @@ def _rules(directive: Directive) -> list[Rule]:
 
     properties(directive, {"class": take_class})
     chosen = frozenset(classes) or EVERYTHING
-    return [Rule(zone, form, chosen) for zone in zones(names, Place((".",), 0, ""))]
+    return [Rule(zone, form, chosen) for zone in zones(names, DirectiveContext((".",), 0, ""))]
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     log = Log(options, parts)
     return Built(plugin=log.plugin, sees=log.sees, passes=log.passes)
@@ -78,7 +78,7 @@ def build(options: Options, parts: Parts) -> Built:
 class Log:
     """The rules of one server block."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
+    def __init__(self, options: Options, parts: BlockContext) -> None:
         self._clock = parts.clock
         self._rules = tuple((parse_name(rule.zone), rule, parse_format(rule.format)) for rule in options.rules)
         classes = {rule.classes for rule in options.rules}

@@ -15,7 +15,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block, once
 from kdns.dns.api.handler import Client, Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.wire.name import MAX_NAME, child, name_text, parse_name, under
 from kdns.wire.numbers import HINFO, IN, RD, SERVFAIL
 from kdns.wire.query import Query
@@ -43,7 +43,7 @@ class Options(Struct, frozen=True):
     """The first zone of the server block: the probe is a name in it."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """No argument, no block, once."""
     directive = once(directives)
     no_args(directive)
@@ -54,7 +54,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(zone)
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block; it looks for loops as soon as the block is served."""
     search = Search(options, parts)
 
@@ -68,7 +68,7 @@ class Search:
     """The probes of one server block, and how often they came back."""
 
     def __init__(
-        self, options: Options, parts: Parts, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self, options: Options, parts: BlockContext, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
         self._zone, self._apex = options.zone, parse_name(options.zone)
         self._parts, self._sleep = parts, sleep

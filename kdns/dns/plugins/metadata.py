@@ -13,7 +13,7 @@ from kdns.base.objects import Pod
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once, zones
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.dns.plugins import ORDER
@@ -32,14 +32,14 @@ class Options(Struct, frozen=True):
     zones: tuple[str, ...] = (".",)
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """``metadata [ZONE...]``."""
     directive = once(directives)
     no_block(directive)
     return Options(zones(directive.args, place))
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block. It is built after all that stand behind it, so what they offer is there.
 
     Those who tell of metadata see to it that they get it: it makes no difference to answers.

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Place, sees_all
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all
 from kdns.dns.api.response_kind import kind_of
 from kdns.wire.numbers import NOERROR
 from kdns.wire.query import Query
@@ -21,7 +21,7 @@ class Options(Struct, frozen=True):
     """There are none."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """No argument, no block."""
     for directive in directives:
         no_args(directive)
@@ -29,7 +29,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options()
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block."""
     return Built(plugin=plugin, sees=sees_all, passes=passes)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.wire.query import edns_option, edns_options
 
 NAME: Final = "nsid"
@@ -27,7 +27,7 @@ class Options(Struct, frozen=True):
     """Empty: the name of the machine."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``nsid [DATA...]``; several words are joined by blanks."""
     directive = once(directives)
     no_block(directive)
@@ -37,7 +37,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(data)
 
 
-def build(options: Options, _parts: Parts) -> Built:
+def build(options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block. Questions with EDNS options never take the fast way."""
     return Built(plugin=nsid((options.data or socket.gethostname()).encode()[:LONGEST]), sees=sees_nothing)
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, no_block, once
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "reload"
 LEAST: Final = 2.0
@@ -24,7 +24,7 @@ class Options(Struct, frozen=True, kw_only=True):
     jitter: float = 15.0
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError: CoreDNS's least values, 2s and 1s, hold here too; a jitter of 0 is none."""
     directive = once(directives)
     no_block(directive)
@@ -39,6 +39,6 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(interval=interval, jitter=min(jitter, interval / 2))
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
     return Built(sees=sees_nothing)

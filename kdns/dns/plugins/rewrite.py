@@ -19,7 +19,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Passes, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, Passes
 from kdns.dns.rewriting.edns import NSID, SUBNET, echoed
 from kdns.dns.rewriting.reading import read_rule
 from kdns.dns.rewriting.replies import Alias, Option, Rcode, Reply, retargeted
@@ -40,7 +40,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """In the order of the file."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The rules, one for each occurrence."""
     rules: list[Rule] = []
     mistakes = Mistakes()
@@ -51,7 +51,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(rules=tuple(rules))
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     rules = options.rules
 

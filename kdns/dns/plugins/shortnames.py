@@ -23,7 +23,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.wire.name import MAX_NAME, ROOT, label, label_starts, parse_name, under
 from kdns.wire.numbers import IN, NOERROR, NXDOMAIN, REFUSED, SERVFAIL
 from kdns.wire.rr import RR
@@ -39,7 +39,7 @@ class Options(Struct, frozen=True):
     """The zone of the cluster in which the full names are."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """At most one argument, no block, once."""
     directive = once(directives)
     no_block(directive)
@@ -52,7 +52,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(found[0])
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     short = ShortNames(parse_name(options.zone), parts.lookup)
     return Built(plugin=short.plugin, sees=short.sees)

@@ -24,7 +24,7 @@ from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, integer, properties, word_at, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Found, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.lang.expr import Compiled, ExpressionError, Scope, compile_value, reserved
 from kdns.dns.lang.patterns import Match, Pattern, compile_pattern
@@ -54,7 +54,7 @@ VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LABELS: Final = ("server", "zone", "view", "class", "type")
 
 
-class One(Struct, frozen=True, kw_only=True):
+class TemplateRule(Struct, frozen=True, kw_only=True):
     """What one occurrence of the directive says."""
 
     rclass: int
@@ -76,13 +76,13 @@ class One(Struct, frozen=True, kw_only=True):
 class Options(Struct, frozen=True, kw_only=True):
     """What a Corefile can say."""
 
-    templates: tuple[One, ...]
+    templates: tuple[TemplateRule, ...]
     """In the order of the file."""
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The templates, one for each occurrence."""
-    found: list[One] = []
+    found: list[TemplateRule] = []
     mistakes = Mistakes()
     for directive in directives:
         with mistakes.noted():
@@ -94,7 +94,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
 class _Reader:
     """The lines of one block."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: DirectiveContext) -> None:
         self._place = place
         self._patterns: list[Pattern] = []
         self._variables: dict[str, Compiled] = {}
@@ -104,7 +104,7 @@ class _Reader:
         self._error: tuple[int, str] | None = None
         self._fallthrough: tuple[str, ...] | None = None
 
-    def one(self, directive: Directive) -> One:
+    def one(self, directive: Directive) -> TemplateRule:
         rclass, rtype, *rest = arguments(directive, 2, None)
         number = type_number(rtype.text)
         if number is None:
@@ -123,7 +123,7 @@ class _Reader:
         }
         properties(directive, known)
         records = sorted(self._records, key=lambda record: SECTIONS.index(record[0]))
-        return One(
+        return TemplateRule(
             rclass=kind,
             rtype=number,
             zones=own,
@@ -174,7 +174,7 @@ class _Reader:
         self._error = integer(words[0], 0, 65535), words[1].text if len(words) > 1 else ""
 
     def _read_fallthrough(self, line: Directive) -> None:
-        self._fallthrough = zones(line.args, Place((".",), 0, self._place.folder))
+        self._fallthrough = zones(line.args, DirectiveContext((".",), 0, self._place.folder))
 
 
 def _template(word: Word) -> Template:
@@ -201,7 +201,7 @@ def _within(word: Word, error: TemplateMistake) -> ConfigError:
     return word.error(f"no template: {error}")
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     templates = Templates(options, parts)
     classes = any(one.rclass != IN for one in options.templates)
@@ -211,7 +211,7 @@ def build(options: Options, parts: Parts) -> Built:
 class Ready(NamedTuple):
     """One template, built."""
 
-    one: One
+    one: TemplateRule
     zones: Zones
     fallthrough: Fallthrough
     fixed: tuple[RR | None, ...]
@@ -253,7 +253,7 @@ class Ready(NamedTuple):
 class Templates:
     """The templates of one server block."""
 
-    def __init__(self, options: Options, parts: Parts) -> None:
+    def __init__(self, options: Options, parts: BlockContext) -> None:
         self._parts = parts
         self._all = tuple(
             Ready(
@@ -368,7 +368,7 @@ def _groups(found: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value]:
     return groups | {name: match.groups[number] for name, number in names.items()}
 
 
-def _counted(one: One, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
+def _counted(one: TemplateRule, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
     """Class and type as they are counted: what clients may make up without end is ``other``."""
     known = one.rtype != ANY or query.rtype in TYPE_LABELS
     return rclass if query.rclass in CLASS_TEXT else OTHER, rtype if known else OTHER

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, duration, integer, no_args, once, properties
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "timeouts"
 LEAST: Final = 1.0
@@ -27,7 +27,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """On one connection; None is any number."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError: 1s to 24h, and at least one of them."""
     directive = once(directives)
     no_args(directive)
@@ -54,6 +54,6 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(**found, queries=queries)
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
     return Built(sees=sees_nothing)

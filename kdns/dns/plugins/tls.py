@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, once, properties
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME: Final = "tls"
 LOG: Final = logging.getLogger("kdns.dns.plugins.tls")
@@ -67,7 +67,7 @@ class Contexts(NamedTuple):
     https: ssl.SSLContext
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """``tls CERT KEY [CA]``. Reads no file."""
     directive = once(directives)
     if not directive.args and directive.block:
@@ -110,7 +110,7 @@ def _stamp(file: File) -> object:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """No part of the chain. Reads the files; raises ConfigError with the word that names the one that is wrong."""
     if options.keylog is not None:
         LOG.warning("%s: every session can be read by whoever can read %s", options.keylog.word.at, options.keylog.path)

@@ -22,11 +22,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.base.clock import Clock, Turn
+from kdns.base.clock import Clock, TimeSlice
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, address, arguments, properties, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.dns.api.zone_source import ZoneSource
 from kdns.dns.api.zones import Zones
 from kdns.dns.upstream.notify import Peer, notify
@@ -81,7 +81,7 @@ class Options(Struct, frozen=True, kw_only=True):
         return tuple(zone for rule in self.rules for zone in rule.zones)
 
 
-def parse(directives: Sequence[Directive], place: Place) -> Options:
+def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """Raises ConfigError, also for a zone that is in two of them."""
     mistakes = Mistakes()
     found: list[Rule] = []
@@ -96,7 +96,7 @@ def parse(directives: Sequence[Directive], place: Place) -> Options:
     return Options(rules=tuple(found))
 
 
-def _parse_one(directive: Directive, place: Place) -> Rule:
+def _parse_one(directive: Directive, place: DirectiveContext) -> Rule:
     peers: list[Peer] = []
     everybody = False
     source: IPv4Address | IPv6Address | None = None
@@ -145,7 +145,7 @@ def _peer(word: Word) -> Peer:
         raise word.error(f"{word.text!r} is no address", hint=hint) from None
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     plugin = Transfer(options, parts)
     return Built(plugin=plugin.plugin, sees=sees_nothing, start=plugin.start)
@@ -175,7 +175,7 @@ class Transfer:
     """The transfers of one server block."""
 
     def __init__(
-        self, options: Options, parts: Parts, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self, options: Options, parts: BlockContext, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
         self._options, self._parts, self._sleep = options, parts, sleep
         self._rules = {apex: rule for rule in options.rules for apex in Zones(rule.zones).texts}
@@ -297,11 +297,11 @@ def _messages(records: Iterable[RR], clock: Clock = time.monotonic) -> Iterator[
     """Records in as many messages as they need; None in between wherever others have waited long enough."""
     section: list[RR] = []
     size = 0
-    turn = Turn(clock=clock)
+    turn = TimeSlice(clock=clock)
     for record in records:
         if turn.over():
             yield None
-            turn = Turn(clock=clock)
+            turn = TimeSlice(clock=clock)
         own = len(record.owner) + FIXED + len(record.rdata)
         if section and size + own > MESSAGE:
             yield tuple(section)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, once, properties, word_at
 from kdns.dns.api.handler import Request
-from kdns.dns.api.plugin import Built, Parts, Place, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.dns.lang.expr import ExpressionError, compile_expression
 
 NAME: Final = "view"
@@ -30,7 +30,7 @@ class Options(Struct, frozen=True):
     expressions: tuple[str, ...] = ()
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """The options. Raises ConfigError at the word where an expression cannot be understood."""
     directive = once(directives)
     name = arguments(directive, 1, 1)[0].text
@@ -49,7 +49,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options(name, tuple(found))
 
 
-def build(options: Options, parts: Parts) -> Built:
+def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block: it offers its name, and is not in the chain."""
     parts.offer(NAME, options.name)
     return Built(sees=sees_nothing, admits=admits(options))

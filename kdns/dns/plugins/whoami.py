@@ -9,7 +9,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Client, Handler, Request, Response
-from kdns.dns.api.plugin import Built, Parts, Place
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.wire.name import MAX_NAME, ROOT, child
 from kdns.wire.numbers import AA, AAAA, SRV, A
 from kdns.wire.rr import RR
@@ -21,7 +21,7 @@ class Options(Struct, frozen=True):
     """There are none."""
 
 
-def parse(directives: Sequence[Directive], _place: Place) -> Options:
+def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """No argument, no block."""
     for directive in directives:
         no_args(directive)
@@ -29,7 +29,7 @@ def parse(directives: Sequence[Directive], _place: Place) -> Options:
     return Options()
 
 
-def build(_options: Options, _parts: Parts) -> Built:
+def build(_options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block; nothing behind it is ever asked."""
     return Built(plugin=whoami)
 

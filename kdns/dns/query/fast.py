@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Final
 
 from kdns.base.clock import Clock
-from kdns.dns.api.plugin import Beneath, Found
+from kdns.dns.api.plugin import Found, KnownChildren
 from kdns.dns.cache.aged import Aged
-from kdns.dns.query.router import Ready, Site
+from kdns.dns.query.router import Ready, Router
 from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, LaneCounts
 from kdns.records.answers import Answer
 from kdns.wire.compose import head
@@ -67,7 +67,7 @@ Entry = tuple[Answer, dict[int, int], bytes, int, bytes, int, Ages]
 """For one exact message in lower case: its answer; its tally by length of the query; octets behind the id; how many
 octets of the rotation follow, or how it ages; what comes behind those; how many octets of the message follow the name;
 and the octets of what ages."""
-Miss = tuple[Answer, dict[int, int], bytes, bytes, int, Beneath]
+Miss = tuple[Answer, dict[int, int], bytes, bytes, int, KnownChildren]
 """A "no" to all messages that differ in a first label of one length: its answer and tally, head of the reply, what
 follows the question, where the question ends, and the names next to it for which it would be wrong."""
 
@@ -97,7 +97,7 @@ class FastWay:
     ``clock`` must be the one that `Aged` answers are timed by.
     """
 
-    def __init__(self, site: Callable[[], Site], counts: LaneCounts, clock: Clock = time.monotonic) -> None:
+    def __init__(self, site: Callable[[], Router], counts: LaneCounts, clock: Clock = time.monotonic) -> None:
         self._site, self._counts, self._clock = site, counts, clock
         self._now = UNTOLD
         self._entries: dict[bytes, Entry] = {}  # by the message without its id

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Judge
-from kdns.dns.query.router import Site
+from kdns.dns.api.plugin import AccessPolicy
+from kdns.dns.query.router import Router
 from kdns.wire.numbers import AD, ANY, AXFR, CNAME, IXFR, NOERROR
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
 
-def gate(site_of: Callable[[str], Site | None], own: Judge | None) -> Plugin:
+def gate(site_of: Callable[[str], Router | None], own: AccessPolicy | None) -> Plugin:
     """The plugin for one block; ``own`` is its acl. ``site_of`` gives what is served behind a socket's label now."""
 
     def plugin(following: Handler) -> Handler:
@@ -43,7 +43,7 @@ def gate(site_of: Callable[[str], Site | None], own: Judge | None) -> Plugin:
     return plugin
 
 
-def permitted(request: Request, response: Response, site: Site, own: Judge | None) -> Response:
+def permitted(request: Request, response: Response, site: Router, own: AccessPolicy | None) -> Response:
     """The response without the records of names that the client may not ask for.
 
     Where an alias leads to one, nothing but what the asked name has itself is told, not even whether the other exists.

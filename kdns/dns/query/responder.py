@@ -22,7 +22,7 @@ from kdns.base.clock import Clock
 from kdns.base.errors import FormError, UpstreamError
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.query.fast import COPIED, FastWay, kind_of
-from kdns.dns.query.router import DROPPED, Site
+from kdns.dns.query.router import DROPPED, Router
 from kdns.metrics.dns import LaneCounts
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
@@ -40,20 +40,20 @@ MAX_SLOW: Final = 4096
 class Responder:
     """Answers for all sockets that serve the same blocks."""
 
-    def __init__(self, site: Site, clock: Clock = time.monotonic) -> None:
+    def __init__(self, site: Router, clock: Clock = time.monotonic) -> None:
         """``clock`` is the one that cached answers are timed by (`kdns.dns.api.plugin.Parts.clock`)."""
         self._site = site
         self.clock = clock
-        self.lanes: list[Lane] = []
+        self.lanes: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
-    def site(self) -> Site:
+    def site(self) -> Router:
         """The server blocks; another one may be put in its place at any time."""
         return self._site
 
     @site.setter
-    def site(self, site: Site) -> None:
+    def site(self, site: Router) -> None:
         self._site = site
         self.forget()
 
@@ -62,9 +62,9 @@ class Responder:
         for lane in self.lanes:
             lane.remembers.forget()
 
-    def lane(self, proto: str, family: int, server: str) -> "Lane":
+    def lane(self, proto: str, family: int, server: str) -> "SocketResponder":
         """The way in for one socket: ``udp`` or ``tcp``, 1 for IPv4 or 2 for IPv6, and its label in metrics."""
-        lane = Lane(self, LaneCounts(server, proto, family))
+        lane = SocketResponder(self, LaneCounts(server, proto, family))
         self.lanes.append(lane)
         return lane
 
@@ -91,7 +91,7 @@ class Responder:
             task.cancel()
 
 
-class Lane:
+class SocketResponder:
     """The way in for one socket; it owns the socket's counters and the messages remembered for it."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Beneath, Built, Found, Judge, Passes
+from kdns.dns.api.plugin import AccessPolicy, Built, Found, KnownChildren, Passes
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
 from kdns.wire.query import Query
@@ -20,7 +20,7 @@ DROPPED: Final = "dropped"
 """The zone under which messages are counted that no block answered, as in CoreDNS."""
 
 
-class Block(Struct, frozen=True, kw_only=True):
+class RoutedBlock(Struct, frozen=True, kw_only=True):
     """One server block, built."""
 
     zones: dict[bytes, str]
@@ -29,7 +29,7 @@ class Block(Struct, frozen=True, kw_only=True):
     """Its chain of plugins."""
     built: tuple[Built, ...] = ()
     """The plugins of the chain, from the client inwards."""
-    judge: Judge | None = None
+    judge: AccessPolicy | None = None
     """Its acl."""
     admits: Callable[[Request], bool] | None = None
     """A view: only the requests that it wants are this block's."""
@@ -57,26 +57,26 @@ class Ready(NamedTuple):
     zone: str
 
 
-class Site:
+class Router:
     """The server blocks of one port."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
+    def __init__(self, blocks: Sequence[RoutedBlock]) -> None:
         self.blocks = tuple(blocks)
         self.classes = any(built.classes for block in blocks for built in block.built)
         """Some plugin answers questions of other classes than IN."""
         self.judges = any(block.judge is not None for block in blocks)
         """Some block has an acl."""
-        self._by_zone: dict[bytes, list[Block]] = {}
+        self._by_zone: dict[bytes, list[RoutedBlock]] = {}
         for block in blocks:
             for apex in block.zones:
                 self._by_zone.setdefault(apex, []).append(block)
 
-    def candidates(self, name: bytes, rtype: int) -> tuple[bytes, Sequence[Block]] | None:
+    def candidates(self, name: bytes, rtype: int) -> tuple[bytes, Sequence[RoutedBlock]] | None:
         """The longest zone a folded name is in, and its blocks (more than one only with views)."""
         starts = label_starts(name)
         if starts is None:
             return None
-        parent: tuple[bytes, Sequence[Block]] | None = None
+        parent: tuple[bytes, Sequence[RoutedBlock]] | None = None
         for start in (*starts, len(name) - 1):
             apex = name[start:]
             blocks = self._by_zone.get(apex)
@@ -98,7 +98,7 @@ class Site:
         found = blocks[0].find(query)
         return Ready(found, blocks[0].zones[apex]) if found is not None else None
 
-    def beneath(self, name: bytes, found: Found) -> Beneath | None:
+    def beneath(self, name: bytes, found: Found) -> KnownChildren | None:
         """What a "no" for a folded name says of its neighbours; None: nothing.
 
         Nothing if another block has a zone among them, or a plugin must see questions for one of them.
@@ -119,7 +119,7 @@ class Site:
                 return None  # where it was asked about this name, it lets the neighbours pass as well
         return None
 
-    def block(self, request: Request) -> tuple[Block, bytes] | None:
+    def block(self, request: Request) -> tuple[RoutedBlock, bytes] | None:
         """The block that a question belongs to, and the apex it is there by."""
         query = request.query
         routed = self.candidates(query.name, query.rtype)
@@ -127,7 +127,7 @@ class Site:
             return None
         return next(((each, routed[0]) for each in routed[1] if each.admits is None or each.admits(request)), None)
 
-    def judge(self, request: Request) -> Judge | None:
+    def judge(self, request: Request) -> AccessPolicy | None:
         """The acl of the block that a question belongs to."""
         found = self.block(request) if self.judges else None
         return None if found is None else found[0].judge

@@ -25,12 +25,20 @@ from kdns import __version__
 from kdns.base.errors import ConfigError, first_mistake
 from kdns.config.load import STDIN, load
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.plugins import ELSEWHERE
+from kdns.dns.plugins import UNSUPPORTED
 from kdns.dns.plugins.kubernetes import schema_of
-from kdns.dns.server.block import LiveBlock, describe
+from kdns.dns.server.block import RunningServerBlock, describe
 from kdns.dns.server.clusters import Clusters
-from kdns.dns.server.context import Hub
-from kdns.dns.server.plan import BlockPlan, Wishes, banner_lines, plan_corefile, plan_settings, secured_files, wishes
+from kdns.dns.server.context import ServerContext
+from kdns.dns.server.plan import (
+    ProcessSettings,
+    ServerBlockPlan,
+    banner_lines,
+    plan_corefile,
+    plan_settings,
+    secured_files,
+    wishes,
+)
 from kdns.dns.server.registry import Registry
 from kdns.dns.server.reloading import Reloader
 from kdns.dns.server.serving import DRAIN, Serving
@@ -70,7 +78,7 @@ class Running(NamedTuple):
 class Loaded(NamedTuple):
     """What there is to serve."""
 
-    plans: tuple[BlockPlan, ...]
+    plans: tuple[ServerBlockPlan, ...]
     digest: str = ""
     """Of the Corefile; empty without one."""
     warnings: tuple[ConfigError, ...] = ()
@@ -88,10 +96,10 @@ class App:
         registry = self.metrics.registry()
         self.clusters = Clusters(self._source, self.metrics)
         self._stop = Stop()  # until `run` is given the real one
-        self.hub = Hub(self.metrics, registry, self.clusters, self._fatal)
+        self.hub = ServerContext(self.metrics, registry, self.clusters, self._fatal)
         self.serving = Serving(self.hub)
         self.http = HttpPorts(self.metrics, self._unready, registry=registry)
-        self.wishes = Wishes()
+        self.wishes = ProcessSettings()
         """What the Corefile that is served asks of the server itself."""
         self._tasks: asyncio.TaskGroup
         self._level = logging.getLogger("kdns").level
@@ -148,7 +156,7 @@ class App:
             await self.serving.abandon()
             raise
 
-    async def _prepare(self, loaded: Loaded) -> list[LiveBlock]:
+    async def _prepare(self, loaded: Loaded) -> list[RunningServerBlock]:
         """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
         blocks = self.serving.build(loaded.plans)
         wish = wishes(loaded.plans)
@@ -172,7 +180,7 @@ class App:
             starting.cancel()
             await asyncio.wait((starting,))
 
-    async def _install(self, loaded: Loaded, blocks: list[LiveBlock]) -> None:
+    async def _install(self, loaded: Loaded, blocks: list[RunningServerBlock]) -> None:
         for line in loaded.warnings:
             LOG.warning("%s", line)
         await self.serving.install(blocks)
@@ -215,7 +223,7 @@ class App:
             return ["server: not listening yet"]
         return [reason for live in self.serving.blocks for reason in self.unready_plugins(live)]
 
-    def unready_plugins(self, live: LiveBlock) -> list[str]:
+    def unready_plugins(self, live: RunningServerBlock) -> list[str]:
         """What was ready once is not asked again, unless ``monitor continuously`` is said."""
         found = dict(live.reasons(() if self.wishes.continuously else live.was_ready))
         live.was_ready |= {name for name in live.monitored if name not in found}
@@ -268,7 +276,7 @@ async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[
 
 def load_plans(settings: ServeSettings, registry: Registry) -> Loaded:
     """What the Corefile says. Reads files. Raises ConfigError, or ConfigErrors with all that is wrong."""
-    corefile = load(settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *ELSEWHERE})
+    corefile = load(settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *UNSUPPORTED})
     plans = plan_corefile(corefile, registry, os.getcwd())
     files = secured_files(plans)  # a new certificate is served like a new Corefile
     digest = hashlib.sha512(f"{corefile.digest} {files}".encode()).hexdigest() if files else corefile.digest
@@ -286,7 +294,7 @@ def check(settings: ServeSettings) -> list[str]:
     ]
 
 
-def banner(plans: tuple[BlockPlan, ...], serving: Serving) -> list[str]:
+def banner(plans: tuple[ServerBlockPlan, ...], serving: Serving) -> list[str]:
     """The start-up lines in CoreDNS's form: one per zone and place, then who we are, then what runs us."""
     system = f"{platform.system().lower()}/{platform.machine()}"
     return [

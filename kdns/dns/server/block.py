@@ -11,21 +11,21 @@ from kdns.dns.api.plugin import Built, sees_nothing
 from kdns.dns.plugins import ORDER, acl
 from kdns.dns.query.gate import gate
 from kdns.dns.query.guard import guarded
-from kdns.dns.query.router import Block, Site
-from kdns.dns.server.context import BlockParts, Hub, Listener
-from kdns.dns.server.plan import BlockPlan, Step
+from kdns.dns.query.router import RoutedBlock, Router
+from kdns.dns.server.context import Listener, RunningBlockContext, ServerContext
+from kdns.dns.server.plan import ServerBlockPlan, Step
 from kdns.wire.name import parse_name
 
 LOG: Final = logging.getLogger("kdns.dns.server.block")
 
 
-class LiveBlock:
+class RunningServerBlock:
     """One server block. Its plugins are built once, and shared by all its zones and sockets."""
 
-    def __init__(self, plan: BlockPlan, hub: Hub) -> None:
+    def __init__(self, plan: ServerBlockPlan, hub: ServerContext) -> None:
         """Builds, but opens nothing. Raises ConfigError."""
         self.plan = plan
-        self.parts = BlockParts(hub, plan.place, plan.listeners)
+        self.parts = RunningBlockContext(hub, plan.place, plan.listeners)
         self.built: list[Built] = []
         for step in plan.steps:  # kubernetes keeps more of the cluster where some plugins stand in front of it
             self.parts.offer(f"options/{step.name}", step.options)
@@ -47,7 +47,7 @@ class LiveBlock:
         self._started: list[tuple[str, Built]] = []
         self._admits = [each.admits for each in self.built if each.admits is not None]
 
-    def _build(self, step: Step, hub: Hub) -> Built:
+    def _build(self, step: Step, hub: ServerContext) -> Built:
         try:
             built = step.module.build(step.options, self.parts)
             if not isinstance(built, Built):
@@ -100,7 +100,7 @@ class LiveBlock:
                 for reason in built.ready():
                     yield step.name, reason
 
-    def block(self, listener: Listener) -> Block:
+    def block(self, listener: Listener) -> RoutedBlock:
         """What it serves in one place."""
         zones = {
             parse_name(key.zone): key.zone
@@ -109,7 +109,9 @@ class LiveBlock:
         }
         # what makes no difference to ready answers is not asked about them
         told = [each for each in self.built if each.find is not None or each.classes or each.sees is not sees_nothing]
-        return Block(zones=zones, handler=self.handler, built=tuple(told), judge=self.judge, admits=_all(self._admits))
+        return RoutedBlock(
+            zones=zones, handler=self.handler, built=tuple(told), judge=self.judge, admits=_all(self._admits)
+        )
 
 
 def _gate_at(names: Sequence[str]) -> int:
@@ -125,16 +127,16 @@ def _all(filters: Sequence[Callable[[Request], bool]]) -> Callable[[Request], bo
     return lambda request: all(admits(request) for admits in filters)
 
 
-def sites(blocks: Sequence[LiveBlock]) -> dict[Listener, Site]:
+def sites(blocks: Sequence[RunningServerBlock]) -> dict[Listener, Router]:
     """What is served in each place."""
-    found: dict[Listener, list[Block]] = {}
+    found: dict[Listener, list[RoutedBlock]] = {}
     for live in blocks:
         for listener in live.plan.listeners:
             found.setdefault(listener, []).append(live.block(listener))
-    return {listener: Site(several) for listener, several in found.items()}
+    return {listener: Router(several) for listener, several in found.items()}
 
 
-def describe(blocks: Sequence[LiveBlock]) -> Iterator[str]:
+def describe(blocks: Sequence[RunningServerBlock]) -> Iterator[str]:
     """For ``kdns check``: where each block is served, its chain in order, and what takes the fast path."""
     for live in blocks:
         plan = live.plan
@@ -153,7 +155,7 @@ def describe(blocks: Sequence[LiveBlock]) -> Iterator[str]:
             yield f"  fast path  {line}"
 
 
-def _fast(live: LiveBlock) -> Iterator[str]:
+def _fast(live: RunningServerBlock) -> Iterator[str]:
     """Which plugins' answers pass the chain by, and which plugin must see the rest."""
     steps = live.plan.steps
     finders = [number for number, built in enumerate(live.built) if built.find is not None]
@@ -179,6 +181,6 @@ def _fast(live: LiveBlock) -> Iterator[str]:
                 yield f"{steps[number].name}: {zone}"
 
 
-async def close_all(blocks: Iterable[LiveBlock]) -> None:
+async def close_all(blocks: Iterable[RunningServerBlock]) -> None:
     """End several."""
     await asyncio.gather(*(live.close() for live in blocks))

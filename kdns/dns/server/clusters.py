@@ -28,7 +28,7 @@ SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 MakeSource = Callable[[KubernetesOptions], Awaitable[Source]]
 
 
-class Fan:
+class AnswersGroup:
     """Every Answers of one cluster, as one."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Cluster:
     def __init__(self, key: tuple[object, ...], wanted: Sequence[Want], metrics: Metrics) -> None:
         self.key = key
         self.wanted = tuple(wanted)
-        self.fan = Fan()
+        self.fan = AnswersGroup()
         self.follower: Follower | None = None
         self._metrics = metrics
         self._source: Source | None = None

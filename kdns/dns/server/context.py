@@ -20,8 +20,8 @@ from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import Place
-from kdns.dns.query.router import Site
+from kdns.dns.api.plugin import DirectiveContext
+from kdns.dns.query.router import Router
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.transport.listeners import label
 from kdns.metrics.dns import Metrics
@@ -47,7 +47,7 @@ class Listener(NamedTuple):
     """0: whatever the system gives."""
 
 
-class Hub:
+class ServerContext:
     """What all server blocks share."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Hub:
         self.metrics, self.registry, self.clusters, self.fatal = metrics, registry, clusters, fatal
         self.clock = clock
         self.random = chance or random.SystemRandom()
-        self.sites: dict[str, Site] = {}
+        self.sites: dict[str, Router] = {}
         """What is served now, by the label of its socket."""
         self.labels: dict[Listener, str] = {}
         """The label of each listener, once it is open."""
@@ -114,10 +114,10 @@ class Hub:
         return self.made(name, Counter, lambda: Counter(name, text, ("plugin",), registry=self.registry))
 
 
-class BlockParts:
+class RunningBlockContext:
     """`kdns.dns.api.plugin.Parts` for one server block."""
 
-    def __init__(self, hub: Hub, place: Place, listeners: Sequence[Listener]) -> None:
+    def __init__(self, hub: ServerContext, place: DirectiveContext, listeners: Sequence[Listener]) -> None:
         self.place = place
         self.listeners = tuple(listeners)
         self.answers: list[Answers] = []

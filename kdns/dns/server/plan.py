@@ -17,11 +17,11 @@ from kdns.base.errors import ConfigError, KdnsError, Span
 from kdns.config.directive import Corefile, Directive, Key, ServerBlock
 from kdns.config.reading import Mistakes
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.api.plugin import Place, PluginModule
+from kdns.dns.api.plugin import DirectiveContext, PluginModule
 from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts, tls
 from kdns.dns.plugins.reload import Options as ReloadOptions
 from kdns.dns.server.context import Listener
-from kdns.dns.server.registry import Known, Registry
+from kdns.dns.server.registry import LoadedPlugin, Registry
 from kdns.records.schema import is_reverse
 from kdns.watch.selectors import label_selector
 from kdns.wire.name import name_text, parse_name
@@ -41,13 +41,13 @@ class Step(NamedTuple):
     """Where its code came from; empty for a built-in."""
 
 
-class BlockPlan(NamedTuple):
+class ServerBlockPlan(NamedTuple):
     """One server block, read but not built."""
 
     keys: tuple[Key, ...]
     steps: tuple[Step, ...]
     """From the client inwards."""
-    place: Place
+    place: DirectiveContext
     addresses: tuple[str, ...]
     """What to bind; the empty text is everything."""
     said: object
@@ -65,7 +65,7 @@ class BlockPlan(NamedTuple):
         return next((step.options for step in self.steps if step.name == name), None)
 
 
-def plan_corefile(corefile: Corefile, registry: Registry, folder: str) -> tuple[BlockPlan, ...]:
+def plan_corefile(corefile: Corefile, registry: Registry, folder: str) -> tuple[ServerBlockPlan, ...]:
     """Raises ConfigError, or ConfigErrors with all that is wrong. ``folder`` is what relative paths start from."""
     mistakes = Mistakes()
     plans = [_plan(block, registry, folder, mistakes) for block in corefile.blocks]
@@ -76,8 +76,8 @@ def plan_corefile(corefile: Corefile, registry: Registry, folder: str) -> tuple[
     return tuple(plans)
 
 
-def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistakes) -> BlockPlan:
-    place = Place(tuple(dict.fromkeys(key.zone for key in block.keys)), block.keys[0].port, folder)
+def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistakes) -> ServerBlockPlan:
+    place = DirectiveContext(tuple(dict.fromkeys(key.zone for key in block.keys)), block.keys[0].port, folder)
     for key in block.keys:
         if key.scheme not in TRANSPORTS:
             mistakes.add(
@@ -86,7 +86,7 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
     by_name: dict[str, list[Directive]] = {}
     for directive in block.directives:
         by_name.setdefault(directive.name.text, []).append(directive)
-    found: list[tuple[Known, Step]] = []
+    found: list[tuple[LoadedPlugin, Step]] = []
     addresses: tuple[str, ...] = ("",)
     for name, directives in by_name.items():
         with mistakes.noted():
@@ -98,10 +98,10 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
     found.sort(key=lambda pair: pair[0].rank)
     files = tuple(tls.stamp(step.options) for _, step in found if isinstance(step.options, tls.Options))
     said = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder, files
-    return BlockPlan(block.keys, tuple(step for _, step in found), place, addresses, said)
+    return ServerBlockPlan(block.keys, tuple(step for _, step in found), place, addresses, said)
 
 
-def _options(known: Known, directives: Sequence[Directive], place: Place) -> Any:
+def _options(known: LoadedPlugin, directives: Sequence[Directive], place: DirectiveContext) -> Any:
     word = directives[0].name
     try:
         options = known.module.parse(directives, place)
@@ -126,9 +126,9 @@ def _words(directive: Directive) -> tuple[object, ...]:
     return directive.name.text, tuple(word.text for word in directive.args), block
 
 
-def _check_places(plans: Iterable[BlockPlan], mistakes: Mistakes) -> None:
+def _check_places(plans: Iterable[ServerBlockPlan], mistakes: Mistakes) -> None:
     """Nothing is served twice in one place, unless a view tells which; one port is bound by all, or by none."""
-    seen: dict[tuple[Listener, str], tuple[Key, BlockPlan]] = {}
+    seen: dict[tuple[Listener, str], tuple[Key, ServerBlockPlan]] = {}
     styles: dict[int, tuple[Key, bool]] = {}
     for plan in plans:
         viewed = any(step.name == "view" for step in plan.steps)
@@ -149,7 +149,7 @@ def _check_places(plans: Iterable[BlockPlan], mistakes: Mistakes) -> None:
                     break
 
 
-def _check_secure(plans: Iterable[BlockPlan], mistakes: Mistakes) -> None:
+def _check_secure(plans: Iterable[ServerBlockPlan], mistakes: Mistakes) -> None:
     """Who serves TLS has a certificate, one for each place; and no place is served in two ways."""
     schemes: dict[tuple[str, int], str] = {}
     shown: dict[Listener, tuple[Key, object]] = {}
@@ -175,13 +175,13 @@ def _check_secure(plans: Iterable[BlockPlan], mistakes: Mistakes) -> None:
                         break
 
 
-def secured_files(plans: Iterable[BlockPlan]) -> str:
+def secured_files(plans: Iterable[ServerBlockPlan]) -> str:
     """Changes when a certificate does; empty without any."""
     steps = [step.options for plan in plans for step in plan.steps if isinstance(step.options, tls.Options)]
     return repr([tls.stamp(options) for options in steps]) if steps else ""
 
 
-def plan_settings(settings: ServeSettings) -> tuple[BlockPlan, ...]:
+def plan_settings(settings: ServeSettings) -> tuple[ServerBlockPlan, ...]:
     """The one server block of ``kdns serve`` without a Corefile."""
     options = settings.kubernetes
     at = Span("--zone", 1, 1)
@@ -200,12 +200,12 @@ def plan_settings(settings: ServeSettings) -> tuple[BlockPlan, ...]:
         forward = next(zone for zone in zones if not is_reverse(parse_name(zone)))
         steps.append(Step("shortnames", shortnames, shortnames.Options(forward)))
     steps.append(Step("kubernetes", kubernetes, options))
-    place = Place(tuple(key.zone for key in keys), settings.port, "")
+    place = DirectiveContext(tuple(key.zone for key in keys), settings.port, "")
     listen = tuple(dict.fromkeys(settings.listen))
-    return (BlockPlan(keys, tuple(steps), place, listen, settings),)
+    return (ServerBlockPlan(keys, tuple(steps), place, listen, settings),)
 
 
-class Wishes(NamedTuple):
+class ProcessSettings(NamedTuple):
     """What the blocks together ask of the server itself."""
 
     health: tuple[str, ...] = ()
@@ -222,7 +222,7 @@ class Wishes(NamedTuple):
     limits: dict[Listener, timeouts.Options] = {}  # noqa: RUF012 - never written to
 
 
-def wishes(plans: Sequence[BlockPlan]) -> Wishes:
+def wishes(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
     """Those of all blocks."""
     every = [step.options for plan in plans for step in plan.steps]
     healths = [one for one in every if isinstance(one, health.Options)]
@@ -232,7 +232,7 @@ def wishes(plans: Sequence[BlockPlan]) -> Wishes:
     for plan in plans:
         if (limit := plan.options("timeouts")) is not None:
             limits |= dict.fromkeys(plan.listeners, limit)
-    return Wishes(
+    return ProcessSettings(
         health=tuple(dict.fromkeys(one.address for one in healths)),
         ready=tuple(dict.fromkeys(one.address for one in readies)),
         metrics=tuple(dict.fromkeys(one.address for one in pages)),
@@ -245,7 +245,7 @@ def wishes(plans: Sequence[BlockPlan]) -> Wishes:
     )
 
 
-def banner_lines(plans: Sequence[BlockPlan], port_of: dict[Listener, int]) -> Iterator[str]:
+def banner_lines(plans: Sequence[ServerBlockPlan], port_of: dict[Listener, int]) -> Iterator[str]:
     """One line for each zone and place, in CoreDNS's form: ``cluster.local.:53 on 10.0.0.1``."""
     for plan in plans:
         for key in plan.keys:

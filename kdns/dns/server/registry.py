@@ -18,13 +18,13 @@ from typing import Final, NamedTuple, cast
 from kdns.base.errors import ConfigError
 from kdns.config.directive import Word
 from kdns.dns.api.plugin import PluginModule
-from kdns.dns.plugins import ELSEWHERE, ORDER
+from kdns.dns.plugins import ORDER, UNSUPPORTED
 
 GROUP: Final = "kdns.plugins"
 PLACES: Final = {name: number for number, name in enumerate(ORDER)}
 
 
-class Known(NamedTuple):
+class LoadedPlugin(NamedTuple):
     """A plugin whose module is imported."""
 
     name: str
@@ -46,7 +46,7 @@ class Registry:
     def __init__(self, folder: str = "") -> None:
         """Raises ConfigError if the folder cannot be read."""
         self._folder = folder
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, LoadedPlugin] = {}
         self._files = {path.stem: path for path in _files(folder)} if folder else {}
         self._packaged: dict[str, list[EntryPoint]] = {}
         for entry in entry_points(group=GROUP):
@@ -62,20 +62,20 @@ class Registry:
             where = self._files.get(name) or _package(self._packaged[name][0])
             yield f"{name} from {where} is not used: it has the name of a built-in plugin"
 
-    def load(self, word: Word) -> Known:
+    def load(self, word: Word) -> LoadedPlugin:
         """The plugin of a directive. Raises ConfigError at the word: there is none, or its code is no plugin."""
         name = word.text
         if name not in self._known:
             self._known[name] = self._find(word)
         return self._known[name]
 
-    def _find(self, word: Word) -> Known:
+    def _find(self, word: Word) -> LoadedPlugin:
         name = word.text
         if name in PLACES:
             if find_spec(f"kdns.dns.plugins.{name}") is None:
                 raise word.error(f"plugin {name} is not supported yet", f"there are {', '.join(self.names())}")
             module = import_module(f"kdns.dns.plugins.{name}")
-            return Known(name, cast(PluginModule, module), "", (PLACES[name], 0, ""))
+            return LoadedPlugin(name, cast(PluginModule, module), "", (PLACES[name], 0, ""))
         found = [*self._packaged.get(name, ()), *([self._files[name]] if name in self._files else ())]
         if len(found) > 1:
             places = " and ".join(str(one) if isinstance(one, Path) else _package(one) for one in found)
@@ -85,8 +85,8 @@ class Registry:
         raise self._unknown(word)
 
     def _unknown(self, word: Word) -> ConfigError:
-        if word.text in ELSEWHERE:
-            return word.error(f"kdns does not have CoreDNS's plugin {word.text}", ELSEWHERE[word.text])
+        if word.text in UNSUPPORTED:
+            return word.error(f"kdns does not have CoreDNS's plugin {word.text}", UNSUPPORTED[word.text])
         names = self.names()
         close = get_close_matches(word.text, names, n=1, cutoff=0.6)
         nearest = f"did you mean {close[0]}? " if close else ""
@@ -104,7 +104,7 @@ def _package(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
 
 
-def _foreign(word: Word, found: EntryPoint | Path) -> Known:
+def _foreign(word: Word, found: EntryPoint | Path) -> LoadedPlugin:
     """Import a plugin that is not ours. Raises ConfigError for whatever is wrong with it."""
     origin = str(found) if isinstance(found, Path) else f"{_package(found)} ({found.value})"
     try:
@@ -126,7 +126,7 @@ def _foreign(word: Word, found: EntryPoint | Path) -> Known:
             f'set BEFORE or AFTER to a built-in plugin, such as BEFORE = "forward", in {origin}',
         )
     side = -1 if after is None else 1
-    return Known(word.text, cast(PluginModule, module), origin, (PLACES[neighbour], side, word.text))
+    return LoadedPlugin(word.text, cast(PluginModule, module), origin, (PLACES[neighbour], side, word.text))
 
 
 def _run(path: Path) -> ModuleType:

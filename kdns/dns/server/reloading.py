@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge
 
 from kdns.base.errors import ConfigError
 from kdns.dns.plugins.reload import Options
-from kdns.dns.server.context import Hub
+from kdns.dns.server.context import ServerContext
 
 LOG: Final = logging.getLogger("kdns.dns.plugins.reload")
 SERVER: Final = logging.getLogger("kdns.server")
@@ -28,7 +28,7 @@ class Reloader(Generic[L]):
         exchange: Callable[[L], Awaitable[None]],
         options: Callable[[], Options | None],
         digest: Callable[[L], str],
-        hub: Hub,
+        hub: ServerContext,
         first: L,
     ) -> None:
         """``load`` and ``exchange`` raise ConfigError for a Corefile that cannot be; ``options`` None: no look."""

@@ -16,10 +16,10 @@ from prometheus_client import Counter
 from kdns.dns.plugins import tls
 from kdns.dns.plugins.timeouts import Options as Timeouts
 from kdns.dns.query.responder import Responder
-from kdns.dns.query.router import Site
-from kdns.dns.server.block import LiveBlock, close_all, sites
-from kdns.dns.server.context import Hub, Listener
-from kdns.dns.server.plan import BlockPlan, wishes
+from kdns.dns.query.router import Router
+from kdns.dns.server.block import RunningServerBlock, close_all, sites
+from kdns.dns.server.context import Listener, ServerContext
+from kdns.dns.server.plan import ServerBlockPlan, wishes
 from kdns.dns.transport.listeners import Bound, Secure, Server
 from kdns.dns.transport.tcp import TcpLimits
 from kdns.metrics.dns import Enabled, Metrics
@@ -29,7 +29,7 @@ DRAIN: Final = 5.0
 """Seconds that replies under way may take at the end."""
 
 
-class Place:
+class ListenAddress:
     """One listener: its sockets, and who answers for them."""
 
     def __init__(self, server: Server, responder: Responder, secure: Secure | None) -> None:
@@ -39,10 +39,10 @@ class Place:
 class Serving:
     """All server blocks and all sockets."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.blocks: list[LiveBlock] = []
-        self.places: dict[Listener, Place] = {}
-        self._coming: list[LiveBlock] = []
+    def __init__(self, hub: ServerContext) -> None:
+        self.blocks: list[RunningServerBlock] = []
+        self.places: dict[Listener, ListenAddress] = {}
+        self._coming: list[RunningServerBlock] = []
         """Built, and not served yet."""
         self._hub = hub
         self._ending: set[asyncio.Task[None]] = set()
@@ -62,16 +62,16 @@ class Serving:
         """The real port of each listener."""
         return {listener: place.server.port for listener, place in self.places.items()}
 
-    def build(self, plans: Sequence[BlockPlan]) -> list[LiveBlock]:
+    def build(self, plans: Sequence[ServerBlockPlan]) -> list[RunningServerBlock]:
         """Blocks for plans; those that say what a present one says are that one. Raises ConfigError."""
         kept = {id(live): live for live in self.blocks}
-        found: list[LiveBlock] = []
+        found: list[RunningServerBlock] = []
         for plan in plans:
             same = next((live for live in kept.values() if live.plan.said == plan.said
                          and live.plan.addresses == plan.addresses), None)  # fmt: skip
             if same is not None:
                 del kept[id(same)]
-            found.append(same or LiveBlock(plan, self._hub))
+            found.append(same or RunningServerBlock(plan, self._hub))
         self._coming = found
         return found
 
@@ -85,14 +85,14 @@ class Serving:
         blocks = (*self.blocks, *self._coming)
         await self._hub.clusters.retain([answers for live in blocks for answers in live.parts.answers])
 
-    async def install(self, blocks: Sequence[LiveBlock]) -> None:
+    async def install(self, blocks: Sequence[RunningServerBlock]) -> None:
         """Serve these from now on. Raises ConfigError, with everything as it was."""
         new = [live for live in blocks if live not in self.blocks]
         wanted = sites(blocks)
         limits = wishes([live.plan for live in blocks]).limits
         secured = self._secured(blocks)
-        started: list[LiveBlock] = []
-        opened: dict[Listener, Place] = {}
+        started: list[RunningServerBlock] = []
+        opened: dict[Listener, ListenAddress] = {}
         gone = {listener: place for listener, place in self.places.items() if listener not in wanted}
         in_the_way: list[Listener] = []
         try:
@@ -125,7 +125,7 @@ class Serving:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def _make_way(self, gone: dict[Listener, Place], wanted: dict[Listener, Site]) -> list[Listener]:
+    async def _make_way(self, gone: dict[Listener, ListenAddress], wanted: dict[Listener, Router]) -> list[Listener]:
         """Close what goes and has a port that something new wants: every address and one of them exclude each other."""
         ports = {listener.port for listener in wanted if listener not in self.places and listener.port}
         found = [listener for listener in gone if listener.port in ports]
@@ -133,7 +133,7 @@ class Serving:
             await gone[listener].server.stop(DRAIN)
         return found
 
-    def _secured(self, blocks: Sequence[LiveBlock]) -> dict[Listener, Secure]:
+    def _secured(self, blocks: Sequence[RunningServerBlock]) -> dict[Listener, Secure]:
         """The certificates of the listeners that have one."""
         found: dict[Listener, Secure] = {}
         for live in blocks:
@@ -156,11 +156,11 @@ class Serving:
     async def _open(
         self,
         listener: Listener,
-        site: Site,
+        site: Router,
         limits: Timeouts | None,
-        opened: dict[Listener, Place],
+        opened: dict[Listener, ListenAddress],
         secure: Secure | None,
-    ) -> Place:
+    ) -> ListenAddress:
         port = listener.port
         if not port:  # one port for all, as the system gives it to the first
             every = {**self.places, **opened}
@@ -173,10 +173,10 @@ class Serving:
             self._hub.labels[listener] = label
             self._hub.sites[label] = site
         self.metrics.lanes += [lane.counts for lane in responder.lanes]
-        return Place(server, responder, secure)
+        return ListenAddress(server, responder, secure)
 
     def _swap(
-        self, wanted: dict[Listener, Site], limits: dict[Listener, Timeouts], secured: dict[Listener, Secure]
+        self, wanted: dict[Listener, Router], limits: dict[Listener, Timeouts], secured: dict[Listener, Secure]
     ) -> None:
         for listener, place in self.places.items():
             if listener in wanted:
@@ -192,7 +192,7 @@ class Serving:
         if label is not None:
             self._hub.sites.pop(label, None)
 
-    async def _retire(self, old: Sequence[LiveBlock], gone: dict[Listener, Place]) -> None:
+    async def _retire(self, old: Sequence[RunningServerBlock], gone: dict[Listener, ListenAddress]) -> None:
         """Answer what is under way, then let go."""
         for place in gone.values():
             await place.server.stop(DRAIN)

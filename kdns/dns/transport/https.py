@@ -17,7 +17,7 @@ from aiohttp import web
 
 from kdns.base.errors import FormError
 from kdns.dns.api.handler import Client
-from kdns.dns.api.message_handler import Debts, Family, Lane, Owed, panicked
+from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
 from kdns.dns.transport.tcp import MAX_MESSAGE, TcpLimits
 from kdns.wire.query import parse_header, parse_query
 from kdns.wire.ttl import lifetime
@@ -47,10 +47,12 @@ class Wrong(Exception):
 class HttpsListener:
     """All connections to one listening socket; they are secure already."""
 
-    def __init__(self, lane: Lane, family: Family, limits: TcpLimits, responded: Callable[[int], None]) -> None:
+    def __init__(
+        self, lane: MessageHandler, family: Family, limits: TcpLimits, responded: Callable[[int], None]
+    ) -> None:
         """``responded`` is told the status of each response."""
         self.lane, self.family, self.limits, self.responded = lane, family, limits, responded
-        self.debts = Debts()
+        self.debts = PendingReplies()
         """Connections that are open."""
         self._ending = False
         self._open: dict[web.RequestHandler, _Connection] = {}
@@ -154,7 +156,7 @@ class HttpsListener:
                 if not loop.is_closed():
                     loop.call_soon(send, None)
 
-            lane.slow(message, connection.client(self.family), Owed(send, settled))
+            lane.slow(message, connection.client(self.family), PendingReply(send, settled))
             return await reply
         except Wrong:
             raise

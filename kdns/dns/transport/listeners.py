@@ -18,8 +18,8 @@ from kdns.base.errors import ConfigError
 from kdns.dns.api.message_handler import Family, Lanes
 from kdns.dns.transport.https import HttpsListener
 from kdns.dns.transport.tcp import TcpLimits, TcpListener
-from kdns.dns.transport.tls_acceptor import Door
-from kdns.dns.transport.udp import UdpListener, Way
+from kdns.dns.transport.tls_acceptor import TlsAcceptor
+from kdns.dns.transport.udp import ReceiveMethod, UdpListener
 from kdns.kernel.interfaces import interface_addresses
 
 PORT_TRIES: Final = 32
@@ -89,7 +89,7 @@ class Server:
         port: int = 53,
         *,
         limits: TcpLimits | None = None,
-        way: Way | None = None,
+        way: ReceiveMethod | None = None,
         secure: Secure | None = None,
     ) -> None:
         """``listen`` are addresses without a port, the empty text being all of both families.
@@ -101,7 +101,7 @@ class Server:
         self._lanes, self._limits, self._way = lanes, limits or TcpLimits(), way
         self._udp: list[UdpListener] = []
         self._tcp: list[TcpListener | HttpsListener] = []
-        self._doors: list[Door] = []
+        self._doors: list[TlsAcceptor] = []
         self._accepting: list[asyncio.Server] = []
         self._served: tuple[_Wanted, ...] = ()
         self.bound: tuple[Bound, ...] = ()
@@ -134,7 +134,7 @@ class Server:
         self._tcp.append(listener)
         if secure is None:
             return listener.connection
-        door = Door(secure.context, listener.connection, self._limits.read)
+        door = TlsAcceptor(secure.context, listener.connection, self._limits.read)
         self._doors.append(door)
         return door.connection
 

@@ -24,7 +24,7 @@ import socket
 import struct
 from typing import Final
 
-from kdns.dns.api.message_handler import Family, Lane, panicked
+from kdns.dns.api.message_handler import Family, MessageHandler, panicked
 from kdns.dns.transport.datagram import BATCH, SLOT, Address, Hand, Losses
 from kdns.dns.transport.packet_info import HEADER as CONTROL_HEADER
 from kdns.dns.transport.packet_info import INDEX_AT, LENGTHS, LINK_LOCAL, find
@@ -55,7 +55,14 @@ class MmsgExchange:
     """An `Exchange` by recvmmsg and sendmmsg."""
 
     def __init__(
-        self, sock: socket.socket, family: Family, lane: Lane, hand: Hand, losses: Losses, *, packet_info: bool
+        self,
+        sock: socket.socket,
+        family: Family,
+        lane: MessageHandler,
+        hand: Hand,
+        losses: Losses,
+        *,
+        packet_info: bool,
     ) -> None:
         self._fd = sock.fileno()
         self._family, self._lane, self._hand, self._losses = family, lane, hand, losses

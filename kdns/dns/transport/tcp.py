@@ -19,7 +19,7 @@ from typing import Final, cast
 from msgspec import Struct
 
 from kdns.dns.api.handler import Client
-from kdns.dns.api.message_handler import Debts, Family, Lane, Owed, panicked
+from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
 from kdns.dns.transport.frames import Frames
 from kdns.wire.numbers import HEADER
 
@@ -65,12 +65,12 @@ class TcpLimits(Struct, frozen=True, kw_only=True):
 class TcpListener:
     """All connections to one listening socket."""
 
-    def __init__(self, lane: Lane, family: Family, limits: TcpLimits, proto: str = "tcp") -> None:
+    def __init__(self, lane: MessageHandler, family: Family, limits: TcpLimits, proto: str = "tcp") -> None:
         """``proto``: ``tls`` for connections that come through a `kdns.dns.transport.tls_acceptor.Door`."""
         self.proto = proto
         self.lane, self.family, self.limits = lane, family, limits
         self.buffer = memoryview(bytearray(READ))
-        self.debts = Debts()
+        self.debts = PendingReplies()
         """Connections that are open."""
         self._open: dict[Connection, None] = {}
         self._stuck: dict[Connection, None] = {}
@@ -290,13 +290,13 @@ class Connection(asyncio.BufferedProtocol):
         self._queries += 1
         if self._queries == self._limits.queries:
             self._ending = True
-        owed: Owed | None = None
+        owed: PendingReply | None = None
         try:
             reply = self._lane.fast(message)
             if reply is not None:
                 self._put(reply)
                 return True
-            owed = Owed(self._late, self._settled)
+            owed = PendingReply(self._late, self._settled)
             self._in_flight += 1
             self._lane.slow(message, self._client, owed, self._part)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted

@@ -2,7 +2,7 @@
 
 ::
 
-    accept ──> handshake, in `Door` ──> a protocol of the listener behind it, as if the connection had just begun
+    accept ──> handshake, in `TlsAcceptor` ──> a protocol of the listener behind it, as if the connection had just begun
 
 Each handshake uses the certificate of that moment, so a new one closes no connection.
 """
@@ -19,7 +19,7 @@ HANDSHAKES: Final = 200
 _log = logging.getLogger("kdns.dns")
 
 
-class Door:
+class TlsAcceptor:
     """What stands in front of one listener."""
 
     def __init__(self, context: ssl.SSLContext, inside: Callable[[], asyncio.BaseProtocol], seconds: float) -> None:
@@ -53,7 +53,7 @@ class Door:
 class _Handshake(asyncio.Protocol):
     """One connection that is not secure yet."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: TlsAcceptor) -> None:
         self._door = door
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None

@@ -11,12 +11,12 @@ from time import perf_counter
 from typing import Final, Literal
 
 from kdns.dns.api.handler import Client
-from kdns.dns.api.message_handler import Debts, Family, Lane, Owed, panicked
+from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
 from kdns.dns.transport import mmsg, packet_info
 from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses
 from kdns.wire.numbers import HEADER
 
-Way = Literal["mmsg", "msg", "plain"]
+ReceiveMethod = Literal["mmsg", "msg", "plain"]
 """How datagrams are taken: recvmmsg, recvmsg, or recvfrom (only from a socket bound to one address)."""
 
 BATCHES: Final = 8
@@ -36,7 +36,9 @@ _CONTROL_SPACE: Final = max(map(socket.CMSG_SPACE, packet_info.LENGTHS.values())
 class UdpListener:
     """Answers what arrives on one bound socket, from `start` to `close`."""
 
-    def __init__(self, sock: socket.socket, family: Family, lane: Lane, *, way: Way | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, family: Family, lane: MessageHandler, *, way: ReceiveMethod | None = None
+    ) -> None:
         """Takes over the socket. ``way`` None means the fastest that there is.
 
         Raises ValueError for the plain way on a socket bound to every address: it could not tell which was asked.
@@ -50,12 +52,12 @@ class UdpListener:
             packet_info.enable(sock, family)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
-        self.debts = Debts()
+        self.debts = PendingReplies()
         """Replies that the slow way still owes."""
         self.losses = Losses(f"{lane.counts.server} udp")
         self._sock, self._family, self._lane = sock, family, lane
         self._local = "" if everywhere else address
-        self.way: Way = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
+        self.way: ReceiveMethod = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
         self._exchange = self._build(everywhere)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -109,7 +111,7 @@ class UdpListener:
         local = self._local or packet_info.local_text(info, self._family)
         client = Client(peer[0], peer[1], local, "udp", self._family)
         self.debts.count += 1
-        reply = Owed(partial(self._send_late, peer, info), self.debts.settle)
+        reply = PendingReply(partial(self._send_late, peer, info), self.debts.settle)
         try:
             self._lane.slow(message, client, reply)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
@@ -133,7 +135,7 @@ class UdpListener:
 class SingleExchange:
     """An `Exchange` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
 
-    def __init__(self, receive: Receive, send: SendTo, lane: Lane, hand: Hand, losses: Losses) -> None:
+    def __init__(self, receive: Receive, send: SendTo, lane: MessageHandler, hand: Hand, losses: Losses) -> None:
         self._receive, self._send, self._lane, self._hand, self._losses = receive, send, lane, hand, losses
 
     def exchange(self) -> tuple[int, int]:

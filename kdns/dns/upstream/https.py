@@ -9,7 +9,7 @@ import aiohttp
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Address, reason
 from kdns.dns.upstream.stream import Keep, Tls
-from kdns.wire.message import Ask, Message, compose_query, parse_reply
+from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
 
 PATH: Final = "/dns-query"
 CONTENT_TYPE: Final = "application/dns-message"
@@ -25,7 +25,7 @@ class Https:
         self._session: aiohttp.ClientSession | None = None
         self._ended = False
 
-    async def exchange(self, ask: Ask, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
         """See `Transport`."""
         query = compose_query(0, ask, payload)
         url = f"https://{self._address.text}{PATH}"

@@ -14,7 +14,7 @@ from kdns.dns.upstream.pool import Policy, Rules
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target, parse_target
 from kdns.dns.upstream.upstream import Settings
-from kdns.wire.message import Ask
+from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
 from kdns.wire.rcodes import RCODES
@@ -195,7 +195,7 @@ class _Reader:
                 raise word.error("'domain' needs a name", hint="such as: health_check 1s domain example.org")
             else:
                 raise word.error(f"'health_check' has no option {word.text!r}", hint="no_rec, or domain and a name")
-        self._settings["probe"] = Ask(name, NS, flags=flags)
+        self._settings["probe"] = UpstreamQuery(name, NS, flags=flags)
 
     def _failed_over(self, line: Directive) -> None:
         found = _rcodes(line)

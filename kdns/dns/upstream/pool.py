@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.upstream import Upstream
-from kdns.wire.message import Ask, Message
+from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import REFUSED
 
 DEADLINE: Final = 5.0
@@ -71,14 +71,14 @@ class Pool:
         self._all_down, self._refused = all_down, refused
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
         self._turn = self._waiting = 0
-        self._under_way: dict[tuple[Ask, bool], asyncio.Task[Answer]] = {}
+        self._under_way: dict[tuple[UpstreamQuery, bool], asyncio.Task[Answer]] = {}
 
     @property
     def under_way(self) -> int:
         """Different questions that are being asked."""
         return len(self._under_way)
 
-    async def ask(self, ask: Ask, tcp: bool) -> Answer:
+    async def ask(self, ask: UpstreamQuery, tcp: bool) -> Answer:
         """The answer of some upstream; raises UpstreamError with what went wrong last."""
         if self._waiting >= MOST_WAITING:
             raise UpstreamError("too many queries under way")
@@ -102,12 +102,12 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    def _done(self, key: tuple[Ask, bool], task: asyncio.Task[Answer]) -> None:
+    def _done(self, key: tuple[UpstreamQuery, bool], task: asyncio.Task[Answer]) -> None:
         del self._under_way[key]
         if not task.cancelled():
             task.exception()  # nobody may be waiting for it any more
 
-    async def _asked(self, ask: Ask, tcp: bool) -> Answer:
+    async def _asked(self, ask: UpstreamQuery, tcp: bool) -> Answer:
         until = self._clock() + DEADLINE
         try:
             async with asyncio.timeout(DEADLINE):
@@ -119,7 +119,7 @@ class Pool:
         finally:
             self._places.release()
 
-    async def _tried(self, ask: Ask, tcp: bool, until: float) -> Answer:
+    async def _tried(self, ask: UpstreamQuery, tcp: bool, until: float) -> Answer:
         rules, order = self._rules, self._order()
         most = 2 * len(order) if rules.max_attempts is None else rules.max_attempts
         attempts = at = down = refusals = 0

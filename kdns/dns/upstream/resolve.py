@@ -12,7 +12,7 @@ from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import address_of
 from kdns.dns.upstream.target import File, Target, nameservers
 from kdns.dns.upstream.udp import Udp
-from kdns.wire.message import Ask
+from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, A
 from kdns.wire.query import UDP_LIMIT
@@ -67,7 +67,7 @@ async def _asked(host: str, resolvers: Sequence[Target]) -> list[str]:
 
 
 async def _addresses(udp: Udp, host: str, rtype: int) -> Iterable[str]:
-    message = await udp.exchange(Ask(parse_name(host), rtype), RESOLVER_TIMEOUT, UDP_LIMIT)
+    message = await udp.exchange(UpstreamQuery(parse_name(host), rtype), RESOLVER_TIMEOUT, UDP_LIMIT)
     family = socket.AF_INET if rtype == A else socket.AF_INET6
     return [socket.inet_ntop(family, rr.rdata) for rr in message.answer if rr.rtype == rtype]
 

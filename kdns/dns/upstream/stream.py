@@ -17,7 +17,7 @@ from msgspec import Struct
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import STRAYS, Address, Number, endpoints, reason, unguessable
-from kdns.wire.message import Ask, Message, compose_query, parse_reply
+from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
 
 DIALS: Final = 32
 """Connections that are being opened at a time: a thousand handshakes at once would all be too late."""
@@ -85,7 +85,7 @@ class Stream:
         self._sweep: asyncio.TimerHandle | None = None
         self._ended = False
 
-    async def exchange(self, ask: Ask, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
         """See `Transport`; dialling counts as waiting."""
         place = f"dial tcp {self._address.text}"
         try:
@@ -138,7 +138,7 @@ class Stream:
         now = self._clock()
         return _Connection(reader, writer, now, now)
 
-    async def _ask(self, connection: _Connection, ask: Ask, payload: int | None, *, kept: bool) -> Message:
+    async def _ask(self, connection: _Connection, ask: UpstreamQuery, payload: int | None, *, kept: bool) -> Message:
         number = self._number()
         query = compose_query(number, ask, payload)
         good = False

@@ -11,7 +11,7 @@ from typing import Final
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Address, Number, endpoints, reason, unguessable
-from kdns.wire.message import Ask, Message, compose_query, parse_reply
+from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
 
 LARGEST: Final = 65535
 DRAIN: Final = 32
@@ -24,7 +24,7 @@ class Udp:
     def __init__(self, address: Address, number: Number = unguessable) -> None:
         self._address, self._number = address, number
 
-    async def exchange(self, ask: Ask, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
         """See `Transport`."""
         address = self._address
         number = self._number()
@@ -51,7 +51,7 @@ class Udp:
         """Nothing stays open."""
 
 
-async def _answer(sock: socket.socket, number: int, ask: Ask, seconds: float) -> Message:
+async def _answer(sock: socket.socket, number: int, ask: UpstreamQuery, seconds: float) -> Message:
     """Read until the answer comes. Raises TimeoutError, or OSError if the upstream's machine refuses."""
     loop = asyncio.get_running_loop()
     found: asyncio.Future[Message] = loop.create_future()

@@ -20,7 +20,7 @@ from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import Udp
 from kdns.metrics.dns import OTHER, RCODE_LABELS
-from kdns.wire.message import Ask, Message
+from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import FORMERR, NS
 from kdns.wire.query import UDP_LIMIT
 
@@ -42,7 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_fails: int = 2
     """Failed probes that are borne; 0: never down, and never probed."""
     probe_every: float = 0.5
-    probe: Ask = Ask(b"\0", NS)
+    probe: UpstreamQuery = UpstreamQuery(b"\0", NS)
     probe_tcp: bool = False
     doh_method: Method = "POST"
     source: str = ""
@@ -106,7 +106,7 @@ class Upstream:
         """Too many probes have failed."""
         return 0 < self._settings.max_fails < self.fails
 
-    async def exchange(self, ask: Ask, tcp: bool, seconds: float) -> Message:
+    async def exchange(self, ask: UpstreamQuery, tcp: bool, seconds: float) -> Message:
         """The answer, however often it takes to get a whole one; raises UpstreamError. ``seconds``: for all of it.
 
         A truncated answer is asked for again over TCP; if that fails, the truncated one has to do. An upstream that
@@ -122,13 +122,13 @@ class Upstream:
         self._meters.duration.labels(PROXY, self.text, rcode).observe(max(0.0, self._clock() - began))
         return message
 
-    async def _understood(self, ask: Ask, tcp: bool, until: float) -> Message:
+    async def _understood(self, ask: UpstreamQuery, tcp: bool, until: float) -> Message:
         message = await self._once(ask, tcp, until, UDP_LIMIT)
         if message.rcode == FORMERR and message.options is None:
             return await self._once(ask, tcp, until, None)
         return message
 
-    async def _once(self, ask: Ask, tcp: bool, until: float, payload: int | None) -> Message:
+    async def _once(self, ask: UpstreamQuery, tcp: bool, until: float, payload: int | None) -> Message:
         seconds = min(max(0.0, until - self._clock()), self._settings.read_timeout)
         if self._udp is None or tcp:
             return await self._stream.exchange(ask, seconds, payload)

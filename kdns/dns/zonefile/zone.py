@@ -33,7 +33,7 @@ Sets = dict[int, tuple[RR, ...]]
 """The records of a name by type."""
 
 
-class Looked(NamedTuple):
+class LookupResult(NamedTuple):
     """What a lookup found."""
 
     rcode: int = NOERROR
@@ -125,7 +125,7 @@ class StaticZone:
         signatures = self._signed.signatures((self.soa,), self.apex) if self._signed is not None else ()
         return max((int.from_bytes(each.rdata[8:12], "big") for each in signatures), default=None)
 
-    def lookup(self, name: bytes, rtype: int, *, do: bool = False) -> Looked:
+    def lookup(self, name: bytes, rtype: int, *, do: bool = False) -> LookupResult:
         """What a folded name in the zone has of a type; aliases are followed within the zone.
 
         ``do``: the client wants signatures and proofs, if there are any.
@@ -150,11 +150,11 @@ class StaticZone:
             seen.add(name)
             name = found.chase
             if not under(name, self.apex):
-                return Looked(answer=answer, authority=proofs, chase=name)
+                return LookupResult(answer=answer, authority=proofs, chase=name)
             if name in seen or len(seen) >= MAX_CHAIN:
-                return Looked(SERVFAIL, AA, answer)
+                return LookupResult(SERVFAIL, AA, answer)
 
-    def _sign(self, found: Looked, signed: Signed) -> Looked:
+    def _sign(self, found: LookupResult, signed: Signed) -> LookupResult:
         """With signatures. Glue and the servers of a delegation have none, nor has what a DNAME makes."""
         if found.source:
             answer = (*found.answer, *signed.signatures(found.answer, found.source))
@@ -164,7 +164,7 @@ class StaticZone:
         additional = signed.with_signatures(found.additional)
         return found._replace(answer=answer, authority=tuple(authority), additional=tuple(additional))
 
-    def _step(self, name: bytes, rtype: int) -> Looked:
+    def _step(self, name: bytes, rtype: int) -> LookupResult:
         """One name, its alias not followed."""
         if self._cuts and (elsewhere := self._above(name, rtype)) is not None:
             return elsewhere
@@ -175,25 +175,25 @@ class StaticZone:
             wildcard = self._wildcard(name)
             sets = self._nodes.get(wildcard)
             if sets is None:
-                return Looked(NXDOMAIN, authority=self._denial, proofs=(name, wildcard))
+                return LookupResult(NXDOMAIN, authority=self._denial, proofs=(name, wildcard))
             proofs, source = (name, wildcard), wildcard
             sets = {kind: tuple(each._replace(owner=name) for each in several) for kind, several in sets.items()}
         expanded = (name,) if source else ()
         alias = sets.get(CNAME)
         if alias and rtype in {CNAME, ANY}:
-            return Looked(answer=alias, proofs=expanded, source=source)
+            return LookupResult(answer=alias, proofs=expanded, source=source)
         if alias and rtype not in sets:
-            return Looked(answer=alias, chase=alias[0].rdata, proofs=expanded, source=source)
+            return LookupResult(answer=alias, chase=alias[0].rdata, proofs=expanded, source=source)
         if rtype == ANY and self._signed is not None:  # a proof would list the types (RFC 8482 section 4.1)
             rtype = next((kind for kind in sets if kind != RRSIG), rtype)
         answer = sets.get(rtype)
         if not answer:
-            return Looked(authority=self._denial, proofs=proofs)
+            return LookupResult(authority=self._denial, proofs=proofs)
         servers = self._nodes[self.apex].get(NS, ()) if (name, rtype) != (self.apex, NS) else ()
         addresses = self._addresses(answer)
-        return Looked(answer=answer, authority=servers, additional=addresses, proofs=expanded, source=source)
+        return LookupResult(answer=answer, authority=servers, additional=addresses, proofs=expanded, source=source)
 
-    def _above(self, name: bytes, rtype: int) -> Looked | None:
+    def _above(self, name: bytes, rtype: int) -> LookupResult | None:
         """The highest cut or DNAME that a name is under; None if it is under neither."""
         for start in reversed((*(label_starts(name) or ()), len(name) - 1)):
             above = name[start:]
@@ -205,7 +205,7 @@ class StaticZone:
             # RFC 4035 section 3.1.4.1: DS records of a cut are on this side of it
             if above != self.apex and NS in sets and (above != name or rtype != DS):
                 servers = sets[NS]
-                return Looked(flags=0, authority=servers, additional=self._addresses(servers), cut=above)
+                return LookupResult(flags=0, authority=servers, additional=self._addresses(servers), cut=above)
             if above != name and DNAME in sets:
                 return _renamed(name, start, sets[DNAME][0])
         return None
@@ -229,9 +229,9 @@ class StaticZone:
         return tuple(found)
 
 
-def _renamed(name: bytes, start: int, dname: RR) -> Looked:
+def _renamed(name: bytes, start: int, dname: RR) -> LookupResult:
     """A DNAME record, and the alias that it makes of a name under it (RFC 6672 section 2.2)."""
     target = name[:start] + dname.rdata
     if len(target) > MAX_NAME:
-        return Looked(YXDOMAIN, answer=(dname,))
-    return Looked(answer=(dname, RR(name, CNAME, dname.ttl, target)), chase=target)
+        return LookupResult(YXDOMAIN, answer=(dname,))
+    return LookupResult(answer=(dname, RR(name, CNAME, dname.ttl, target)), chase=target)

@@ -7,7 +7,7 @@ from kdns.kernel.run import Runner
 from kdns.proxy.apply.iptables_tools import LOCKED, Tool
 from kdns.proxy.model import Family
 from kdns.proxy.render.iptables.names import CANARY
-from kdns.proxy.render.iptables.restore_input import TABLES, Sheet
+from kdns.proxy.render.iptables.restore_input import TABLES, RestoreInput
 
 _RULES: Final = (
     ("nat", "-m comment --comment probe", "xt_comment"),
@@ -47,7 +47,7 @@ async def probe(family: Family, tool: Tool, run: Runner) -> None:
 
 
 async def _all(tool: Tool, run: Runner, rules: list[tuple[str, str, str]]) -> None:
-    sheet = Sheet()
+    sheet = RestoreInput()
     for table in TABLES:
         sheet.chains(table, (CANARY,))
         sheet.rules(table, (f"-A {CANARY} {rule}" for where, rule, _ in rules if where == table))
@@ -55,7 +55,7 @@ async def _all(tool: Tool, run: Runner, rules: list[tuple[str, str, str]]) -> No
 
 
 async def _try(tool: Tool, run: Runner, table: str, rules: tuple[str, ...], problem: str, module: str) -> None:
-    sheet = Sheet()
+    sheet = RestoreInput()
     sheet.chains(table, (CANARY,))
     sheet.rules(table, (f"-A {CANARY} {rule}" for rule in rules))
     try:

@@ -37,7 +37,9 @@ def make_applier(mode: Mode, family: Family, settings: ProxySettings) -> Applier
             return Ipvs(NodeRules(family, 1 << settings.masquerade_bit), asked)
 
 
-async def prepared(applier: Applier, called: str, pause: Callable[[], Awaitable[None]] | None = None) -> Applier:
+async def prepare_with_retries(
+    applier: Applier, called: str, pause: Callable[[], Awaitable[None]] | None = None
+) -> Applier:
     """An applier that has found all it needs. Raises ConfigError for what is missing, or goes wrong again and again.
 
     A tool that is locked out by others is tried again, since a family that is left out stays so. ``called`` is what

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from kdns.base.clock import Clock, Turn
+from kdns.base.clock import Clock, TimeSlice
 from kdns.base.errors import ConfigError, KernelError
 from kdns.kernel.run import Runner, run
 from kdns.proxy.apply.applier import Applied
@@ -188,7 +188,7 @@ class NftablesApplier:
     async def _read(self, listing: "_Listing") -> Found:
         """All elements but affinity's."""
         elements: dict[Element, str] = {}
-        turn = Turn()
+        turn = TimeSlice()
         for name in fixed.CONTAINERS:
             kind = "set" if name in fixed.SETS else "map"
             if name not in listing.sets:

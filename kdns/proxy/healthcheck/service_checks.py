@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from aiohttp import web
 
-from kdns.base.clock import Turn
+from kdns.base.clock import TimeSlice
 from kdns.base.errors import ConfigError
 from kdns.base.objects import ObjectKey, address_text
 from kdns.ops.listen import Address
@@ -139,7 +139,7 @@ class ServiceChecks:
     async def _open(self) -> None:
         """Listen wherever it is still to be done, and nowhere else."""
         hosts = tuple(dict.fromkeys(self._hosts()))
-        turn = Turn()
+        turn = TimeSlice()
         for key, check in self._wanted.items():
             server = self._servers.get(key)
             if server is None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from kdns.base.errors import ApiError, Denied, Expired, Throttled
 from kdns.metrics.cluster import Cause
-from kdns.watch.api.client import Silent
+from kdns.watch.api.client import WatchTimeout
 
 _CAUSES: Final[Mapping[str, Cause]] = {
     "DNS": "dns",
@@ -23,7 +23,7 @@ def cause_of(error: ApiError) -> Cause:
     match error:
         case Expired():
             return "expired" if error.code == 410 else "older"
-        case Silent():
+        case WatchTimeout():
             return "silent"
         case Denied():
             return "denied"

@@ -103,7 +103,7 @@ class StreamingRefused(ApiError):
     """The server does not stream lists: ask for pages."""
 
 
-class Silent(ApiError):
+class WatchTimeout(ApiError):
     """Nothing was heard for the whole watch timeout, not even a bookmark: nobody knows what was missed."""
 
 
@@ -346,7 +346,7 @@ def _no_answer(error: Exception, timeout: aiohttp.ClientTimeout) -> ApiError:
         connecting = isinstance(error, getattr(aiohttp, "ConnectionTimeoutError", ())) or "onnect" in text
         if connecting:
             return ApiError(0, "timeout", f"no connection within {timeout.connect:g} s")
-        return Silent(0, "timeout", f"nothing heard for {timeout.sock_read:g} s")
+        return WatchTimeout(0, "timeout", f"nothing heard for {timeout.sock_read:g} s")
     if isinstance(os_error, ConnectionRefusedError):
         return ApiError(0, "refused", text)
     return ApiError(0, "lost", text)

@@ -62,7 +62,7 @@ class Anonymous:
         """There is nothing to renew."""
 
 
-class Elsewhere:
+class ServerOverride:
     """Known as somebody else is, at another server: kube-proxy's ``--master`` beside a kubeconfig."""
 
     def __init__(self, server: str, known: Credentials) -> None:
@@ -77,7 +77,7 @@ class Elsewhere:
         await self._known.renew()
 
 
-class Certified:
+class ClientCertificate:
     """A server that knows us by a client certificate; the three files are read again when it does not any more."""
 
     def __init__(self, server: str, cert_file: str, key_file: str, ca_file: str) -> None:

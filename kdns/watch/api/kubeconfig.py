@@ -200,7 +200,7 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
     )
 
 
-class Claims(msgspec.Struct):
+class JwtClaims(msgspec.Struct):
     """Of a JSON web token: when it ends (RFC 7519 section 4.1.4)."""
 
     exp: float | None = None
@@ -212,6 +212,6 @@ def _token_end(header: str | None) -> float | None:
     if len(parts) != 3:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=Claims).exp
+        return msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=JwtClaims).exp
     except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError):
         return None  # some other kind of token with two dots in it

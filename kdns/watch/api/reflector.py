@@ -2,11 +2,11 @@
 
 ::
 
-                 ┌─────────────── 410, a version from the past or the future, silence ───────────────┐
-                 v                                                                                   │
-    list ──> Listing, Put..., Listed ──> watch from the list's version ──> Put, Gone ... ──> it ends ┤
-                                             ^                                                       │
-                                             └──────── pause, maybe compare versions, resume ────────┘
+                 ┌──────── 410, a version from the past or the future, silence ────────┐
+                 v                                                                     │
+    list ──> Listing, Upserted..., ListComplete ──> watch ──> Upserted, Deleted... ──> ends ┤
+                                                      ^                                │
+                                                      └─ pause, maybe compare versions, resume
 
 A streaming list (KEP-3157) and the watch after it are one request; where the server cannot do that, the list comes in
 pages. What goes wrong is told as Lost, and nothing that is known is forgotten meanwhile.
@@ -26,17 +26,16 @@ from typing import Any, Final
 from msgspec import DecodeError, ValidationError
 from msgspec.json import Decoder
 
-from kdns.base.clock import Backoff, Clock, Turn
+from kdns.base.clock import Backoff, Clock, TimeSlice
 from kdns.base.errors import ApiError, Denied, Expired, Throttled
 from kdns.base.objects import ObjectKey
-from kdns.metrics.cluster import ClusterCounts, Heard
+from kdns.metrics.cluster import ClusterCounts, WatchFreshness
 from kdns.watch.api.causes import cause_of
-from kdns.watch.api.client import RESOURCES, Api, Silent, StreamingRefused, reason_of, refusal
+from kdns.watch.api.client import RESOURCES, Api, StreamingRefused, WatchTimeout, reason_of, refusal
 from kdns.watch.decode.packing import keeper
 from kdns.watch.decode.schema import (
     Added,
     Bookmark,
-    Deleted,
     Failed,
     Metadata,
     Modified,
@@ -48,8 +47,11 @@ from kdns.watch.decode.schema import (
     watch_decoder,
     wire_type,
 )
+from kdns.watch.decode.schema import (
+    Deleted as WireDeleted,
+)
 from kdns.watch.decode.spelling import Warn
-from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Upserted, Want
 
 WATCH_SECONDS: Final = (300, 600)
 """A watch is asked to last so long, at random so that they do not all end together (client-go: 5 to 10 minutes)."""
@@ -121,7 +123,7 @@ class Reflector:
         finally:
             self._counts.ended(heard)
 
-    async def _events(self, heard: Heard) -> AsyncGenerator[Event, None]:
+    async def _events(self, heard: WatchFreshness) -> AsyncGenerator[Event, None]:
         while True:
             try:
                 async with aclosing(self._attempt(heard)) as events:
@@ -139,9 +141,9 @@ class Reflector:
                 yield said
             await self._backoff.pause(at_least)
 
-    def _note(self, error: ApiError) -> Lost | Waived | None:
+    def _note(self, error: ApiError) -> Lost | Skipped | None:
         """What an error makes of our state, and what is to be said about it; nothing twice in a row."""
-        if isinstance(error, Expired | Silent):
+        if isinstance(error, Expired | WatchTimeout):
             self._version = ""  # what was missed, nobody knows: only a list tells what vanished
         self._doubtful = self._doubtful or error.code == 0
         self._pages_next = not self._version and error.code >= 500
@@ -151,11 +153,11 @@ class Reflector:
         missing = not self._want.installed and error.code == 404
         if missing or (self._want.optional and error.code in {403, 404}):  # 404: older than the kind
             self._waived, self._lost = True, ""
-            return Waived(self._want.kind, f"{reason} (not installed)" if missing else reason)
+            return Skipped(self._want.kind, f"{reason} (not installed)" if missing else reason)
         self._lost = reason
         return Lost(self._want.kind, reason)
 
-    async def _attempt(self, heard: Heard) -> AsyncGenerator[Event, None]:
+    async def _attempt(self, heard: WatchFreshness) -> AsyncGenerator[Event, None]:
         """Once through the picture above, until a watch ends; what goes wrong is raised as an ApiError."""
         if self._version and self._doubtful:
             await self._compare()
@@ -189,7 +191,7 @@ class Reflector:
 
     async def _list_pages(self) -> AsyncGenerator[Event, None]:
         yield self._begin_list()
-        turn = Turn(clock=self._clock)
+        turn = TimeSlice(clock=self._clock)
         version = ""
         async with aclosing(self._api.pages(self._want)) as pages:
             async for page in pages:
@@ -203,7 +205,7 @@ class Reflector:
         if self._not_found:
             self._not_found = self._api.streams_lists = False
 
-    async def _watch(self, heard: Heard) -> AsyncGenerator[Event, None]:
+    async def _watch(self, heard: WatchFreshness) -> AsyncGenerator[Event, None]:
         """One watch request, with the streaming list before it if a list is needed."""
         shortest, longest = WATCH_SECONDS
         seconds = round(shortest + (longest - shortest) * self._chance())
@@ -217,7 +219,7 @@ class Reflector:
             elif self._lost:
                 self._lost = ""
                 yield Resumed(self._want.kind)
-            turn = Turn(clock=self._clock)
+            turn = TimeSlice(clock=self._clock)
             while (batch := await self._next(lines)) is not None:
                 self._arrived = self._counts.clock()
                 for line in batch:
@@ -268,11 +270,13 @@ class Reflector:
                     return []
                 return self._read_object(event, metadata)
 
-    def _read_object(self, event: Added[Any] | Modified[Any] | Deleted[Any], metadata: Metadata | None) -> list[Event]:
+    def _read_object(
+        self, event: Added[Any] | Modified[Any] | WireDeleted[Any], metadata: Metadata | None
+    ) -> list[Event]:
         key: ObjectKey | None = None
         try:
             key = key_of(self._want.kind, metadata)
-            if isinstance(event, Deleted):
+            if isinstance(event, WireDeleted):
                 return [self._gone(key)]
             kept = self._keep(event.object, lambda text: self._warn_once(f"{key}: {text}"))
         except ValueError as error:
@@ -280,8 +284,8 @@ class Reflector:
             kept = None
         if kept is not None:
             if self._listing:
-                return [Put(kept)]
-            return [Put(kept, trigger_time(metadata), self._arrived)]
+                return [Upserted(kept)]
+            return [Upserted(kept, trigger_time(metadata), self._arrived)]
         return [] if key is None else [self._gone(key)]  # it cannot be served any more, as it would not be after a list
 
     def _read_unusable(self, line: bytes, error: ValidationError) -> list[Event]:
@@ -297,14 +301,14 @@ class Reflector:
             return []
         if not self._is_news(metadata):
             return []
-        if not isinstance(event, Deleted):
+        if not isinstance(event, WireDeleted):
             self._warn_once(f"{key} left out: {error}")
         return [self._gone(key)]
 
-    def _gone(self, key: ObjectKey) -> Gone:
-        return Gone(key, None if self._listing else self._arrived)
+    def _gone(self, key: ObjectKey) -> Deleted:
+        return Deleted(key, None if self._listing else self._arrived)
 
-    def _read_item(self, item: bytes) -> Put | None:
+    def _read_item(self, item: bytes) -> Upserted | None:
         """An object of a list page; None if it is left out."""
         try:
             wire = self._decode_object.decode(item)
@@ -315,7 +319,7 @@ class Reflector:
             self._warn_once(f"{name} left out: {error}")
             return None
         found = self._read_object(Added(wire), wire.metadata)
-        return found[0] if found and isinstance(found[0], Put) else None
+        return found[0] if found and isinstance(found[0], Upserted) else None
 
     def _read_bookmark(self, metadata: Metadata | None) -> list[Event]:
         version = (metadata.resource_version if metadata else None) or ""
@@ -350,12 +354,12 @@ class Reflector:
         self._listing = True
         return Listing(self._want.kind)
 
-    def _end_list(self, version: str) -> Listed:
+    def _end_list(self, version: str) -> ListComplete:
         if not version:
             raise ApiError(0, "garbage", f"a list of {self._plural} without a resource version")
         self._listing, self._version = False, version
         self._lost, self._waived, self._doubtful, self._pages_next = "", False, False, False
-        return Listed(self._want.kind, version)
+        return ListComplete(self._want.kind, version)
 
     def _expired_lately(self) -> bool:
         """Note that our version has expired; True if it has just before: a server that forgets so fast gets pauses."""

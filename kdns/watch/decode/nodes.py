@@ -7,7 +7,7 @@ from kdns.base.objects import Node, ServiceCIDR
 from kdns.watch.decode.schema import ApiNode, ApiServiceCIDR, key_of
 from kdns.watch.decode.spelling import Warn, keep_addresses, keep_networks
 
-DOOMED: Final = "ToBeDeletedByClusterAutoscaler"
+TO_BE_DELETED_TAINT: Final = "ToBeDeletedByClusterAutoscaler"
 """The key of the taint on a Node that the cluster autoscaler is about to delete, whatever its effect."""
 
 
@@ -17,7 +17,7 @@ def keep_node(wire: ApiNode, warn: Warn | None = None) -> Node:
     spec, labels = wire.spec, wire.metadata.labels if wire.metadata else None
     ranges = (spec.pod_cidrs or (spec.pod_cidr,)) if spec else ()
     taints = (spec.taints if spec else None) or ()
-    doomed = any(taint is not None and taint.key == DOOMED for taint in taints)
+    doomed = any(taint is not None and taint.key == TO_BE_DELETED_TAINT for taint in taints)
     deleting = bool(wire.metadata and wire.metadata.deletion_timestamp)
     return Node(
         key,

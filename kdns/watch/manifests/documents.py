@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from kdns.base.errors import ConfigError, Span
-from kdns.config.yaml_values import Misplaced, Path, Place, compose, find
+from kdns.config.yaml_values import Misplaced, Path, Position, compose, find
 
 EXCERPT_LIMIT = 160
 """Characters of a line that are shown with an error."""
@@ -215,7 +215,7 @@ def is_list_kind(kind: object) -> bool:
     return isinstance(kind, str) and kind.endswith("List")
 
 
-def _split(document: Document, places: Mapping[Path, Place] | None = None) -> Iterator[Document]:
+def _split(document: Document, places: Mapping[Path, Position] | None = None) -> Iterator[Document]:
     value = document.value
     if value is None:
         return

@@ -27,7 +27,7 @@ from kdns.base.errors import ConfigError
 from kdns.base.objects import Kind, Object, ObjectKey
 from kdns.watch.manifests.collection import Collection, Selection, collect
 from kdns.watch.manifests.reading import Manifests, parse_manifests
-from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Want
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Upserted, Want
 
 LOG = logging.getLogger(__name__)
 
@@ -102,8 +102,8 @@ class FileSource:
         for kind, objects in known.items():
             yield Listing(kind)
             for kept in objects.values():
-                yield Put(kept)
-            yield Listed(kind)
+                yield Upserted(kept)
+            yield ListComplete(kind)
         if not self._followed:
             await self._stop.wait()
             return
@@ -127,7 +127,7 @@ class FileSource:
 
     def _told(self, events: Sequence[Event]) -> Sequence[Event]:
         if events:
-            gone = sum(isinstance(event, Gone) for event in events)
+            gone = sum(isinstance(event, Deleted) for event in events)
             LOG.info("%s changed: %d objects put, %d gone", self._root, len(events) - gone, gone)
         return events
 
@@ -328,7 +328,7 @@ def _differences(
     """What makes `before` into `after`, kind by kind."""
     for kind, objects in after.items():
         for key in before[kind].keys() - objects.keys():
-            yield Gone(key)
+            yield Deleted(key)
         for key, kept in objects.items():
             if before[kind].get(key) != kept:
-                yield Put(kept)
+                yield Upserted(kept)

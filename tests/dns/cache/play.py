@@ -20,8 +20,8 @@ from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import cache
-from kdns.dns.query.responder import Lane, Responder
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.responder import Responder, SocketResponder
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import AD, CD, RCODE_TEXT, REFUSED
 from kdns.wire.query import Edns
@@ -68,10 +68,10 @@ class Play:
         """What the plugins behind answer from now on, the last one again and again."""
         self.behind._replies[:] = replies
 
-    def lane(self, proto: str = "udp", *before: Built) -> Lane:
+    def lane(self, proto: str = "udp", *before: Built) -> SocketResponder:
         """A socket's way in, with the cache's own clock."""
-        block = Block(zones={ROOT: "."}, handler=self.handle, built=(*before, self.built))
-        return Responder(Site((block,)), self.parts.clock).lane(proto, 1, "dns://:53")
+        block = RoutedBlock(zones={ROOT: "."}, handler=self.handle, built=(*before, self.built))
+        return Responder(Router((block,)), self.parts.clock).lane(proto, 1, "dns://:53")
 
     async def ask(self, text: str) -> str:
         """The response in words."""

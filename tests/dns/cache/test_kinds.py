@@ -41,5 +41,5 @@ def test_kinds(question: str, response: str, expected: str) -> None:
     """Kind and seconds of each response."""
     query, value = asking(question).query, reply(response)
     kind = kind_of(query, value)
-    seconds = f" {duration(value, kind, Bounds(3600), 3)}" if kind not in {Kind.NEVER, Kind.STRAY} else ""
+    seconds = f" {duration(value, kind, Bounds(3600), 3)}" if kind not in {Kind.NEVER, Kind.UNRELATED} else ""
     assert kind.value + seconds == expected

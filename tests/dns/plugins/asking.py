@@ -9,7 +9,7 @@ import pytest
 from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.dns.api.handler import Client, Handler, Request, Response, chain
 from kdns.dns.api.plugin import Built, Find, Found, sees_nothing
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.records.answers import Answer
 from kdns.records.present import rdata_text
 from kdns.wire.compose import compose_sections
@@ -143,5 +143,5 @@ def ready(*records: str, rcode: int = 0, extra: Sequence[str] = ()) -> Find:
 def takes_the_fast_way(made: Built, text: str, find: Find | None = None, edns: Edns | None = None) -> bool:
     """True if what a plugin behind has ready is sent without this plugin seeing it."""
     behind = Built(find=find or ready("web.test. 5 A 10.0.0.1"), sees=sees_nothing)
-    site = Site((Block(zones={ROOT: "."}, handler=scripted(Response()), built=(made, behind)),))
+    site = Router((RoutedBlock(zones={ROOT: "."}, handler=scripted(Response()), built=(made, behind)),))
     return site.find(question(text, edns)) is not None

@@ -9,7 +9,7 @@ from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import acl
 from kdns.dns.query.responder import compose_reply
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT, parse_name
 from kdns.wire.query import Edns
 from tests.dns.parts import FakeParts, scripted
@@ -68,7 +68,7 @@ CASES = (
     Case("a transfer by the name of its zone", "acl a.test {\n block\n}", "test. AXFR", BEHIND),
     Case("... and its type", "acl {\n block type AXFR IXFR\n}", "test. AXFR", "REFUSED"),
     Case("a reverse name is a name", "acl test {\n block\n}", "7.0.1.10.in-addr.arpa. PTR", BEHIND),
-    Case("words may be capitals", "acl {\n Block Type A Net 10.1.0.0/16\n}", "x.test. A", "REFUSED"),
+    Case("words may be capitals", "acl {\n RoutedBlock Type A Net 10.1.0.0/16\n}", "x.test. A", "REFUSED"),
 )
 
 
@@ -147,7 +147,7 @@ async def test_no_way_leads_around_it(name: str, proto: str) -> None:
     ready_made = Built(find=ready("secret.test. 5 A 10.0.0.1"))
     assert made.plugin is not None
     through = chain((renamed(name), made.plugin), scripted(response("secret.test. 5 A 10.0.0.1")))
-    site = Site((Block(zones={ROOT: "."}, handler=through, built=(made, ready_made)),))
+    site = Router((RoutedBlock(zones={ROOT: "."}, handler=through, built=(made, ready_made)),))
     assert site.find(question(name)) is None
     reply, _ = await site.handle(request("harmless.test.", None, client(proto=proto)))
     assert words(reply) == "REFUSED"

@@ -3,8 +3,8 @@
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import cache, kubernetes
-from kdns.dns.query.responder import Lane, Responder
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.responder import Responder, SocketResponder
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.records.answers import Answers
 from kdns.wire.name import ROOT, parse_name
 from kdns.wire.numbers import PTR, A
@@ -20,7 +20,7 @@ from tests.records.zone_text import cluster
 OPTIONS = KubernetesOptions(fallthrough=("in-addr.arpa.",))
 
 
-def served(corefile: str, answers: Answers, behind: Handler) -> tuple[FakeParts, Lane]:
+def served(corefile: str, answers: Answers, behind: Handler) -> tuple[FakeParts, SocketResponder]:
     """A block of cache, kubernetes and what stands behind them."""
     parts = FakeParts(offers={"kubernetes": answers})
     parts.answer_lookup = behind
@@ -29,7 +29,7 @@ def served(corefile: str, answers: Answers, behind: Handler) -> tuple[FakeParts,
         kubernetes.built(answers, parts.lookup),
     )
     handler = chain([each.plugin for each in built if each.plugin is not None], behind)
-    site = Site((Block(zones={ROOT: "."}, handler=handler, built=built),))
+    site = Router((RoutedBlock(zones={ROOT: "."}, handler=handler, built=built),))
     lane = Responder(site, parts.clock).lane("udp", 1, "dns://:53")
     lane.tick()
     return parts, lane
@@ -95,7 +95,7 @@ async def test_what_an_alias_leads_to_is_kept_by_its_own_lookup() -> None:
 
     async def whole(request: Request) -> Response:
         entered.append(request)
-        site: Site = lane._responder.site
+        site: Router = lane._responder.site
         return (await site.handle(request))[0]
 
     parts.answer_lookup = whole

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.api.plugin import Place
+from kdns.dns.api.plugin import DirectiveContext
 from kdns.dns.cache.kinds import Bounds
 from kdns.dns.cache.options import CacheOptions, Prefetch, Stale
 from kdns.dns.plugins import cache
@@ -14,7 +14,7 @@ from tests.dns.parts import FakeParts
 from tests.dns.plugins.asking import mistakes
 
 PAGE = Path(__file__).parents[3] / "docs/plugins/cache.md"
-HERE = Place(("example.org.",), 53, ".")
+HERE = DirectiveContext(("example.org.",), 53, ".")
 
 GOOD = {
     "cache": CacheOptions(zones=("example.org.",)),

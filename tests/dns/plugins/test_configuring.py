@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from kdns.base.errors import ConfigError
 from kdns.config.settings import ApiOptions, KubernetesOptions
-from kdns.dns.api.plugin import Place
+from kdns.dns.api.plugin import DirectiveContext
 from kdns.dns.plugins import bind, cancel, debug, errors, health, kubernetes, prometheus, ready, reload, timeouts
 from kdns.kernel.interfaces import InterfaceAddress
 from tests.config.text import directives
 
-PLACE = Place(("cluster.local.", "in-addr.arpa."), 53, "/etc/coredns")
+PLACE = DirectiveContext(("cluster.local.", "in-addr.arpa."), 53, "/etc/coredns")
 K8S = KubernetesOptions
 ZONES = PLACE.zones
 

@@ -8,8 +8,8 @@ import pytest
 from kdns.dns.api.handler import chain
 from kdns.dns.api.plugin import Built, Found, Sees, sees_nothing
 from kdns.dns.plugins.kubernetes import built as cluster_built
-from kdns.dns.query.responder import Lane, Responder
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.responder import Responder, SocketResponder
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.records.answers import Answer
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import ROOT, parse_name
@@ -56,7 +56,7 @@ def of_siblings(names: tuple[bytes, ...]) -> list[bytes]:
     return [*names, *(label + parent for parent in parents for label in labels if len(label + parent) < 255)]
 
 
-async def lane(text: str, folder: Path, *, fast: bool) -> Lane:
+async def lane(text: str, folder: Path, *, fast: bool) -> SocketResponder:
     """The plugin in front of a cluster; without the fast way, the chain alone."""
     parts = FakeParts(folder=str(folder))
     module = import_module(f"kdns.dns.plugins.{directives(text)[0].name.text}")
@@ -66,8 +66,8 @@ async def lane(text: str, folder: Path, *, fast: bool) -> Lane:
         await parts.close()
     behind = cluster_built(cluster(*OBJECTS, options=OPTIONS))
     handler = chain([each.plugin for each in (made, behind) if each.plugin is not None])
-    block = Block(zones={ROOT: "."}, handler=handler, built=(made, behind) if fast else ())
-    return Responder(Site((block,))).lane("udp", 1, "dns://:53")
+    block = RoutedBlock(zones={ROOT: "."}, handler=handler, built=(made, behind) if fast else ())
+    return Responder(Router((block,))).lane("udp", 1, "dns://:53")
 
 
 @pytest.mark.parametrize("text", CHAINS, ids=lambda text: " ".join(text.split()))
@@ -106,7 +106,7 @@ def denies(sees: Sees, *, passing: bool) -> bool:
 
     front = Built(sees=sees, passes=(lambda _query, _found: True) if passing else None)
     behind = Built(find=find, sees=sees_nothing)
-    site = Site((Block(zones={ROOT: "."}, handler=chain(()), built=(front, behind)),))
+    site = Router((RoutedBlock(zones={ROOT: "."}, handler=chain(()), built=(front, behind)),))
     ready = site.find(question("nope.a.test."))
     if ready is None:
         return False

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kdns.dns.api.plugin import Place
+from kdns.dns.api.plugin import DirectiveContext
 from kdns.dns.plugins import ORDER
 from tests.config.text import corefile
 
@@ -34,5 +34,5 @@ def test_the_example_on_the_page_parses(name: str) -> None:
             zones = tuple(key.zone for key in block.keys)
             if mine:
                 used += 1
-                module.parse(mine, Place(zones, 53, "/etc/coredns"))
+                module.parse(mine, DirectiveContext(zones, 53, "/etc/coredns"))
         assert used, text

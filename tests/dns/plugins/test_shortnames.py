@@ -9,7 +9,7 @@ from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Client, Handler, Request, Response, chain, refuse
 from kdns.dns.plugins import shortnames
 from kdns.dns.plugins.kubernetes import built
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT, name_text, parse_name
 from kdns.wire.numbers import AAAA, CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, SRV, TXT, A, rtype_text
 from kdns.wire.query import Query
@@ -46,10 +46,10 @@ def upstream(knows: Mapping[str, Response | Exception]) -> Handler:
     return handle
 
 
-def site(following: Handler, corefile: str = "shortnames", denied: bytes = b"") -> Site:
+def site(following: Handler, corefile: str = "shortnames", denied: bytes = b"") -> Router:
     """A server of one block: shortnames, the cluster, and what is behind them; one name is denied, as acl would."""
     answers = cluster(*OBJECTS, options=KubernetesOptions())
-    served: list[Site] = []
+    served: list[Router] = []
 
     async def lookup(request: Request) -> Response:
         return (await served[0].handle(request))[0]
@@ -66,7 +66,7 @@ def site(following: Handler, corefile: str = "shortnames", denied: bytes = b"") 
     assert short.plugin is not None
     assert kubernetes.plugin is not None
     handler = chain((acl, short.plugin, kubernetes.plugin), following)
-    served.append(Site((Block(zones={ROOT: "."}, handler=handler, built=(short, kubernetes)),)))
+    served.append(Router((RoutedBlock(zones={ROOT: "."}, handler=handler, built=(short, kubernetes)),)))
     return served[0]
 
 
@@ -76,7 +76,7 @@ def query(name: str, rtype: int) -> Query:
     return Query(7, 0x0100, folded + rtype.to_bytes(2, "big") + b"\0\1", folded, rtype, 1)
 
 
-async def ask(served: Site, question: str) -> str:
+async def ask(served: Router, question: str) -> str:
     """``rcode owner TYPE rdata-in-hex...`` of the reply."""
     name, _, rtype = question.partition(" ")
     numbers = {"A": A, "AAAA": AAAA, "SRV": SRV, "TXT": TXT, "CNAME": CNAME}

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from kdns.base.errors import ConfigError, ConfigErrors
-from kdns.dns.api.plugin import Place
+from kdns.dns.api.plugin import DirectiveContext
 from kdns.dns.plugins.tls import Contexts, parse
 from tests.config.text import directives
 from tests.dns.server.test_plan import blocks, plans
 from tests.fakes.certificates import EXPIRED, SERVER
 
-PLACE = Place(("a.test.",), 853, "/etc/kdns")
+PLACE = DirectiveContext(("a.test.",), 853, "/etc/kdns")
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from typing import cast
 import dnslib
 import pytest
 
-from kdns.base.clock import Turn
+from kdns.base.clock import TimeSlice
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import chain
 from kdns.dns.plugins import file, k8s_external, transfer
 from kdns.dns.plugins.transfer import MAX_TRANSFERS, Transfer
 from kdns.dns.query.responder import Responder
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.dns.transport.listeners import Server
 from kdns.dns.upstream.notify import Peer, notify
 from kdns.records.answers import Answers
@@ -44,7 +44,9 @@ async def served(text: str = ANYBODY, **offers: object) -> AsyncIterator[tuple[i
     made = built(transfer, text, parts)
     assert made.plugin is not None
     whole = chain((made.plugin,), scripted(response(rcode=5)))
-    server = Server(Responder(Site((Block(zones={ROOT: "."}, handler=whole, built=(made,)),))), ("127.0.0.1",), 0)
+    server = Server(
+        Responder(Router((RoutedBlock(zones={ROOT: "."}, handler=whole, built=(made,)),))), ("127.0.0.1",), 0
+    )
     await server.start()
     for accepting in server._accepting:  # what is accepted has it, too: the kernel could keep a whole zone otherwise
         accepting.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
@@ -186,7 +188,7 @@ async def test_others_have_their_turn_while_a_message_is_made(monkeypatch: pytes
 
     However fast the machine: each turn is over at once here.
     """
-    monkeypatch.setattr(transfer, "Turn", lambda clock: Turn(-1.0, clock))
+    monkeypatch.setattr(transfer, "Turn", lambda clock: TimeSlice(-1.0, clock))
     parts = FakeParts(offers={"kubernetes": endpoints(3000)})
     made = built(transfer, ANYBODY, parts)
     assert made.plugin is not None

@@ -4,7 +4,7 @@ import pytest
 
 from kdns.dns.api.handler import Response
 from kdns.dns.plugins import view
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import NXDOMAIN, REFUSED
 from tests.dns.parts import FakeParts, scripted
@@ -37,9 +37,9 @@ async def test_blocks_are_asked_in_turn() -> None:
     """Of blocks for one zone the first that wants a request has it; if none does, it is refused; nothing is fast."""
     inside = built(view, INSIDE, FakeParts())
     made = built(view, BOTH, FakeParts()), ready("x.test. 5 A 10.0.0.1")
-    first = Block(zones={ROOT: "."}, handler=scripted(Response(NXDOMAIN)), built=(inside,), admits=inside.admits)
-    second = Block(zones={ROOT: "."}, handler=scripted(Response(0)), built=(made[0],), admits=made[0].admits)
-    site = Site((first, second))
+    first = RoutedBlock(zones={ROOT: "."}, handler=scripted(Response(NXDOMAIN)), built=(inside,), admits=inside.admits)
+    second = RoutedBlock(zones={ROOT: "."}, handler=scripted(Response(0)), built=(made[0],), admits=made[0].admits)
+    site = Router((first, second))
     rcodes = [
         (await site.handle(request("x.test. A", None, client(address))))[0].rcode
         for address in ("10.1.0.7", "192.0.2.1")

@@ -10,7 +10,7 @@ from kdns.base.objects import Object
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.query.fast import MAX_ENTRIES, MAX_KINDS, MAX_MISSES, MAX_OCTETS, kind_of, tally
 from kdns.metrics.dns import LaneCounts, collect_lanes
-from kdns.watch.source import Gone, Put
+from kdns.watch.source import Deleted, Upserted
 from kdns.watch.store import Store
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import HTTPS, NXDOMAIN, SRV, TXT, A
@@ -215,7 +215,7 @@ def test_what_a_lane_remembers_is_never_older_than_the_last_event(
     messages = [query(name, rtype) for name, rtype in questions]
     one = lane(answers)
     for slot, thing in ((0, None), *steps):
-        event = Gone(SLOTS[slot][0].key) if thing is None else Put(thing)
+        event = Deleted(SLOTS[slot][0].key) if thing is None else Upserted(thing)
         for each in store.apply(event):
             answers.apply(each, NOW)
         for message in messages:

@@ -7,7 +7,7 @@ import pytest
 from kdns.dns.api.handler import Request, chain
 from kdns.dns.plugins import acl
 from kdns.dns.query.gate import gate
-from kdns.dns.query.router import Block, Site
+from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT, parse_name
 from tests.dns.parts import FakeParts, scripted
 from tests.dns.plugins.asking import built, client, request, response, words
@@ -23,16 +23,16 @@ def judge(text: str, parts: FakeParts) -> acl.Acl:
     return found
 
 
-def site(text: str, parts: FakeParts, admits: Callable[[Request], bool] | None = None) -> Site:
+def site(text: str, parts: FakeParts, admits: Callable[[Request], bool] | None = None) -> Router:
     """The root without an acl, and a narrower block with one."""
-    narrow = Block(
+    narrow = RoutedBlock(
         zones={parse_name("secret.test."): "secret.test."},
         handler=scripted(response("db.secret.test. 5 A 10.0.0.9")),
         judge=judge(text, parts),
         admits=admits,
     )
-    wide = Block(zones={ROOT: "."}, handler=scripted(response()))
-    return Site((narrow, wide))
+    wide = RoutedBlock(zones={ROOT: "."}, handler=scripted(response()))
+    return Router((narrow, wide))
 
 
 BLOCK = "acl {\n allow net 10.2.0.0/16\n block\n}"
@@ -109,7 +109,7 @@ async def test_the_blocks_own_acl_is_asked_once() -> None:
     """Its plugin stands right behind; the gate asks it about aliases only."""
     parts = FakeParts()
     own = judge(BLOCK, parts)
-    whole = Site((Block(zones={ROOT: "."}, handler=scripted(response()), judge=own),))
+    whole = Router((RoutedBlock(zones={ROOT: "."}, handler=scripted(response()), judge=own),))
     handler = chain((gate(lambda _: whole, own),), scripted(response("a.test. 5 A 10.0.0.8")))
     assert words(await handler(request("a.test."))) == "NOERROR aa | a.test. 5 A 10.0.0.8"
     assert parts.value("coredns_acl_blocked_requests_total") is None

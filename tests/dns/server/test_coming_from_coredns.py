@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from kdns.dns.plugins import ELSEWHERE, ORDER
+from kdns.dns.plugins import ORDER, UNSUPPORTED
 
 HOUSE: Final = Path(__file__).parents[3]
 PAGE: Final = (HOUSE / "docs" / "coming-from-coredns.md").read_text()
@@ -20,7 +20,7 @@ def test_a_plugin_is_listed_as_what_it_is(name: str) -> None:
     assert (row, f"`{name}`" in later) == ((True, False) if (MODULES / f"{name}.py").is_file() else (False, True))
 
 
-@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("name", UNSUPPORTED)
 def test_what_is_elsewhere_has_the_hint_of_the_error(name: str) -> None:
     """The table says what the error says."""
-    assert f"| {name} | {ELSEWHERE[name]} |" in PAGE
+    assert f"| {name} | {UNSUPPORTED[name]} |" in PAGE

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry
 
 from kdns.base.errors import ConfigError
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.server.block import LiveBlock, describe, sites
+from kdns.dns.server.block import RunningServerBlock, describe, sites
 from kdns.dns.server.clusters import Clusters
-from kdns.dns.server.context import Hub, Listener
-from kdns.dns.server.plan import BlockPlan, banner_lines, plan_corefile, plan_settings, wishes
+from kdns.dns.server.context import Listener, ServerContext
+from kdns.dns.server.plan import ServerBlockPlan, banner_lines, plan_corefile, plan_settings, wishes
 from kdns.dns.server.registry import Registry
 from kdns.metrics.dns import Metrics
 from kdns.watch.source import Source
@@ -49,21 +49,21 @@ async def no_source(_: KubernetesOptions) -> Source:
     raise AssertionError
 
 
-def hub() -> Hub:
+def hub() -> ServerContext:
     """What blocks need to be built."""
     metrics = Metrics()
-    return Hub(metrics, CollectorRegistry(), Clusters(no_source, metrics), lambda _: None)
+    return ServerContext(metrics, CollectorRegistry(), Clusters(no_source, metrics), lambda _: None)
 
 
-def plans(text: str, folder: str = "") -> tuple[BlockPlan, ...]:
+def plans(text: str, folder: str = "") -> tuple[ServerBlockPlan, ...]:
     """The plans of a Corefile."""
     return plan_corefile(corefile(text), Registry(folder), "/")
 
 
-def blocks(text: str, folder: str = "") -> Sequence[LiveBlock]:
+def blocks(text: str, folder: str = "") -> Sequence[RunningServerBlock]:
     """A Corefile, built."""
     shared = hub()
-    return [LiveBlock(plan, shared) for plan in plans(text, folder)]
+    return [RunningServerBlock(plan, shared) for plan in plans(text, folder)]
 
 
 DESCRIBED = (

@@ -6,7 +6,7 @@ import pytest
 
 from kdns.base.errors import ConfigError, Span
 from kdns.config.directive import Word
-from kdns.dns.plugins import ELSEWHERE, ORDER
+from kdns.dns.plugins import ORDER, UNSUPPORTED
 from kdns.dns.server.registry import Registry, built_in
 
 GOOD = """
@@ -47,7 +47,7 @@ def test_built_in_plugins_are_what_they_are_called() -> None:
     assert sorted(found, key=lambda known: known.rank) == found
     assert [known.origin for known in found] == [""] * len(found)
     assert "kubernetes" in built_in()
-    assert not set(ORDER) & set(ELSEWHERE)
+    assert not set(ORDER) & set(UNSUPPORTED)
 
 
 @pytest.mark.parametrize(

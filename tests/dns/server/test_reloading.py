@@ -8,7 +8,7 @@ import pytest
 
 from kdns.base.errors import ConfigError
 from kdns.dns.plugins.reload import Options
-from kdns.dns.server.context import Hub
+from kdns.dns.server.context import ServerContext
 from kdns.dns.server.reloading import Reloader
 from tests.dns.server.test_plan import hub
 
@@ -17,7 +17,7 @@ class Script:
     """What the file says at each look, and what was served."""
 
     def __init__(self, *looks: str | Exception, refuses: Sequence[str] = ()) -> None:
-        self.hub: Hub = hub()
+        self.hub: ServerContext = hub()
         self.looks = list(looks)
         self.refuses = refuses
         self.served: list[str] = []

@@ -9,7 +9,7 @@ import pytest
 
 from kdns.base.errors import ConfigError
 from kdns.demo.ask import Question, ask
-from kdns.dns.server.context import Hub
+from kdns.dns.server.context import ServerContext
 from kdns.dns.server.plan import plan_corefile
 from kdns.dns.server.registry import Registry
 from kdns.dns.server.serving import Serving
@@ -125,7 +125,7 @@ async def test_from_every_address_to_one(serving: Serving, registry: Registry) -
 
 async def test_what_plugins_count_is_made_once(registry: Registry) -> None:
     """The same metric in two blocks is one; as another kind it is a bug."""
-    shared: Hub = hub()
+    shared: ServerContext = hub()
     made = Serving(shared).build(plan_corefile(corefile("a.test {\n}\nb.test {\n}"), registry, "/"))
     first, second = (live.parts for live in made)
     assert first.counter("kdns_x", "Text.", ("server",)) is second.counter("kdns_x", "Text.", ("server",))

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from kdns.dns.transport.udp import UdpListener, Way
+from kdns.dns.transport.udp import ReceiveMethod, UdpListener
 from tests.dns.lanes import FakeLane, answer, at_once, fast, has_ipv6
 
 CLONE_NEWNET: Final = 0x4000_0000
@@ -62,7 +62,7 @@ def await_address(address: str) -> None:
     pytest.fail(f"{address} does not come up")
 
 
-async def ask_all(way: Way) -> None:
+async def ask_all(way: ReceiveMethod) -> None:
     """Ask each address at once, so that link-local and other addresses stand in one batch."""
     lane = FakeLane("udp", 2)
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -98,6 +98,6 @@ async def ask_all(way: Way) -> None:
 @pytest.mark.skipif(shutil.which("ip") is None, reason="needs ip from iproute2")
 @pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
 @pytest.mark.parametrize("way", ["mmsg", "msg"])
-def test_link_local_addresses_reply_for_themselves(way: Way) -> None:
+def test_link_local_addresses_reply_for_themselves(way: ReceiveMethod) -> None:
     """In one batch with others, at once and late."""
     in_a_namespace(lambda: asyncio.run(ask_all(way)))

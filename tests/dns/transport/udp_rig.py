@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from kdns.dns.api.message_handler import Family
-from kdns.dns.transport.udp import UdpListener, Way
+from kdns.dns.transport.udp import ReceiveMethod, UdpListener
 from tests.dns.lanes import FakeLane
 
 AF: Final[dict[Family, socket.AddressFamily]] = {1: socket.AF_INET, 2: socket.AF_INET6}
@@ -17,7 +17,7 @@ LOOPBACK: Final[dict[Family, str]] = {1: "127.0.0.1", 2: "::1"}
 class Case(NamedTuple):
     """One way of moving datagrams on one kind of socket."""
 
-    way: Way
+    way: ReceiveMethod
     family: Family
     bind: str
 

@@ -9,7 +9,7 @@ from kdns.dns.upstream.pool import Rules
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target
 from kdns.dns.upstream.upstream import Settings
-from kdns.wire.message import Ask
+from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
 from tests.config.text import directives
@@ -55,8 +55,8 @@ OPTIONS: tuple[tuple[str, Line], ...] = (
     ("tls_servername dns.quad9.net", replace(PLAIN, tls_servername="dns.quad9.net")),
     ("policy round_robin", with_rules(policy="round_robin")),
     ("health_check 5s", with_settings(probe_every=5)),
-    ("health_check 1s no_rec domain a.org", with_settings(probe_every=1, probe=Ask(ORG, NS, flags=0))),
-    ("health_check 1s domain A.org", with_settings(probe_every=1, probe=Ask(ORG, NS, flags=RD))),
+    ("health_check 1s no_rec domain a.org", with_settings(probe_every=1, probe=UpstreamQuery(ORG, NS, flags=0))),
+    ("health_check 1s domain A.org", with_settings(probe_every=1, probe=UpstreamQuery(ORG, NS, flags=RD))),
     ("max_concurrent 1000", with_rules(max_concurrent=1000)),
     ("next NXDOMAIN refused", replace(PLAIN, next=frozenset({3, 5}))),
     ("next NXDOMAIN\n next SERVFAIL", replace(PLAIN, next=frozenset({2, 3}))),

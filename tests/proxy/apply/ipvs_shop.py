@@ -12,6 +12,7 @@ from kdns.proxy.model import (
     Entry,
     Family,
     Frontend,
+    FrontendKind,
     LocalDetector,
     NodeRules,
     Path,
@@ -20,7 +21,6 @@ from kdns.proxy.model import (
     RuleSet,
     ServicePortName,
     ServicePortRules,
-    Way,
 )
 from tests.proxy.apply.town import ADDRESSES, PATIENCE, PATIENT, PORT, SERVERS, ask_often
 
@@ -71,7 +71,7 @@ class World:
         """``near far``."""
         return tuple(self.pods[name] for name in names.split())
 
-    def entry(self, way: Way, address: str, port: int, *paths: Path, sources: str = "") -> Entry:
+    def entry(self, way: FrontendKind, address: str, port: int, *paths: Path, sources: str = "") -> Entry:
         """One frontend."""
         allowed = tuple(network(text) for text in sources.split()) if sources else None
         return Entry(Frontend(way, ip_address(address).packed if address else b"", port), paths, allowed)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from kdns.proxy.model import Backend, Family, LocalDetector, Path, ServicePortName
 from kdns.proxy.render.nftables.fixed import fixed_chains, not_pod_match, pod_match
 from kdns.proxy.render.nftables.script import script
-from kdns.proxy.render.nftables.service import spell
+from kdns.proxy.render.nftables.service import render
 from kdns.proxy.render.nftables.table import Command, Found, Table, transactions
 from kdns.proxy.render.nftables.text import LONGEST, address, comment, endpoint_identity, identity
 from tests.proxy.nftables_plan import V4, V6, many, node_rules, of_kind, packed, rich, rule_set
@@ -56,7 +56,7 @@ def test_a_simple_service_has_elements_only() -> None:
     """One for the frontend, one for each backend, and chains that others share."""
     node = node_rules(V4)
     alone = replace(of_kind(V4, "alone", 2), entries=of_kind(V4, "alone", 2).entries[:1])
-    found = spell(alone, node)
+    found = render(alone, node)
     assert found.elements == {
         ("service-ips", "10.96.0.2 . tcp . 80"): ' comment "shop/alone:http cluster IP" : goto spread/1/tcp/not-pod',
         ("backends-tcp", "10.96.0.2 . 80 . 0"): " : 10.244.1.2 . 8080",
@@ -73,7 +73,7 @@ def test_a_simple_service_has_elements_only() -> None:
 def test_three_endpoints_are_chosen_by_number_and_the_first_catches_the_rest() -> None:
     """In IPv6, where a node port has no address in its key."""
     node = node_rules(V6)
-    spreads = {str(spread): spread.rules(node) for spread in spell(of_kind(V6, "plain", 1), node).spreads}
+    spreads = {str(spread): spread.rules(node) for spread in render(of_kind(V6, "plain", 1), node).spreads}
     assert spreads == {
         "spread/3/tcp/not-pod": (
             "ip6 saddr != fd00:10:244::/48 jump mark-for-masquerade",
@@ -96,7 +96,7 @@ def test_three_endpoints_are_chosen_by_number_and_the_first_catches_the_rest() -
 def test_external_policy_local_has_a_chain_that_tells_sources_apart() -> None:
     """The short ways first, in the order of the paths; what may not pass falls through, and is dropped later."""
     node = node_rules(V4)
-    local, elsewhere = spell(of_kind(V4, "local", 4), node), spell(of_kind(V4, "elsewhere", 5), node)
+    local, elsewhere = render(of_kind(V4, "local", 4), node), render(of_kind(V4, "elsewhere", 5), node)
     assert local.chains[f"external-{identity(of_kind(V4, 'local', 4).name)}"] == (
         "ip saddr 10.244.0.0/16 goto spread/3/tcp",
         "fib saddr type local jump mark-for-masquerade",
@@ -117,7 +117,7 @@ def test_external_policy_local_has_a_chain_that_tells_sources_apart() -> None:
 def test_affinity_prefers_who_was_chosen_before() -> None:
     """A set and a chain for each endpoint, as kube-proxy has them; without memory each has the same chance."""
     port = of_kind(V4, "sticky", 8)
-    found = spell(port, node_rules(V4))
+    found = render(port, node_rules(V4))
     ends = [endpoint_identity(port.name, backend) for backend in port.cluster]
     assert found.affinity_sets == {f"affinity-{end}" for end in ends}
     assert found.chains[f"service-{identity(port.name)}"] == (
@@ -137,7 +137,7 @@ def test_ranges_are_asked_before_everything_else() -> None:
     """Also when nobody would answer."""
     for kind in ("ranges", "ranges-empty"):
         port = of_kind(V4, kind, 10)
-        found = spell(port, node_rules(V4))
+        found = render(port, node_rules(V4))
         assert found.chains == {f"firewall-{identity(port.name)}": ("ip saddr 192.0.2.100/32 return", "drop")}
         keys = [key for container, key in found.elements if container == "firewall-ips"]
         assert keys == ["203.0.113.110 . tcp . 80"]
@@ -148,7 +148,7 @@ def test_refusals_that_depend_on_the_source_get_a_chain() -> None:
     paths = (Path("pod", "reject"), Path("host", "cluster", "always"), Path("any", "drop"))
     alone = of_kind(V4, "alone", 2)
     mixed = replace(alone, entries=(alone.entries[1]._replace(paths=paths),))
-    found = spell(mixed, node_rules(V4))
+    found = render(mixed, node_rules(V4))
     assert found.chains[f"external-{identity(mixed.name)}"][0] == "ip saddr 10.244.0.0/16 return"
     refused = f"refused-{identity(mixed.name)}"
     assert found.chains[refused] == ("ip saddr 10.244.0.0/16 goto reject-chain", "drop")
@@ -159,7 +159,7 @@ def test_frontends_with_different_paths_get_different_chains() -> None:
     """Of one Service and one way, which the policy does not do today either."""
     local = of_kind(V4, "local", 4)
     first, second = local.entries[1], local.entries[2]._replace(paths=(Path("host", "cluster"), Path("any", "drop")))
-    found = spell(replace(local, entries=(first, second)), node_rules(V4))
+    found = render(replace(local, entries=(first, second)), node_rules(V4))
     assert set(found.chains) == {f"external-{identity(local.name)}", f"external-2-{identity(local.name)}"}
 
 
@@ -175,7 +175,7 @@ def test_pods_are_told_by_the_detector(detector: LocalDetector | None, pod: str 
     """Without one, nobody is a pod, and nobody is masqueraded for not being one."""
     node = node_rules(V4, detector=detector)
     assert (pod_match(node), not_pod_match(node)) == (pod, other)
-    rules = [rule for spread in spell(of_kind(V4, "inner", 6), node).spreads for rule in spread.rules(node)]
+    rules = [rule for spread in render(of_kind(V4, "inner", 6), node).spreads for rule in spread.rules(node)]
     assert rules[:-1] == ([f"{other} jump mark-for-masquerade"] if other else [])
 
 

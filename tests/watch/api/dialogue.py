@@ -8,7 +8,7 @@ from kdns.base.clock import Backoff
 from kdns.metrics.cluster import ClusterCounts
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.credentials import Anonymous, Credentials
-from kdns.watch.source import Event, Gone, Listed, Listing, Lost, Put, Resumed, Waived, Want
+from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Upserted, Want
 from kdns.watch.store import Store
 from tests.fakes.api_server import Asked, FakeApiServer
 
@@ -112,17 +112,17 @@ def spelled(event: Event) -> str:
     match event:
         case Listing(kind):
             return f"listing {kind}"
-        case Listed(kind):
+        case ListComplete(kind):
             return f"listed {kind}"
-        case Put(kept):
+        case Upserted(kept):
             return f"put {kept.key}"
-        case Gone(key):
+        case Deleted(key):
             return f"gone {key}"
         case Lost(kind, reason):
             return f"lost {kind}: {reason}"
         case Resumed(kind):
             return f"resumed {kind}"
-        case Waived(kind, reason):
+        case Skipped(kind, reason):
             return f"waived {kind}: {reason}"
 
 

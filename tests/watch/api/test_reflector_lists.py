@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdns.watch.source import Put, Want
+from kdns.watch.source import Upserted, Want
 from tests.fakes.api_server import FakeApiServer, refuse
 from tests.fakes.faults import Cut, Error
 from tests.fakes.objects import endpoint_slice, pod, service
@@ -142,8 +142,8 @@ async def test_what_was_there_before_has_no_trigger_time() -> None:
         async with FakeApiServer([stamped], streaming_lists=streaming) as api, Following(api, SLICES) as seen:
             await seen.synced()
             api.patch("EndpointSlice", "shop", "web-1", {"endpoints": []})
-            await seen.until(lambda: isinstance(seen.events[-1], Put) and len(seen.events) >= 4)
-            triggered = [event.triggered for event in seen.events if isinstance(event, Put)]
+            await seen.until(lambda: isinstance(seen.events[-1], Upserted) and len(seen.events) >= 4)
+            triggered = [event.triggered for event in seen.events if isinstance(event, Upserted)]
             assert triggered == [None, 1767225600.0]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from kdns.base.objects import Object, ObjectKey, Service
 from kdns.watch.manifests.files import FileSource
-from kdns.watch.source import Event, Gone, Listed, Put, Want
+from kdns.watch.source import Deleted, Event, ListComplete, Upserted, Want
 
 PATIENCE = 20.0
 """Seconds within which an edit must show. It takes a tenth of one; the machine may have other things to do."""
@@ -40,9 +40,9 @@ class Follower:
         async for event in stream:
             self.events.append(event)
             match event:
-                case Put(kept):
+                case Upserted(kept):
                     self.objects[kept.key] = kept
-                case Gone(key):
+                case Deleted(key):
                     del self.objects[key]
             self._news.set()
         self.ended = True
@@ -56,7 +56,7 @@ class Follower:
                 await self._news.wait()
 
     async def listed(self) -> None:
-        await self.until(lambda: sum(isinstance(event, Listed) for event in self.events) == len(self._wants))
+        await self.until(lambda: sum(isinstance(event, ListComplete) for event in self.events) == len(self._wants))
 
     async def has(self, **services: str) -> None:
         """Wait until exactly these Services of shop are there, with these addresses."""

@@ -14,7 +14,7 @@ from kdns.base.objects import ObjectKey
 from kdns.watch.manifests import files
 from kdns.watch.manifests.files import FileSource
 from kdns.watch.manifests.reading import parse_manifests
-from kdns.watch.source import Gone, Listed, Listing, Put, Want
+from kdns.watch.source import Deleted, ListComplete, Listing, Upserted, Want
 from tests.watch.manifests.folder_rig import SAVES, SERVICES, Follower, following, service
 
 QUIET = 0.6
@@ -32,11 +32,11 @@ async def test_the_first_list(tmp_path: Path) -> None:
     (tmp_path / ".no.yaml").write_text(service("no"))
     (tmp_path / "README.md").write_text(service("no"))
     async with following(tmp_path, (Want("Namespace"), Want("Service"), Want("Pod"))) as follower:
-        said = [str(event.object.key) if isinstance(event, Put) else event for event in follower.events]
+        said = [str(event.object.key) if isinstance(event, Upserted) else event for event in follower.events]
     assert said == [
-        Listing("Namespace"), "Namespace default", "Namespace shop", Listed("Namespace"),
-        Listing("Service"), "Service default/api", "Service shop/db", "Service shop/web", Listed("Service"),
-        Listing("Pod"), Listed("Pod"),
+        Listing("Namespace"), "Namespace default", "Namespace shop", ListComplete("Namespace"),
+        Listing("Service"), "Service default/api", "Service shop/db", "Service shop/web", ListComplete("Service"),
+        Listing("Pod"), ListComplete("Pod"),
     ]  # fmt: skip
 
 
@@ -50,8 +50,8 @@ async def test_an_edit_shows(tmp_path: Path, save: Callable[[Path, str], object]
         for address in ("10.96.0.10", "10.96.0.11", "10.96.0.12"):
             save(path, service("web", address) + "---\n" + service("db"))
             await follower.has(web=address, db="10.96.0.9")
-    edits = follower.events[follower.events.index(Listed("Service")) + 1 :]
-    assert [event.object.key.name for event in edits if isinstance(event, Put)] == ["web"] * 3
+    edits = follower.events[follower.events.index(ListComplete("Service")) + 1 :]
+    assert [event.object.key.name for event in edits if isinstance(event, Upserted)] == ["web"] * 3
     assert len(edits) == 3
 
 
@@ -128,7 +128,7 @@ async def test_a_broken_edit_keeps_what_was(tmp_path: Path, caplog: pytest.LogCa
     assert errors(caplog) == [
         f"{path}:3:1: expected YAML: did not find expected node content; what it said before stays in force"
     ]
-    assert not any(isinstance(event, Gone) for event in follower.events)
+    assert not any(isinstance(event, Deleted) for event in follower.events)
 
 
 async def test_a_file_that_is_broken_from_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kdns.base.errors import ConfigError
 from kdns.watch.manifests import files
 from kdns.watch.manifests.files import FileSource
-from kdns.watch.source import Gone, Lost, Resumed, Want
+from kdns.watch.source import Deleted, Lost, Resumed, Want
 from tests.watch.manifests.folder_rig import following, service
 
 
@@ -36,7 +36,7 @@ async def test_a_mounted_config_map(tmp_path: Path, single: bool) -> None:
         for version, address in (("..2026_01_02", "10.96.0.10"), ("..2026_01_03", "10.96.0.11")):
             mount(tmp_path, version, web=service("web", address))
             await follower.has(web=address)
-        assert not any(isinstance(event, Gone) for event in follower.events)
+        assert not any(isinstance(event, Deleted) for event in follower.events)
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "single file"])
@@ -56,7 +56,7 @@ async def test_a_path_that_vanishes_and_comes_back(tmp_path: Path, single: bool)
         assert Resumed("Service") in follower.events
         (folder / "web.yaml").write_text(service("web", "10.96.0.11"))
         await follower.has(web="10.96.0.11")
-        assert not any(isinstance(event, Gone) for event in follower.events)
+        assert not any(isinstance(event, Deleted) for event in follower.events)
 
 
 async def test_a_folder_that_is_replaced(tmp_path: Path) -> None:

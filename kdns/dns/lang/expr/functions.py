@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from kdns.dns.api.handler import Request
 from kdns.dns.api.request_values import bufsize, do, proto
-from kdns.dns.lang.expr.values import NOWHERE, ExpressionError, Run, Value, short
+from kdns.dns.lang.expr.values import NO_SCOPE, ExpressionError, Run, Value, short
 from kdns.wire.name import name_text
 from kdns.wire.types import class_text, type_text
 
@@ -160,7 +160,7 @@ def _incidr(address: Value, network: Value, at: int) -> Value:
     if not network.constant:
         return Value("bool", lambda scope: _within(ip(scope), ip_network(cidr(scope), strict=False)))
     try:
-        fixed = ip_network(cidr(NOWHERE), strict=False)
+        fixed = ip_network(cidr(NO_SCOPE), strict=False)
     except ValueError as error:
         raise ExpressionError(f"no network: {error}", at) from error
     return Value("bool", lambda scope: _within(ip(scope), fixed))

@@ -28,10 +28,10 @@ from kdns.dns.lang.expr.values import (
     Run,
     Scope,
     Value,
+    arithmetic,
     both,
     compared,
     either,
-    reckoned,
     text_value,
 )
 
@@ -208,13 +208,13 @@ class _Parser:
     def _sum(self) -> Value:
         value = self._product()
         while token := self._sign("+", "-"):
-            value = reckoned(token.text, value, self._product(), token.at)
+            value = arithmetic(token.text, value, self._product(), token.at)
         return value
 
     def _product(self) -> Value:
         value = self._place()
         while token := self._sign("*", "%"):
-            value = reckoned(token.text, value, self._place(), token.at)
+            value = arithmetic(token.text, value, self._place(), token.at)
         return value
 
     def _place(self) -> Value:

@@ -53,7 +53,7 @@ class Value(NamedTuple):
     constant: bool = False
 
 
-NOWHERE: Final[Any] = None
+NO_SCOPE: Final[Any] = None
 """The scope in which constants run."""
 
 ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -106,7 +106,7 @@ def compared(sign: str, left: Value, right: Value, at: int) -> Run:
         return lambda scope: first(scope) in second(scope)
     if sign == "matches":
         try:
-            search = compile_pattern(second(NOWHERE)).search
+            search = compile_pattern(second(NO_SCOPE)).search
         except ValueError as error:
             raise ExpressionError(f"no pattern: {error}", at) from error
         return lambda scope: search(first(scope)) is not None
@@ -114,7 +114,7 @@ def compared(sign: str, left: Value, right: Value, at: int) -> Run:
     return lambda scope: test(first(scope), second(scope))
 
 
-def reckoned(sign: str, left: Value, right: Value, at: int) -> Value:
+def arithmetic(sign: str, left: Value, right: Value, at: int) -> Value:
     """``+`` of two numbers or texts, and ``-``, ``*`` and ``%`` of two numbers."""
     first, second = left.run, right.run
     if sign == "+" and left.type == right.type == "string":

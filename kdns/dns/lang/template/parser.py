@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from kdns.dns.lang.template.functions import FUNCTIONS, MISSING, Fields, Method, TemplateFailure, Value, truth
-from kdns.dns.lang.template.running import Condition, Leap, Loop, Part, Scope, Silent, Template, Work
+from kdns.dns.lang.template.running import Assignment, Condition, Loop, LoopControl, Part, Scope, Template, Work
 from kdns.dns.lang.template.tokens import Action, Copied, TemplateMistake, Token, pieces
 
 OCTAL: Final = re.compile(r"[-+]?0[0-7]+")
@@ -61,10 +61,10 @@ class _Parser:
                 found.append(self._line(tokens))
         return tuple(found), None
 
-    def _line(self, tokens: tuple[Token, ...]) -> Work | Silent:
+    def _line(self, tokens: tuple[Token, ...]) -> Work | Assignment:
         line = _Line(tokens, self._fields, self._known)
         work, silent = line.whole()
-        return Silent(work) if silent else work
+        return Assignment(work) if silent else work
 
     def _condition(self, tokens: tuple[Token, ...], depth: int) -> Condition:
         start, narrows = tokens[0], tokens[0].text == "with"
@@ -118,13 +118,13 @@ class _Parser:
         self._known = known
         return Loop(work, key, value, then, otherwise)
 
-    def _leap(self, tokens: tuple[Token, ...]) -> Leap:
+    def _leap(self, tokens: tuple[Token, ...]) -> LoopControl:
         word = tokens[0]
         if not self._looping:
             raise TemplateMistake(f"{{{{{word.text}}}}} outside of range", word.at)
         if len(tokens) > 1:
             raise TemplateMistake(f"unexpected {tokens[1].text!r} in a template", tokens[1].at)
-        return Leap(word.text)
+        return LoopControl(word.text)
 
 
 def _targets(line: tuple[Token, ...]) -> tuple[tuple[Token, ...], tuple[Token, ...], bool]:

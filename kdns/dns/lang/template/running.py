@@ -76,19 +76,19 @@ class Loop(NamedTuple):
     """If there is no turn at all."""
 
 
-class Leap(NamedTuple):
+class LoopControl(NamedTuple):
     """``break`` and ``continue``."""
 
     word: str
 
 
-class Silent(NamedTuple):
+class Assignment(NamedTuple):
     """``$name := ...``: nothing is written."""
 
     work: Work
 
 
-Part: TypeAlias = str | Work | Condition | Loop | Leap | Silent
+Part: TypeAlias = str | Work | Condition | Loop | LoopControl | Assignment
 
 
 def _run(parts: tuple[Part, ...], scope: Scope, out: list[str]) -> str:
@@ -96,9 +96,9 @@ def _run(parts: tuple[Part, ...], scope: Scope, out: list[str]) -> str:
     for part in parts:
         if isinstance(part, str):
             out.append(part)
-        elif isinstance(part, Silent):
+        elif isinstance(part, Assignment):
             part.work(scope)
-        elif isinstance(part, Leap):
+        elif isinstance(part, LoopControl):
             return part.word
         elif isinstance(part, Condition):
             value = part.work(scope)

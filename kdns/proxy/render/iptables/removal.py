@@ -5,7 +5,7 @@ from typing import Final
 
 from kdns.proxy.render.iptables.fixed import SHARED_CHAINS
 from kdns.proxy.render.iptables.names import CANARY, FAMILIES, MARK_MASQUERADE, SERVICES
-from kdns.proxy.render.iptables.restore_input import Script, Sheet
+from kdns.proxy.render.iptables.restore_input import RestoreInput, Script
 
 BUILT_IN: Final = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))
 
@@ -28,13 +28,13 @@ def removal(table: str, lines: Mapping[str, int], *, piece: int | None = None) -
             jumps += [f"-D{line.removeprefix('-A')}"] * count
         else:
             kept.add(words[-1])
-    sheet = Sheet()
+    sheet = RestoreInput()
     sheet.rules(table, jumps, grows=0)
     gone = _in_order(ours - kept)
     for start in range(0, len(gone), piece or len(gone) or 1):
         sheet.delete(table, gone[start : start + (piece or len(gone))])
         yield sheet.script()
-        sheet = Sheet()
+        sheet = RestoreInput()
     if (rest := sheet.script()).text:
         yield rest
 

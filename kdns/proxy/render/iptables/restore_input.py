@@ -43,7 +43,7 @@ class _Block(NamedTuple):
     owner: ServicePortName | None
 
 
-class Sheet:
+class RestoreInput:
     """A script in the making; within each table chains come first, then rules, then deletions of chains."""
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ from kdns.proxy.render.iptables.names import (
     SERVICES,
     SHARED_FIREWALL,
 )
-from kdns.proxy.render.iptables.restore_input import TABLES, Script, Sheet
+from kdns.proxy.render.iptables.restore_input import TABLES, RestoreInput, Script
 from kdns.proxy.render.iptables.service import Dispatch, dispatch, own_chains
 
 LARGE: Final = 1000
@@ -97,12 +97,12 @@ def full(
         sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)), grows=0)
     yield sheet.script()
     for batch in _batches(ports, lambda item: _weight(item[0]), piece):
-        sheet = Sheet()
+        sheet = RestoreInput()
         _own(sheet, batch, node, stale, terse=terse)
         if not found.serving:
             _lead(sheet, batch, lambda row: row.first or row.chain == NODE_PORTS)
         yield sheet.script()
-    sheet = Sheet()
+    sheet = RestoreInput()
     if found.serving:
         _dispatching(sheet, ports, node)
     else:
@@ -112,14 +112,14 @@ def full(
     yield sheet.script()
     gone = _in_order(stale)
     for start in range(0, len(gone), piece):
-        sheet = Sheet()
+        sheet = RestoreInput()
         sheet.delete("nat", gone[start : start + piece])
         yield sheet.script()
 
 
 def alone(ports: Iterable[ServicePortRules], node: NodeRules) -> Script:
     """Only the chains of some service ports, to find out which of them the kernel refuses."""
-    sheet = Sheet()
+    sheet = RestoreInput()
     sheet.chains("nat", (MARK_MASQUERADE,))
     sheet.rules("nat", marking(node))
     _own(sheet, ((port, ()) for port in ports), node, set(), terse=True)
@@ -148,7 +148,7 @@ def partial(
     """
     real = [change for change in changes if change.before != change.after]
     for batch in _batches(real, lambda change: _weight(change.before) + _weight(change.after), piece):
-        sheet = Sheet()
+        sheet = RestoreInput()
         added: list[tuple[RuleChange, Dispatch]] = []
         for change in batch:
             before = _spelled(change.before, node, terse=terse)
@@ -176,7 +176,7 @@ def _spelled(port: ServicePortRules | None, node: NodeRules, *, terse: bool) -> 
     return {} if port is None else own_chains(port, node, terse=terse)
 
 
-def _add(sheet: Sheet, added: Sequence[tuple[RuleChange, Dispatch]], node: NodeRules) -> None:
+def _add(sheet: RestoreInput, added: Sequence[tuple[RuleChange, Dispatch]], node: NodeRules) -> None:
     """Put rules into shared chains: cluster IPs first of all, the way to the node ports last of all."""
     between = any(row.table == "nat" and row.chain == SERVICES and not row.first for _, row in added)
     ends = tail(node) if between else ()
@@ -186,9 +186,9 @@ def _add(sheet: Sheet, added: Sequence[tuple[RuleChange, Dispatch]], node: NodeR
     sheet.rules("nat", (f"-A {SERVICES} {body}" for body in ends))
 
 
-def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool) -> Sheet:
+def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool) -> RestoreInput:
     """All but the chains of service ports and what leads to them in nat."""
-    sheet = Sheet()
+    sheet = RestoreInput()
     for table in TABLES:
         sheet.chains(table, (CANARY,))
     sheet.chains("filter", SHARED_CHAINS["filter"])
@@ -208,7 +208,7 @@ def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool)
     return sheet
 
 
-def _own(sheet: Sheet, ports: _Ports, node: NodeRules, stale: set[str], *, terse: bool) -> None:
+def _own(sheet: RestoreInput, ports: _Ports, node: NodeRules, stale: set[str], *, terse: bool) -> None:
     for port, _ in ports:
         chains = own_chains(port, node, terse=terse)
         sheet.chains("nat", chains)
@@ -216,7 +216,7 @@ def _own(sheet: Sheet, ports: _Ports, node: NodeRules, stale: set[str], *, terse
         stale.difference_update(chains)
 
 
-def _dispatching(sheet: Sheet, ports: _Ports, node: NodeRules) -> None:
+def _dispatching(sheet: RestoreInput, ports: _Ports, node: NodeRules) -> None:
     """nat KUBE-SERVICES and KUBE-NODEPORTS as they are to be."""
     sheet.chains("nat", (SERVICES, NODE_PORTS))
     _lead(sheet, ports, lambda row: row.first)
@@ -224,7 +224,7 @@ def _dispatching(sheet: Sheet, ports: _Ports, node: NodeRules) -> None:
     sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)))
 
 
-def _lead(sheet: Sheet, ports: _Ports, wanted: Callable[[Dispatch], bool]) -> None:
+def _lead(sheet: RestoreInput, ports: _Ports, wanted: Callable[[Dispatch], bool]) -> None:
     """Rules of nat that lead to the chains of service ports."""
     for port, rows in ports:
         sheet.rules("nat", (str(row) for row in rows if row.table == "nat" and wanted(row)), port.name)

@@ -16,7 +16,17 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from kdns.proxy.model import Backend, Entry, Frontend, Masquerade, NodeRules, Path, Protocol, ServicePortRules, Way
+from kdns.proxy.model import (
+    Backend,
+    Entry,
+    Frontend,
+    FrontendKind,
+    Masquerade,
+    NodeRules,
+    Path,
+    Protocol,
+    ServicePortRules,
+)
 from kdns.proxy.render.nftables import fixed
 from kdns.proxy.render.nftables.fixed import DROP, MARK, REJECT, Chains, not_pod_match, pod_match
 from kdns.proxy.render.nftables.text import (
@@ -32,7 +42,7 @@ from kdns.proxy.render.nftables.text import (
 Element = tuple[str, str]
 """The map or set, and the key as nft lists it."""
 
-PREFIXES: Final[dict[Way, str]] = {
+PREFIXES: Final[dict[FrontendKind, str]] = {
     "cluster IP": "internal-",
     "external IP": "external-",
     "load balancer IP": "external-",
@@ -68,7 +78,7 @@ class Spread(NamedTuple):
         return (*_masquerade(self.masquerade, "", node), *choices)
 
 
-class Spelled(Struct):
+class ServicePortObjects(Struct):
     """What one service port needs in the table."""
 
     elements: dict[Element, str] = field(default_factory=dict)
@@ -83,17 +93,17 @@ class Spelled(Struct):
     affinity_sets: set[str] = field(default_factory=set)
 
 
-def spell(port: ServicePortRules, node: NodeRules) -> Spelled:
+def render(port: ServicePortRules, node: NodeRules) -> ServicePortObjects:
     """The same value always gives the same elements and chains, in the same order."""
-    return _Speller(port, node).spell()
+    return _Speller(port, node).render()
 
 
 class _Speller:
     def __init__(self, port: ServicePortRules, node: NodeRules) -> None:
         self._port, self._node = port, node
-        self._spelled = Spelled()
+        self._spelled = ServicePortObjects()
 
-    def spell(self) -> Spelled:
+    def render(self) -> ServicePortObjects:
         used: set[Backend] = set()
         for entry in self._port.entries:
             for path in entry.paths:
@@ -148,7 +158,7 @@ class _Speller:
             for number, backend in enumerate(self._backends(path)):
                 self._spelled.elements[name, f"{key} . {number}"] = f" : {destination(backend)}"
 
-    def _target(self, way: Way, paths: tuple[Path, ...], node_port: bool) -> str:
+    def _target(self, way: FrontendKind, paths: tuple[Path, ...], node_port: bool) -> str:
         """The chain a frontend leads to."""
         if len(paths) == 1 and not self._port.affinity:
             return self._spread(paths[0], node_port, paths[0].masquerade)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from kdns.proxy.model import NodeRules, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.render.nftables import fixed
 from kdns.proxy.render.nftables.fixed import TABLE, Chains
-from kdns.proxy.render.nftables.service import Element, Spelled, Spread, spell
+from kdns.proxy.render.nftables.service import Element, ServicePortObjects, Spread, render
 from kdns.proxy.render.nftables.text import address, word
 
 AT_ONCE: Final = 500
@@ -44,7 +44,7 @@ class Found(NamedTuple):
     """What is in the kernel's table."""
 
     elements: dict[Element, str]
-    """Written like `Spelled.elements`."""
+    """Written like `ServicePortObjects.elements`."""
     chains: frozenset[str] = frozenset()
     affinity_sets: frozenset[str] = frozenset()
 
@@ -77,7 +77,7 @@ class Table:
 
     def elements_of(self, name: ServicePortName) -> dict[Element, str]:
         """What a service port has in sets and maps, with what it shares with others."""
-        one = spell(self.ports[name], self.node)
+        one = render(self.ports[name], self.node)
         return {**{_shared_element(*key): "" for key in _shared_keys(one)}, **one.elements}
 
     def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
@@ -92,7 +92,7 @@ class Table:
         self.elements = len(node_ports)
         yield from self._elements(found.elements, node_ports)
         for name, port in rules.ports.items():
-            one = spell(port, self.node)
+            one = render(port, self.node)
             new = one.spreads - self._spreads.keys()
             shared = {key for key in _shared_keys(one) if key[1] not in self._shared[key[0]]}
             self._count(one, 1)
@@ -135,8 +135,8 @@ class Table:
 
     def _batch(self, node: NodeRules, changed: Sequence[Change]) -> list[Command]:
         """``node`` is what the service ports were written with before."""
-        before = [spell(self.ports[name], node) for name, _ in changed if name in self.ports]
-        spelled = {name: spell(after, self.node) for name, after in changed if after is not None}
+        before = [render(self.ports[name], node) for name, _ in changed if name in self.ports]
+        spelled = {name: render(after, self.node) for name, after in changed if after is not None}
         old: dict[Element, str] = {}
         had_chains: Chains = {}
         had_sets: set[str] = set()
@@ -173,7 +173,7 @@ class Table:
         gone |= {str(spread) for spread in had_spreads if spread not in self._spreads}
         return commands + self._leftovers(old, gone, had_sets - self.affinity_sets)
 
-    def _count(self, one: Spelled, by: int) -> None:
+    def _count(self, one: ServicePortObjects, by: int) -> None:
         """Take a service port in (1), or out (-1)."""
         for container, addresses in ((fixed.CLUSTER_IPS, one.cluster_addresses), (fixed.HAIRPIN, one.endpoints)):
             counts = self._shared[container]
@@ -199,7 +199,7 @@ class Table:
     def _port(
         self,
         old: dict[Element, str],
-        one: Spelled,
+        one: ServicePortObjects,
         chains: Chains,
         sets: Iterable[str],
         shared: Iterable[SharedKey],
@@ -257,7 +257,7 @@ class Table:
         return commands + [Command(f"delete set {self._at} {each}") for each in sorted(sets)]
 
 
-def _shared_keys(one: Spelled) -> Iterator[SharedKey]:
+def _shared_keys(one: ServicePortObjects) -> Iterator[SharedKey]:
     yield from ((fixed.CLUSTER_IPS, packed) for packed in one.cluster_addresses)
     yield from ((fixed.HAIRPIN, packed) for packed in one.endpoints)
 

@@ -23,7 +23,7 @@ def half_of(entry: Entry) -> Half:
     return "success" if entry.kind is Kind.SUCCESS else "denial"
 
 
-class Halves:
+class Partitions:
     """The successes and the denials of one server block."""
 
     def __init__(self, options: CacheOptions, counts: CacheCounts, chance: random.Random) -> None:
@@ -72,9 +72,9 @@ class Halves:
             cleared=response.cleared,
             limit=response.limit,
         )
-        if kind is Kind.STRAY:
+        if kind is Kind.UNRELATED:
             self._counts.count("drops", server)
-        if kind in {Kind.STRAY, Kind.NEVER} or seconds <= 0:
+        if kind in {Kind.UNRELATED, Kind.NEVER} or seconds <= 0:
             return clamped, None
         half: Half = "success" if kind is Kind.SUCCESS else "denial"
         if self._without[half].of(query.name) is not None:
