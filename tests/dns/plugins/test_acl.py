@@ -68,7 +68,7 @@ CASES = (
     Case("a transfer by the name of its zone", "acl a.test {\n block\n}", "test. AXFR", BEHIND),
     Case("... and its type", "acl {\n block type AXFR IXFR\n}", "test. AXFR", "REFUSED"),
     Case("a reverse name is a name", "acl test {\n block\n}", "7.0.1.10.in-addr.arpa. PTR", BEHIND),
-    Case("words may be capitals", "acl {\n RoutedBlock Type A Net 10.1.0.0/16\n}", "x.test. A", "REFUSED"),
+    Case("words may be capitals", "acl {\n Block Type A Net 10.1.0.0/16\n}", "x.test. A", "REFUSED"),
 )
 
 

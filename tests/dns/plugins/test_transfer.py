@@ -188,7 +188,7 @@ async def test_others_have_their_turn_while_a_message_is_made(monkeypatch: pytes
 
     However fast the machine: each turn is over at once here.
     """
-    monkeypatch.setattr(transfer, "Turn", lambda clock: TimeSlice(-1.0, clock))
+    monkeypatch.setattr(transfer, "TimeSlice", lambda clock: TimeSlice(-1.0, clock))
     parts = FakeParts(offers={"kubernetes": endpoints(3000)})
     made = built(transfer, ANYBODY, parts)
     assert made.plugin is not None

@@ -224,7 +224,7 @@ def _without(body: dict[str, Any], *path: str) -> dict[str, Any]:
     body = copy.deepcopy(body)
     at = body
     for step in path[:-1]:
-        at = at[step]
+        at = at.setdefault(step, {}) if isinstance(at, dict) else at[step]
     at[path[-1]] = None
     return body
 
@@ -324,7 +324,7 @@ def test_anything_in_any_field(body_and_paths: Any, data: st.DataObject) -> None
     path = data.draw(st.sampled_from(paths))
     at = body
     for step in path[:-1]:
-        at = at[step]
+        at = at.setdefault(step, {}) if isinstance(at, dict) else at[step]
     at[path[-1]] = data.draw(ANYTHING)
     kind: Kind = body["kind"]
     columns = {"routing": True, "named": data.draw(st.booleans())} if data.draw(st.booleans()) else {}
