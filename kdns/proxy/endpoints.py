@@ -12,19 +12,30 @@ PortKey = tuple[str, str]
 def endpoints(slices: Iterable[EndpointSlice], family: Family, node: str) -> Mapping[PortKey, tuple[Endpoint, ...]]:
     """The endpoints of one Service by port, from all its slices, ordered by the text of address and port.
 
-    ``node`` is the name of our node. An endpoint that several slices have counts once; where they differ, the one that
-    is on our node wins.
+    ``node`` is the name of our node. An address and port that several rows have, in whatever slices and order, count
+    once: the row with the highest `_rank` stands for all of them.
     """
-    found: dict[PortKey, dict[Backend, Endpoint]] = {}
+    by_port: dict[PortKey, dict[Backend, Endpoint]] = {}
     for slice_ in slices:
         if slice_.width == family.width and slice_.states is not None:
             for port in slice_.ports:
-                known = found.setdefault((port.name, port.protocol), {})
+                kept = by_port.setdefault((port.name, port.protocol), {})
                 for endpoint in _rows(slice_, port.port, node):
-                    before = known.get(endpoint.backend)
-                    if before is None or (endpoint.local and not before.local):
-                        known[endpoint.backend] = endpoint
-    return {key: tuple(sorted(known.values(), key=_text)) for key, known in found.items()}
+                    duplicate = kept.setdefault(endpoint.backend, endpoint)
+                    if duplicate is not endpoint and _rank(endpoint) > _rank(duplicate):
+                        kept[endpoint.backend] = endpoint
+    return {key: tuple(sorted(kept.values(), key=_text)) for key, kept in by_port.items()}
+
+
+def _rank(endpoint: Endpoint) -> tuple[object, ...]:
+    """Which of several rows with one address and port is right; the highest is.
+
+    A Pod's address is given to a new Pod while the old one still terminates, perhaps on another node, so the row that
+    is not terminating is the newer (kubernetes/kubernetes pull request 135593). Ready, serving and local come next.
+    Hints come last, for an order of rows that changes nothing: a row with hints before one without.
+    """
+    condition = (not endpoint.terminating, endpoint.ready, endpoint.serving, endpoint.local)
+    return (*condition, bool(endpoint.nodes), bool(endpoint.zones), endpoint.nodes, endpoint.zones)
 
 
 def _rows(slice_: EndpointSlice, port: int, node: str) -> Iterable[Endpoint]:

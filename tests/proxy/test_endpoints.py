@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from kdns.base.objects import READY, SERVING, TERMINATING, ServicePort
+from kdns.base.objects import READY, SERVING, TERMINATING
 from kdns.proxy.endpoints import endpoints
 from kdns.proxy.model import Family
 from tests.build import State, states_slice, tcp, udp
@@ -24,15 +24,71 @@ def test_a_port_is_found_by_name_and_protocol() -> None:
     }
 
 
-def test_what_several_slices_have_counts_once_and_is_here_if_one_says_so() -> None:
-    """While an endpoint moves from one slice to another, it is in both."""
-    port: tuple[ServicePort, ...] = (tcp(80),)
-    here = states_slice("shop/web-1", (State("10.244.0.5", NODE, SERVING | TERMINATING),), port)
-    there = states_slice("shop/web-2", (State("10.244.0.5", OTHER),), port)
-    nowhere = states_slice("shop/web-3", (State("10.244.0.5"),), port)
-    for order in permutations((here, there, nowhere)):
-        (one,) = endpoints(order, Family.IPV4, NODE)["", "TCP"]
-        assert (one.local, one.ready, one.terminating) == (True, False, True)
+UP, BUSY, NOT_READY, ENDING, DEAD, STARTING = (
+    READY | SERVING,
+    READY | SERVING | TERMINATING,
+    SERVING,
+    SERVING | TERMINATING,
+    TERMINATING,
+    0,
+)
+"""Conditions; BUSY is a terminating Pod of a Service with publishNotReadyAddresses."""
+
+
+@pytest.mark.parametrize(
+    ("rows", "winner"),
+    [
+        ([(NODE, DEAD), (OTHER, UP)], (OTHER, UP)),
+        ([(OTHER, DEAD), (OTHER, UP)], (OTHER, UP)),
+        ([(NODE, DEAD), (NODE, UP)], (NODE, UP)),
+        ([(NODE, ENDING), (OTHER, UP)], (OTHER, UP)),
+        ([(NODE, BUSY), (OTHER, UP)], (OTHER, UP)),
+        ([(NODE, ENDING), (OTHER, STARTING)], (OTHER, STARTING)),
+        ([(NODE, NOT_READY), (OTHER, UP)], (OTHER, UP)),
+        ([(NODE, STARTING), (OTHER, UP)], (OTHER, UP)),
+        ([(NODE, STARTING), (OTHER, NOT_READY)], (OTHER, NOT_READY)),
+        ([(NODE, DEAD), (OTHER, ENDING)], (OTHER, ENDING)),
+        ([(OTHER, UP), (NODE, UP)], (NODE, UP)),
+        ([("", UP), (NODE, UP)], (NODE, UP)),
+        ([(NODE, DEAD), (OTHER, UP), (NODE, STARTING)], (OTHER, UP)),
+        ([(NODE, ENDING), (OTHER, DEAD), (OTHER, UP)], (OTHER, UP)),
+        ([(NODE, UP), (OTHER, UP), (OTHER, DEAD)], (NODE, UP)),
+    ],
+)
+@pytest.mark.parametrize("address", ["10.244.0.9", "fd00:10:244::9"])
+def test_duplicates_are_ranked_whatever_their_order(
+    rows: list[tuple[str, int]], winner: tuple[str, int], address: str
+) -> None:
+    """Not terminating before terminating, then ready, serving, local (kubernetes/kubernetes pull request 135593).
+
+    It must not matter whether the rows are in one slice or in several (a mirrored one beside the controller's), nor in
+    which order. Without the losing rows nothing changes.
+    """
+    family, port = (Family.IPV6 if ":" in address else Family.IPV4), (tcp(80),)
+    alone = endpoints([states_slice("shop/web", (State(address, *winner),), port)], family, NODE)
+    assert len(alone["", "TCP"]) == 1
+    for order in permutations(State(address, *row) for row in rows):
+        one_slice = [states_slice("shop/web", order, port)]
+        several = [states_slice(f"shop/web-{number}", (row,), port) for number, row in enumerate(order)]
+        assert endpoints(one_slice, family, NODE) == alone
+        assert endpoints(several, family, NODE) == alone
+
+
+@pytest.mark.parametrize(
+    ("rows", "zones", "nodes"),
+    [
+        ([State("10.244.0.9", NODE, DEAD, ("z1",), (NODE,)), State("10.244.0.9", OTHER, UP, ("z2",))], ("z2",), ()),
+        ([State("10.244.0.9", NODE, DEAD, ("z1",)), State("10.244.0.9", OTHER, UP)], (), ()),
+        ([State("10.244.0.9", OTHER), State("10.244.0.9", OTHER, UP, ("z1",))], ("z1",), ()),
+    ],
+)
+def test_the_hints_are_those_of_the_row_that_counts(
+    rows: list[State], zones: tuple[str, ...], nodes: tuple[str, ...]
+) -> None:
+    """The hints of an old Pod say nothing of the new one; of equal rows the one with hints counts."""
+    for order in permutations(rows):
+        (endpoint,) = endpoints([states_slice("shop/web", order, (tcp(80),))], Family.IPV4, NODE)["", "TCP"]
+        assert (endpoint.zones, endpoint.nodes) == (zones, nodes)
 
 
 @pytest.mark.parametrize(("family", "expected"), [(Family.IPV4, "10.244.0.5:80"), (Family.IPV6, "[fd00::5]:80")])
