@@ -24,6 +24,7 @@ from kdns.base.objects import (
     ObjectKey,
     Routing,
     Service,
+    ServiceChange,
     ServicePort,
     ServiceView,
 )
@@ -67,6 +68,12 @@ def view(n: int, endpoints: list[bytes]) -> ServiceView:
     return ServiceView(Service(key, (cluster_ip(n),), ports=(port,), routing=routing), (slice_,))
 
 
+def came(now: ServiceView) -> ServiceChange:
+    """A Service is like this from now on."""
+    assert now.service is not None
+    return ServiceChange(now.service.key, None, now)
+
+
 def policy() -> Policy:
     """A node whose pods are 10.128.0.0/9."""
     pods = LocalDetector("CIDR", Network(packed(PODS), 9))
@@ -88,16 +95,16 @@ async def applier_of(mode: str) -> Applier:
 async def measure(mode: str, services: int, endpoints: int, changes: int) -> dict[str, object]:
     """The figures, in seconds and MB."""
     backends = {n: [packed(PODS + n * endpoints + m) for m in range(endpoints)] for n in range(services)}
-    views = {one.service.key: one for n, some in backends.items() if (one := view(n, some)).service is not None}
+    known = [came(view(n, some)) for n, some in backends.items()]
     applier = await applier_of(mode)
     rounds: list[Round] = []
 
     async def report(done: Round) -> None:
         rounds.append(done)
 
-    proxier = Proxier(policy(), applier, views.get, least=0.0, report=report, tell=print)
-    for key in views:
-        proxier.touch(key)
+    proxier = Proxier(policy(), applier, least=0.0, report=report, tell=print)
+    for change in known:
+        proxier.touch(change)
     began, spent = time.monotonic(), cpu()
     await checked(proxier)
     cold, cold_cpu = time.monotonic() - began, cpu() - spent
@@ -105,14 +112,12 @@ async def measure(mode: str, services: int, endpoints: int, changes: int) -> dic
     chance, times = random.Random(1), []
     await applier.tidy()
     spent = cpu()
-    for change in range(changes):
+    for number in range(changes):
         n = chance.randrange(services)
-        backends[n][chance.randrange(endpoints)] = packed(PODS + services * endpoints + change)
-        changed = view(n, backends[n])
-        assert changed.service is not None
-        views[changed.service.key] = changed
+        backends[n][chance.randrange(endpoints)] = packed(PODS + services * endpoints + number)
+        changed = came(view(n, backends[n]))
         began = time.monotonic()
-        proxier.touch(changed.service.key)
+        proxier.touch(changed)
         await checked(proxier)
         times.append(time.monotonic() - began)
     return {

@@ -114,7 +114,7 @@ class ProxyApp:
     def apply(self, change: Change, now: int) -> None:
         """Take in one change of the cluster."""
         match change:
-            case ServiceChange(key, before, after, triggered):
+            case ServiceChange(_, before, after):
                 if (before.service if before else None) is not (after.service if after else None):
                     self._metrics.changed("service")
                     self._waits("service")
@@ -122,7 +122,7 @@ class ProxyApp:
                     self._metrics.changed("endpoint")
                     self._waits("endpoint")
                 for one in self.families:
-                    one.proxier.touch(key, triggered)
+                    one.proxier.touch(change)
                     self._health.queued(one.family.value)
                     self._metrics.queued(one.family.value, time.time())
             case NodeChange(key, _, None) if key.name == self.node_name:
@@ -165,7 +165,6 @@ class ProxyApp:
             return
         source = self._source
         follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
-        self._store = follower.store
         ports = self._ports(Watches(self._watching))
         checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
         if not self._command.dry_run:
@@ -240,7 +239,6 @@ class ProxyApp:
         proxier = Proxier(
             self._policy(family, interfaces),
             applier,
-            lambda key: self._store.view(key),  # noqa: PLW0108 - there is no store yet
             least=self.settings.min_sync_period,
             period=self.settings.sync_period,
             report=report,

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 
 from kdns.base.clock import Backoff, Clock, TimeSlice
 from kdns.base.errors import KernelError
-from kdns.base.objects import ObjectKey, ServiceView, address_text
+from kdns.base.objects import ObjectKey, ServiceChange, ServiceView, address_text
 from kdns.proxy.apply.applier import Applied, Applier
 from kdns.proxy.changes import ChangeTracker, Pending
 from kdns.proxy.conflicts import FrontendConflicts, Lost
@@ -84,7 +84,6 @@ class Proxier:
         self,
         policy: Policy,
         applier: Applier,
-        views: Callable[[ObjectKey], ServiceView | None],
         *,
         least: float = 1.0,
         period: float = 30.0,
@@ -94,15 +93,17 @@ class Proxier:
         bug: Callable[[], None] = lambda: None,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``views`` looks a Service up; ``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod).
+        """``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod).
 
         ``untidy`` is called when what was left for later could not be removed, ``bug`` when one was met and survived.
         """
-        self._policy, self._applier, self._views = policy, applier, views
+        self._policy, self._applier = policy, applier
         self._least, self._period, self._clock = least, period, clock
         self._report, self._tell, self._untidy, self._bug = report, tell, untidy, bug
         self._wake = asyncio.Event()
         self._backoff = Backoff(first=RETRY, most=max(period, RETRY), clock=clock)
+        self._views: dict[ObjectKey, ServiceView] = {}
+        """Every Service as its last Change left it: another policy decides them all again."""
         self._dirty: dict[ObjectKey, None] = {}
         self._triggered: deque[float] = deque(maxlen=MOST_TRIGGERED)
         self.services: dict[ObjectKey, ServiceRules] = {}
@@ -132,8 +133,7 @@ class Proxier:
         """Another node address, zone or pod CIDR: every Service is decided again."""
         if policy != self._policy:
             self._policy = policy
-            self._dirty.update(dict.fromkeys(self.services))
-            self._dirty.update(dict.fromkeys(name.service for name in self._raw))
+            self._dirty.update(dict.fromkeys((*self._views, *self.services)))
             self._full = True
             self._wake.set()
 
@@ -142,11 +142,15 @@ class Proxier:
         """Something is known that the kernel was not given."""
         return bool(self._dirty or self._tracker.pending)
 
-    def touch(self, key: ObjectKey, triggered: float | None = None) -> None:
-        """A Service, or what belongs to it, has changed; ``triggered`` is when the cluster began it (Unix seconds)."""
-        self._dirty[key] = None
-        if triggered is not None:
-            self._triggered.append(triggered)
+    def touch(self, change: ServiceChange) -> None:
+        """Take in what a Service and its slices are now; the rules follow in the next round."""
+        if change.after is None:
+            self._views.pop(change.key, None)
+        else:
+            self._views[change.key] = change.after
+        self._dirty[change.key] = None
+        if change.triggered is not None:
+            self._triggered.append(change.triggered)
         self._wake.set()
 
     def synced(self) -> None:
@@ -302,7 +306,7 @@ class Proxier:
 
     def _decide_one(self, key: ObjectKey) -> None:
         try:
-            after = service_rules(self._views(key), self._policy)
+            after = service_rules(self._views.get(key), self._policy)
         except Exception:
             LOG.exception("a bug met while deciding on %s, which keeps the rules it has", key)
             self._bug()

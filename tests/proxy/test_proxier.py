@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis.strategies import lists, sampled_from, tuples
 
 from kdns.base.errors import KernelError
-from kdns.base.objects import ObjectKey, ServiceView
+from kdns.base.objects import ObjectKey, ServiceChange
 from kdns.proxy.apply.applier import Applied
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.proxier import Proxier, Round
@@ -70,10 +70,9 @@ class FakeApplier:
 
 
 class Rig:
-    """A proxier with a cluster in a dictionary."""
+    """A proxier, and what came of its rounds."""
 
     def __init__(self, least: float = 0.0, period: float = 30.0) -> None:
-        self.views: dict[ObjectKey, ServiceView] = {}
         self.applier = FakeApplier()
         self.rounds: list[Round] = []
         self.told: list[str] = []
@@ -81,7 +80,6 @@ class Rig:
         self.proxier = Proxier(
             policy(),
             self.applier,
-            self.views.get,
             least=least,
             period=period,
             report=self.report,
@@ -99,17 +97,16 @@ class Rig:
     def _tell(self, about: ObjectKey, what: LeftOut) -> None:
         self.told.append(f"{about.name}: {what.reason}")
 
-    def put(self, path: str, *endpoints: str, **service: object) -> None:
+    def put(self, path: str, *endpoints: str, triggered: float | None = None, **service: object) -> None:
         """A Service with one TCP and one UDP port, and where its endpoints are."""
         ip = f"10.96.1.{sum(path.encode()) % 250 + 1}"
         made = proxied(path, (ip,), (tcp(80, "tcp"), udp(53, "udp")), **service)  # type: ignore[arg-type]
-        self.views[made.key] = view_of(made, [State(address) for address in endpoints])
-        self.proxier.touch(made.key)
+        view = view_of(made, [State(address) for address in endpoints])
+        self.proxier.touch(ServiceChange(made.key, None, view, triggered))
 
     def drop(self, path: str) -> None:
         """The Service is gone."""
-        self.views.pop(key("Service", path), None)
-        self.proxier.touch(key("Service", path))
+        self.proxier.touch(ServiceChange(key("Service", path), None, None))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -177,8 +174,7 @@ async def test_a_failed_apply_loses_nothing() -> None:
     rig.put("shop/web", "10.244.0.5")
     await rig.proxier.round()
     rig.applier.failures = [KernelError(("nft",), 1, "busy")]
-    rig.proxier.touch(key("Service", "shop/web"), 1000.0)
-    rig.put("shop/web", "10.244.0.6")
+    rig.put("shop/web", "10.244.0.6", triggered=1000.0)
     failed = await rig.proxier.round()
     assert failed.applied is None
     assert rig.proxier.pending

@@ -9,7 +9,6 @@ from kdns.base.errors import KernelError
 from kdns.base.objects import ServiceView
 from kdns.proxy.proxier import HOUR, MOST_TRIGGERED, Proxier
 from kdns.proxy.rules import Policy, ServiceRules, service_rules
-from tests.build import key
 from tests.proxy.test_proxier import Rig
 from tests.proxy.walk import policy
 
@@ -120,7 +119,7 @@ async def test_moments_are_remembered_within_bounds() -> None:
     rig = Rig()
     rig.put("shop/web", "10.244.0.5")
     for n in range(MOST_TRIGGERED + 5):
-        rig.proxier.touch(key("Service", "shop/web"), float(n))
+        rig.put("shop/web", "10.244.0.5", triggered=float(n))
     rig.applier.failures = [KernelError(("nft",), 1, "busy")]
     await rig.proxier.round()
     done = await rig.proxier.round()
@@ -131,7 +130,7 @@ async def test_every_hour_all_is_written() -> None:
     """What the kernel refused is tried again with it."""
     now = 0.0
     rig = Rig()
-    rig.proxier = Proxier(policy(), rig.applier, rig.views.get, report=rig.report, tell=rig._tell, clock=lambda: now)
+    rig.proxier = Proxier(policy(), rig.applier, report=rig.report, tell=rig._tell, clock=lambda: now)
     rig.applier.refuses = {"shop/web:udp"}
     rig.put("shop/web", "10.244.0.5")
     await rig.proxier.round()
@@ -149,7 +148,7 @@ async def test_a_full_round_that_is_due_too_early_is_waited_for() -> None:
     """An hour is over within the least interval: nothing is done meanwhile, above all not again and again."""
     now = 0.0
     rig = Rig(least=1.0)
-    rig.proxier = Proxier(policy(), rig.applier, rig.views.get, report=rig.report, tell=rig._tell, clock=lambda: now)
+    rig.proxier = Proxier(policy(), rig.applier, report=rig.report, tell=rig._tell, clock=lambda: now)
     rig.proxier.synced()
     await rig.proxier.round()
     now = HOUR - 0.5

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from kdns.base.objects import READY, SERVING, ObjectKey, ServiceView
+from kdns.base.objects import READY, SERVING, ObjectKey, ServiceChange, ServiceView
 from kdns.lab.asking import Arrived, Outcome
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, Plan
@@ -138,8 +138,8 @@ class Proxying:
             reports = Reports(family, metrics, health, self._cleaner)
             proxier = self._proxier(policy, await applier(self.variant, policy.node), reports)
             self._proxiers.append(proxier)
-            for key in self._views:
-                proxier.touch(key)
+            for key, known in self._views.items():
+                proxier.touch(ServiceChange(key, None, known))
             proxier.synced()
             self._running.append(asyncio.create_task(proxier.run()))
         await self._until(lambda: self.full_rounds() >= before + len(FAMILIES))
@@ -152,7 +152,7 @@ class Proxying:
         def tell(key: ObjectKey, what: LeftOut) -> None:
             raise AssertionError(f"{key}: {what}")
 
-        proxier = Proxier(policy, writer, self._views.get, least=0.02, period=PERIOD, report=report, tell=tell)
+        proxier = Proxier(policy, writer, least=0.02, period=PERIOD, report=report, tell=tell)
         return proxier
 
     async def _stop(self) -> None:
@@ -168,9 +168,10 @@ class Proxying:
     async def _put(self, shape: Shape, endpoints: Mapping[str, int]) -> None:
         made = view(shape._replace(endpoints=endpoints))
         assert made.service is not None
-        self._views[made.service.key] = made
+        change = ServiceChange(made.service.key, self._views.get(made.service.key), made)
+        self._views[change.key] = made
         for proxier in self._proxiers:
-            proxier.touch(made.service.key)
+            proxier.touch(change)
         await self._until(lambda: not any(proxier.pending for proxier in self._proxiers))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
