@@ -1,13 +1,20 @@
 # kdns: what people do here, one line each. The Python is `python3`, or the one in PYTHON; it must be 3.11 or newer.
 PY := .venv/bin/python
 
-.PHONY: run lab test lint bench
+# How pytest spreads the tests over this machine's cores (tests/conftest.py), and what it prints.
+PYTEST := $(PY) -m pytest -n auto --dist loadgroup --no-loadscope-reorder --durations=10 -q
+
+.PHONY: run lab test quick lint bench
 run: .venv/installed.run
 	@$(PY) -m kdns demo
 lab: .venv/installed.run
 	@$(PY) -m kdns lab run $(ARGS)
+# Everything; as root, in about as much time as a coffee takes.
 test: .venv/installed.test lint
-	$(PY) -m pytest
+	$(PYTEST)
+# What to run before each commit: all that needs no kernel, no root and no other process.
+quick: .venv/installed.test lint
+	$(PYTEST) -m "not kernel and not e2e"
 lint: .venv/installed.test
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy --strict && .venv/bin/lint-imports
 bench: .venv/installed.run

@@ -1,19 +1,28 @@
-"""What holds for the whole suite: no quiet skips in CI, reproducible properties, and nothing left running."""
+"""What holds for the whole suite: no quiet skips in CI, reproducible properties, and nothing left running.
+
+With pytest-xdist (``-n``) the tests of one file stay together in one worker, since they share labs and other fixtures,
+and files that wait for a kernel or for processes come first: the pure ones fill the cores meanwhile.
+"""
 
 import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
+PURE = "not kernel and not e2e"
+"""Which tests `make quick` runs, as it says so to pytest (-m)."""
 TOKEN = f"KDNS_SUITE_{uuid4().hex}"
 """An environment variable that every process started by the suite inherits, however far away it ends up."""
 PATIENCE = 5.0
-"""Seconds that processes which were told to end may take for it."""
+"""Seconds that processes which have been asked to end may take for it."""
+LEFT_BEHIND = pytest.StashKey[list[str]]()
+"""What workers have left behind, as the process that started them heard."""
 
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile(
@@ -52,18 +61,47 @@ def pytest_make_collect_report(
     return report
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Nothing the suite started outlives it."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker a core, and twice as many if there are tests that mostly wait: for a kernel, for processes."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if config.option.markexpr == PURE else 2 * cores
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests by file, and begin with those that wait."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("kernel", "e2e")))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker has ended, by itself or not."""
+    left = getattr(node, "workeroutput", {}).get("left_behind", [])
+    node.config.stash.setdefault(LEFT_BEHIND, []).extend(left)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Nothing the suite started outlives it: first the workers look, then the process that started them."""
+    yield
     until = time.monotonic() + PATIENCE
     while (left := [*_processes(), *_namespaces()]) and time.monotonic() < until:
         time.sleep(0.1)
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_behind"] = left
+        return
+    left += [line for line in session.config.stash.get(LEFT_BEHIND, []) if line not in left]
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line("")
-            for what in left:
-                reporter.write_line(f"left behind by the suite: {what}", red=True)
+            for line in left:
+                reporter.write_line(f"left behind by the suite: {line}", red=True)
 
 
 def _processes() -> Iterator[str]:
