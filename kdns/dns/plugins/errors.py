@@ -5,11 +5,9 @@ A handler that raises has no answer: it is logged here in CoreDNS's form, and th
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dnslib import QTYPE
 from msgspec import Struct
 
 from kdns.base.errors import KdnsError, UpstreamError
@@ -17,8 +15,10 @@ from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, duration, no_args, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
+from kdns.dns.lang.patterns import compile_pattern
 from kdns.wire.name import name_text
 from kdns.wire.numbers import SERVFAIL
+from kdns.wire.types import type_text
 
 NAME = "errors"
 LOG: Final = logging.getLogger("kdns.dns.plugins.errors")
@@ -28,8 +28,6 @@ LEVELS: Final = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-LONGEST: Final = 10_000
-"""Characters of a regular expression."""
 
 
 class Rule(Struct, frozen=True):
@@ -72,12 +70,10 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 def _rule(line: Directive) -> Rule:
     args = arguments(line, 2, 4)
     pattern = args[1]
-    if len(pattern.text) > LONGEST:
-        raise pattern.error(f"a regular expression of {len(pattern.text)} characters is too long", f"at most {LONGEST}")
     try:
-        re.compile(pattern.text)
-    except re.error as error:
-        raise pattern.error(f"no regular expression: {error}") from error
+        compile_pattern(pattern.text)
+    except ValueError as error:
+        raise pattern.error(f"invalid regular expression: {error}") from error
     rest = list(args[2:])
     show_first = bool(rest) and rest[-1].text == "show_first"
     if show_first:
@@ -106,7 +102,7 @@ class Consolidated:
         self, rule: Rule, later: Callable[[float, Callable[[], None]], asyncio.TimerHandle] | None = None
     ) -> None:
         self.rule = rule
-        self.matches = re.compile(rule.pattern).search
+        self.matches = compile_pattern(rule.pattern).search
         self._later = later
         self._count = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -159,6 +155,6 @@ def _tell(
             level = counter.rule.level
             break
     query = request.query
-    rtype = QTYPE.forward.get(query.rtype, f"TYPE{query.rtype}")
+    rtype = type_text(query.rtype)
     trace = error if stacktrace else None
     LOG.log(level, "%d %s %s: %s", rcode, name_text(query.name), rtype, text, exc_info=trace)

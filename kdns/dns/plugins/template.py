@@ -141,7 +141,7 @@ class _Reader:
             try:
                 self._patterns.append(compile_pattern(word.text))
             except ValueError as error:
-                raise word.error(f"no regular expression: {error}") from None
+                raise word.error(f"invalid regular expression: {error}") from None
 
     def _var(self, line: Directive) -> None:
         name, *words = arguments(line, 2, None)

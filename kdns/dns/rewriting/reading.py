@@ -134,7 +134,7 @@ def _pattern(word: Word) -> Pattern:
     try:
         return compile_pattern(word.text)
     except ValueError as error:
-        raise word.error(f"no regular expression: {error}") from None
+        raise word.error(f"invalid regular expression: {error}") from None
 
 
 def _matcher(kind: Kind, word: Word, *, whole: bool = True) -> Matcher:

@@ -89,7 +89,7 @@ WRONG = (
         0,
         "no network: '10.0.0.0/33' does not appear to be an IPv4 or IPv6 network",
     ),
-    ("name() matches '('", 7, "no pattern: missing closing )"),
+    ("name() matches '('", 7, "invalid regular expression: missing ): ("),
     ("name() matches name()", 7, "'matches' does not fit a string and a string"),
     ("(true", 5, "expected ')', found 'the end'"),
     ("true)", 4, "')' is not supported here"),

@@ -261,7 +261,7 @@ MISTAKES = (
     ("rewrite name suffix a b answer nam x y", "1:32 'nam' is none of auto, name, value"),
     ("rewrite name suffix a b answer name x", "1:32 'answer name' needs FROM and TO"),
     ("rewrite name suffix a b answer auto name x y", "1:37 'answer auto' and 'answer name' exclude each other"),
-    ("rewrite name regex ( b", "1:20 no regular expression: missing closing )"),
+    ("rewrite name regex ( b", "1:20 invalid regular expression: missing ): ("),
     ("rewrite name regex (a) {2}", "1:24 '{2}' uses more groups than the pattern has"),
     ("rewrite type A NOPE", "1:16 'NOPE' is no type"),
     ("rewrite type A", "1:9 'type' needs 2 words behind it, got 1"),

@@ -228,7 +228,7 @@ MISTAKES = (
     ("template", "1:1 'template' needs at least 2 arguments, got 0"),
     ("template XX A", "1:10 'XX' is none of IN, CH, HS, NONE, ANY"),
     ("template IN NOPE", "1:13 'NOPE' is no type"),
-    ("template IN A {\n match (\n}", "2:8 no regular expression: missing closing )"),
+    ("template IN A {\n match (\n}", "2:8 invalid regular expression: missing ): ("),
     ("template IN A {\n match\n}", "2:2 'match' needs at least 1 argument, got 0"),
     ("template IN A {\n answer a 60 IN A 1.2.3.4\n}", "2:9 no resource record: it has no type"),
     ("template IN A {\n answer \"a 60 IN A 1.2.3\"\n}", "2:9 no resource record: bad IPv4 address '1.2.3'"),
@@ -253,7 +253,7 @@ MISTAKES = (
     ("template IN A {\n var a 1\n expr true && a\n}", "3:12 '&&' is for true and false, not for a int"),
     ("template IN A {\n anser x\n}", "2:2 'template' has no property 'anser'"),
     ("template IN A {\n rcode x y\n match (\n}",
-     "2:10 'rcode' takes 1 argument, got 2\n3:8 no regular expression: missing closing )"),
+     "2:10 'rcode' takes 1 argument, got 2\n3:8 invalid regular expression: missing ): ("),
 )  # fmt: skip
 
 

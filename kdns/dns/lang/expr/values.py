@@ -108,7 +108,7 @@ def compared(sign: str, left: Value, right: Value, at: int) -> Run:
         try:
             search = compile_pattern(second(NO_SCOPE)).search
         except ValueError as error:
-            raise ExpressionError(f"no pattern: {error}", at) from error
+            raise ExpressionError(f"invalid regular expression: {error}", at) from error
         return lambda scope: search(first(scope)) is not None
     test = ORDERED.get(sign) or TEXTUAL[sign]
     return lambda scope: test(first(scope), second(scope))

@@ -1,1 +1,0 @@
-"""Tests of kdns.dns.lang.patterns."""
