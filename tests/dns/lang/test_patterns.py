@@ -73,7 +73,7 @@ MISTAKES = (
     (r"a\\\C", "invalid or unsupported escape sequence"),
     ("[z-a]", "invalid character class range"),
     ("a\\", "trailing \\"),
-    ("(" * 1001 + ")" * 1001, "groups within groups"),
+    ("(?:" * 1001 + ")" * 1001, "groups within groups"),
     ("()" * 1000, "over 999 groups"),
     ("((a{10}){10}){11}", "invalid repetition size"),
     ("(?:(a*){1000}b)" * 10, "too large"),
