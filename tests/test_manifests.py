@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from kdns.cli import main as cli
+from kdns.cli.serve import serve_settings
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.plan import ServerBlockPlan, plan_corefile, wishes
 from kdns.dns.server.registry import Registry
@@ -149,7 +150,7 @@ def test_ports_have_the_numbers_that_kdns_listens_on() -> None:
 def test_the_corefile_is_mounted_where_it_is_read() -> None:
     """The arguments are kdns' own, and name a file of the ConfigMap that the Pods mount."""
     pod = at(one(built("dns"), "Deployment"), "spec.template.spec")
-    settings = cli.serve_settings(cli.parse(at(pod, "containers.0.args")), {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
+    settings = serve_settings(cli.parse(at(pod, "containers.0.args")), {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
     (mount,) = at(pod, "containers.0.volumeMounts")
     (volume,) = pod["volumes"]
     assert settings.source == "cluster"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kdns.cli import kubeproxy as cli_proxy
 from kdns.cli import main as cli
-from kdns.cli import proxy_parsers as cli_proxy
 from kdns.config.kubeproxy.flags import ProxyCommand, proxy_command
 from kdns.config.kubeproxy.settings import HEALTHZ_PORT
 from kdns.config.settings import KubernetesOptions

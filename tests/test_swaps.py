@@ -7,8 +7,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from kdns.cli import kubeproxy as cli_proxy
 from kdns.cli import main as cli
-from kdns.cli import proxy_parsers as cli_proxy
+from kdns.cli.serve import serve_settings
 from kdns.config.kubeproxy.flags import proxy_command
 from kdns.config.settings import ServeSettings
 from tests import kubeadm
@@ -50,7 +51,7 @@ def test_both_ways_are_documented(name: str) -> None:
 def test_the_arguments_of_coredns_are_ours() -> None:
     """They name the Corefile in the ConfigMap, and its port and source are what a Pod has."""
     arguments = cli.parse(at(swapped("coredns"), f"{CONTAINER}.args"))
-    settings = cli.serve_settings(arguments, {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
+    settings = serve_settings(arguments, {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
     assert settings == ServeSettings(source="cluster", corefile="/etc/coredns/Corefile")
 
 

@@ -1,44 +1,36 @@
-"""``kdns node``. It imports DNS, half of all there is, which `kdns.cli.proxy` and so `kdns proxy` does not."""
+"""``kdns node``: DNS and the Service proxy in one process, for one node."""
 
+import argparse
 import asyncio
+import os
 
-from kdns.base.errors import ConfigError, first_mistake
-from kdns.cli.proxy import run_one_shot
-from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.cli import kubeproxy
+from kdns.cli.parser import Parser, UsageError, usage_errors
 from kdns.config.settings import ServeSettings
-from kdns.dns.server.app import App
-from kdns.kernel import sysctl
-from kdns.kernel.capability import require_net_admin
-from kdns.ops.process import prepare
-from kdns.ops.shutdown import Stop
-from kdns.proxy.app import ProxyApp
+from kdns.config.source import IN_CLUSTER, pick_source
+
+EXAMPLES = """
+  kdns node --conf /etc/coredns/Corefile --config /var/lib/kube-proxy/config.conf
+"""
 
 
-async def node(serving: ServeSettings, command: ProxyCommand) -> int:
-    """``kdns node``: DNS and proxy in one process, each with a watch of its own; they end together."""
-    if (status := await run_one_shot(command)) is not None:
-        return status
-    prepare()
-    sysctl.set_oom_score(command.settings.oom_score_adj)
-    stop = Stop()
-    stop.install()
-    app, proxying = App(serving), ProxyApp(command)
-    await _check_places(app)
-    require_net_admin()
-    with first_mistake():
-        async with asyncio.TaskGroup() as tasks:
-            dns = tasks.create_task(app.run(stop), name="dns")
-            tasks.create_task(proxying.run(stop), name="proxy")
-            dns.add_done_callback(lambda _: stop.asked.set())
-    return stop.status
+def add_arguments(parser: Parser) -> None:
+    """Add the flags of the command."""
+    parser.add_argument("--conf", default="", metavar="FILE", help="the Corefile that DNS is served by; required")
+    parser.add_argument("--plugins", default="", metavar="DIR", help="a folder with more plugins, in Python")
+    kubeproxy.add_flags(parser, "--conf COREFILE [--config FILE] [--source S] [FLAG ...]")
 
 
-async def _check_places(app: App) -> None:
-    """A node's port 53 may be somebody else's on some address, so every server block says where it is."""
-    loaded = await app.load()
-    for plan in loaded.plans:
-        if "" in plan.addresses or {"0.0.0.0", "::"} & set(plan.addresses):
-            raise ConfigError(
-                f"kdns node: the server block {plan.keys[0]} would take every address of the node",
-                hint="give it an address of its own, such as: bind {$HOST_IP}",
-            )
+def run(arguments: argparse.Namespace) -> int:
+    """Serve and keep the rules until a signal ends it; the exit status."""
+    from kdns.cli.run_node import node  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.ops import logs  # noqa: PLC0415 - likewise
+
+    command = kubeproxy.proxy_command(arguments)
+    if not arguments.conf:
+        raise UsageError("kdns node: no Corefile", hint="give --conf FILE, and in it: bind {$HOST_IP}")
+    with usage_errors():
+        source = pick_source(command.source, os.environ) if command.source or os.environ.get(IN_CLUSTER) else ""
+    serving = ServeSettings(source=source, corefile=arguments.conf, plugins=arguments.plugins)
+    logs.set_up(command.settings.logging.format)
+    return asyncio.run(node(serving, command))

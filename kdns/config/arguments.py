@@ -18,7 +18,7 @@ DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 def near(word: str, known: Iterable[str]) -> str:
     """``did you mean verified?``, or nothing when no known word is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    close = get_close_matches(word, list(known), n=1, cutoff=0.72)
     return f"did you mean {close[0]}?" if close else ""
 
 

@@ -17,6 +17,7 @@ from kdns.config.directive import Corefile
 
 STDIN: Final = "stdin"
 """What ``-conf`` calls standard input."""
+COREFILE_HINT: Final = "give the path of a Corefile: kdns check FILE, or kdns -conf FILE"
 MOST_NAMES: Final = 10_000
 """Entries of a folder that a pattern is compared with."""
 
@@ -30,11 +31,26 @@ def load(path: str, *, environ: Mapping[str, str], port: int = 53, known: Contai
     try:
         text = Text(path, _decoded(sys.stdin.buffer.read(MOST_TEXT + 1)) if path == STDIN else _read(path))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint="see -conf") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error}",
+            hint="give the path of a Corefile: kdns check FILE, or kdns -conf FILE",
+        ) from error
+    _require_corefile(text)
     corefile = parse_corefile(text, read=read_files, environ=environ, port=port, known=known)
     if path == STDIN:
         return corefile._replace(files=tuple(name for name in corefile.files if name != STDIN))
     return corefile
+
+
+def _require_corefile(text: Text) -> None:
+    """Raise ConfigError for what is given for a Corefile by mistake, instead of a mistake in each of its lines."""
+    if "\0" in text.text:
+        raise ConfigError(f"{text.name}: not a text file")
+    if re.match(r"(?:---\s+)?(?:apiVersion|kind):\s", text.text):
+        raise ConfigError(
+            f"{text.name}: this looks like YAML, not a Corefile",
+            hint="kubectl -n kube-system get configmap coredns -o jsonpath='{.data.Corefile}' | kdns check -",
+        )
 
 
 def read_kubeproxy(path: str) -> str:
@@ -42,7 +58,9 @@ def read_kubeproxy(path: str) -> str:
     try:
         return _read(path)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}", hint="see --config") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror or error}", hint="--config is the path of a KubeProxyConfiguration"
+        ) from error
 
 
 def read_files(pattern: str) -> Sequence[Text]:

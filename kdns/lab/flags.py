@@ -10,19 +10,23 @@ LAYOUTS: Final = ("pods", "node")
 LAYOUT: Final = "pods: DNS in two Pods, a proxy on each node; node: `kdns node`, which is both, on each node (pods)"
 
 
+ACTIONS: Final = {
+    "up": "make a lab that stays until `down`, and wait until it is ready",
+    "run": "make a lab, walk through the life of a Service, checking every step, and end the lab",
+    "status": "list its parts and Services",
+    "exec": "run a command in one of its parts",
+    "down": "end it, and remove what is left of labs that were killed",
+}
+"""What there is to do, with a line about each."""
+KEEP: Final = "keep"
+"""What `up` starts: make a lab and stay in the foreground. It is not listed."""
+
+
 def add_flags(part: argparse.ArgumentParser) -> None:
     """Add each action with its own flags."""
-    actions = part.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(part))
-    helps = {
-        "up": "make a lab that stays until `down`, and wait until it is ready",
-        "run": "make a lab, walk through the life of a Service, checking every step, and end the lab",
-        "status": "list its parts and Services",
-        "exec": "run a command in one of its parts",
-        "down": "end it, and remove what is left of labs that were killed",
-        "keep": "make a lab and stay in the foreground: what `up` starts",
-    }
-    for action, text in helps.items():
-        one = actions.add_parser(action, help=text)
+    actions = part.add_subparsers(dest="action", metavar="ACTION", parser_class=type(part))
+    for action, text in (*ACTIONS.items(), (KEEP, "")):
+        one = actions.add_parser(action, help=text) if text else actions.add_parser(action)
         one.add_argument("--name", default="", metavar="NAME", help="which lab (kdns)")
         if action in ("up", "keep", "run"):
             one.add_argument(

@@ -1,5 +1,6 @@
 """The command line as CoreDNS has it, and what ``kdns check`` says."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from kdns import __version__
-from kdns.cli.main import main, parse, serve_settings
+from kdns.cli.main import main, parse
+from kdns.cli.serve import serve_settings
 from kdns.config.flags import as_commands
 from kdns.config.settings import ServeSettings
 from tests.running import WEB, Kdns, folder, logging_as_it_was
@@ -55,19 +57,22 @@ def test_other_commands_are_left_alone(line: str) -> None:
 
 
 MISTAKES = (
-    ("-conf F foo", "kdns: kdns takes no 'foo'", ""),
-    ("-conf F serve", "kdns: kdns takes no 'serve'", ""),
-    ("foo -conf F", "kdns: 'foo' is no command", ""),
-    ("-cnof F", "kdns: '-cnof' is no flag of kdns", "did you mean -conf?"),
-    ("--dns.prt 5", "kdns: '--dns.prt' is no flag of kdns", "did you mean -dns.port?"),
+    ("-conf F foo", "kdns: kdns: unexpected argument 'foo'", ""),
+    ("-conf F serve", "kdns: kdns: unexpected argument 'serve'", ""),
+    ("foo -conf F", "kdns: unknown command 'foo'", ""),
+    ("-cnof F", "kdns: kdns: unknown flag -cnof", "did you mean -conf?"),
+    ("--dns.prt 5", "kdns: kdns: unknown flag --dns.prt", "did you mean -dns.port?"),
     ("-conf", "kdns: --conf: expected one argument", ""),
     ("-p x", "kdns: --port: 'x' is no port", ""),
-    ("-conf F --ttl 7", "kdns: --ttl does not go with a Corefile", "say it there"),
-    ("serve --conf F --listen ::1", "kdns: --listen does not go with a Corefile", "say it there"),
-    ("-p 5", "kdns: cannot read Corefile: No such file or directory", "see -conf"),
-    ("check", "kdns: cannot read Corefile: No such file or directory", "see -conf"),
-    ("check --conf away", "kdns: cannot read away: No such file or directory", "see -conf"),
-    ("check more", "kdns: kdns check takes no 'more'", ""),
+    ("-conf F --ttl 5", "kdns: --ttl does not go with a Corefile", "kubernetes { ttl }"),
+    ("-conf F --ttl 7", "kdns: --ttl does not go with a Corefile", "set it there: "),
+    ("serve --conf F --listen ::1", "kdns: --listen does not go with a Corefile", "set it there: "),
+    ("-p 5", "kdns: cannot read Corefile: No such file or directory", "kdns check FILE"),
+    ("check", "kdns: cannot read Corefile: No such file or directory", "kdns check FILE"),
+    ("check --conf away", "kdns: cannot read away: No such file or directory", "kdns check FILE"),
+    ("check more", "kdns: cannot read more: No such file or directory", "kdns check FILE"),
+    ("check more less", "kdns: kdns check: unexpected argument 'less'", ""),
+    ("check more --conf less", "kdns: kdns check: two Corefiles", "--conf FILE"),
     ("plugins --plugins away", "kdns: cannot read the folder of plugins", ""),
 )
 
@@ -84,7 +89,7 @@ def test_mistakes(
     """A mistake on the command line is told on stderr, and the exit status is 1."""
     monkeypatch.chdir(tmp_path)
     with logging_as_it_was():
-        assert main(line.split()) == 1
+        assert main(line.split()) == (1 if "cannot read" in problem else 2)
     out, errors = capsys.readouterr()
     assert errors.startswith(problem)
     assert hint in errors
@@ -130,6 +135,36 @@ def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert out.splitlines()[:2] == ["dns://.:1053", "  chain      errors > kubernetes > whoami"]
     assert "  fast path  kubernetes: cluster.local." in out.splitlines()
     assert "dns://example.org.:54" in out.splitlines()
+    assert out.splitlines()[-1] == f"{tmp_path}/Corefile: no mistakes, 2 server blocks"
+
+
+@pytest.mark.parametrize("words", [["check", "-"], ["check", "--conf", "-"], ["check", "--conf", "stdin"]])
+def test_check_of_standard_input(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Corefile may come through a pipe."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b". {\n whoami\n}\n")))
+    with logging_as_it_was():
+        assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stdin: no mistakes, 1 server block"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("apiVersion: v1\nkind: ConfigMap\ndata:\n  Corefile: |\n    . {\n    }\n", "looks like YAML"),
+        ("---\nkind: ConfigMap\n", "looks like YAML"),
+        ("\x7fELF\0\1\2", "not a text file"),
+    ],
+)
+def test_check_of_what_is_not_a_corefile(
+    text: str, problem: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One line instead of a mistake for each of its lines."""
+    status, out, errors = check(capsys, tmp_path, text)
+    assert (status, out) == (1, "")
+    assert problem in errors
+    assert len(errors.splitlines()) <= 2
 
 
 def test_check_finds_every_mistake(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

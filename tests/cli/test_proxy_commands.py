@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from kdns.base.errors import ConfigError, KernelError
-from kdns.cli.node import node
-from kdns.cli.proxy import print_rules, run_one_shot
+from kdns.cli.one_shot import run_one_shot
+from kdns.cli.print_rules import print_rules
+from kdns.cli.run_node import node
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.settings import IptablesSettings, NodePortAddresses, ProxySettings
@@ -119,7 +120,7 @@ def cleaned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
                 raise KernelError(("nft",), 1, "Operation not permitted")
             found["done"].append(self.name)
 
-    monkeypatch.setattr("kdns.cli.proxy.make_applier", lambda mode, family, _: Cleaning(f"{mode} {family.value}"))
+    monkeypatch.setattr("kdns.cli.one_shot.make_applier", lambda mode, family, _: Cleaning(f"{mode} {family.value}"))
     return found
 
 
@@ -170,7 +171,7 @@ async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pyt
     """Port 53 of some address may be somebody else's."""
     corefile = tmp_path / "Corefile"
     corefile.write_text(".:53 {\n    whoami\n}\n")
-    monkeypatch.setattr("kdns.cli.node.prepare", lambda: None)
+    monkeypatch.setattr("kdns.cli.run_node.prepare", lambda: None)
     monkeypatch.setattr("kdns.kernel.sysctl.set_oom_score", lambda _: "")
     monkeypatch.setattr(Stop, "install", lambda _: None)
     monkeypatch.setattr(App, "run", None)

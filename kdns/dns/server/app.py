@@ -11,15 +11,12 @@ What is served comes from a Corefile, or from the flags; both become the same pl
 
 import asyncio
 import hashlib
-import itertools
-import json
 import logging
 import os
 import platform
 import signal
-import sys
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple
 
 from kdns import __version__
 from kdns.base.errors import ConfigError, first_mistake
@@ -50,11 +47,8 @@ from kdns.ops.logs import BANNER
 from kdns.ops.process import prepare
 from kdns.ops.shutdown import Stop, any_of
 from kdns.records.answers import Answers
-from kdns.records.present import below, by_zone, master_file, values
-from kdns.watch.follower import read_once, wants
 from kdns.watch.open_source import build_source
 from kdns.watch.source import Source
-from kdns.wire.name import parse_name
 
 LOG: Final = logging.getLogger("kdns.server")
 CLUSTER: Final = logging.getLogger("kdns.watch")
@@ -283,15 +277,23 @@ def load_plans(settings: ServeSettings, registry: Registry) -> Loaded:
     return Loaded(plans, digest, corefile.warnings)
 
 
-def check(settings: ServeSettings) -> list[str]:
-    """``kdns check``: what the Corefile would serve, a line each. Raises as `load_plans` does, and opens nothing."""
+class Checked(NamedTuple):
+    """What ``kdns check`` has to say."""
+
+    lines: list[str]
+    """The warnings, then what would be served."""
+    blocks: int
+    """Server blocks."""
+    warnings: int
+
+
+def check(settings: ServeSettings) -> Checked:
+    """``kdns check``: what the Corefile would serve. Raises as `load_plans` does, and opens nothing."""
     registry = Registry(settings.plugins)
     loaded = load_plans(settings, registry)
     serving = App(settings).serving
-    return [
-        *(f"warning: {line}" for line in (*map(str, loaded.warnings), *registry.ignored())),
-        *describe(serving.build(loaded.plans)),
-    ]
+    warnings = [f"warning: {line}" for line in (*map(str, loaded.warnings), *registry.ignored())]
+    return Checked([*warnings, *describe(serving.build(loaded.plans))], len(loaded.plans), len(warnings))
 
 
 def banner(plans: tuple[ServerBlockPlan, ...], serving: Serving) -> list[str]:
@@ -302,40 +304,6 @@ def banner(plans: tuple[ServerBlockPlan, ...], serving: Serving) -> list[str]:
         f"kdns-{__version__}",
         f"{system}, {platform.python_implementation()} {platform.python_version()}",
     ]
-
-
-async def print_records(
-    source_text: str, options: KubernetesOptions, *, form: str, name_text: str, out: TextIO | None = None
-) -> int:
-    """``kdns records``: every record of the source as it is now, in one of the two forms.
-
-    Raises ConfigError for a bad name, or when the source cannot be read.
-    """
-    out = out or sys.stdout
-    try:
-        name = parse_name(name_text)
-    except ValueError as error:
-        raise ConfigError(f"no name: {error}") from error
-    answers = Answers(schema_of(options), CLUSTER.warning)
-    source = await build_source(source_text)
-    try:
-        with first_mistake():
-            await read_once(source, wants(options), answers)
-    finally:
-        await source.close()
-    answers.set_own_addresses(own_addresses(("",)))  # as a server on this machine would say
-    schema = answers.schema
-    found = below(by_zone(answers.records(), (*schema.zones, *schema.reverse_zones)), name)
-    if (first := next(found, None)) is None:
-        raise ConfigError(f"no records at or below {name_text!r}", hint="say whole names: web.shop.svc.cluster.local")
-    found = itertools.chain((first,), found)
-    if form == "json":
-        json.dump(list(values(found)), out, indent=1, ensure_ascii=False)
-        out.write("\n")
-    else:
-        out.write(f"; kdns-{__version__}, source {source_text}\n")
-        out.writelines(f"{line}\n" for line in master_file(found))
-    return 0
 
 
 async def _run(started: Callable[[Running], Awaitable[None]], running: Running) -> None:

@@ -1,0 +1,58 @@
+"""What ``kdns proxy`` and ``kdns node`` do without following a cluster: write the configuration, clean up, sysctls."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from kdns.base.errors import ConfigError, KernelError
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.config.kubeproxy.writing import as_yaml
+from kdns.kernel import sysctl
+from kdns.kernel.capability import require_net_admin
+from kdns.proxy.apply.modes import MODES, make_applier
+from kdns.proxy.model import Family
+from kdns.proxy.node_policy import takes_localhost
+
+LOG: Final = logging.getLogger("kdns.proxy")
+
+
+async def run_one_shot(command: ProxyCommand) -> int | None:
+    """What is done without following a cluster; None if it is not such a command."""
+    for line in command.warnings:
+        LOG.warning("%s", line)
+    if command.write_config_to:
+        try:
+            await asyncio.to_thread(Path(command.write_config_to).write_text, as_yaml(command.settings))
+        except OSError as error:
+            raise ConfigError(f"--write-config-to: cannot write {error.filename}: {error.strerror}") from error
+        LOG.info("the configuration is in %s", command.write_config_to)
+        return 0
+    if command.cleanup:
+        return await clean_up(command.settings)
+    if command.init_only:
+        await sysctl.load_conntrack()
+        problems = await asyncio.to_thread(sysctl.apply_conntrack, command.settings.conntrack)
+        if takes_localhost(command.settings, Family.IPV4):
+            problems = (*problems, *filter(None, [sysctl.route_localnet()]))
+        return 1 if problems else 0
+    return None
+
+
+async def clean_up(settings: ProxySettings) -> int:
+    """``--cleanup``: remove what every mode writes; 1 if something is still there. Raises ConfigError if we may not."""
+    require_net_admin()
+    status = 0
+    for mode in MODES:
+        for family in Family:
+            try:
+                await make_applier(mode, family, settings).cleanup()
+            except ConfigError as error:
+                LOG.info("mode %s, %s: nothing to remove: %s", mode, family.value, error.problem)
+            except KernelError as error:
+                LOG.error("mode %s, %s: %s", mode, family.value, error)
+                status = 1
+    if not status:
+        LOG.info("no rules of ours are left, in any mode")
+    return status

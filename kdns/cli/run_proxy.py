@@ -1,0 +1,28 @@
+"""What ``kdns proxy`` does."""
+
+import logging
+from typing import Final
+
+from kdns.cli.one_shot import run_one_shot
+from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.kernel import sysctl
+from kdns.kernel.capability import require_net_admin
+from kdns.ops.process import prepare
+from kdns.ops.shutdown import Stop
+from kdns.proxy.app import ProxyApp
+
+LOG: Final = logging.getLogger("kdns.proxy")
+
+
+async def proxy(command: ProxyCommand) -> int:
+    """``kdns proxy``: the exit status. Raises ConfigError for what the operator must fix."""
+    if (status := await run_one_shot(command)) is not None:
+        return status
+    prepare()
+    if not command.dry_run:
+        require_net_admin()
+        sysctl.set_oom_score(command.settings.oom_score_adj)
+    stop = Stop()
+    stop.install()
+    await ProxyApp(command).run(stop)
+    return stop.status
