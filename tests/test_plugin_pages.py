@@ -59,7 +59,7 @@ async def test_the_plugin_of_the_page(by: str, tmp_path: Path, monkeypatch: pyte
     try:
         await install(serving, Registry(str(tmp_path) if by == "folder" else ""), BLOCK)
         assert serving.blocks[0].plan.steps[1].origin
-        assert await rcode(serving, "a.b.c") == "REFUSED"
+        assert await rcode(serving, "a.b.c") == "SERVFAIL"
         assert serving.metrics.lanes[0].others.keys() == {
             key for key in serving.metrics.lanes[0].others if key.plugin == ""
         }

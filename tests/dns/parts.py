@@ -25,6 +25,7 @@ from kdns.dns.plugins.acl import Acl
 from kdns.records.answers import Answers
 
 M = TypeVar("M", Counter, Gauge, Histogram)
+T = TypeVar("T")
 
 
 class ManualClock:
@@ -72,6 +73,8 @@ class FakeParts:
         self.forgotten = 0
         """How often `forget` was called."""
         self.fatals: list[str] = []
+        self.kept: dict[str, Any] = {}
+        """What `lasting` made."""
         self.offers: dict[str, object] = dict(offers or {})
         self._cluster = cluster
         self._metrics: dict[str, Counter | Gauge | Histogram] = {}
@@ -130,6 +133,11 @@ class FakeParts:
     def offer(self, name: str, what: object) -> None:
         """Kept in `offers`."""
         self.offers[name] = what
+
+    def lasting(self, key: str, make: Callable[[], T]) -> T:
+        """Made once for these parts."""
+        found: T = self.kept.setdefault(key, make())
+        return found
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """Made once for these parts."""

@@ -15,7 +15,7 @@ async def chased(request: Request, response: Response, target: bytes, lookup: Ha
         found = await lookup(request._replace(query=onward))
     except KdnsError:
         return Response(SERVFAIL, AA, response.answer, plugin=response.plugin)
-    if found.rcode == REFUSED:
-        return response  # nobody here answers for the target: the client may find somebody who does
+    if found.unclaimed or found.rcode == REFUSED:
+        return response  # no plugin here answers for the target: another server may
     answer = (*response.answer, *found.answer)
     return Response(found.rcode, AA, answer, found.authority, found.additional, response.plugin)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from kdns.wire.numbers import REFUSED
+from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -65,6 +65,8 @@ class Response(Struct, frozen=True):
     """Send nothing at all."""
     cleared: int = 0
     """Flags that are not set whatever is said elsewhere, such as RD."""
+    unclaimed: bool = False
+    """No plugin, or no server block, took the question: somewhere else there may be an answer."""
     limit: int = 0
     """Octets of a UDP reply at most, where that is less than what the client can take; 0: no such limit."""
     further: AsyncGenerator[tuple[RR, ...], None] | None = None
@@ -75,11 +77,15 @@ Handler = Callable[[Request], Awaitable[Response]]
 Plugin = Callable[[Handler], Handler]
 
 
-async def refuse(_: Request) -> Response:
-    """The end of the chain: no plugin answers for this name."""
-    return Response(REFUSED)
+async def end_of_chain(_: Request) -> Response:
+    """No plugin of the server block answers for this name: SERVFAIL, as in CoreDNS.
+
+    The resolver of glibc (res_search) goes on with its search list after NXDOMAIN, NODATA and SERVFAIL and gives it up
+    after REFUSED, so a block in the middle of a Pod's search list must not refuse.
+    """
+    return Response(SERVFAIL, unclaimed=True)
 
 
-def chain(plugins: Sequence[Plugin], last: Handler = refuse) -> Handler:
+def chain(plugins: Sequence[Plugin], last: Handler = end_of_chain) -> Handler:
     """Wrap ``last`` so that the first plugin sees the request first and the response last."""
     return reduce(lambda following, plugin: plugin(following), reversed(plugins), last)

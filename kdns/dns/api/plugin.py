@@ -16,7 +16,7 @@ difference: each plugin says with `Built.sees` which names it must see, and with
 
 import random
 from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 from prometheus_client import Counter, Gauge, Histogram
@@ -28,6 +28,8 @@ from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.metrics.dns import Hit
 from kdns.records.answers import Answer, Answers
 from kdns.wire.query import Query
+
+T = TypeVar("T")
 
 
 class DirectiveContext(NamedTuple):
@@ -167,6 +169,9 @@ class BlockContext(Protocol):
 
         What leads there must not be ready for everybody, nor kept for others: `lookup` asks the acl.
         """
+
+    def lasting(self, key: str, make: Callable[[], T]) -> T:
+        """What outlives reloads: made once for the process and key. A key belongs to one plugin and one type."""
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """The counter of that name, made once for the process; without ``_total``."""

@@ -38,7 +38,7 @@ class Bounds(Struct, frozen=True):
 
 def kind_of(query: Query, response: Response) -> Kind:
     """What may be done with the response to a query."""
-    if response.dropped or response.flags & TC or query.rtype in _TRANSFERS:
+    if response.dropped or response.unclaimed or response.flags & TC or query.rtype in _TRANSFERS:
         return Kind.NEVER
     if response.rcode in {SERVFAIL, NOTIMP}:
         return Kind.FAILURE

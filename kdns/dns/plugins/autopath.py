@@ -31,7 +31,7 @@ from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
 from kdns.wire.name import MAX_NAME, ROOT, label, parse_name, under
-from kdns.wire.numbers import CNAME, IN, NXDOMAIN, REFUSED
+from kdns.wire.numbers import CNAME, IN, NXDOMAIN
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -150,8 +150,8 @@ class Autopath:
                 if found.rcode != NXDOMAIN:
                     return found
                 continue
-            if found.rcode == REFUSED and not found.plugin:
-                break  # nobody here knows such names: the client may know somebody who does
+            if found.unclaimed:
+                break  # no plugin here knows such names: another server of the client may
             if found.rcode != NXDOMAIN:
                 self._success.labels(request.server).inc()
                 return _led_to(found, query.name)

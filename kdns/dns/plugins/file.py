@@ -269,8 +269,8 @@ class Files:
             end = await self._parts.lookup(request._replace(query=onward))
         except KdnsError:
             return Response(SERVFAIL, AA, found.answer, plugin=NAME)
-        if end.rcode == REFUSED:
-            return Response(0, AA, found.answer, plugin=NAME)  # the client may find somebody who answers
+        if end.unclaimed or end.rcode == REFUSED:
+            return Response(0, AA, found.answer, plugin=NAME)  # another server may answer for the target
         authority = (*found.authority, *end.authority)
         return Response(end.rcode, AA, (*found.answer, *end.answer), authority, end.additional, NAME)
 

@@ -37,6 +37,8 @@ from kdns.wire.query import Query
 NAME = "forward"
 METADATA: Final = "forward/upstream"
 """Who was asked, for other plugins."""
+DOWN: Final = "forward/down"
+"""Offered to other plugins: folded name -> True if every upstream that would be asked for it is known to be down."""
 FLAGS: Final = AA | TC | RA | AD
 """What a client gets to see of an upstream's flags."""
 
@@ -61,6 +63,12 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin; upstreams are resolved when it starts."""
     forwarders = [Forwarder(line, parts) for line in options.lines]
+
+    def down(name: bytes) -> bool:
+        forwarder = next((each for each in forwarders if each.takes(name)), None)
+        return forwarder is not None and forwarder.pool is not None and forwarder.pool.down
+
+    parts.offer(DOWN, down)
 
     def plugin(following: Handler) -> Handler:
         handler, behind = following, None

@@ -140,6 +140,6 @@ class Router:
         """The response of the block that a question belongs to, and the zone it is counted under."""
         found = self.block(request)
         if found is None:
-            return Response(REFUSED), DROPPED
+            return Response(REFUSED, unclaimed=True), DROPPED
         block, apex = found
         return await block.handler(request), block.zones[apex]

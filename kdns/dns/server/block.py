@@ -147,7 +147,7 @@ def describe(blocks: Sequence[RunningServerBlock]) -> Iterator[str]:
         )
         yield places
         names = [step.name for step in plan.steps]
-        yield f"  chain      {' > '.join(names) or 'nothing: every answer is REFUSED'}"
+        yield f"  chain      {' > '.join(names) or 'nothing: every answer is SERVFAIL'}"
         for step in plan.steps:
             if step.origin:
                 yield f"  {step.name} comes from {step.origin}"

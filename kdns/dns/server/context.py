@@ -34,6 +34,7 @@ QUIET: Final = 1.0
 """Seconds in which a plugin's further bugs are counted but not told."""
 
 M = TypeVar("M", Counter, Gauge, Histogram)
+T = TypeVar("T")
 _DEPTH: ContextVar[int] = ContextVar("lookups", default=0)
 
 
@@ -69,6 +70,8 @@ class ServerContext:
         """The label of each listener, once it is open."""
         self.forget: Callable[[], None] = lambda: None
         """Drops what lanes remember; set by who has the lanes."""
+        self.lasting: dict[str, Any] = {}
+        """What plugins keep through reloads, by key."""
         self._made: dict[str, Counter | Gauge | Histogram] = {}
         self._told: dict[str, float] = {}
         self._runtime: GCCollector | None = None
@@ -208,6 +211,13 @@ class RunningBlockContext:
     def offer(self, name: str, what: object) -> None:
         """For plugins of this block."""
         self._offers[name] = what
+
+    def lasting(self, key: str, make: Callable[[], T]) -> T:
+        """Made once for the process."""
+        if key not in self._hub.lasting:
+            self._hub.lasting[key] = make()
+        found: T = self._hub.lasting[key]
+        return found
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """Made once for the process."""

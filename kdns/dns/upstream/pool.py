@@ -74,6 +74,11 @@ class Pool:
         self._under_way: dict[tuple[UpstreamQuery, bool], asyncio.Task[Answer]] = {}
 
     @property
+    def down(self) -> bool:
+        """All upstreams are known to be down."""
+        return all(upstream.down for upstream in self.upstreams)
+
+    @property
     def under_way(self) -> int:
         """Different questions that are being asked."""
         return len(self._under_way)

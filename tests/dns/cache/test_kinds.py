@@ -2,7 +2,9 @@
 
 import pytest
 
+from kdns.dns.api.handler import Response
 from kdns.dns.cache.kinds import Bounds, Kind, duration, kind_of
+from kdns.wire.numbers import SERVFAIL
 from tests.dns.cache.play import asking, reply
 
 SOA = "-- test. 60 SOA ns.test. root.test. 1 2 3 4 5"
@@ -43,3 +45,8 @@ def test_kinds(question: str, response: str, expected: str) -> None:
     kind = kind_of(query, value)
     seconds = f" {duration(value, kind, Bounds(3600), 3)}" if kind not in {Kind.NEVER, Kind.UNRELATED} else ""
     assert kind.value + seconds == expected
+
+
+def test_the_end_of_a_chain_is_not_kept() -> None:
+    """No plugin has answered: CoreDNS's cache does not see such a SERVFAIL, and a reload may bring a plugin."""
+    assert kind_of(asking("a.test. A").query, Response(SERVFAIL, unclaimed=True)) is Kind.NEVER

@@ -12,7 +12,7 @@ from kdns.dns.plugins import acl, autopath
 from kdns.dns.plugins.kubernetes import built as kubernetes_built
 from kdns.records.answers import Answers
 from kdns.wire.name import name_text
-from kdns.wire.numbers import NXDOMAIN, REFUSED, SERVFAIL
+from kdns.wire.numbers import NXDOMAIN, SERVFAIL
 from tests.address_plan import NOW
 from tests.build import Thing, change, pod, view
 from tests.dns.parts import FakeParts
@@ -38,7 +38,7 @@ OUTSIDE: Mapping[str, Response | Exception] = {
     "intra.corp.test.": response("intra.corp.test. 60 A 198.51.100.3"),
     "broken.test.": Response(SERVFAIL, plugin="forward"),
     "bug.test.": UpstreamError("down"),
-    "nobody.test.": Response(REFUSED),
+    "nobody.test.": Response(SERVFAIL, unclaimed=True),
     "dropped.test.": Response(dropped=True),
 }
 ZONE = "svc.cluster.local."

@@ -1,12 +1,14 @@
-"""`shortnames`: what busybox asks for is answered, and nothing is taken from anybody."""
+"""`shortnames`: what busybox asks for is answered, and no name is taken from anyone else."""
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
 
 from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.api.handler import Client, Handler, Request, Response, chain, refuse
+from kdns.dns.api.handler import Client, Handler, Request, Response, chain, end_of_chain
+from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import shortnames
 from kdns.dns.plugins.kubernetes import built
 from kdns.dns.query.router import RoutedBlock, Router
@@ -34,11 +36,21 @@ CLIENT = Client("10.244.0.9", 40000, "10.96.0.10", "udp", 1)
 UPSTREAM = RR(parse_name("web.corp."), A, 60, b"\xc0\0\2\1")
 
 
-def upstream(knows: Mapping[str, Response | Exception]) -> Handler:
-    """The end of the chain, as `forward`: what it knows, and NXDOMAIN for everything else."""
+SILENT = "silent"
+"""An upstream that does not answer until the test says so."""
+
+
+def upstream(knows: Mapping[str, Response | Exception | str], heard: asyncio.Event | None = None) -> Handler:
+    """The end of the chain, as `forward`: what it knows, and NXDOMAIN for everything else.
+
+    Where it is silent it fails once ``heard`` is set.
+    """
 
     async def handle(request: Request) -> Response:
-        reply = knows.get(name_text(request.query.name), Response(NXDOMAIN, plugin="forward"))
+        reply = knows.get(name_text(request.query.name), knows.get("*", Response(NXDOMAIN, plugin="forward")))
+        if isinstance(reply, str):
+            await (heard or asyncio.Event()).wait()
+            raise UpstreamError("i/o timeout")
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -46,9 +58,19 @@ def upstream(knows: Mapping[str, Response | Exception]) -> Handler:
     return handle
 
 
-def site(following: Handler, corefile: str = "shortnames", denied: bytes = b"") -> Router:
-    """A server of one block: shortnames, the cluster, and what is behind them; one name is denied, as acl would."""
-    answers = cluster(*OBJECTS, options=KubernetesOptions())
+def site(
+    following: Handler,
+    denied: bytes = b"",
+    *,
+    down: bool = False,
+    parts: FakeParts | None = None,
+    cluster_of: tuple[Thing, ...] = OBJECTS,
+) -> Router:
+    """A server of one block: shortnames, the cluster, and what is behind them; one name is denied, as acl would.
+
+    It has next to no patience with its upstream, unless it is to be seen ``down`` first.
+    """
+    answers = cluster(*cluster_of, options=KubernetesOptions())
     served: list[Router] = []
 
     async def lookup(request: Request) -> Response:
@@ -60,8 +82,16 @@ def site(following: Handler, corefile: str = "shortnames", denied: bytes = b"") 
 
         return handle
 
-    parts = FakeParts(lookup=lookup)
-    short = shortnames.build(shortnames.parse(directives(corefile), parts.place), parts)
+    parts = parts or FakeParts()
+    short_names = shortnames.ShortNames(
+        parse_name("cluster.local."),
+        lookup,
+        down=lambda _: down,
+        answered=parts.lasting(shortnames.LABELS, shortnames.AnsweredLabels),
+        spawn=parts.spawn,
+        patience=3600.0 if down else 0.001,
+    )
+    short = Built(plugin=short_names.plugin, sees=short_names.sees)
     kubernetes = built(answers)
     assert short.plugin is not None
     assert kubernetes.plugin is not None
@@ -125,35 +155,134 @@ async def test_short_names(question: str, reply: str) -> None:
 
 
 BEHIND = (
-    # what the upstream says of web.corp., which is a Service too, and the reply
-    (Response(NOERROR, answer=(UPSTREAM,), plugin="forward"), "NOERROR web.corp. A"),
-    (Response(NOERROR, plugin="forward"), "NOERROR"),
-    (Response(SERVFAIL, plugin="forward"), "SERVFAIL"),
-    (Response(REFUSED, plugin="forward"), "REFUSED"),
-    (Response(NXDOMAIN, plugin="forward"), "NOERROR web.corp. A"),
+    # what the upstream says of a name that is a Service, too; the name; the reply
+    (Response(NOERROR, answer=(UPSTREAM,), plugin="forward"), "web.corp.", "NOERROR web.corp. A"),
+    (Response(NOERROR, plugin="forward"), "web.corp.", "NOERROR"),
+    (Response(REFUSED, plugin="forward"), "kubernetes.default.", "REFUSED"),
+    (Response(NXDOMAIN, plugin="forward"), "web.corp.", "NOERROR web.corp. A"),
+    # it cannot say
+    (Response(SERVFAIL, plugin="forward"), "kubernetes.default.", "NOERROR kubernetes.default. A"),
+    (Response(SERVFAIL, plugin="cache"), "kubernetes.default.svc.", "NOERROR kubernetes.default.svc. A"),
+    (UpstreamError("no healthy proxies"), "kubernetes.default.", "NOERROR kubernetes.default. A"),
+    (SILENT, "kubernetes.default.", "NOERROR kubernetes.default. A"),
+    (SILENT, "web.svc.", "NOERROR web.svc. A"),
+    (SILENT, "web.corp.svc.", "NOERROR web.corp.svc. A"),
+    # ... but other people may have such names
+    (Response(SERVFAIL, plugin="forward"), "web.corp.", "SERVFAIL"),
+    (UpstreamError("no healthy proxies"), "web.corp.", "UpstreamError"),
+    (SILENT, "web.corp.", "UpstreamError"),
+    (SILENT, "web.internal.", "UpstreamError"),
+    (Response(SERVFAIL, plugin="forward"), "web.com.", "SERVFAIL"),
+    (SILENT, "web.com.", "UpstreamError"),
+    (SILENT, "web.dev.", "UpstreamError"),
+    # ... and what the cluster does not have, it does not answer
+    (Response(SERVFAIL, plugin="forward"), "nope.default.", "SERVFAIL"),
+    (SILENT, "nope.default.", "UpstreamError"),
 )
 
 
-@pytest.mark.parametrize(("said", "reply"), BEHIND)
-async def test_whoever_is_behind_comes_first(said: Response, reply: str) -> None:
-    """Only a NXDOMAIN from behind lets the cluster answer; a failure is no "no"."""
-    served = site(upstream({"web.corp.": said}))
-    assert await ask(served, "web.corp. A") == reply
-    if said.answer:
-        response, _ = await served.handle(Request(query("web.corp.", A), CLIENT, 40, "dns://:53", {}))
-        assert response.answer == (UPSTREAM,)
+async def outcome(served: Router, question: str) -> str:
+    """As `ask`, or the name of the error."""
+    try:
+        return await ask(served, question)
+    except UpstreamError:
+        return "UpstreamError"
 
 
-async def test_a_dead_upstream_is_no_no() -> None:
-    """What the upstream could not say stays unsaid."""
-    with pytest.raises(UpstreamError):
-        await ask(site(upstream({"web.corp.": UpstreamError("no answer")})), "web.corp. A")
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize(("said", "name", "reply"), BEHIND)
+async def test_what_stands_behind_comes_first(
+    said: Response | Exception | str, name: str, reply: str, down: bool
+) -> None:
+    """The cluster answers after NXDOMAIN, or where the upstream cannot say and no one else is likely to have the name.
+
+    With an upstream that is known to be down, it does so without patience.
+    """
+    heard = asyncio.Event()
+    parts = FakeParts()
+    served = site(upstream({name: said}, heard), down=down, parts=parts)
+    asked = asyncio.create_task(outcome(served, f"{name} A"))
+    if said == SILENT and reply == "UpstreamError":
+        done, _ = await asyncio.wait((asked,), timeout=0.1)
+        assert not done, "it waits for the upstream"
+        heard.set()
+    assert await asked == reply
+    await parts.close()
+
+
+@pytest.mark.parametrize("label", sorted(shortnames.PRIVATE))
+async def test_private_labels_need_the_upstreams_no(label: bytes) -> None:
+    """What people call their own networks is answered only where the upstream itself says NXDOMAIN."""
+    text = label[1:].decode()
+    served = {
+        said: site(upstream({"*": reply}), cluster_of=(namespace(text), view(f"{text}/web", ips=("10.96.0.9",))))
+        for said, reply in (("no", Response(NXDOMAIN, plugin="forward")), ("?", Response(SERVFAIL, plugin="forward")))
+    }
+    assert await ask(served["no"], f"web.{text}. A") == f"NOERROR web.{text}. A"
+    assert await ask(served["?"], f"web.{text}. A") == "SERVFAIL"
+
+
+async def test_labels_under_which_the_upstream_answered_are_its_own() -> None:
+    """Once a name was answered under a label, a failure is no reason to answer from the cluster, reload or not."""
+    parts = FakeParts()
+    knows: dict[str, Response | Exception | str] = {
+        "www.shop.default.": Response(NOERROR, answer=(UPSTREAM._replace(owner=parse_name("www.shop.default.")),)),
+        "*": UpstreamError("i/o timeout"),
+    }
+    served = site(upstream(knows), parts=parts)
+    assert await outcome(served, "kubernetes.default. A") == "NOERROR kubernetes.default. A"
+    assert await outcome(served, "www.shop.default. A") == "NOERROR www.shop.default. A"
+    assert await outcome(served, "kubernetes.default. A") == "UpstreamError"
+    assert await outcome(site(upstream(knows), parts=parts), "kubernetes.default. A") == "UpstreamError"
+    assert await outcome(served, "web.svc. A") == "NOERROR web.svc. A"
+
+
+async def test_an_upstream_that_answers_everything_has_every_label() -> None:
+    """The memory is bounded, and what does not fit in is the upstream's."""
+    labels = shortnames.AnsweredLabels()
+    for number in range(2 * shortnames.MAX_LABELS):
+        labels.add(b"%d" % number)
+    assert b"never" in labels
+
+
+async def test_an_answer_that_comes_late_still_counts() -> None:
+    """What the upstream says after the cluster has answered is waited for, and remembered."""
+    heard = asyncio.Event()
+    parts = FakeParts()
+
+    async def late(request: Request) -> Response:
+        await heard.wait()
+        return Response(NOERROR, answer=(UPSTREAM._replace(owner=request.query.name),), plugin="forward")
+
+    served = site(late, parts=parts)
+    assert await ask(served, "kubernetes.default. A") == "NOERROR kubernetes.default. A"
+    heard.set()
+    await parts.settled()
+    assert parse_name("default.")[:-1] in parts.lasting(shortnames.LABELS, shortnames.AnsweredLabels)
+
+
+async def test_a_client_that_is_gone_ends_the_question_behind() -> None:
+    """Cancelling the answer cancels what waits behind it."""
+    cancelled = asyncio.Event()
+
+    async def behind(_: Request) -> Response:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    asked = asyncio.create_task(ask(site(behind, down=False), "web.corp. A"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait_for(cancelled.wait(), 5)
 
 
 async def test_without_an_upstream_the_cluster_answers() -> None:
-    """At the end of the chain nobody knows the name, so nothing is taken from anybody."""
-    assert await ask(site(refuse), "kubernetes.default. A") == "NOERROR kubernetes.default. A"
-    assert await ask(site(refuse), "nope.default. A") == "REFUSED"
+    """At the end of the chain no one else knows the name; what is not the cluster's ends as every chain does."""
+    assert await ask(site(end_of_chain), "kubernetes.default. A") == "NOERROR kubernetes.default. A"
+    assert await ask(site(end_of_chain), "nope.default. A") == "SERVFAIL"
 
 
 @pytest.mark.parametrize("denied", ["kubernetes.default.", "kubernetes.default.svc.cluster.local."])
@@ -180,7 +309,8 @@ def test_another_zone_may_be_named() -> None:
 
 def test_the_fast_way_passes_names_of_the_form_on() -> None:
     """A name that may be short is never served from octets that a plugin behind has ready; all others may be."""
-    short = shortnames.ShortNames(parse_name("cluster.local."), refuse)
+    parts = FakeParts()
+    short = shortnames.build(shortnames.Options(), parts)
     names = ("web.corp.", "web.corp.svc.", "web.com.", "web.", "a.b.c.", "www.example.com.", "cluster.local.")
     seen = {name for name in (*names, "web.corp.svc.cluster.local.") if short.sees(parse_name(name), False)}
     assert seen == {"web.corp.", "web.corp.svc."}

@@ -103,7 +103,7 @@ DESCRIBED = (
         "a.test {\n}",
         """
         dns://a.test.:53
-          chain      nothing: every answer is REFUSED
+          chain      nothing: every answer is SERVFAIL
           fast path  nothing
         """,
     ),
