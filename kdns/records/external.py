@@ -71,7 +71,7 @@ class External:
         answer = pick(node.rrsets, rtype) or (alias if rtype != SRV else ())
         if not answer:
             return Result(apex, NOERROR, (), (self._soa(apex),))
-        chase = alias[0].rdatas[0] if answer is alias and rtype not in {CNAME, ANY} else None
+        chase = alias[0].rdatas[0].lower() if answer is alias and rtype not in {CNAME, ANY} else None
         return Result(apex, NOERROR, answer, (), node.additional if rtype in {SRV, NS} else (), chase)
 
     @property
@@ -222,7 +222,7 @@ def _target(names: Sequence[str]) -> bytes | None:
     """The first of some host names that is one: a name has at most one CNAME (RFC 1034 section 3.6.2)."""
     for text in names:
         try:
-            target = parse_name(text)
+            target = parse_name(text, fold=False)
         except ValueError:
             continue
         if target != ROOT:

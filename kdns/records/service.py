@@ -5,6 +5,10 @@ name are an endpoint (one label), or a port and a protocol (two), read as CoreDN
 a lone underscore matches anything. With the option `zonal`, ``TOPOZONE.pin._zone`` are a headless Service's endpoints
 in that zone.
 
+SRV records are CoreDNS's, too: at the own name of a Service or an endpoint there is one for each port, whether the port
+has a name or not. The weight is 100 divided by the pairs of port and address that match, at least 1; what has no ports
+counts as having one, which gets no record.
+
 A ServiceImport is a Service of several clusters (KEP-1645): with addresses of its own, or headless. Its endpoints have
 their cluster's label too, ``ENDPOINT.CLUSTER``; of two labels the one with an underscore makes them port and protocol.
 
@@ -85,7 +89,7 @@ def _external_node(service: Service, owner: bytes, schema: Schema) -> Node:
 
 
 def external_target(service: Service) -> bytes | None:
-    """The name an ExternalName Service points at; None if its text is an address, or no name."""
+    """The name an ExternalName Service points at, spelled as there; None if its text is an address, or no name."""
     text = service.external_name or ""
     try:
         ipaddress.ip_address(text.strip("[]"))
@@ -94,7 +98,7 @@ def external_target(service: Service) -> bytes | None:
     else:
         return None
     try:
-        target = parse_name(text)
+        target = parse_name(text, fold=False)
     except ValueError:
         return None
     return target if len(target) > 1 else None
@@ -111,7 +115,9 @@ def _own_node(
         addresses = row_addresses(rows(view.slices)) if rtype != SRV else ()
         rrsets = address_rrsets(owner, addresses, schema.ttl, service.key)
         if rtype in {SRV, ALL}:
-            srv, additional = _endpoint_srv(owner, service_name, _row_ports(view.slices, b"", b""), service, schema)
+            ports = _row_ports(view.slices, b"", b"")
+            bare = sum(part.rows for part in view.slices if not part.ports)
+            srv, additional = _endpoint_srv(owner, service_name, ports, service, schema, bare)
             return Node((*rrsets, *srv), additional, tags)
         return Node(rrsets, tags=tags)
     return _cluster_ip_node(service, owner, service_name, service.ports, schema, rtype)
@@ -122,11 +128,11 @@ def _cluster_ip_node(
 ) -> Node:
     """The node of a cluster IP Service at its own name, or at one of its ports'."""
     addresses = address_rrsets(owner, service.cluster_ips, schema.ttl, service.key)
-    named = [port for port in ports if port.name] if rtype in {SRV, ALL} else ()
-    if not named:
+    numbers = [port.port for port in ports] if rtype in {SRV, ALL} else []
+    if not numbers:
         return Node(addresses, tags=(service.key,))
-    weight = max(1, 100 // (len(named) * len(service.cluster_ips)))
-    rdatas = dict.fromkeys(srv_rdata(weight, port.port, service_name) for port in named)
+    weight = max(1, 100 // (len(numbers) * len(service.cluster_ips)))
+    rdatas = dict.fromkeys(srv_rdata(weight, number, service_name) for number in numbers)
     srv = RRset(owner, SRV, schema.ttl, tuple(rdatas), service.key)
     additional = address_rrsets(service_name, service.cluster_ips, schema.ttl, service.key)
     return Node((*addresses, srv), additional, (service.key,))
@@ -147,8 +153,9 @@ def _endpoint_node(
         addresses = address_rrsets(name, row_addresses(found), schema.ttl, service.key)
         if rtype not in {SRV, ALL}:
             return Node(addresses, tags=tags)
-        ports = [(part, row, port) for part, row in found for port in part.ports if port.name]
-        srv, additional = _endpoint_srv(name, owner, ports, service, schema)
+        ports = [(part, row, port) for part, row in found for port in part.ports]
+        bare = sum(not part.ports for part, _ in found)
+        srv, additional = _endpoint_srv(name, owner, ports, service, schema, bare)
         return Node((*addresses, *srv), additional, tags)
     if len(left) > 1:
         return None
@@ -190,13 +197,13 @@ def _port_node(
     if not service.headless:
         ports = [found for found in service.ports if _matches(found, port, protocol)]
         return _cluster_ip_node(service, name, owner, ports, schema, rtype) if ports else None
-    found = list(_row_ports(view.slices, port, protocol, unnamed=True))
+    found = list(_row_ports(view.slices, port, protocol))
     if not found:
         return None
     rrsets = address_rrsets(name, row_addresses((part, row) for part, row, _ in found), schema.ttl, service.key)
     if rtype not in {SRV, ALL}:
         return Node(rrsets, tags=(service.key,))
-    srv, additional = _endpoint_srv(name, owner, (each for each in found if each[2].name), service, schema)
+    srv, additional = _endpoint_srv(name, owner, found, service, schema)
     return Node((*rrsets, *srv), additional, (service.key,))
 
 
@@ -206,12 +213,16 @@ def _endpoint_srv(
     ports: Iterable[tuple[EndpointSlice, int, EndpointPort]],
     service: Service,
     schema: Schema,
+    bare: int = 0,
 ) -> tuple[tuple[RRset, ...], tuple[RRset, ...]]:
-    """The SRV RRset for rows and their ports, and the addresses of its targets."""
+    """The SRV RRset for rows and their ports, and the addresses of its targets.
+
+    ``bare``: how many rows have no ports; they have no records, but take their share of the weight.
+    """
     found = list(ports)
     if not found:
         return (), ()
-    weight = max(1, 100 // len(found))
+    weight = max(1, 100 // (len(found) + bare))
     rdatas: dict[bytes, None] = {}
     targets: dict[bytes, dict[bytes, None]] = {}
     for part, row, port in found:
@@ -230,10 +241,10 @@ def _endpoint_srv(
 
 
 def _row_ports(
-    slices: Iterable[EndpointSlice], port: bytes, protocol: bytes, *, unnamed: bool = False
+    slices: Iterable[EndpointSlice], port: bytes, protocol: bytes
 ) -> Iterator[tuple[EndpointSlice, int, EndpointPort]]:
     for part in slices:
-        ports = [found for found in part.ports if (found.name or unnamed) and _matches(found, port, protocol)]
+        ports = [found for found in part.ports if _matches(found, port, protocol)]
         for row in range(part.rows) if ports else ():
             for found in ports:
                 yield part, row, found

@@ -123,7 +123,7 @@ class Zone:
         tags = alias.tags
         seen = {name}
         while True:
-            name = answer[-1].rdatas[0]
+            name = answer[-1].rdatas[0].lower()
             if name in seen or len(answer) > MAX_CHAIN:
                 return Result(apex, SERVFAIL, answer, tags=tags)
             seen.add(name)

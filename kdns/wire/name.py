@@ -8,8 +8,8 @@ MAX_NAME: Final = 255
 MAX_LABEL: Final = 63
 
 
-def parse_name(text: str) -> bytes:
-    """Folded wire form of a name in text; a missing last dot makes no difference.
+def parse_name(text: str, *, fold: bool = True) -> bytes:
+    """Folded wire form of a name in text, or with its spelling kept; a missing last dot makes no difference.
 
     ``\\.`` and ``\\DDD`` are understood (RFC 1035 section 5.1). Raises ValueError for an empty label, a label over
     63 octets, a name over 255 octets, or what is not ASCII.
@@ -18,7 +18,7 @@ def parse_name(text: str) -> bytes:
         return ROOT
     wire = bytearray()
     label = bytearray()
-    octets = text.encode("ascii").lower()
+    octets = text.encode("ascii")
     at = 0
     while at < len(octets):
         octet = octets[at]
@@ -27,7 +27,7 @@ def parse_name(text: str) -> bytes:
             if len(digits) == 3 and digits.isdigit():
                 if int(digits) > 255:
                     raise ValueError(f"no octet: \\{digits.decode()} in {text!r}")
-                label += bytes((int(digits),)).lower()
+                label.append(int(digits))
                 at += 4
             elif at + 1 < len(octets):
                 label.append(octets[at + 1])
@@ -45,7 +45,7 @@ def parse_name(text: str) -> bytes:
     wire.append(0)
     if len(wire) > MAX_NAME:
         raise ValueError(f"name of {len(wire)} octets, at most {MAX_NAME}: {text[:80]!r}")
-    return bytes(wire)
+    return bytes(wire).lower() if fold else bytes(wire)  # no length octet is a letter
 
 
 def _close(wire: bytearray, label: bytearray, text: str) -> None:

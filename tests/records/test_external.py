@@ -137,7 +137,7 @@ def test_external_names(case: Case) -> None:
 def test_a_target_outside_is_for_somebody_else_to_look_up(rtype: str) -> None:
     """The bare CNAME is the answer so far, and `chase` names the target, folded."""
     result = ask(cluster(*SHOP), f"outside.shop.svc.cluster.local. {rtype}")
-    assert present(result) == ["outside.shop.svc.cluster.local. 5 IN CNAME www.example.com."]
+    assert present(result) == ["outside.shop.svc.cluster.local. 5 IN CNAME WWW.Example.com."]
     assert result.rcode == NOERROR
     assert result.chase == parse_name("www.example.com.")
     assert result.authority == ()
@@ -147,7 +147,7 @@ def test_a_target_outside_is_for_somebody_else_to_look_up(rtype: str) -> None:
 def test_a_question_that_the_cname_matches_chases_nothing(rtype: str) -> None:
     """The CNAME is the whole answer when it was asked for."""
     result = ask(cluster(*SHOP), f"outside.shop.svc.cluster.local. {rtype}")
-    assert present(result) == ["outside.shop.svc.cluster.local. 5 IN CNAME www.example.com."]
+    assert present(result) == ["outside.shop.svc.cluster.local. 5 IN CNAME WWW.Example.com."]
     assert result.chase is None
 
 
@@ -163,6 +163,23 @@ def test_the_last_link_of_a_chain_may_lead_outside() -> None:
         "two.shop.svc.cluster.local. 5 IN CNAME three.example.org.",
     ]
     assert result.chase == parse_name("three.example.org.")
+
+
+def test_a_target_in_capitals_is_followed_and_keeps_its_spelling() -> None:
+    """The CNAME has the text of the object; what it leads to is the same name, folded (RFC 4343)."""
+    result = ask(
+        cluster(WEB, view("shop/loud", external="Web.Shop.SVC.cluster.local")), "loud.shop.svc.cluster.local. A"
+    )
+    assert list(rr_lines(result.answer)) == [
+        "loud.shop.svc.cluster.local. 5 IN CNAME Web.Shop.SVC.cluster.local.",
+        "web.shop.svc.cluster.local. 5 IN A 10.96.0.9",
+    ]
+
+
+def test_a_loop_is_a_loop_whatever_its_spelling() -> None:
+    """A Service that points at its own name in capitals."""
+    answers = cluster(view("shop/self", external="SELF.shop.svc.cluster.local"))
+    assert ask(answers, "self.shop.svc.cluster.local. A").rcode == SERVFAIL
 
 
 def test_a_chain_is_in_the_order_in_which_it_is_followed() -> None:

@@ -96,7 +96,10 @@ CASES = (
     (f"portless.{SVC} A", "NXDOMAIN"),
     (f"10-1-0-20.east.portless.{SVC} A", "NXDOMAIN"),
     (f"bare.{SVC} A", f"bare.{SVC} 5 IN A 10.112.0.11"),
-    (f"bare.{SVC} SRV", "NODATA"),
+    (f"bare.{SVC} SRV", f"""
+        bare.{SVC} 5 IN SRV 0 100 80 bare.{SVC}
+        ; additional
+        bare.{SVC} 5 IN A 10.112.0.11"""),
     (f"dead.{SVC} A", "NXDOMAIN"),
     (f"none.{SVC} A", "NXDOMAIN"),
     (f"dns.dns.{SVC} A", "NODATA"),

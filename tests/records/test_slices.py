@@ -113,8 +113,17 @@ CASES = (
         ports.shop.svc.cluster.local. 5 IN A 10.244.2.4
         """,
     ),
-    Case("an endpoint of an unnamed port has no SRV", PORTS, "c.ports.shop.svc.cluster.local. SRV", "NODATA"),
-    Case("an endpoint without ports has none either", PORTS, "d.ports.shop.svc.cluster.local. SRV", "NODATA"),
+    Case(
+        "an endpoint of an unnamed port",
+        PORTS,
+        "c.ports.shop.svc.cluster.local. SRV",
+        """
+        c.ports.shop.svc.cluster.local. 5 IN SRV 0 100 7070 c.ports.shop.svc.cluster.local.
+        ; additional
+        c.ports.shop.svc.cluster.local. 5 IN A 10.244.2.3
+        """,
+    ),
+    Case("an endpoint without ports has no SRV", PORTS, "d.ports.shop.svc.cluster.local. SRV", "NODATA"),
     Case(
         "several addresses may share a hostname",
         SHARED,

@@ -47,10 +47,12 @@ CASES = (
         PLAIN,
         """
         plain.shop.svc.cluster.local. 5 IN A 10.96.0.11  ; Service shop/plain
+        plain.shop.svc.cluster.local. 5 IN SRV 0 100 80 plain.shop.svc.cluster.local.  ; Service shop/plain
         10-244-1-30.plain.shop.svc.cluster.local. 5 IN A 10.244.1.30  ; Service shop/plain
+        10-244-1-30.plain.shop.svc.cluster.local. 5 IN SRV 0 100 80 10-244-1-30.plain.shop.svc.cluster.local.  ; Service shop/plain
         11.0.96.10.in-addr.arpa. 5 IN PTR plain.shop.svc.cluster.local.  ; Service shop/plain
         30.1.244.10.in-addr.arpa. 5 IN PTR 10-244-1-30.plain.shop.svc.cluster.local.  ; EndpointSlice shop/plain-v4
-        """,
+        """,  # noqa: E501 - zone lines with their source beside them
     ),
     Case(
         "an ExternalName",

@@ -69,6 +69,14 @@ def test_what_is_no_name_is_an_error(title: str, text: str) -> None:
         parse_name(text)
 
 
+@pytest.mark.parametrize("text", ["WWW.Example.com", "\\087WW.Example.com.", "a.B"])
+def test_a_name_may_keep_its_spelling(text: str) -> None:
+    """Folded, it is the name that is parsed without; length octets are never taken for letters."""
+    assert parse_name(text, fold=False) != parse_name(text)
+    assert parse_name(text, fold=False).lower() == parse_name(text)
+    assert name_text(parse_name(text, fold=False)).removesuffix(".") == text.replace("\\087", "W").removesuffix(".")
+
+
 NAMES = st.lists(st.binary(min_size=1, max_size=63).map(bytes.lower), max_size=8).map(
     lambda parts: b"".join(bytes((len(part),)) + part for part in parts) + b"\0"
 )

@@ -62,7 +62,7 @@ def answers(query: Query, response: Response) -> bool:
     aliases: dict[bytes, set[bytes]] = {}
     for rr in records:
         if rr.rtype == CNAME:
-            aliases.setdefault(rr.owner, set()).add(rr.rdata)
+            aliases.setdefault(rr.owner, set()).add(rr.rdata.lower())
     if query.rtype == CNAME:
         return len(aliases.get(query.name, ())) == 1
     name = query.name

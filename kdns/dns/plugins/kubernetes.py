@@ -252,7 +252,7 @@ def _alias(result: Result | None, rtype: int) -> bytes:
     """What the CNAME that an answer begins with leads to; empty if there is none, or it leads to no end."""
     if result is None or not result.answer or result.answer[0].rtype != CNAME or rtype in {CNAME, ANY}:
         return b""
-    return b"" if result.rcode == SERVFAIL else result.answer[0].rdatas[0]
+    return b"" if result.rcode == SERVFAIL else result.answer[0].rdatas[0].lower()
 
 
 def _in_turn(result: Result, compiled: Answer | None) -> tuple[RR, ...]:

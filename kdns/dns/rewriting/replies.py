@@ -128,7 +128,7 @@ class Alias(NamedTuple):
         """The first alias of the answer that is to lead elsewhere: its number, and where to."""
         for number, rr in enumerate(response.answer):
             if rr.rtype == CNAME:
-                found = self.matcher.replaced(name_text(rr.rdata), self.to)
+                found = self.matcher.replaced(name_text(rr.rdata.lower()), self.to)
                 if found is not None:
                     return number, found
         return None

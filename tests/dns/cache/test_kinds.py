@@ -1,9 +1,11 @@
 """What may be kept, and for how long, as a table."""
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.dns.api.handler import Response
 from kdns.dns.cache.kinds import Bounds, Kind, duration, kind_of
+from kdns.wire.name import parse_name
 from kdns.wire.numbers import SERVFAIL
 from tests.dns.cache.play import asking, reply
 
@@ -50,3 +52,11 @@ def test_kinds(question: str, response: str, expected: str) -> None:
 def test_the_end_of_a_chain_is_not_kept() -> None:
     """No plugin has answered: CoreDNS's cache does not see such a SERVFAIL, and a reload may bring a plugin."""
     assert kind_of(asking("a.test. A").query, Response(SERVFAIL, unclaimed=True)) is Kind.NEVER
+
+
+def test_a_chain_is_followed_whatever_its_spelling() -> None:
+    """The target of an ExternalName keeps the spelling that the object has; names differ by more than case."""
+    value = reply("NOERROR | a.test. 9 CNAME b.test. | b.test. 9 A 192.0.2.1")
+    alias, address = value.answer
+    value = replace(value, answer=(alias._replace(rdata=parse_name("B.Test.", fold=False)), address))
+    assert kind_of(asking("a.test. A").query, value) is Kind.SUCCESS

@@ -50,11 +50,11 @@ CASES = (
     ("", "x.web.shop.example.org. A", NONE),
     ("", "a._http._tcp.web.shop.example.org. A", NONE),
     # names of load balancers
-    ("", "named.shop.example.org. CNAME", "NOERROR aa | named.shop.example.org. 5 CNAME lb.example.com."),
+    ("", "named.shop.example.org. CNAME", "NOERROR aa | named.shop.example.org. 5 CNAME LB.example.com."),
     ("", "named.shop.example.org. A",
-     "NOERROR aa | named.shop.example.org. 5 CNAME lb.example.com. | lb.example.com. 60 A 198.51.100.1"),
+     "NOERROR aa | named.shop.example.org. 5 CNAME LB.example.com. | lb.example.com. 60 A 198.51.100.1"),
     ("", "_http._tcp.named.shop.example.org. SRV",
-     "NOERROR aa | _http._tcp.named.shop.example.org. 5 SRV 0 100 80 lb.example.com."),
+     "NOERROR aa | _http._tcp.named.shop.example.org. 5 SRV 0 100 80 LB.example.com."),
     ("", "x.named.shop.example.org. A", NONE),
     # nothing outside
     ("", "plain.shop.example.org. A", NONE),
@@ -146,9 +146,9 @@ async def test_addresses_take_turns_and_changes_count_at_once() -> None:
 @pytest.mark.parametrize(
     ("found", "reply"),
     [
-        (Response(NXDOMAIN), "NXDOMAIN aa | named.shop.example.org. 5 CNAME lb.example.com."),
-        (Response(REFUSED), "NOERROR aa | named.shop.example.org. 5 CNAME lb.example.com."),
-        (UpstreamError("down"), "SERVFAIL aa | named.shop.example.org. 5 CNAME lb.example.com."),
+        (Response(NXDOMAIN), "NXDOMAIN aa | named.shop.example.org. 5 CNAME LB.example.com."),
+        (Response(REFUSED), "NOERROR aa | named.shop.example.org. 5 CNAME LB.example.com."),
+        (UpstreamError("down"), "SERVFAIL aa | named.shop.example.org. 5 CNAME LB.example.com."),
     ],
 )
 async def test_a_name_that_leads_nowhere(found: Response | UpstreamError, reply: str) -> None:

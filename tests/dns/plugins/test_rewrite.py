@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Response, chain
@@ -140,6 +141,20 @@ async def test_an_alias_leads_elsewhere(text: str, target: str) -> None:
     assert [name_text(each.query.name) for each in parts.looked_up] == [target]
     expected = "a.test. 200 CNAME b.test. | b.test. 200 CNAME q.other.test. | q.other.test. 100 A 30.3.1.2"
     assert words(reply) == f"NOERROR aa | {expected}"
+
+
+@pytest.mark.parametrize("text", [text for text, _ in ALIASES])
+async def test_an_alias_is_matched_whatever_its_spelling(text: str) -> None:
+    """The target of an ExternalName keeps the spelling that the object has."""
+
+    async def lookup(_: object) -> Response:
+        return OTHER
+
+    made = built(rewrite, text, FakeParts(lookup=lookup))
+    assert made.plugin is not None
+    spelled = CDN.answer[1]._replace(rdata=parse_name("Q.Cdn.Test.", fold=False))
+    reply = await chain((made.plugin,), scripted(replace(CDN, answer=(CDN.answer[0], spelled))))(request("a.test."))
+    assert reply.answer[-1] == OTHER.answer[0]
 
 
 async def test_an_alias_that_leads_nowhere_stays(caplog: pytest.LogCaptureFixture) -> None:
