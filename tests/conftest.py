@@ -1,7 +1,7 @@
 """What holds for the whole suite: no quiet skips in CI, reproducible properties, and nothing left running.
 
-With pytest-xdist (``-n``) the tests of one file stay together in one worker, since they share labs and other fixtures,
-and files that wait for a kernel or for processes come first: the pure ones fill the cores meanwhile.
+With pytest-xdist (``-n auto --dist loadfile``) the tests of one file stay together in one worker, since they share labs
+and other fixtures; files that wait for a kernel or for processes come first, and the pure ones fill the cores then.
 """
 
 import os
@@ -70,11 +70,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests by file, and begin with those that wait."""
-    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("kernel", "e2e")))
+    """Begin with the files whose tests are given most time, so that no core waits for the last one."""
+    longest: dict[Path, float] = {}
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+        slow = any(item.get_closest_marker(name) for name in ("kernel", "e2e"))
+        timeout = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0), timeout.args[0] if timeout else float(slow))
+    items.sort(key=lambda item: -longest[item.path])
 
 
 @pytest.hookimpl(optionalhook=True)
