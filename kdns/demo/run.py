@@ -21,7 +21,7 @@ from kdns.dns.server.app import Running, serve
 from kdns.ops import logs
 from kdns.records.answers import Answers
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import RTYPE_TEXT
+from kdns.wire.types import TYPE_TEXT
 
 ADDRESS: Final = "127.0.0.1"
 QUESTIONS: Final = (
@@ -43,7 +43,7 @@ QUESTIONS: Final = (
     Question("dns-version.cluster.local", "TXT"),
 )
 """One of each form of name that the specification has, and of each kind of "no"."""
-RTYPES: Final = {text: rtype for rtype, text in RTYPE_TEXT.items()}
+RTYPES: Final = {text: rtype for rtype, text in TYPE_TEXT.items()}
 
 
 async def demo(port: int, folder_text: str = "") -> int:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from kdns.records.rrset import RRset
 from kdns.wire.name import name_text, under
-from kdns.wire.numbers import AAAA, CNAME, NS, PTR, SOA, SRV, TXT, A, rtype_text
+from kdns.wire.numbers import AAAA, CNAME, NS, PTR, SOA, SRV, TXT, A
+from kdns.wire.types import type_text
 
 COLUMN: Final = 48
 """Where the TTL begins, unless the owner is longer."""
@@ -62,7 +63,7 @@ def master_file(rrsets: Iterable[RRset]) -> Iterator[str]:
         owner, source = name_text(rrset.owner), f" ; {rrset.source}" if rrset.source else ""
         for rdata in rrset.rdatas:
             data = rdata_text(rrset.rtype, rdata)
-            yield f"{owner:<{COLUMN}} {rrset.ttl:>5} IN {rtype_text(rrset.rtype):<5} {data}{source}"
+            yield f"{owner:<{COLUMN}} {rrset.ttl:>5} IN {type_text(rrset.rtype):<5} {data}{source}"
 
 
 def values(rrsets: Iterable[RRset]) -> Iterator[dict[str, Any]]:
@@ -72,7 +73,7 @@ def values(rrsets: Iterable[RRset]) -> Iterator[dict[str, Any]]:
             yield {
                 "name": name_text(rrset.owner),
                 "ttl": rrset.ttl,
-                "type": rtype_text(rrset.rtype),
+                "type": type_text(rrset.rtype),
                 "data": rdata_text(rrset.rtype, rdata),
                 "source": rrset.source._asdict() if rrset.source else None,
             }

@@ -1,4 +1,4 @@
-"""The numbers of DNS that kdns uses (RFC 1035, 2782, 3596, 6891; IANA's DNS parameters)."""
+"""The numbers of DNS that code names (RFC 1035, 2782, 3596, 6891; IANA's DNS parameters)."""
 
 from typing import Final
 
@@ -26,6 +26,7 @@ ANY: Final = 255
 IN: Final = 1
 CH: Final = 3
 CLASS_ANY: Final = 255
+TRANSFERS: Final = frozenset({AXFR, IXFR})
 
 NOERROR: Final = 0
 FORMERR: Final = 1
@@ -35,6 +36,9 @@ NOTIMP: Final = 4
 REFUSED: Final = 5
 BADVERS: Final = 16
 
+EDE: Final = 15
+"""The EDNS option of extended errors (RFC 8914)."""
+
 QR: Final = 0x8000
 AA: Final = 0x0400
 TC: Final = 0x0200
@@ -43,23 +47,3 @@ RA: Final = 0x0080
 AD: Final = 0x0020
 CD: Final = 0x0010
 OPCODE: Final = 0x7800
-
-RTYPE_TEXT: Final = {
-    A: "A", NS: "NS", CNAME: "CNAME", SOA: "SOA", PTR: "PTR", HINFO: "HINFO", MX: "MX", TXT: "TXT", AAAA: "AAAA",
-    SRV: "SRV", 35: "NAPTR", OPT: "OPT", DS: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3",
-    SVCB: "SVCB", HTTPS: "HTTPS", IXFR: "IXFR", AXFR: "AXFR", ANY: "ANY",
-}  # fmt: skip
-RCODE_TEXT: Final = {
-    NOERROR: "NOERROR", FORMERR: "FORMERR", SERVFAIL: "SERVFAIL", NXDOMAIN: "NXDOMAIN", NOTIMP: "NOTIMP",
-    REFUSED: "REFUSED", BADVERS: "BADVERS",
-}  # fmt: skip
-
-
-def rtype_text(rtype: int) -> str:
-    """``A``, ``SRV``..., or ``TYPE1234`` (RFC 3597 section 5) for a type without a name here."""
-    return RTYPE_TEXT.get(rtype) or f"TYPE{rtype}"
-
-
-def rcode_text(rcode: int) -> str:
-    """``NXDOMAIN``..., or ``RCODE17`` for one without a name here."""
-    return RCODE_TEXT.get(rcode) or f"RCODE{rcode}"

@@ -14,7 +14,8 @@ from kdns.records.answers import Answer
 from kdns.records.rrset import Result, RRset
 from kdns.wire.compose import head
 from kdns.wire.name import name_text, parse_name
-from kdns.wire.numbers import AA, AAAA, CNAME, IN, NS, PTR, QR, SOA, SRV, TXT, A, rtype_text
+from kdns.wire.numbers import AA, AAAA, CNAME, IN, NS, PTR, QR, SOA, SRV, TXT, A
+from kdns.wire.types import type_text
 from tests.build import Endpoint, namespace, pod, service, service_import, slice_, tcp, udp
 
 OPTIONS = KubernetesOptions(
@@ -205,4 +206,4 @@ def same_answer(name: bytes, rtype: int, one: Answer | None, other: Answer | Non
 
 def question_text(name: bytes, rtype: int) -> str:
     """For messages of failed assertions."""
-    return f"{name_text(name)} {rtype_text(rtype)}"
+    return f"{name_text(name)} {type_text(rtype)}"

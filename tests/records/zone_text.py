@@ -22,11 +22,12 @@ from kdns.dns.plugins.kubernetes import schema_of
 from kdns.records.answers import Answers
 from kdns.records.rrset import Result, RRset
 from kdns.wire.name import name_text, parse_name
-from kdns.wire.numbers import AAAA, CNAME, NS, PTR, RTYPE_TEXT, SOA, SRV, TXT, A, rtype_text
+from kdns.wire.numbers import AAAA, CNAME, NS, PTR, SOA, SRV, TXT, A
+from kdns.wire.types import TYPE_TEXT, type_text
 from tests.address_plan import NOW
 from tests.build import Thing, change, namespace, view_key
 
-RTYPES = {text: rtype for rtype, text in RTYPE_TEXT.items()}
+RTYPES = {text: rtype for rtype, text in TYPE_TEXT.items()}
 
 
 def cluster(
@@ -126,7 +127,7 @@ def rr_lines(rrsets: Sequence[RRset]) -> Iterator[str]:
         assert rrset.rdatas, f"an RRset without records: {rrset}"
         for rdata in rrset.rdatas:
             shown = rdata_text(rrset.rtype, rdata)
-            yield f"{name_text(rrset.owner)} {rrset.ttl} IN {rtype_text(rrset.rtype)} {shown}"
+            yield f"{name_text(rrset.owner)} {rrset.ttl} IN {type_text(rrset.rtype)} {shown}"
 
 
 def rdata_text(rtype: int, rdata: bytes) -> str:
@@ -146,7 +147,7 @@ def rdata_text(rtype: int, rdata: bytes) -> str:
             return " ".join((name_text(names[:end]), name_text(names[end:]), *map(str, numbers)))
         case int() if rtype == TXT:
             return f'"{rdata[1:].decode("ascii")}"' if rdata[0] == len(rdata) - 1 else repr(rdata)
-    raise AssertionError(f"kdns has no business with {rtype_text(rtype)}")
+    raise AssertionError(f"kdns has no business with {type_text(rtype)}")
 
 
 def _end(names: bytes) -> int:

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from kdns.dns.api.handler import Response
-from kdns.wire.numbers import AXFR, IXFR, NOERROR, NOTIMP, NS, NXDOMAIN, SERVFAIL, SOA
+from kdns.wire.numbers import NOERROR, NOTIMP, NS, NXDOMAIN, SERVFAIL, SOA, TRANSFERS
 
 Kind = Literal["NOERROR", "NXDOMAIN", "NODATA", "DELEGATION", "SERVERERROR", "META", "OTHERERROR"]
 """CoreDNS's words for them."""
@@ -13,7 +13,6 @@ CLASS_OF: Final[dict[Kind, Class]] = {
     "NOERROR": "success", "DELEGATION": "success", "NXDOMAIN": "denial", "NODATA": "denial",
     "SERVERERROR": "error", "META": "error", "OTHERERROR": "error",
 }  # fmt: skip
-TRANSFERS: Final = frozenset({AXFR, IXFR})
 
 
 def kind_of(rtype: int, response: Response) -> Kind:

@@ -6,13 +6,24 @@ from typing import Final
 from msgspec import Struct
 
 from kdns.dns.api.handler import Response
-from kdns.wire.numbers import ANY, AXFR, CLASS_ANY, CNAME, IXFR, NOERROR, NOTIMP, NS, NXDOMAIN, SERVFAIL, SOA, TC
+from kdns.wire.numbers import (
+    ANY,
+    CLASS_ANY,
+    CNAME,
+    NOERROR,
+    NOTIMP,
+    NS,
+    NXDOMAIN,
+    SERVFAIL,
+    SOA,
+    TC,
+    TRANSFERS,
+)
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
 EMPTY: Final = 5
 """Seconds that a response without any record, or with a delegation, is good for."""
-_TRANSFERS: Final = frozenset({AXFR, IXFR})
 
 
 class Kind(Enum):
@@ -38,7 +49,7 @@ class Bounds(Struct, frozen=True):
 
 def kind_of(query: Query, response: Response) -> Kind:
     """What may be done with the response to a query."""
-    if response.dropped or response.unclaimed or response.flags & TC or query.rtype in _TRANSFERS:
+    if response.dropped or response.unclaimed or response.flags & TC or query.rtype in TRANSFERS:
         return Kind.NEVER
     if response.rcode in {SERVFAIL, NOTIMP}:
         return Kind.FAILURE

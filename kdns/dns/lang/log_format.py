@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 
 from kdns.dns.api.handler import Request, Response
 from kdns.dns.api.request_values import bufsize, do, proto
-from kdns.metrics.dns import RCODE_LABELS
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AD, BADVERS, CD, HEADER, QR, RA, RD, TC
 from kdns.wire.query import opt_record
+from kdns.wire.rcodes import RCODE_TEXT
 from kdns.wire.rr import RR
 from kdns.wire.types import class_text, type_text
 
@@ -84,8 +84,7 @@ def _rcode(asked: Asked) -> str:
     rcode = asked.response.rcode
     if asked.response.dropped:
         return EMPTY
-    known = RCODE_LABELS[rcode] if rcode <= BADVERS else ""
-    return str(rcode) if not known or known.startswith("RCODE") else known
+    return RCODE_TEXT.get(rcode, str(rcode)) if rcode <= BADVERS else str(rcode)
 
 
 def _flags(asked: Asked) -> str:

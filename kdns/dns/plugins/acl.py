@@ -24,17 +24,15 @@ from kdns.config.reading import Mistakes, choice, network, no_block, zones
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
-from kdns.wire.numbers import NOERROR, REFUSED
+from kdns.wire.numbers import EDE, NOERROR, REFUSED
 from kdns.wire.query import edns_option
-from kdns.wire.types import NUMBERS, type_number
+from kdns.wire.types import TYPES, type_number
 
 log = logging.getLogger("kdns.dns.plugins.acl")
 
 NAME: Final = "acl"
 Action = Literal["allow", "block", "filter", "drop"]
 ACTIONS: Final = ("allow", "block", "filter", "drop")
-EDE: Final = 15
-"""The EDNS option for extended errors (RFC 8914 section 2)."""
 BLOCKED: Final = edns_option(EDE, (15).to_bytes(2, "big"))
 """RFC 8914 section 4.16."""
 FILTERED: Final = edns_option(EDE, (17).to_bytes(2, "big"))
@@ -113,9 +111,7 @@ def _types(words: list[Word] | None) -> frozenset[int] | None:
     for word in words:
         number = type_number(word.text.upper())
         if number is None:
-            raise word.error(
-                f"{word.text!r} is no type", hint=near(word.text.upper(), NUMBERS) or "such as A or TYPE65"
-            )
+            raise word.error(f"{word.text!r} is no type", hint=near(word.text.upper(), TYPES) or "such as A or TYPE65")
         found.add(number)
     return frozenset(found)
 

@@ -15,13 +15,12 @@ from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all, sees_nothing
-from kdns.wire.numbers import AAAA, AXFR, CNAME, IXFR, MX, NOERROR, A
+from kdns.wire.numbers import AAAA, CNAME, MX, NOERROR, TRANSFERS, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
 NAME: Final = "loadbalance"
 ADDRESSES: Final = frozenset({A, AAAA})
-TRANSFERS: Final = frozenset({AXFR, IXFR})
 
 Network = IPv4Network | IPv6Network
 

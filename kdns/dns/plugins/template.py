@@ -35,16 +35,13 @@ from kdns.dns.lang.template.running import Template
 from kdns.dns.lang.template.tokens import TemplateMistake
 from kdns.metrics.dns import OTHER, TYPE_LABELS
 from kdns.wire.name import name_text
-from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, IN, RD, SERVFAIL, TC, A
+from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, EDE, IN, RD, SERVFAIL, TC, A
 from kdns.wire.query import Query, edns_option
 from kdns.wire.rcodes import RCODES
 from kdns.wire.rr import RR
-from kdns.wire.types import CLASS_TEXT, class_text, type_number, type_text
+from kdns.wire.types import CLASS_TEXT, CLASSES, class_text, type_number, type_text
 
 NAME: Final = "template"
-EDE: Final = 15
-"""The option of extended errors (RFC 8914)."""
-CLASSES: Final = {text: number for number, text in CLASS_TEXT.items()}
 SECTIONS: Final = ("answer", "additional", "authority")
 """In the order in which they are made."""
 FIELDS: Final = frozenset(

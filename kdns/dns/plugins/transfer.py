@@ -33,7 +33,8 @@ from kdns.dns.upstream.notify import Peer, notify
 from kdns.records.answers import Answers, to_rrs
 from kdns.records.transfer import transfer
 from kdns.wire.name import name_text
-from kdns.wire.numbers import AA, AXFR, IN, IXFR, NOERROR, REFUSED, SERVFAIL, rcode_text
+from kdns.wire.numbers import AA, AXFR, IN, IXFR, NOERROR, REFUSED, SERVFAIL
+from kdns.wire.rcodes import rcode_text
 from kdns.wire.rr import RR
 
 log = logging.getLogger("kdns.dns.plugins.transfer")

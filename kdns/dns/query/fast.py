@@ -24,8 +24,9 @@ from kdns.dns.query.router import Ready, Router
 from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, LaneCounts
 from kdns.records.answers import Answer
 from kdns.wire.compose import head
-from kdns.wire.numbers import AA, AD, AXFR, CD, HEADER, IN, IXFR, QR, RD, RTYPE_TEXT, TC
+from kdns.wire.numbers import AA, AD, CD, HEADER, IN, QR, RD, TC, TRANSFERS
 from kdns.wire.query import Edns, Query, opt_record, reply_payload
+from kdns.wire.types import TYPE_TEXT
 
 MAX_ENTRIES: Final = 16384
 """Whole messages in each of two generations: when the younger is full the elder is forgotten."""
@@ -41,7 +42,6 @@ MAX_MISSES: Final = 4096
 
 COPIED: Final = RD | CD
 """RFC 1035 section 4.1.1: RD "may be set in a query and is copied into the response"; RFC 4035 section 3.2.2 for CD."""
-TRANSFERS: Final = frozenset({AXFR, IXFR})
 
 _HEAD: Final = 10  # octets 2 to 12: flags and counts
 _TYPE: Final = 4  # type and class
@@ -80,7 +80,7 @@ UNTOLD: Final = 1 << 62
 
 def kind_of(query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hit | None = None) -> Counted:
     """Which replies are counted together; types without a name are all type 0, rcodes without one are one, too."""
-    rtype = query.rtype if query.rtype in RTYPE_TEXT else 0
+    rtype = query.rtype if query.rtype in TYPE_TEXT else 0
     return Counted(zone, rtype, min(rcode, OTHER_RCODE), query.edns is not None and query.edns.do, grow, plugin, hit)
 
 

@@ -13,10 +13,9 @@ from kdns.dns.rewriting.names import KINDS, Kind, Matcher, absolute, largest_gro
 from kdns.dns.rewriting.replies import FOREVER, Alias, Owners, Pairs, Rcode, Reply, Ttl, Values
 from kdns.dns.rewriting.rules import AliasRule, EdnsRule, NameRule, NumberRule, ReplyRule, Rule
 from kdns.wire.rcodes import RCODES
-from kdns.wire.types import CLASS_TEXT, type_number
+from kdns.wire.types import CLASSES, type_number
 
 FIELDS: Final = ("name", "type", "class", "ttl", "rcode", "cname", "edns0")
-CLASSES: Final = {text: number for number, text in CLASS_TEXT.items()}
 RANGE: Final = re.compile(r"([0-9]{0,10})-([0-9]{0,10})")
 METADATA: Final = re.compile(r"[^/{}]+(/[^/{}]+)+")
 

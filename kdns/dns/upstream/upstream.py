@@ -19,17 +19,18 @@ from kdns.dns.upstream.https import Https, Method
 from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import Udp
-from kdns.metrics.dns import OTHER, RCODE_LABELS
+from kdns.metrics.dns import OTHER
 from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import FORMERR, NS
 from kdns.wire.query import UDP_LIMIT
+from kdns.wire.rcodes import RCODE_TEXT
 
 PROXY: Final = "forward"
 """The label ``proxy_name`` of the metrics."""
 PROBE_TIMEOUT: Final = 1.0
 SHORTEST_PAUSE: Final = 0.05
 """Seconds between probes at least, whatever a Corefile says."""
-_LABELS: Final = {number: str(number) if text.startswith("RCODE") else text for number, text in enumerate(RCODE_LABELS)}
+_LABELS: Final = {number: RCODE_TEXT.get(number, str(number)) for number in range(24)}
 """CoreDNS has the number for those without a name; here all above the last name are one."""
 
 

@@ -23,8 +23,9 @@ from kdns.dns.plugins import cache
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT
-from kdns.wire.numbers import AD, CD, RCODE_TEXT, REFUSED
+from kdns.wire.numbers import AD, CD, REFUSED
 from kdns.wire.query import Edns
+from kdns.wire.rcodes import RCODE_TEXT
 from tests.config.text import directives
 from tests.dns.messages import CLIENT
 from tests.dns.parts import FakeParts, Script

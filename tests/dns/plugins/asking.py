@@ -14,14 +14,16 @@ from kdns.records.answers import Answer
 from kdns.records.present import rdata_text
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import ROOT, name_text, parse_name
-from kdns.wire.numbers import AA, AAAA, AD, CH, HINFO, IN, MX, RA, RCODE_TEXT, RD, RTYPE_TEXT, SRV, TC, A, rtype_text
+from kdns.wire.numbers import AA, AAAA, AD, CH, HINFO, IN, MX, RA, RD, SRV, TC, A
 from kdns.wire.query import Edns, Query
+from kdns.wire.rcodes import RCODE_TEXT
 from kdns.wire.rr import RR
+from kdns.wire.types import TYPE_TEXT, type_text
 from tests.config.text import directives
 from tests.dns.parts import FakeParts, scripted
 
 CLASSES = {"IN": IN, "CH": CH}
-RTYPES = {text: number for number, text in RTYPE_TEXT.items()}
+RTYPES = {text: number for number, text in TYPE_TEXT.items()}
 FLAGS = {"aa": AA, "tc": TC, "rd": RD, "ra": RA, "ad": AD}
 
 
@@ -85,7 +87,7 @@ def line(each: RR) -> str:
         cpu = each.rdata[1 : 1 + each.rdata[0]]
         text = f'"{cpu.decode()}" "{each.rdata[2 + len(cpu) :].decode()}"'
     rclass = "" if each.rclass == IN else "CH " if each.rclass == CH else f"CLASS{each.rclass} "
-    return f"{name_text(each.owner)} {each.ttl} {rclass}{rtype_text(each.rtype)} {text}".strip()
+    return f"{name_text(each.owner)} {each.ttl} {rclass}{type_text(each.rtype)} {text}".strip()
 
 
 def lines(records: Sequence[RR]) -> list[str]:

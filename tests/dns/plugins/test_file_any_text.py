@@ -10,7 +10,7 @@ from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import StaticZone
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, A
-from kdns.wire.types import NUMBERS
+from kdns.wire.types import TYPES
 
 APEX = parse_name("example.org.")
 SPECIAL = ("\\#", "(", ")", '"x y"', ";", "\\", "\n", "\n ", "\t", "\udce4", "\\300", "\\009.")
@@ -38,7 +38,7 @@ PLAIN = [
     "TYPE1",
     "TYPE65280",
 ]
-WORDS = st.sampled_from((*SPECIAL, *PLAIN, *NUMBERS))
+WORDS = st.sampled_from((*SPECIAL, *PLAIN, *TYPES))
 HEAD = "@ 60 SOA ns root 1 1 1 1 1\n"
 LINES = st.builds(
     lambda owner, rtype, rest: f"{owner} {rtype} {rest}",

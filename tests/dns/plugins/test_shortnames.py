@@ -13,9 +13,10 @@ from kdns.dns.plugins import shortnames
 from kdns.dns.plugins.kubernetes import built
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT, name_text, parse_name
-from kdns.wire.numbers import AAAA, CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, SRV, TXT, A, rtype_text
+from kdns.wire.numbers import AAAA, CNAME, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, SRV, TXT, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
+from kdns.wire.types import type_text
 from tests.build import Thing, namespace, tcp, view
 from tests.config.text import directives
 from tests.dns.parts import FakeParts
@@ -111,7 +112,7 @@ async def ask(served: Router, question: str) -> str:
     name, _, rtype = question.partition(" ")
     numbers = {"A": A, "AAAA": AAAA, "SRV": SRV, "TXT": TXT, "CNAME": CNAME}
     response, _ = await served.handle(Request(query(name, numbers[rtype]), CLIENT, 40, "dns://:53", {}))
-    records = [f"{name_text(rr.owner)} {rtype_text(rr.rtype)}" for rr in response.answer]
+    records = [f"{name_text(rr.owner)} {type_text(rr.rtype)}" for rr in response.answer]
     soa = ["SOA"] if response.authority else []
     return " ".join([{0: "NOERROR", 2: "SERVFAIL", 3: "NXDOMAIN", 5: "REFUSED"}[response.rcode], *records, *soa])
 

@@ -238,8 +238,9 @@ MISTAKES = (
     ("template IN A {\n answer \"a TXT \\\"{{ foo }}\\\"\"\n}", "2:21 no template: function 'foo' is not defined"),
     ("template IN A {\n answer \"{{ .Name\"\n}", "2:10 no template: unclosed action: there is no }}"),
     ("template IN A {\n rcode NOPE\n}",
-     "2:8 'NOPE' is none of NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, NOTIMPL, REFUSED, YXDOMAIN, YXRRSET, "
-     "NXRRSET, NOTAUTH, NOTZONE, BADVERS, BADSIG, BADKEY, BADTIME, BADMODE, BADNAME, BADALG, BADTRUNC, BADCOOKIE"),
+     "2:8 'NOPE' is none of NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, YXDOMAIN, YXRRSET, "
+     "NXRRSET, NOTAUTH, NOTZONE, DSOTYPENI, BADVERS, BADKEY, BADTIME, BADMODE, BADNAME, BADALG, BADTRUNC, BADCOOKIE, "
+     "NOTIMPL, BADSIG"),
     ("template IN A {\n ederror 70000\n}", "2:10 70000 is out of range"),
     ("template IN A {\n var ip\n}", "2:2 'var' needs at least 2 arguments, got 1"),
     ("template IN A {\n var i-p 1\n}", "2:6 'i-p' is no name of a variable"),

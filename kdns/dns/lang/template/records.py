@@ -15,7 +15,7 @@ import dnslib
 from kdns.wire.name import ROOT, parse_name
 from kdns.wire.numbers import IN
 from kdns.wire.rr import RR
-from kdns.wire.types import CLASS_TEXT, type_number, type_text
+from kdns.wire.types import CLASSES, type_number, type_text
 
 TTL: Final = 3600
 """Seconds."""
@@ -24,7 +24,6 @@ WORD: Final = re.compile(r"""\s+|;[^\n]*|[()]|"((?:[^"\\]|\\.)*)"|((?:[^\s"();\\
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 SECONDS: Final = re.compile(r"(?:[0-9]{1,10}[smhdwSMHDW])*(?:[0-9]{1,10})?")
 ESCAPE: Final = re.compile(rb"\\(?:([0-9]{3})|(.))", re.DOTALL)
-CLASSES: Final = {text: number for number, text in CLASS_TEXT.items()}
 
 
 def parse_record(text: str) -> RR:
