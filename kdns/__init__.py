@@ -9,6 +9,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
 ::
 
     cli/       the commands
+    explain/   why a name or a port does not answer: the chain, link by link, with evidence
     demo/      an example cluster that ships with the package, and a server that shows itself
     lab/       a cluster on one machine: nodes, Pods and clients as network namespaces
     dns/       questions in, answers out: transports, the query path, plugins, and the server that puts them together
@@ -25,7 +26,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
 Who may import whom: a line imports only lines below it, parts joined by ``|`` are strangers::
 
     cli
-    demo | lab
+    explain | demo | lab
     dns | proxy
     watch | kernel
     records | config

@@ -1,0 +1,17 @@
+"""Why a name or a port does not answer: from the client's resolv.conf to the Pod's port, link by link, with evidence.
+
+::
+
+    flags, files, cluster, kernel ──> evidence ─┐
+                                                ├──> links (one file each) ──> findings ──> report ──> text | JSON
+    TARGET, --from ──> question ────────────────┘
+
+    model         Question, Finding, Report: what goes in and out. Pure.
+    objects       the objects of the evidence, whole, with resource version and age: what people see with kubectl. Pure.
+    evidence      everything that is known: objects, Corefile, the proxy's configuration, files of nodes, probes. Pure.
+    codes         the codes E01 to E43, with a title each. Pure.
+
+A link that was not checked is never reported as fine. What may live here: what answers that question, pure but for the
+edge that reads evidence. What the server would answer is asked of the server's own chain, what the proxy would write is
+taken from the proxy's own policy: explain decides neither again.
+"""

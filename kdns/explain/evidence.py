@@ -1,0 +1,61 @@
+"""Everything that is known: objects, Corefile, the proxy's configuration, files of nodes and Pods, probes. Pure."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from kdns.explain.objects import Objects
+
+
+class TextFile(Struct, frozen=True):
+    """A file of the evidence."""
+
+    path: str
+    """Relative to the evidence, such as ``node/worker-1/iptables-save.txt``; what it is called in reports."""
+    text: str
+    problem: str = ""
+    """Why it cannot be used: truncated, an error message, not text. Empty: it can."""
+
+
+class Probe(Struct, frozen=True):
+    """A real question or connection, made from where the command runs."""
+
+    kind: Literal["dns-udp", "dns-tcp", "tcp"]
+    address: str
+    port: int
+    outcome: str
+    """``ok``, ``refused``, ``timeout``, or an rcode such as ``NXDOMAIN``."""
+    seconds: float = 0.0
+    about: str = ""
+    """What was asked, such as the name; the Pod behind the address."""
+
+
+class Evidence(Struct):
+    """What the links look at; whatever is missing stays empty, and the link says what it needs."""
+
+    objects: Objects = field(default_factory=Objects)
+    corefile: TextFile | None = None
+    """``--corefile``, or a ConfigMap of the objects (its path then is ``ConfigMap/kube-system/coredns``)."""
+    proxy_config: TextFile | None = None
+    """``--proxy-config``, or the ConfigMap kube-system/kube-proxy."""
+    nodes: dict[str, dict[str, TextFile]] = field(default_factory=dict)
+    """Node -> name of the file (``nft.txt``) -> the file."""
+    pods: dict[tuple[str, str], dict[str, TextFile]] = field(default_factory=dict)
+    """(Namespace, Pod) -> name of the file (``resolv.conf``) -> the file."""
+    dns: dict[str, dict[str, TextFile]] = field(default_factory=dict)
+    """Pod of a DNS server -> name of the file (``log.txt``, ``metrics.txt``) -> the file."""
+    probes: tuple[Probe, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    """Kinds that we were not allowed to list."""
+    problems: tuple[str, ...] = ()
+    """What could not be read, a line each."""
+
+    def node_file(self, node: str, name: str) -> TextFile | None:
+        """A usable file of a node, or None."""
+        return _usable(self.nodes.get(node, {}), name)
+
+
+def _usable(files: Mapping[str, TextFile], name: str) -> TextFile | None:
+    file = files.get(name)
+    return file if file is not None and not file.problem else None
