@@ -217,11 +217,13 @@ def proxied(
     affinity: int = 0,
     health: int = 0,
     elsewhere: bool = False,
+    unreadable: Iterable[str] = (),
 ) -> Service:
     """A Service as the proxy keeps it; ``tcp(80, "http", 30080)`` has a node port.
 
     Without `type` it is the least that has what is asked for. `lb`: load balancer IPs; `etp`, `itp`: traffic policies;
-    `affinity`: seconds; `health`: the healthCheckNodePort.
+    `affinity`: seconds; `health`: the healthCheckNodePort; `unreadable`: source
+    ranges that are not ranges.
     """
     ports, balancers = tuple(ports), tuple(map(packed, lb))
     least = (
@@ -237,6 +239,7 @@ def proxied(
         affinity,
         health,
         elsewhere,
+        tuple(unreadable),
     )
     headless = tuple(ips) == ("None",)
     addresses = () if headless else tuple(map(packed, ips))

@@ -83,7 +83,7 @@ class Routing(Struct, frozen=True):
     load_balancer_ips: tuple[bytes, ...] = ()
     """Those of status.loadBalancer.ingress whose ipMode is VIP, or is not there."""
     source_ranges: tuple[Network, ...] = ()
-    """loadBalancerSourceRanges; empty: everyone may."""
+    """loadBalancerSourceRanges, as far as they can be read."""
     external_local: bool = False
     """externalTrafficPolicy is Local."""
     internal_local: bool = False
@@ -93,6 +93,8 @@ class Routing(Struct, frozen=True):
     health_check_node_port: int = 0
     elsewhere: bool = False
     """The label service.kubernetes.io/service-proxy-name gives it to another proxy."""
+    unreadable_ranges: tuple[str, ...] = ()
+    """loadBalancerSourceRanges that are not ranges, quoted for messages."""
 
 
 class Outside(NamedTuple):

@@ -86,20 +86,20 @@ def node_port_addresses(
 ) -> tuple[bytes, ...] | None:
     """Where node ports are, on loopback only if `localhost`; None: on every address."""
     chosen = settings.node_port_addresses
-    if chosen.primary:
-        return (primary,) if primary is not None else ()
-    networks = chosen.of_family(family.width)
-    if not networks:
+    if chosen.everywhere(family.width):
         return None
-    found = {one for one in interfaces if any(one in network for network in networks)}
-    return tuple(sorted(one for one in found if localhost or one not in LOOPBACK[family]))
+    networks = (*chosen.of_family(family.width), *((LOOPBACK[family],) if chosen.localhost else ()))
+    addresses = {address for address in interfaces if any(address in network for network in networks)}
+    if chosen.primary and primary is not None:
+        addresses.add(primary)
+    return tuple(sorted(address for address in addresses if localhost or address not in LOOPBACK[family]))
 
 
 def takes_localhost(settings: ProxySettings, family: Family) -> bool:
     """127/8 takes node ports: kube-proxy's iptables mode alone, and not for ::1."""
     if settings.mode != "iptables" or family is not Family.IPV4 or not settings.iptables.localhost_node_ports:
         return False
-    if settings.node_port_addresses.primary:
-        return False
-    networks = settings.node_port_addresses.of_family(family.width)
-    return not networks or any(LOCALHOST[family] in network for network in networks)
+    chosen = settings.node_port_addresses
+    if chosen.localhost or chosen.everywhere(family.width):
+        return True
+    return any(LOCALHOST[family] in network for network in chosen.of_family(family.width))

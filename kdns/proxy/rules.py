@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from kdns.base.objects import Network, ServiceView
+from kdns.base.objects import Network, ServiceView, address_text
 from kdns.proxy.endpoints import endpoints
 from kdns.proxy.model import (
     Backend,
@@ -32,7 +32,7 @@ from kdns.proxy.model import (
     ServicePortName,
     ServicePortRules,
 )
-from kdns.proxy.service_ports import LeftOut, ServicePort, service_ports
+from kdns.proxy.service_ports import LeftOut, ServicePort, listed, service_ports
 from kdns.proxy.topology import Sets, choose
 
 FIRST: Final = (("default", "kubernetes"), ("kube-system", "kube-dns"))
@@ -71,15 +71,22 @@ def service_rules(view: ServiceView | None, policy: Policy) -> ServiceRules:
     exposed, left_out = service_ports(view.service, policy.node.family, external_ips=policy.external_ips)
     if not exposed:
         return ServiceRules((), left_out)
-    known = endpoints(view.slices, policy.node.family, policy.node_name)
-    found, udp = [], {}
+    by_port, reserved = endpoints(view.slices, policy.node.family, policy.node_name)
+    if reserved:
+        left_out = (*left_out, _reserved_endpoints(reserved))
+    ports, udp = [], {}
     for port in exposed:
-        targets = known.get((port.name.port, port.name.protocol), ())
-        found.append(port_rules(port, targets, policy))
+        targets = by_port.get((port.name.port, port.name.protocol), ())
+        ports.append(port_rules(port, targets, policy))
         if port.name.protocol == "UDP":
             udp[port.name] = frozenset(target.backend.address for target in targets if target.ready or target.serving)
-    ready = {one.backend.address for targets in known.values() for one in targets if one.local and one.ready}
-    return ServiceRules(tuple(found), left_out, udp, len(ready))
+    ready = {one.backend.address for targets in by_port.values() for one in targets if one.local and one.ready}
+    return ServiceRules(tuple(ports), left_out, udp, len(ready))
+
+
+def _reserved_endpoints(reserved: Mapping[bytes, str]) -> LeftOut:
+    texts = [f"{address_text(address)} ({reason})" for address, reason in sorted(reserved.items())]
+    return LeftOut("EndpointsLeftOut", f"endpoints {listed(texts)} left out: reserved addresses")
 
 
 def port_rules(port: ServicePort, targets: Sequence[Endpoint], policy: Policy) -> ServicePortRules:
@@ -152,12 +159,12 @@ def _external(port: ServicePort, sets: Sets, node: NodeRules) -> tuple[Path, ...
 
 
 def allowed(port: ServicePort, node_address: bytes | None) -> tuple[Network, ...] | None:
-    """Who may come to the load balancer IPs; None: everyone.
+    """Who may come to the load balancer IPs; None: everyone; empty: nobody.
 
     If the ranges let the node in, they let in the load balancer's addresses too: where a load balancer is on the node
     itself, that is the source its traffic has.
     """
-    if not port.source_ranges:
+    if port.source_ranges is None:
         return None
     if node_address is None or not any(node_address in network for network in port.source_ranges):
         return port.source_ranges

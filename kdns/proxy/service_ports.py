@@ -3,44 +3,18 @@
 Source of the rules: the Service API (core/v1) as kube-proxy reads it; see docs/coming-from-kube-proxy.md.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, cast
 
 from msgspec import Struct
 
 from kdns.base.objects import Network, Routing, Service, address_text
 from kdns.proxy.model import Family, Protocol, ServicePortName
+from kdns.proxy.reserved import reserved
 
 PROTOCOLS: Final = frozenset({"TCP", "UDP", "SCTP"})
-
-
-def _network(text: str) -> Network:
-    address, _, length = text.partition("/")
-    octets = bytes(map(int, address.split("."))) if "." in address else _SIX[address]
-    return Network(octets, int(length))
-
-
-_SIX: Final = {
-    "::": bytes(16),
-    "::1": bytes(15) + b"\1",
-    "fe80::": b"\xfe\x80" + bytes(14),
-    "ff00::": b"\xff" + bytes(15),
-}
-NOBODY: Final = tuple(
-    (_network(text), reason)
-    for text, reason in (
-        ("127.0.0.0/8", "loopback"),
-        ("169.254.0.0/16", "link-local"),
-        ("224.0.0.0/4", "multicast"),
-        ("0.0.0.0/8", "unspecified"),
-        ("255.255.255.255/32", "broadcast"),
-        ("::1/128", "loopback"),
-        ("fe80::/10", "link-local"),
-        ("ff00::/8", "multicast"),
-        ("::/128", "unspecified"),
-    )
-)
-"""Ranges no Service may take over: a rule for 169.254.169.254, say, would catch the credentials that clouds serve."""
+NAMED: Final = 3
+"""Values that one message names; it says how many more there are."""
 
 
 class LeftOut(NamedTuple):
@@ -61,8 +35,8 @@ class ServicePort(Struct, frozen=True):
     node_port: int = 0
     external_ips: tuple[bytes, ...] = ()
     load_balancer_ips: tuple[bytes, ...] = ()
-    source_ranges: tuple[Network, ...] = ()
-    """Of this family; empty: everyone may."""
+    source_ranges: tuple[Network, ...] | None = None
+    """Of this family: who may use the load balancer IPs. None: everyone; empty: nobody."""
     external_local: bool = False
     internal_local: bool = False
     affinity: int = 0
@@ -96,6 +70,7 @@ def service_ports(
         left_out.append(LeftOut("ExternalIPsSwitchedOff", f"external IPs {texts} left out: they are switched off here"))
         external = ()
     balancers = tuple(_usable("load balancer IP", routing.load_balancer_ips, family, left_out))
+    ranges = _source_ranges(routing, family, left_out)
     external_local = routing.external_local and (routing.type != "ClusterIP" or bool(routing.external_ips))
     found = []
     for port in service.ports:
@@ -110,7 +85,7 @@ def service_ports(
                 port.node_port,
                 external,
                 balancers,
-                tuple(network for network in routing.source_ranges if len(network.address) == family.width),
+                ranges,
                 external_local,
                 routing.internal_local,
                 routing.affinity,
@@ -120,16 +95,32 @@ def service_ports(
     return tuple(found), tuple(left_out)
 
 
+def _source_ranges(routing: Routing, family: Family, left_out: list[LeftOut]) -> tuple[Network, ...] | None:
+    """Ranges of the other family alone are no limit, as in kube-proxy; a range that cannot be read never opens."""
+    ranges = tuple(network for network in routing.source_ranges if len(network.address) == family.width)
+    if routing.unreadable_ranges:
+        closed = "" if ranges else f"; nobody may use its {family.value} load balancer IPs"
+        texts = listed(routing.unreadable_ranges)
+        left_out.append(LeftOut("SourceRangesLeftOut", f"source ranges {texts} left out: not readable{closed}"))
+    return ranges if ranges or routing.unreadable_ranges else None
+
+
+def listed(texts: Sequence[str]) -> str:
+    """The first few of them, for a message."""
+    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return ", ".join(texts[:NAMED]) + more
+
+
 def _health_check(routing: Routing) -> int:
     return routing.health_check_node_port if routing.type == "LoadBalancer" else 0
 
 
 def _usable(way: str, addresses: Iterable[bytes], family: Family, left_out: list[LeftOut]) -> Iterator[bytes]:
-    """Those of the family, each once, without those that nobody may have."""
+    """Those of the family, each once, without reserved ones."""
     for address in dict.fromkeys(addresses):
         if len(address) != family.width:
             continue
-        reason = next((reason for network, reason in NOBODY if address in network), None)
+        reason = reserved(address)
         if reason is None:
             yield address
         else:

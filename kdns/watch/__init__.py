@@ -22,7 +22,7 @@
         routing   of Services, what only the proxy reads, pure
         states    of EndpointSlices, what only the proxy reads, pure
         nodes     Nodes and ServiceCIDRs, pure
-        spelling  addresses, ranges, and how a bad one is quoted, pure
+        spelling  addresses and ranges, and how a bad one is quoted, pure
     source    what every source says: the events, and what is wanted
     store     events -> which Service, ServiceImport, Namespace, Pod or Node changed, pure
 

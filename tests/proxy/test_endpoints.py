@@ -1,15 +1,24 @@
 """How the slices of a Service become the endpoints of its ports."""
 
+from collections.abc import Iterable, Mapping
 from itertools import permutations
 
 import pytest
 
-from kdns.base.objects import READY, SERVING, TERMINATING
-from kdns.proxy.endpoints import endpoints
-from kdns.proxy.model import Family
-from tests.build import State, states_slice, tcp, udp
+from kdns.base.objects import READY, SERVING, TERMINATING, EndpointSlice
+from kdns.proxy.endpoints import PortKey
+from kdns.proxy.endpoints import endpoints as all_endpoints
+from kdns.proxy.model import Endpoint, Family
+from tests.build import State, packed, states_slice, tcp, udp
 
 NODE, OTHER = "node-1", "node-2"
+
+
+def endpoints(slices: Iterable[EndpointSlice], family: Family, node: str) -> Mapping[PortKey, tuple[Endpoint, ...]]:
+    """By port, where nothing is left out."""
+    by_port, left_out = all_endpoints(slices, family, node)
+    assert not left_out
+    return by_port
 
 
 def test_a_port_is_found_by_name_and_protocol() -> None:
@@ -106,3 +115,38 @@ def test_no_name_is_nobodys_node() -> None:
     slices = [states_slice("shop/web-1", (State("10.244.0.5", "", READY | SERVING),), (tcp(80),))]
     (one,) = endpoints(slices, Family.IPV4, "")["", "TCP"]
     assert not one.local
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "reason"),
+    [
+        (Family.IPV4, "127.0.0.1", "loopback"),
+        (Family.IPV4, "127.255.0.1", "loopback"),
+        (Family.IPV4, "169.254.169.254", "link-local"),
+        (Family.IPV4, "0.0.0.0", "unspecified"),
+        (Family.IPV4, "224.0.0.1", "multicast"),
+        (Family.IPV4, "239.1.2.3", "multicast"),
+        (Family.IPV4, "255.255.255.255", "broadcast"),
+        (Family.IPV6, "::1", "loopback"),
+        (Family.IPV6, "::", "unspecified"),
+        (Family.IPV6, "fe80::1", "link-local"),
+        (Family.IPV6, "febf::1", "link-local"),
+        (Family.IPV6, "ff02::1", "multicast"),
+    ],
+)
+def test_reserved_addresses_are_left_out_with_their_reason(family: Family, address: str, reason: str) -> None:
+    """A Pod must not reach what the node has for itself (the API's own validation refuses such endpoints)."""
+    good = "10.244.0.5" if family is Family.IPV4 else "fd00::5"
+    slices = [states_slice("shop/web", (State(address, NODE), State(good, NODE)), (tcp(80, "a"), tcp(81, "b")))]
+    by_port, left_out = all_endpoints(slices, family, NODE)
+    assert [len(some) for some in by_port.values()] == [1, 1]
+    assert left_out == {packed(address): reason}
+
+
+@pytest.mark.parametrize(
+    "address", ["126.255.255.255", "128.0.0.1", "169.253.0.1", "1.0.0.1", "240.0.0.1", "::2", "fec0::1", "fd00::1"]
+)
+def test_what_is_beside_a_reserved_range_is_an_endpoint(address: str) -> None:
+    """IANA's special-purpose registries end the ranges there."""
+    family = Family.IPV6 if ":" in address else Family.IPV4
+    assert endpoints([states_slice("shop/web", (State(address),), (tcp(80),))], family, NODE)["", "TCP"]

@@ -24,7 +24,7 @@ INTERFACES = tuple(map(packed, ("127.0.0.1", "::1", "172.18.0.2", "10.244.0.1", 
 def decided(text: str, family: Family, node: Node | None = NODE) -> Policy:
     """The policy of this configuration on our node."""
     settings, warnings = parse_kubeproxy(HEAD + text, "config.conf")
-    assert not [one for one in warnings if "deprecated" not in one]
+    assert not [one for one in warnings if "deprecated" not in one and "loopback" not in one]
     cidrs = (network("10.96.0.0/16"), network("fd00:96::/112"))
     return node_policy(settings, family, node, "node-1", INTERFACES, cidrs)
 
@@ -73,6 +73,24 @@ CASES = (
     Case("{nodePortAddresses: [127.0.0.0/8, 172.18.0.0/16], mode: nftables}", "- | 172.18.0.2 | 172.18.0.2",
          "- | all | fc00::2"),
     Case("iptables: {localhostNodePorts: false}", "- | all | 172.18.0.2", "- | all | fc00::2"),
+    # words, in any combination with each other and with ranges (KEP-6032)
+    Case("nodePortAddresses: [localhost]", "- | 127.0.0.1 localhost | 172.18.0.2", "- | none | fc00::2"),
+    Case("nodePortAddresses: [primary, localhost]", "- | 127.0.0.1,172.18.0.2 localhost | 172.18.0.2",
+         "- | fc00::2 | fc00::2"),
+    Case("nodePortAddresses: [localhost, primary, primary]", "- | 127.0.0.1,172.18.0.2 localhost | 172.18.0.2",
+         "- | fc00::2 | fc00::2"),
+    Case("nodePortAddresses: [primary, 10.0.0.0/8]", "- | 10.244.0.1,172.18.0.2 | 172.18.0.2",
+         "- | fc00::2 | fc00::2"),
+    Case("nodePortAddresses: ['fe80::/10', primary]", "- | 172.18.0.2 | 172.18.0.2", "- | fc00::2,fe80::2 | fc00::2"),
+    Case("nodePortAddresses: [localhost, 'fc00::/7']", "- | 127.0.0.1 localhost | 172.18.0.2", "- | fc00::2 | fc00::2"),
+    Case("nodePortAddresses: [primary, 0.0.0.0/0]", f"- | {ALL}", "- | fc00::2 | fc00::2"),
+    Case("nodePortAddresses: [all]", f"- | {ALL}", "- | all | fc00::2"),
+    Case("nodePortAddresses: [all, primary, 10.0.0.0/8]", f"- | {ALL}", "- | all | fc00::2"),
+    Case("{mode: nftables, nodePortAddresses: [all]}", "- | all | 172.18.0.2", "- | all | fc00::2"),
+    Case("{mode: nftables, nodePortAddresses: [primary, localhost]}", "- | 172.18.0.2 | 172.18.0.2",
+         "- | fc00::2 | fc00::2"),
+    Case("{nodePortAddresses: [primary, localhost], iptables: {localhostNodePorts: false}}",
+         "- | 172.18.0.2 | 172.18.0.2", "- | fc00::2 | fc00::2"),
     Case("mode: ipvs", "- | all | 172.18.0.2", "- | all | fc00::2"),
 )  # fmt: skip
 

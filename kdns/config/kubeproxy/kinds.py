@@ -6,12 +6,12 @@ Readers raise ValueError saying what is wrong, with what is allowed after a line
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from ipaddress import ip_address, ip_network
 from typing import Any, Final, NamedTuple
 
-from kdns.base.objects import Network
+from kdns.base.addresses import parse_address, parse_network
+from kdns.base.objects import Network, address_text
 from kdns.config.arguments import near
-from kdns.config.kubeproxy.settings import PRIMARY, NodePortAddresses
+from kdns.config.kubeproxy.settings import ALL, LOCALHOST, PRIMARY, NodePortAddresses
 from kdns.config.reading import PART, UNITS
 
 LONGEST: Final = 292 * 365 * 86400.0
@@ -182,14 +182,10 @@ def choice(known: Sequence[str], *, also: Sequence[str] = ()) -> Kind:
 
 
 def _network(value: Any) -> Network:
-    text = _text(value).strip()
-    if not re.fullmatch(r"[0-9A-Fa-f:.]{2,45}/[0-9]{1,3}", text):
-        raise ValueError(f"{shown(value)} is no CIDR\nsuch as 10.244.0.0/16 or fd00:10:244::/56")
     try:
-        network = ip_network(text, strict=False)
+        return parse_network(_text(value))
     except ValueError:
-        raise ValueError(f"{shown(value)} is no CIDR\nsuch as 10.244.0.0/16 or fd00:10:244::/56") from None
-    return Network(network.network_address.packed, network.prefixlen)
+        raise ValueError(f"{shown(value)} is not a CIDR\nsuch as 10.244.0.0/16 or fd00:10:244::/56") from None
 
 
 def _cluster_cidrs(value: Any) -> tuple[Network, ...]:
@@ -201,33 +197,33 @@ def _cluster_cidrs(value: Any) -> tuple[Network, ...]:
     return networks
 
 
+NODE_PORT_WORDS: Final = (PRIMARY, LOCALHOST, ALL)
+
+
 def _node_port_address(value: Any) -> Network | str:
-    if value == PRIMARY:
-        return PRIMARY
+    if value in NODE_PORT_WORDS:
+        return str(value)
     try:
         return _network(value)
     except ValueError as error:
-        raise ValueError(f"{error}, or the single word {PRIMARY}") from None
+        raise ValueError(f"{error}, or {PRIMARY}, {LOCALHOST} or {ALL}") from None
 
 
 def _node_port_addresses(items: tuple[Any, ...]) -> NodePortAddresses:
-    if PRIMARY in items and len(items) > 1:
-        raise ValueError(f"{PRIMARY!r} stands beside others\neither CIDRs, or {PRIMARY} alone")
-    return NodePortAddresses(bool(items) and items[0] == PRIMARY, tuple(item for item in items if item != PRIMARY))
+    networks = tuple(dict.fromkeys(item for item in items if isinstance(item, Network)))
+    return NodePortAddresses(PRIMARY in items, networks, LOCALHOST in items, ALL in items)
 
 
 def _write_node_port_addresses(value: NodePortAddresses) -> list[str] | None:
-    return [PRIMARY] if value.primary else [str(network) for network in value.networks] or None
+    words = ((PRIMARY, value.primary), (LOCALHOST, value.localhost), (ALL, value.all))
+    return [word for word, given in words if given] + [str(network) for network in value.networks] or None
 
 
 def _address(value: Any) -> str:
-    text = _text(value)
     try:
-        if "%" in text:
-            raise ValueError(text)
-        return str(ip_address(text))
+        return address_text(parse_address(_text(value)))
     except ValueError:
-        raise ValueError(f"{shown(value)} is no IP address\nsuch as 0.0.0.0 or ::") from None
+        raise ValueError(f"{shown(value)} is not an IP address\nsuch as 0.0.0.0 or ::") from None
 
 
 def http_address(port: int) -> Kind:
@@ -241,12 +237,12 @@ def http_address(port: int) -> Kind:
         six, six_port, four, four_port, bare = found.groups() if found else (None,) * 5
         number = int(six_port or four_port or port)
         try:
-            host = ip_address(six or four or bare or "")
+            host = parse_address(six or four or bare or "") if number <= 65535 else None
         except ValueError:
             host = None
-        if host is None or number > 65535:
-            raise ValueError(f"{shown(value)} is no ADDRESS:PORT\nsuch as 0.0.0.0:{port}, or [::]:{port} for IPv6")
-        return f"[{host}]:{number}" if host.version == 6 else f"{host}:{number}"
+        if host is None:
+            raise ValueError(f"{shown(value)} is not ADDRESS:PORT\nsuch as 0.0.0.0:{port}, or [::]:{port} for IPv6")
+        return f"[{address_text(host)}]:{number}" if len(host) == 16 else f"{address_text(host)}:{number}"
 
     return Kind(read)
 

@@ -13,7 +13,7 @@ from kdns.base.errors import ConfigError, Span
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.fields import TOP, Field, Section
 from kdns.config.kubeproxy.kinds import Kind, ManyKind, MapKind, go_duration, shown
-from kdns.config.kubeproxy.settings import HEALTHZ_PORT, METRICS_PORT, NodePortAddresses, ProxySettings
+from kdns.config.kubeproxy.settings import HEALTHZ_PORT, LOCALHOST, METRICS_PORT, NodePortAddresses, ProxySettings
 from kdns.config.reading import MOST_MISTAKES, Mistakes
 from kdns.config.yaml_tree import Entry, Node
 
@@ -141,6 +141,9 @@ class Reading:
                 found = replace(found, metrics_bind_address=f"[::1]:{METRICS_PORT}")
         if found.mode == "nftables" and found.node_port_addresses == NodePortAddresses():
             found = replace(found, node_port_addresses=NodePortAddresses(primary=True))
+        if found.mode != "iptables" and found.node_port_addresses.localhost:
+            problem = f"mode {found.mode} serves no node ports on loopback: {LOCALHOST!r} has no effect"
+            self.warn(problem, self._spans.get(("nodePortAddresses",)))
         return found
 
     def _check(self, found: ProxySettings) -> None:

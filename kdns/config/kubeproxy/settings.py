@@ -15,23 +15,38 @@ Mode = Literal["iptables", "nftables", "ipvs"]
 DetectLocalMode = Literal["ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"]
 
 PRIMARY: Final = "primary"
-"""The one word that may stand for CIDRs in nodePortAddresses."""
+"""The words that may stand among the CIDRs of nodePortAddresses are these three (KEP-6032)."""
+LOCALHOST: Final = "localhost"
+ALL: Final = "all"
 HEALTHZ_PORT: Final = 10256
 METRICS_PORT: Final = 10249
 
 
 class NodePortAddresses(NamedTuple):
-    """On which of the node's addresses node ports are; neither of the two: on all."""
+    """On which of the node's addresses node ports are: those that any of these gives; without any of them, all."""
 
     primary: bool = False
-    """The node's primary address of each family only."""
+    """The node's primary address of each family."""
     networks: tuple[Network, ...] = ()
-    """Addresses in these. Only those of a family count for it: none of a family is every address of that family."""
+    """Addresses in these."""
+    localhost: bool = False
+    """The loopback addresses."""
+    all: bool = False
+    """Every address, whatever else is given."""
+
+    def everywhere(self, width: int) -> bool:
+        """Every address of the family with so many octets an address counts.
+
+        Ranges of the other family alone leave a family open, as in kube-proxy; so does a range of length 0.
+        """
+        networks = self.of_family(width)
+        if self.all or any(network.length == 0 for network in networks):
+            return True
+        return not (self.primary or self.localhost or networks)
 
     def of_family(self, width: int) -> tuple[Network, ...]:
-        """The networks of the family with so many octets an address; none if every address counts, be it by ``/0``."""
-        found = tuple(network for network in self.networks if len(network.address) == width)
-        return () if any(network.length == 0 for network in found) else found
+        """The ranges of the family with so many octets an address."""
+        return tuple(network for network in self.networks if len(network.address) == width)
 
 
 class ClientConnection(Struct, frozen=True, kw_only=True):

@@ -1,8 +1,8 @@
 """How a Service is reached from outside the cluster, as the API server writes it. Pure."""
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 
+from kdns.base.addresses import parse_address
 from kdns.base.objects import Outside
 from kdns.watch.decode.status import Wire
 
@@ -33,7 +33,7 @@ def keep_outside(
 ) -> Outside:
     """spec.externalIPs, then each way into the load balancer by its address, or by its name if it has none.
 
-    What is no address is left out and told to `warn`.
+    An invalid address is left out and reported to `warn`.
     """
     ways = (status.load_balancer.ingress if status and status.load_balancer else None) or ()
     addresses: dict[bytes, None] = {}
@@ -41,9 +41,9 @@ def keep_outside(
         if not text:
             continue
         try:
-            addresses[ip_address(text).packed] = None
+            addresses[parse_address(text)] = None
         except ValueError:
             if warn is not None:
-                warn(f"external address {text[:60]!a} left out: it is none")
+                warn(f"external address {text[:60]!a} left out: not an address")
     names = dict.fromkeys(way.hostname for way in ways if way and way.hostname and not way.ip)
     return Outside(tuple(addresses), tuple(names)) if addresses or names else Outside()

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET
 
+from kdns.base.addresses import MAPPED, parse_address
 from kdns.base.objects import (
     EndpointPort,
     EndpointSlice,
@@ -31,6 +32,7 @@ from kdns.base.objects import (
     Routing,
     Service,
     ServicePort,
+    address_text,
 )
 from kdns.watch.decode.nodes import keep_node, keep_service_cidr
 from kdns.watch.decode.outside import keep_outside
@@ -154,18 +156,26 @@ def keep_slice(
 
 
 class _Packer:
-    """Packs the addresses of one slice, and remembers those that are none."""
+    """Packs the addresses of one slice, and remembers the invalid ones."""
 
     def __init__(self, family: AddressFamily) -> None:
         self.family = family
+        self.width = 4 if family is AF_INET else 16
         self.bad: dict[str | None, None] = {}
 
     def __call__(self, text: str | None) -> bytes | None:
-        try:
-            return inet_pton(self.family, text or "")
-        except (OSError, ValueError):  # ValueError: octet 0 within the text
+        packed = _quickly(self.family, text) or self.sloppily(text)
+        if packed is None:
             self.bad[text] = None
+        return packed
+
+    def sloppily(self, text: str | None) -> bytes | None:
+        """What `inet_pton` refuses, or what it takes for an IPv6 address and Kubernetes does not."""
+        try:
+            packed = parse_address(text or "")
+        except ValueError:
             return None
+        return packed if len(packed) == self.width else None
 
 
 class _Names(NamedTuple):
@@ -193,11 +203,14 @@ def _keep_names(endpoints: Sequence[ApiEndpoint | None], packer: _Packer, pod_na
             try:  # not by `packer`, whose call would cost DNS a fifth more for each slice
                 packed = inet_pton(family, text or "")
             except (OSError, ValueError):
-                packer.bad[text] = None
-                continue
-            odd = odd or (family is AF_INET6 and not _canonical(packed, text or ""))
+                packed = b""
+            if not packed or packed.startswith(MAPPED):
+                if (sloppy := packer(text)) is None:
+                    continue
+                packed = sloppy
+            odd = odd or (family is AF_INET6 and not _canonical(packed, (text or "").strip()))
             addresses += packed
-            texts.append(text or "")
+            texts.append((text or "").strip())
             hostnames.append((endpoint.hostname or "").lower())
             pods.append(_pod_name(endpoint.target_ref) if pod_names else "")
             places.append(sys.intern((endpoint.zone or "").lower()) if zones else "")
@@ -230,7 +243,7 @@ def keep_pod(wire: ApiPod, *, labels: bool = False) -> Pod:
     key = key_of("Pod", wire.metadata)
     found = (wire.metadata.labels if labels and wire.metadata else None) or {}
     kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(found.items()))
-    return Pod(key, (wire.status.pod_ip if wire.status else None) or "", kept)
+    return Pod(key, _pod_address((wire.status.pod_ip if wire.status else None) or ""), kept)
 
 
 def keeper(
@@ -311,9 +324,27 @@ def _endpoint_ports(
 
 def _packed_any(text: str) -> bytes:
     try:
-        return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
-    except (OSError, ValueError):
+        return _quickly(AF_INET6 if ":" in text else AF_INET, text) or parse_address(text)
+    except ValueError:
         raise ValueError(f"its cluster IP {quoted(text)} is not an address") from None
+
+
+def _quickly(family: AddressFamily, text: str | None) -> bytes | None:
+    """The address of a text in its usual spelling; None for all that needs a second look."""
+    try:
+        packed = inet_pton(family, text or "")
+    except (OSError, ValueError):  # ValueError: octet 0 within the text
+        return None
+    return None if packed.startswith(MAPPED) else packed
+
+
+def _pod_address(text: str) -> str:
+    """status.podIP: an IPv4 address in its canonical spelling, IPv6 as the object spells it (as CoreDNS does)."""
+    try:
+        packed = parse_address(text)
+    except ValueError:
+        return text
+    return address_text(packed) if len(packed) == 4 else text.strip()
 
 
 def _canonical(packed: bytes, text: str) -> bool:

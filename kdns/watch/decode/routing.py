@@ -7,36 +7,38 @@ from msgspec import UNSET
 
 from kdns.base.objects import Routing
 from kdns.watch.decode.schema import ApiService, ApiServiceSpec
-from kdns.watch.decode.spelling import Warn, keep_addresses, keep_networks, quoted
+from kdns.watch.decode.spelling import Warn, keep_addresses, quoted, read_networks
 
 AFFINITY_SECONDS: Final = 10800
-"""sessionAffinityConfig.clientIP.timeoutSeconds if nothing is said."""
+"""The default of sessionAffinityConfig.clientIP.timeoutSeconds."""
 AFFINITY_LIMIT: Final = 86400
 """The longest that the API server accepts."""
 
 
 def keep_routing(wire: ApiService, spec: ApiServiceSpec, warn: Warn | None = None) -> Routing:
-    """What only the proxy reads of a Service. What is absurd is left out and told to `warn`."""
+    """What only the proxy reads of a Service. Invalid values are left out and reported to `warn`."""
     labels = wire.metadata.labels if wire.metadata else None
     balancer = wire.status.load_balancer if wire.status else None
     ways = (balancer.ingress if balancer else None) or ()
+    ranges, unreadable = read_networks(spec.load_balancer_source_ranges or (), "source range", warn)
     return Routing(
         sys.intern(spec.type or "ClusterIP"),
         keep_addresses(spec.external_ips or (), "external IP", warn),
         keep_addresses(
             (way.ip for way in ways if way is not None and way.ip_mode in {None, "", "VIP"}), "load balancer IP", warn
         ),
-        keep_networks(spec.load_balancer_source_ranges or (), "source range", warn),
+        ranges,
         spec.external_traffic_policy == "Local",
         spec.internal_traffic_policy == "Local",
         _affinity(spec, warn) if spec.session_affinity == "ClientIP" else 0,
         keep_node_port(spec.health_check_node_port, "healthCheckNodePort", warn),
         labels is not None and labels.proxy_name is not UNSET,
+        unreadable,
     )
 
 
 def keep_node_port(number: int | None, called: str, warn: Warn | None = None) -> int:
-    """A port of the node's, 0 for none; what is no port is told to `warn`, and is none."""
+    """A port of the node, 0 for none; an invalid one is reported to `warn`, and counts as none."""
     if number is None or 0 <= number < 65536:
         return number or 0
     if warn is not None:

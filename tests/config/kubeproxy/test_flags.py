@@ -162,8 +162,8 @@ MISTAKES = (
      "--iptables-min-sync-period: 2s is longer than syncPeriod (1s)\n  at most as long"),
     ("--masquerade-all=maybe", "--masquerade-all: 'maybe' is neither true nor false\n  true or false"),
     ("--nodeport-addresses=10.0.0.0/8,x",
-     "--nodeport-addresses: 'x' is no CIDR\n"
-     "  such as 10.244.0.0/16 or fd00:10:244::/56, or the single word primary"),
+     "--nodeport-addresses: 'x' is not a CIDR\n"
+     "  such as 10.244.0.0/16 or fd00:10:244::/56, or primary, localhost or all"),
     ("--feature-gates=A", "--feature-gates: '' is neither true nor false\n  true or false"),
     ("--detect-local-mode=BridgeInterface",
      "--pod-bridge-interface: detectLocalMode BridgeInterface needs it\n  such as cbr0"),

@@ -128,6 +128,14 @@ READS = (
     Reads("and metrics for itself", 'bindAddress: "fd00::1"', "metricsBindAddress", "[::1]:10249"),
     Reads("host bits of a CIDR", "nodePortAddresses: [192.168.1.7/24]", "nodePortAddresses", ["192.168.1.0/24"]),
     Reads("primary", "nodePortAddresses: [primary]", "nodePortAddresses", ["primary"]),
+    Reads("every word and ranges, each once", "nodePortAddresses: [10.0.0.0/8, all, localhost, primary, 010.0.0.0/8]",
+          "nodePortAddresses", ["primary", "localhost", "all", "10.0.0.0/8"]),
+    Reads("all in mode nftables", "mode: nftables\nnodePortAddresses: [all]", "nodePortAddresses", ["all"]),
+    Reads("a cluster CIDR with leading zeros", "clusterCIDR: 010.244.0.0/16", "clusterCIDR", "10.244.0.0/16"),
+    Reads("an IPv4-mapped cluster CIDR", "clusterCIDR: '::ffff:10.244.0.0/112'", "clusterCIDR", "10.244.0.0/16"),
+    Reads("an address with leading zeros", "bindAddress: 010.0.0.007", "bindAddress", "10.0.0.7"),
+    Reads("an ADDRESS:PORT with leading zeros", "healthzBindAddress: 127.000.0.1:10256", "healthzBindAddress",
+          "127.0.0.1:10256"),
     Reads("nftables has its own default", "mode: nftables", "nodePortAddresses", ["primary"]),
     Reads("that is only a default", "mode: nftables\nnodePortAddresses: [0.0.0.0/0]", "nodePortAddresses",
           ["0.0.0.0/0"]),
@@ -179,5 +187,8 @@ def test_networks_of_a_family() -> None:
     """Only networks of a family count for it, and none of it, or one of length zero, is every address."""
     some = NodePortAddresses(networks=(network("192.168.0.0/16"), network("::/0")))
     assert some.of_family(4) == (network("192.168.0.0/16"),)
-    assert some.of_family(16) == ()
-    assert NodePortAddresses(networks=(network("fd00::/8"),)).of_family(4) == ()
+    assert (some.everywhere(4), some.everywhere(16)) == (False, True)
+    assert NodePortAddresses(networks=(network("fd00::/8"),)).everywhere(4)
+    assert not NodePortAddresses(primary=True, networks=(network("fd00::/8"),)).everywhere(4)
+    assert NodePortAddresses(primary=True, all=True).everywhere(4)
+    assert NodePortAddresses().everywhere(4)

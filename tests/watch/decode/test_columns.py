@@ -32,7 +32,7 @@ def decoded(body: dict[str, Any]) -> Any:
         ({"externalIPs": ["203.0.113.2"]}, WAYS, (("203.0.113.2", "203.0.113.9"), ("lb.example.com",)), ""),
         ({"type": "LoadBalancer", "clusterIP": "None"}, WAYS[2:], ((), ("lb.example.com",)), ""),
         ({"type": "ExternalName", "externalName": "a.b"}, WAYS[:1], (("203.0.113.2",), ()), ""),
-        ({"externalIPs": ["nope"]}, [None], ((), ()), "external address 'nope' left out: it is none"),
+        ({"externalIPs": ["nope"]}, [None], ((), ()), "external address 'nope' left out: not an address"),
     ],
 )
 def test_ways_from_outside(spec: dict[str, Any], status: object, outside: tuple[Any, Any], told: str) -> None:

@@ -90,17 +90,39 @@ CASES = (
     Case("a load balancer without a status", LB, proxied("shop/web", IPS, PORTS, type="LoadBalancer"), status=None),
     Case(
         "source ranges, spaces around them, bits behind them",
-        {"loadBalancerSourceRanges": [" 10.0.0.0/8 ", "192.0.2.77/24", "2001:db8::/32\t", "", None]},
+        {"loadBalancerSourceRanges": [" 10.0.0.0/8 ", "192.0.2.77/24", "2001:db8::/32\t", "010.0.0.0/08"]},
         proxied("shop/web", IPS, PORTS, ranges=("10.0.0.0/8", "192.0.2.0/24", "2001:db8::/32")),
     ),
     Case(
         "source ranges that are none",
         {"loadBalancerSourceRanges": ["10.0.0.1", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "nope/8", "10.0.0.0/8"]},
-        proxied("shop/web", IPS, PORTS, ranges=("10.0.0.0/8",)),
+        proxied(
+            "shop/web",
+            IPS,
+            PORTS,
+            ranges=("10.0.0.0/8",),
+            unreadable=("'10.0.0.1'", "'10.0.0.0/33'", "'10.0.0.0/255.0.0.0'", "'nope/8'"),
+        ),
         warnings=tuple(
             f"source range '{text}' left out: not a range such as 10.0.0.0/8"
             for text in ("10.0.0.1", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "nope/8")
         ),
+    ),
+    Case(
+        "source ranges that are empty",
+        {"loadBalancerSourceRanges": ["", " ", None]},
+        proxied("shop/web", IPS, PORTS, unreadable=("''", "' '", "None")),
+        warnings=tuple(
+            f"source range {text} left out: not a range such as 10.0.0.0/8" for text in ("''", "' '", "None")
+        ),
+    ),
+    Case(
+        "external and load balancer IPs with leading zeros, and IPv4-mapped",
+        {**LB, "externalIPs": ["010.0.0.5", "::ffff:198.51.100.77"]},
+        proxied(
+            "shop/web", IPS, PORTS, type="LoadBalancer", external_ips=("10.0.0.5", "198.51.100.77"), lb=("203.0.113.5",)
+        ),
+        status={"loadBalancer": {"ingress": [{"ip": "203.0.113.005"}, {"ip": "::ffff:cb00:7105"}]}},
     ),
     Case(
         "both policies Local",
