@@ -102,7 +102,7 @@ async def measure(mode: str, services: int, endpoints: int, changes: int) -> dic
     async def report(done: Round) -> None:
         rounds.append(done)
 
-    proxier = Proxier(policy(), applier, least=0.0, report=report, tell=print)
+    proxier = Proxier(policy(), applier, least=0.0, report=report, report_left_out=print)
     for change in known:
         proxier.touch(change)
     began, spent = time.monotonic(), cpu()

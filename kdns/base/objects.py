@@ -106,6 +106,19 @@ class Outside(NamedTuple):
     """Host names of load balancers that have no address."""
 
 
+class Age(NamedTuple):
+    """When an object was created; they sort from the oldest to the newest, the same way everywhere."""
+
+    created: str
+    """metadata.creationTimestamp, RFC 3339 in UTC as API servers write it: its text sorts by time."""
+    uid: str
+    """metadata.uid, for what was created in one second."""
+
+
+UNKNOWN_AGE: Final = Age("~", "")
+"""Of an object that a file describes; it sorts behind every other."""
+
+
 class Service(Struct, frozen=True):
     """A Service as DNS sees it, or a ServiceImport: a Service of several clusters, with the same fields.
 
@@ -126,6 +139,8 @@ class Service(Struct, frozen=True):
     """It has a selector, so that the cluster makes its slices."""
     routing: Routing | None = None
     """Kept only when the proxy wants it, and not for type ExternalName."""
+    age: Age = UNKNOWN_AGE
+    """Kept only when the proxy wants it."""
 
 
 class EndpointPort(Struct, frozen=True):

@@ -22,11 +22,12 @@ from kdns.config.arguments import near
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.proxy.app import own_interfaces
 from kdns.proxy.apply.modes import script, service_ports
-from kdns.proxy.conflicts import FrontendConflicts
-from kdns.proxy.model import Family, RuleSet, ServicePortRules
+from kdns.proxy.decisions import decided
+from kdns.proxy.model import Family, RuleSet
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.present import rule_set_values
-from kdns.proxy.rules import Policy, rule_set, service_rules
+from kdns.proxy.report import log_left_out
+from kdns.proxy.rules import Policy
 from kdns.watch.follower import proxy_wants, read_once
 from kdns.watch.open_source import build_source
 
@@ -81,15 +82,10 @@ async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[R
 
 def decide(known: ClusterSnapshot, policy: Policy) -> RuleSet:
     """The rules of every Service that is known. What is left out is logged."""
-    claims, found = FrontendConflicts(), list[ServicePortRules]()
-    for key, view in known.views.items():
-        decided = service_rules(view, policy)
-        for one in decided.left_out:
-            LOG.warning("%s: %s", key, one.message)
-        found += decided.ports
-    for rules in found:
-        claims.update(rules.name, rules)
-    return rule_set((claims.granted(rules)[0] for rules in found), policy.node)
+    decisions = decided(known.views, policy)
+    for service, left_out in decisions.take_news():
+        log_left_out(service, left_out)
+    return decisions.rule_set()
 
 
 async def print_rules(

@@ -46,12 +46,12 @@ from kdns.proxy.apply.modes import MODES, Printer, make_applier, prepare_with_re
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
 from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
+from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.proxier import Proxier, Round
-from kdns.proxy.report import Reports, Watches, cleaned_in, joined
+from kdns.proxy.report import Reports, Watches, cleaned_in, joined, log_left_out
 from kdns.proxy.rules import Policy
-from kdns.proxy.service_ports import LeftOut
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.events import EventRecorder
 from kdns.watch.follower import Follower, proxy_wants
@@ -242,7 +242,7 @@ class ProxyApp:
             least=self.settings.min_sync_period,
             period=self.settings.sync_period,
             report=report,
-            tell=self._tell,
+            report_left_out=self._left_out,
             untidy=lambda: self._metrics.cleanup_failed(family.value),
             bug=self._bug,
         )
@@ -359,8 +359,9 @@ class ProxyApp:
             known = (self._command.config, self._command.config_text, read_kubeproxy)
             stop.fail(await until_changed(*known, every=EVERY))
 
-    def _tell(self, about: ObjectKey, what: LeftOut) -> None:
-        self._event(about, "Warning", what.reason, what.message)
+    def _left_out(self, service: ObjectKey, left_out: LeftOut) -> None:
+        log_left_out(service, left_out)
+        self._event(service, "Warning", left_out.reason, left_out.message)
 
     def _event(self, about: ObjectKey, kind: Literal["Warning"], reason: str, message: str, action: str = "") -> None:
         if self._recorder is not None:

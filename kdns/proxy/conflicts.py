@@ -1,9 +1,13 @@
-"""Who gets a frontend that several service ports claim. Pure.
+"""Which service port gets a frontend that several of them claim. Pure.
 
 The API does not forbid two Services the same external IP and port, or an external IP that is a cluster IP. A kernel's
-map holds one answer for each, so somebody must decide, and the same way on every node whatever the order of events: a
-cluster IP goes before every other claim (nobody takes over DNS by an external IP), a load balancer IP, which a
-controller gives, before an external IP, which whoever may write a Service can claim; then the first by `rules.urgency`.
+map holds one answer for each, so one is chosen, and the same one on every node whatever the order of events:
+
+- a cluster IP goes before every other claim, so that no external IP takes over DNS;
+- a load balancer IP, which a controller gives, before an external IP, which everyone who may write a Service can claim;
+- then the older Service has it (creationTimestamp, then uid, then name), so that a newcomer takes nothing away.
+
+A health check node port is claimed likewise, last of all: rules for a node port with its number keep packets from it.
 """
 
 from collections.abc import Mapping
@@ -11,10 +15,14 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from kdns.base.objects import UNKNOWN_AGE, Age
 from kdns.proxy.model import Entry, Frontend, FrontendKind, Protocol, ServicePortName, ServicePortRules
-from kdns.proxy.rules import urgency
 
 RANKS: Final[Mapping[FrontendKind, int]] = {"cluster IP": 0, "load balancer IP": 1, "external IP": 2, "node port": 3}
+HEALTH_CHECK: Final = 4
+"""The rank of a health check node port."""
+Claim = tuple[int, Age, ServicePortName]
+"""The rank of the way, and who; the lowest owns the frontend."""
 
 
 class FrontendKey(NamedTuple):
@@ -26,7 +34,7 @@ class FrontendKey(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A frontend that somebody else has."""
+    """A frontend that another service port has."""
 
     frontend: Frontend
     owner: ServicePortName
@@ -36,42 +44,61 @@ class FrontendConflicts:
     """All claims of one family."""
 
     def __init__(self) -> None:
-        self._claims: dict[FrontendKey, tuple[tuple[int, ServicePortName], ...]] = {}
-        """(rank of the way, who): the first owns it."""
-        self._places: dict[ServicePortName, tuple[FrontendKey, ...]] = {}
+        self._claims: dict[FrontendKey, tuple[Claim, ...]] = {}
+        """Sorted: the first owns it."""
+        self._keys: dict[ServicePortName, tuple[FrontendKey, ...]] = {}
 
-    def update(self, name: ServicePortName, rules: ServicePortRules | None) -> set[ServicePortName]:
+    def update(
+        self, name: ServicePortName, rules: ServicePortRules | None, age: Age = UNKNOWN_AGE
+    ) -> set[ServicePortName]:
         """Note what a service port claims now (None: it is gone); those others whose share may be another now."""
         touched: set[ServicePortName] = set()
-        before = self._places.pop(name, ())
-        after = {_place(name, entry): RANKS[entry.frontend.way] for entry in rules.entries} if rules else {}
-        for place in dict.fromkeys((*before, *after)):
-            others = tuple(claim for claim in self._claims.get(place, ()) if claim[1] != name)
-            touched.update(other for _, other in others)
-            claims = (*others, (after[place], name)) if place in after else others
+        before = self._keys.pop(name, ())
+        after = _ranks(rules) if rules else {}
+        for key in dict.fromkeys((*before, *after)):
+            others = tuple(claim for claim in self._claims.get(key, ()) if claim[2] != name)
+            touched.update(other for _, _, other in others)
+            claims = (*others, (after[key], age, name)) if key in after else others
             if len(claims) > 1:
-                claims = tuple(sorted(claims, key=lambda claim: (claim[0], urgency(claim[1]))))
+                claims = tuple(sorted(claims))
             if claims:
-                self._claims[place] = claims
+                self._claims[key] = claims
             else:
-                self._claims.pop(place, None)
+                self._claims.pop(key, None)
         if after:
-            self._places[name] = tuple(after)
+            self._keys[name] = tuple(after)
         return touched
 
     def granted(self, rules: ServicePortRules) -> tuple[ServicePortRules, tuple[Lost, ...]]:
         """The rules with those frontends that this service port owns, and those that it does not."""
         lost = []
         for entry in rules.entries:
-            owner = self._claims[_place(rules.name, entry)][0][1]
+            owner = self._claims[_key(rules.name, entry)][0][2]
             if owner != rules.name:
                 lost.append(Lost(entry.frontend, owner))
         if not lost:
             return rules, ()
-        gone = {one.frontend for one in lost}
+        gone = {loss.frontend for loss in lost}
         kept = tuple(entry for entry in rules.entries if entry.frontend not in gone)
         return replace(rules, entries=kept), tuple(lost)
 
+    def health_check_owner(self, rules: ServicePortRules) -> ServicePortName | None:
+        """The service port whose node port hides the health check node port of this one; None: it is reached."""
+        if not rules.health_check_node_port:
+            return None
+        rank, _, owner = self._claims[_health_check_key(rules)][0]
+        return None if rank == HEALTH_CHECK else owner
 
-def _place(name: ServicePortName, entry: Entry) -> FrontendKey:
+
+def _ranks(rules: ServicePortRules) -> dict[FrontendKey, int]:
+    """What a service port claims."""
+    ranks = {_health_check_key(rules): HEALTH_CHECK} if rules.health_check_node_port else {}
+    return ranks | {_key(rules.name, entry): RANKS[entry.frontend.way] for entry in rules.entries}
+
+
+def _key(name: ServicePortName, entry: Entry) -> FrontendKey:
     return FrontendKey(name.protocol, entry.frontend.address, entry.frontend.port)
+
+
+def _health_check_key(rules: ServicePortRules) -> FrontendKey:
+    return FrontendKey("TCP", b"", rules.health_check_node_port)

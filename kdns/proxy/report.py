@@ -16,6 +16,7 @@ from kdns.metrics.proxy import Policy, ProxyMetrics
 from kdns.proxy.apply.conntrack import Cleaned, FlowCleaner
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.service_checks import HealthCheck
+from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import Family, ServicePortName, ServicePortRules
 from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import ServiceRules
@@ -94,6 +95,11 @@ class Reports:
             else:
                 self.checks.pop((key.namespace, key.name), None)
         return before != self.checks
+
+
+def log_left_out(service: ObjectKey, left_out: LeftOut) -> None:
+    """The line of a thing that is not programmed."""
+    LOG.warning("%s: %s", service, left_out.message)
 
 
 class Watches:

@@ -18,8 +18,9 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from kdns.base.objects import Network, ServiceView, address_text
+from kdns.base.objects import UNKNOWN_AGE, Age, Network, ServiceView, address_text
 from kdns.proxy.endpoints import endpoints
+from kdns.proxy.left_out import LeftOut, listed
 from kdns.proxy.model import (
     Backend,
     Endpoint,
@@ -32,7 +33,7 @@ from kdns.proxy.model import (
     ServicePortName,
     ServicePortRules,
 )
-from kdns.proxy.service_ports import LeftOut, ServicePort, listed, service_ports
+from kdns.proxy.service_ports import ServicePort, service_ports
 from kdns.proxy.topology import Sets, choose
 
 FIRST: Final = (("default", "kubernetes"), ("kube-system", "kube-dns"))
@@ -62,6 +63,8 @@ class ServiceRules(NamedTuple):
     """Addresses that may go on with UDP flows they have, by service port: endpoints that serve, ready or not."""
     local_ready: int = 0
     """Different addresses of ready endpoints on this node, for the health-check node port."""
+    age: Age = UNKNOWN_AGE
+    """Of the Service: the older one keeps a frontend that several claim."""
 
 
 def service_rules(view: ServiceView | None, policy: Policy) -> ServiceRules:
@@ -81,12 +84,13 @@ def service_rules(view: ServiceView | None, policy: Policy) -> ServiceRules:
         if port.name.protocol == "UDP":
             udp[port.name] = frozenset(target.backend.address for target in targets if target.ready or target.serving)
     ready = {one.backend.address for targets in by_port.values() for one in targets if one.local and one.ready}
-    return ServiceRules(tuple(ports), left_out, udp, len(ready))
+    return ServiceRules(tuple(ports), left_out, udp, len(ready), view.service.age)
 
 
 def _reserved_endpoints(reserved: Mapping[bytes, str]) -> LeftOut:
     texts = [f"{address_text(address)} ({reason})" for address, reason in sorted(reserved.items())]
-    return LeftOut("EndpointsLeftOut", f"endpoints {listed(texts)} left out: reserved addresses")
+    message = f"endpoints {listed(texts)} left out: reserved addresses"
+    return LeftOut("EndpointsLeftOut", message, tuple(sorted(reserved)))
 
 
 def port_rules(port: ServicePort, targets: Sequence[Endpoint], policy: Policy) -> ServicePortRules:
@@ -173,7 +177,7 @@ def allowed(port: ServicePort, node_address: bytes | None) -> tuple[Network, ...
 
 
 def urgency(name: ServicePortName) -> tuple[int, ServicePortName]:
-    """In this order service ports are written, and get a frontend that several of them claim."""
+    """In this order service ports are written."""
     pair = (name.namespace, name.name)
     return (FIRST.index(pair) if pair in FIRST else len(FIRST)), name
 

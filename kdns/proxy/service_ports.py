@@ -3,26 +3,17 @@
 Source of the rules: the Service API (core/v1) as kube-proxy reads it; see docs/coming-from-kube-proxy.md.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple, cast
+from collections.abc import Iterable, Iterator
+from typing import Final, cast
 
 from msgspec import Struct
 
 from kdns.base.objects import Network, Routing, Service, address_text
+from kdns.proxy.left_out import LeftOut, listed
 from kdns.proxy.model import Family, Protocol, ServicePortName
 from kdns.proxy.reserved import reserved
 
 PROTOCOLS: Final = frozenset({"TCP", "UDP", "SCTP"})
-NAMED: Final = 3
-"""Values that one message names; it says how many more there are."""
-
-
-class LeftOut(NamedTuple):
-    """Something of a Service that is not programmed, for an Event and a log line."""
-
-    reason: str
-    """In CamelCase, as Events have it."""
-    message: str
 
 
 class ServicePort(Struct, frozen=True):
@@ -67,7 +58,9 @@ def service_ports(
     external = tuple(_usable("external IP", routing.external_ips, family, left_out))
     if external and not external_ips:
         texts = ", ".join(map(address_text, external))
-        left_out.append(LeftOut("ExternalIPsSwitchedOff", f"external IPs {texts} left out: they are switched off here"))
+        left_out.append(
+            LeftOut("ExternalIPsSwitchedOff", f"external IPs {texts} left out: they are switched off here", external)
+        )
         external = ()
     balancers = tuple(_usable("load balancer IP", routing.load_balancer_ips, family, left_out))
     ranges = _source_ranges(routing, family, left_out)
@@ -105,12 +98,6 @@ def _source_ranges(routing: Routing, family: Family, left_out: list[LeftOut]) ->
     return ranges if ranges or routing.unreadable_ranges else None
 
 
-def listed(texts: Sequence[str]) -> str:
-    """The first few of them, for a message."""
-    more = f" and {len(texts) - NAMED} more" if len(texts) > NAMED else ""
-    return ", ".join(texts[:NAMED]) + more
-
-
 def _health_check(routing: Routing) -> int:
     return routing.health_check_node_port if routing.type == "LoadBalancer" else 0
 
@@ -124,4 +111,5 @@ def _usable(way: str, addresses: Iterable[bytes], family: Family, left_out: list
         if reason is None:
             yield address
         else:
-            left_out.append(LeftOut("AddressLeftOut", f"{way} {address_text(address)} left out: it is {reason}"))
+            text = f"{way} {address_text(address)} left out: it is {reason}"
+            left_out.append(LeftOut("AddressLeftOut", text, (address,)))

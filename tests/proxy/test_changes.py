@@ -4,10 +4,12 @@ from itertools import permutations
 
 from hypothesis import given
 from hypothesis.strategies import just, lists, none, one_of, sampled_from, tuples
+from msgspec.structs import replace
 
+from kdns.base.objects import UNKNOWN_AGE, Age
 from kdns.proxy.changes import ChangeTracker, Pending
 from kdns.proxy.conflicts import FrontendConflicts
-from kdns.proxy.model import ServicePortName, ServicePortRules
+from kdns.proxy.model import Entry, Frontend, Path, ServicePortName, ServicePortRules
 from kdns.proxy.rules import rule_set
 from tests.build import State, proxied, tcp
 from tests.proxy.walk import policy, rules_of
@@ -118,3 +120,55 @@ def test_what_the_owner_gives_up_goes_to_the_next() -> None:
     assert lost.update(VICTIM.name, VICTIM) == {THIEF.name}
     (gone,) = lost.granted(THIEF)[1]
     assert gone.owner == ServicePortName("kube-system", "kube-dns", "", "TCP")
+
+
+def test_the_older_service_keeps_an_address() -> None:
+    """By creationTimestamp, then uid, then name, whatever the order of events; cluster IPs stay above all."""
+    old, young = Age("2026-01-01T00:00:00Z", "b"), Age("2026-06-01T00:00:00Z", "a")
+    cases = (
+        ((THIEF, young), (LATER, old), LATER),
+        ((THIEF, old), (LATER, young), THIEF),
+        ((THIEF, Age(old.created, "b")), (LATER, Age(old.created, "a")), LATER),
+        ((THIEF, old), (LATER, old), THIEF),
+        ((THIEF, UNKNOWN_AGE), (LATER, young), LATER),
+        ((THIEF, UNKNOWN_AGE), (LATER, UNKNOWN_AGE), THIEF),
+    )
+    for *both, winner in cases:
+        for order in permutations((*both, (VICTIM, young))):
+            claims = FrontendConflicts()
+            for rules, age in order:
+                claims.update(rules.name, rules, age)
+            having = [name for name, some in shares(claims, THIEF, LATER).items() if "external IP 203.0.113.5" in some]
+            assert having == [str(winner.name)]
+            assert shares(claims, VICTIM) == {"kube-system/kube-dns": ["cluster IP 10.96.0.10"]}
+
+
+def test_load_balancer_ips_stay_with_the_older_service_too() -> None:
+    """Whatever their names."""
+    owner = claimant("b/b", "10.96.0.2", lb=("198.51.100.20",))
+    newcomer = claimant("a/a", "10.96.0.3", lb=("198.51.100.20",))
+    claims = FrontendConflicts()
+    claims.update(newcomer.name, newcomer, Age("2026-06-01T00:00:00Z", "a"))
+    claims.update(owner.name, owner, Age("2026-01-01T00:00:00Z", "b"))
+    assert shares(claims, owner)["b/b"] == ["cluster IP 10.96.0.2", "load balancer IP 198.51.100.20"]
+    assert shares(claims, newcomer)["a/a"] == ["cluster IP 10.96.0.3"]
+
+
+def test_a_health_check_is_hidden_by_a_node_port_of_its_number() -> None:
+    """Of another Service or of its own; one that other Services have as a health check node port is not."""
+    checked = replace(claimant("shop/web", "10.96.0.11"), health_check_node_port=30080)
+    also = replace(claimant("shop/db", "10.96.0.12"), health_check_node_port=30080)
+    at_port = Entry(Frontend("node port", b"", 30080), (Path("any", "cluster"),))
+    other = replace(claimant("zzz/other", "10.96.0.13"), entries=(at_port,))
+    claims = FrontendConflicts()
+    claims.update(checked.name, checked)
+    claims.update(also.name, also)
+    assert claims.health_check_owner(checked) is None
+    assert claims.update(other.name, other) == {checked.name, also.name}
+    assert claims.health_check_owner(checked) == other.name
+    assert claims.granted(other) == (other, ())
+    own = replace(checked, entries=(*checked.entries, at_port))
+    claims.update(other.name, None)
+    claims.update(own.name, own)
+    assert claims.health_check_owner(own) == own.name
+    assert claims.health_check_owner(claimant("shop/plain", "10.96.0.14")) is None

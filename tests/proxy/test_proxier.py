@@ -11,9 +11,11 @@ from hypothesis.strategies import lists, sampled_from, tuples
 from kdns.base.errors import KernelError
 from kdns.base.objects import ObjectKey, ServiceChange
 from kdns.proxy.apply.applier import Applied
+from kdns.proxy.decisions import Decide
+from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import RuleChange, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.proxier import Proxier, Round
-from kdns.proxy.service_ports import LeftOut
+from kdns.proxy.rules import service_rules
 from tests.build import State, key, proxied, tcp, udp
 from tests.proxy.walk import policy, view_of
 
@@ -72,7 +74,7 @@ class FakeApplier:
 class Rig:
     """A proxier, and what came of its rounds."""
 
-    def __init__(self, least: float = 0.0, period: float = 30.0) -> None:
+    def __init__(self, least: float = 0.0, period: float = 30.0, decide: Decide = service_rules) -> None:
         self.applier = FakeApplier()
         self.rounds: list[Round] = []
         self.told: list[str] = []
@@ -83,8 +85,9 @@ class Rig:
             least=least,
             period=period,
             report=self.report,
-            tell=self._tell,
+            report_left_out=self._tell,
             bug=self._bug,
+            decide=decide,
         )
 
     async def report(self, done: Round) -> None:

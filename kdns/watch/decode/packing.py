@@ -21,6 +21,7 @@ from msgspec import UNSET
 
 from kdns.base.addresses import MAPPED, parse_address
 from kdns.base.objects import (
+    UNKNOWN_AGE,
     EndpointPort,
     EndpointSlice,
     EndpointStates,
@@ -36,7 +37,7 @@ from kdns.base.objects import (
 )
 from kdns.watch.decode.nodes import keep_node, keep_service_cidr
 from kdns.watch.decode.outside import keep_outside
-from kdns.watch.decode.routing import keep_node_port, keep_routing
+from kdns.watch.decode.routing import keep_age, keep_node_port, keep_routing
 from kdns.watch.decode.schema import (
     ApiEndpoint,
     ApiEndpointPort,
@@ -95,7 +96,8 @@ def keep_service(
     if "None" in texts:
         return Service(key, headless=True, ports=ports, outside=outside, selected=selected, routing=way)
     cluster_ips = tuple(_packed_any(text) for text in texts)
-    return Service(key, cluster_ips, ports=ports, outside=outside, selected=selected, routing=way)
+    age = keep_age(wire) if routing else UNKNOWN_AGE
+    return Service(key, cluster_ips, ports=ports, outside=outside, selected=selected, routing=way, age=age)
 
 
 def keep_import(wire: ApiServiceImport) -> Service:

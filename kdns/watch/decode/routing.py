@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from kdns.base.objects import Routing
+from kdns.base.objects import UNKNOWN_AGE, Age, Routing
 from kdns.watch.decode.schema import ApiService, ApiServiceSpec
 from kdns.watch.decode.spelling import Warn, keep_addresses, quoted, read_networks
 
@@ -35,6 +35,14 @@ def keep_routing(wire: ApiService, spec: ApiServiceSpec, warn: Warn | None = Non
         labels is not None and labels.proxy_name is not UNSET,
         unreadable,
     )
+
+
+def keep_age(wire: ApiService) -> Age:
+    """When a Service was created; files often do not say."""
+    metadata = wire.metadata
+    if metadata is None or not (metadata.creation_timestamp or metadata.uid):
+        return UNKNOWN_AGE
+    return Age(metadata.creation_timestamp or UNKNOWN_AGE.created, metadata.uid or "")
 
 
 def keep_node_port(number: int | None, called: str, warn: Warn | None = None) -> int:

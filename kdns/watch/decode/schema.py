@@ -98,10 +98,17 @@ class ApiServiceSpec(Wire):
     selector: dict[str, str | None] | None = None
 
 
+class ServiceMetadata(Metadata):
+    """ObjectMeta of a Service."""
+
+    creation_timestamp: str | None = None
+    uid: str | None = None
+
+
 class ApiService(Wire):
     """A core/v1 Service."""
 
-    metadata: Metadata | None = None
+    metadata: ServiceMetadata | None = None
     spec: ApiServiceSpec | None = None
     status: ApiServiceStatus | None = None
 

@@ -15,10 +15,10 @@ from kdns.metrics.proxy import ProxyMetrics
 from kdns.proxy.apply.applier import Applier
 from kdns.proxy.apply.conntrack import FlowCleaner
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
+from kdns.proxy.left_out import LeftOut
 from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.report import Reports
 from kdns.proxy.rules import Policy
-from kdns.proxy.service_ports import LeftOut
 from tests.proxy.flows.ground import FAMILIES, every_refusal
 from tests.proxy.flows.modes import Variant, applier, mode_of
 from tests.proxy.flows.resident import Resident
@@ -152,7 +152,7 @@ class Proxying:
         def tell(key: ObjectKey, what: LeftOut) -> None:
             raise AssertionError(f"{key}: {what}")
 
-        proxier = Proxier(policy, writer, least=0.02, period=PERIOD, report=report, tell=tell)
+        proxier = Proxier(policy, writer, least=0.02, period=PERIOD, report=report, report_left_out=tell)
         return proxier
 
     async def _stop(self) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from kdns.base.objects import Routing, Service
+from kdns.base.objects import UNKNOWN_AGE, Age, Routing, Service
 from kdns.watch.decode import packing, schema
 from tests.build import proxied, tcp, udp
 from tests.fakes.objects import service
@@ -207,3 +207,23 @@ def test_equal_routings_are_one() -> None:
     first, second = (one.routing for one in found if isinstance(one, Service))
     assert first == Routing()
     assert first is second
+
+
+@pytest.mark.parametrize(
+    ("metadata", "age"),
+    [
+        ({}, UNKNOWN_AGE),
+        ({"uid": None, "creationTimestamp": None}, UNKNOWN_AGE),
+        ({"creationTimestamp": "2026-01-02T03:04:05Z", "uid": "u-1"}, Age("2026-01-02T03:04:05Z", "u-1")),
+        ({"uid": "u-1"}, Age(UNKNOWN_AGE.created, "u-1")),
+    ],
+)
+def test_the_age_is_kept(metadata: dict[str, Any], age: Age) -> None:
+    """An unknown one sorts behind every known one."""
+    body = service("shop", "web", "10.96.0.9")
+    for word in ("uid", "creationTimestamp"):
+        body["metadata"].pop(word, None)
+    body["metadata"] |= metadata
+    found = kept(body, [])
+    assert found.age == age
+    assert Age("9999-12-31T23:59:59Z", "z") < UNKNOWN_AGE
