@@ -96,7 +96,12 @@ class Built(Struct, frozen=True, kw_only=True):
     adds: Callable[[Query, Found], Found] | None = None
     """What it has to say about what a plugin behind it has ready: the same, but for how it is counted."""
     admits: Callable[[Request], bool] | None = None
-    """A filter for the whole block (``view``): the requests that it does not want are for other blocks."""
+    """A filter for the whole block (``view``): the requests that it does not want are for other blocks.
+
+    Raises UpstreamError where that is not known yet.
+    """
+    collect: Callable[[Request], None] | None = None
+    """Fills ``request.metadata`` with what is known before the chain, for the `admits` of its block."""
     classes: bool = False
     """It wants questions of other classes than IN, too."""
     start: Callable[[], Awaitable[None]] | None = None

@@ -53,16 +53,19 @@ def build(options: Options, parts: BlockContext) -> Built:
         if schema.pods == "verified":
             providers.append(of_clients(answers.zone.cluster.client))
 
+    def collect(request: Request) -> None:
+        if within.of(request.query.name) is not None:
+            for provide in providers:
+                provide(request)
+
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
-            if within.of(request.query.name) is not None:
-                for provide in providers:
-                    provide(request)
+            collect(request)
             return await following(request)
 
         return handle
 
-    return Built(plugin=plugin, sees=sees_nothing)
+    return Built(plugin=plugin, sees=sees_nothing, collect=collect)
 
 
 def of_clients(pod_of: Callable[[bytes], Pod | None]) -> Provide:

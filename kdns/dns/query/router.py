@@ -4,13 +4,13 @@ A question belongs to the block with the longest zone it is in, by whole labels;
 parent. A reload puts a new Site in the place of the old one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from kdns.dns.api.handler import Handler, Request, Response
+from kdns.dns.api.handler import Handler, Metadata, Request, Response
 from kdns.dns.api.plugin import AccessPolicy, Built, Found, KnownChildren, Passes
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
@@ -33,6 +33,8 @@ class RoutedBlock(Struct, frozen=True, kw_only=True):
     """Its acl."""
     admits: Callable[[Request], bool] | None = None
     """A view: only the requests that it wants are this block's."""
+    collect: Callable[[Request], None] | None = None
+    """What the view may read: fills the metadata with what is known before the chain."""
 
     def find(self, query: Query) -> Found | None:
         """What some plugin has ready and no plugin before it must see."""
@@ -73,19 +75,25 @@ class Router:
 
     def candidates(self, name: bytes, rtype: int) -> tuple[bytes, Sequence[RoutedBlock]] | None:
         """The longest zone a folded name is in, and its blocks (more than one only with views)."""
+        return next(self._routes(name, rtype), None)
+
+    def _routes(self, name: bytes, rtype: int) -> Iterator[tuple[bytes, Sequence[RoutedBlock]]]:
+        """The zones a folded name is in and their blocks, the longest zone first."""
         starts = label_starts(name)
         if starts is None:
-            return None
-        parent: tuple[bytes, Sequence[RoutedBlock]] | None = None
+            return
+        own: tuple[bytes, Sequence[RoutedBlock]] | None = None
         for start in (*starts, len(name) - 1):
             apex = name[start:]
             blocks = self._by_zone.get(apex)
             if blocks is None:
                 continue
-            if rtype != DS or start:
-                return apex, blocks
-            parent = apex, blocks  # RFC 4035 section 3.1.4.1: DS is found in the zone above, if we have that
-        return parent
+            if rtype == DS and not start:
+                own = apex, blocks  # RFC 4035 section 3.1.4.1: DS is found in the zone above, if we have that
+            else:
+                yield apex, blocks
+        if own is not None:
+            yield own
 
     def find(self, query: Query) -> Ready | None:
         """What is ready to send for a query of a plain form; None: it must go through the chain."""
@@ -120,12 +128,25 @@ class Router:
         return None
 
     def block(self, request: Request) -> tuple[RoutedBlock, bytes] | None:
-        """The block that a question belongs to, and the apex it is there by."""
-        query = request.query
-        routed = self.candidates(query.name, query.rtype)
-        if routed is None:
-            return None
-        return next(((each, routed[0]) for each in routed[1] if each.admits is None or each.admits(request)), None)
+        """The block that a question belongs to, and the apex it is there by. Raises UpstreamError as `Built.admits`."""
+        chosen = self._choose(request)
+        return None if chosen is None else chosen[:2]
+
+    def _choose(self, request: Request) -> tuple[RoutedBlock, bytes, Metadata] | None:
+        """The block, its apex, and the metadata that its view has read.
+
+        It is the first that wants the request, of the longest zone that has one: core/dnsserver/server.go of CoreDNS.
+        """
+        for apex, blocks in self._routes(request.query.name, request.query.rtype):
+            for block in blocks:
+                if block.admits is None:
+                    return block, apex, {}
+                tried = request._replace(metadata={})
+                if block.collect is not None:
+                    block.collect(tried)
+                if block.admits(tried):
+                    return block, apex, tried.metadata
+        return None
 
     def judge(self, request: Request) -> AccessPolicy | None:
         """The acl of the block that a question belongs to."""
@@ -138,8 +159,10 @@ class Router:
 
     async def handle(self, request: Request) -> tuple[Response, str]:
         """The response of the block that a question belongs to, and the zone it is counted under."""
-        found = self.block(request)
-        if found is None:
+        chosen = self._choose(request)
+        if chosen is None:
             return Response(REFUSED, unclaimed=True), DROPPED
-        block, apex = found
+        block, apex, metadata = chosen
+        if metadata:
+            request.metadata.update(metadata)
         return await block.handler(request), block.zones[apex]

@@ -110,7 +110,12 @@ class RunningServerBlock:
         # what makes no difference to ready answers is not asked about them
         told = [each for each in self.built if each.find is not None or each.classes or each.sees is not sees_nothing]
         return RoutedBlock(
-            zones=zones, handler=self.handler, built=tuple(told), judge=self.judge, admits=_all(self._admits)
+            zones=zones,
+            handler=self.handler,
+            built=tuple(told),
+            judge=self.judge,
+            admits=_all(self._admits),
+            collect=next((each.collect for each in self.built if each.collect is not None), None),
         )
 
 

@@ -9,7 +9,16 @@ Types are checked when an expression is compiled (`parser`), so that what runs f
 it should be: an address, a number, a place in a list, or a text that has grown too long (`values`, `functions`).
 """
 
-from kdns.dns.lang.expr.parser import Compiled, compile_expression, compile_value, reserved
+from kdns.dns.lang.expr.parser import Compiled, MetadataKey, compile_expression, compile_value, reserved, test_of
 from kdns.dns.lang.expr.values import ExpressionError, Scope
 
-__all__ = ["Compiled", "ExpressionError", "Scope", "compile_expression", "compile_value", "reserved"]
+__all__ = [
+    "Compiled",
+    "ExpressionError",
+    "MetadataKey",
+    "Scope",
+    "compile_expression",
+    "compile_value",
+    "reserved",
+    "test_of",
+]

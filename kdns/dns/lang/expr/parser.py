@@ -22,6 +22,7 @@ from kdns.dns.api.handler import Request
 from kdns.dns.lang.expr.functions import GROUP, NAMES, OVER_LISTS, called, over_list
 from kdns.dns.lang.expr.values import (
     LONGEST,
+    NO_SCOPE,
     ORDERED,
     TEXTUAL,
     ExpressionError,
@@ -49,12 +50,23 @@ KEYWORDS: Final = frozenset(
 )
 
 
+class MetadataKey(NamedTuple):
+    """A call of ``metadata`` in an expression."""
+
+    key: str | None
+    """None: it is made while the expression runs."""
+    at: int
+    """Characters from 0."""
+
+
 class Compiled(NamedTuple):
     """An expression and the type of its value."""
 
     type: str
     run: Callable[[Scope], Any]
     """Raises ValueError where a value is none of what it should be, such as an address."""
+    metadata: tuple[MetadataKey, ...] = ()
+    """What it reads of the metadata."""
 
 
 class Token(NamedTuple):
@@ -67,7 +79,12 @@ class Token(NamedTuple):
 
 def compile_expression(text: str) -> Callable[[Request], bool]:
     """What tells whether a request is meant. Raises ExpressionError for what is wrong, or not supported."""
-    run = compile_value(text, wanted="bool").run
+    return test_of(compile_value(text, wanted="bool"))
+
+
+def test_of(compiled: Compiled) -> Callable[[Request], bool]:
+    """A compiled expression of type bool as a test; false where a value is not what it should be."""
+    run = compiled.run
 
     def holds(request: Request) -> bool:
         try:
@@ -93,7 +110,7 @@ def compile_value(
     parser.end()
     if wanted and value.type != wanted:
         raise ExpressionError(f"the expression is a {value.type}, not true or false", 0)
-    return Compiled(value.type, value.run)
+    return Compiled(value.type, value.run, tuple(parser.metadata))
 
 
 def reserved(name: str) -> bool:
@@ -125,6 +142,7 @@ class _Parser:
         self._variables, self._groups = variables, groups
         self._items: list[str] = []
         """The types that ``#`` has, the innermost last."""
+        self.metadata: list[MetadataKey] = []
 
     def _next(self) -> Token:
         return self._tokens[self._at] if self._at < len(self._tokens) else self._last
@@ -282,7 +300,11 @@ class _Parser:
             raise ExpressionError(f"there is no {name!r}", token.at, f"there are {', '.join(known)}")
         self._need("(")
         if name not in OVER_LISTS:
-            return called(name, self._several(")"), token.at)
+            given = self._several(")")
+            value = called(name, given, token.at)
+            if name == "metadata":
+                self.metadata.append(MetadataKey(given[0].run(NO_SCOPE) if given[0].constant else None, token.at))
+            return value
         several = self.whole()
         if not several.type.endswith("[]"):
             raise ExpressionError(f"{name} takes a list, not a {several.type}", token.at)
