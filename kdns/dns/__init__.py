@@ -6,7 +6,7 @@
                              │                        │
                              │                       None
                              │                        v
-                             └── Client ──> lane.slow(message, client, reply)
+                             └── Client ──> lane.slow(message, client, send)
                                               │  at once or later, in any order
                                               └──> handler ──> plugins ──> reply(octets) ──> from the address asked
 
@@ -18,7 +18,7 @@
 - `packet_info`  which of our addresses was asked, and how to reply from it
 - `tcp`          queries on connections, with all their limits
 - `frames`       the messages in a connection's stream
-- `responder`    the Lanes: one for each socket and transport
+- `responder`    a `SocketResponder` for each socket
 - `fast`         replies from precompiled answers, without parsing the query
 - `handler`, `plugins`  what answers when the fast way cannot
 - `registry`     which plugins there are: built-in ones, packages', a folder's

@@ -74,13 +74,13 @@ class FakeLane:
             case _:
                 return None
 
-    def slow(self, message: bytes, client: Client, reply: Send, part: SendPart | None = None) -> None:
+    def slow(self, message: bytes, client: Client, send: Send, send_part: SendPart | None = None) -> None:
         self.clients.append(client)
         match message[12:13]:
             case b"S":
-                self.waiting[message] = (client, reply)
+                self.waiting[message] = (client, send)
             case b"O" | b"":
-                reply(answer(message))
+                send(answer(message))
             case b"b":
                 raise RuntimeError("a bug on the slow way")
 

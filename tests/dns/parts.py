@@ -125,10 +125,10 @@ class FakeParts:
         """What was offered, or what the test gave as ``offers``."""
         return self.offers.get(name)
 
-    def judged(self, name: bytes, below: bool = False) -> bool:
+    def restricted(self, name: bytes, below: bool = False) -> bool:
         """Only what the test gave as ``acl`` has something to say."""
         found = self.offers.get("acl")
-        return isinstance(found, Acl) and found.sees(name, below)
+        return isinstance(found, Acl) and found.must_see(name, below)
 
     def offer(self, name: str, what: object) -> None:
         """Kept in `offers`."""

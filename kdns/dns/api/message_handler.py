@@ -1,7 +1,8 @@
-"""The seam between moving messages and deciding them.
+"""The interface between moving messages and deciding what is answered.
 
-A socket hands each message to its `MessageHandler`. What the Lane cannot answer at once it answers later, through the
-reply callback that it was given: an `PendingReply`, which also knows when it is forgotten.
+A transport hands each message to its `MessageHandler`. A reply is octets everywhere; what takes them is called
+``send``. What the handler cannot answer at once it sends later, through a `PendingReply`, which also notices when it
+is released without a reply.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ Proto = Literal["udp", "tcp"]
 Family = Literal[1, 2]
 """1 = IPv4, 2 = IPv6."""
 Send = Callable[[bytes], None]
+"""Takes the octets of one reply."""
 SendPart = Callable[[bytes], Awaitable[bool]]
 """Sends one of several messages that answer one query, and waits until the client has taken most of it; False: the
 client is gone."""
@@ -24,7 +26,7 @@ _log = logging.getLogger("kdns.dns")
 
 
 class MessageHandler(Protocol):
-    """What one socket asks of the deciding side."""
+    """What a transport asks of the side that decides, for one socket."""
 
     @property
     def counts(self) -> LaneCounts:
@@ -39,10 +41,10 @@ class MessageHandler(Protocol):
         """The whole reply, counted; None: take the slow way."""
         ...
 
-    def slow(self, message: bytes, client: Client, reply: Send, part: SendPart | None = None) -> None:
-        """Call ``reply`` at once, later, or never (to drop the message). Never raises.
+    def slow(self, message: bytes, client: Client, send: Send, send_part: SendPart | None = None) -> None:
+        """Call ``send`` at once, later, or never (to drop the message). Never raises.
 
-        Where an answer may be several messages, all but the last are sent with ``part``.
+        Where an answer may be several messages, all but the last are sent with ``send_part``.
         """
         ...
 
@@ -51,64 +53,64 @@ class MessageHandler(Protocol):
         ...
 
 
-class Lanes(Protocol):
-    """Where sockets get their Lane from."""
+class MessageHandlers(Protocol):
+    """Makes the `MessageHandler` of each socket."""
 
     def lane(self, proto: Proto, family: Family, server: str) -> MessageHandler:
-        """A Lane for one socket; ``server`` is its label, such as ``dns://:53``."""
+        """The handler of one socket; ``server`` is its label, such as ``dns://:53``."""
         ...
 
 
 class PendingReplies:
-    """How many replies are still owed."""
+    """How many replies are pending."""
 
     def __init__(self) -> None:
         self.count = 0
         self._waiting: asyncio.Future[None] | None = None
 
-    def settle(self) -> None:
-        """One less."""
+    def done(self) -> None:
+        """One fewer is pending."""
         self.count -= 1
         if not self.count and self._waiting and not self._waiting.done():
             self._waiting.set_result(None)
 
-    async def settled(self) -> None:
-        """Wait until none is owed. For one waiter."""
+    async def drained(self) -> None:
+        """Wait until no reply is pending. For one waiter."""
         if self.count:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
 
 
 class PendingReply:
-    """One reply that is owed: call it with the octets, once. Letting go of it uncalled drops the message.
+    """A `Send` for one reply: call it with the octets, once. Releasing it uncalled drops the message.
 
-    Calls after the first do nothing. ``settled`` runs exactly once, before the reply is sent or when this is let go.
+    Calls after the first do nothing. ``done`` runs exactly once: before the reply is sent, or when this is released.
     """
 
-    __slots__ = ("_send", "_settled")
+    __slots__ = ("_done", "_send")
 
-    def __init__(self, send: Send, settled: Callable[[], None]) -> None:
+    def __init__(self, send: Send, done: Callable[[], None]) -> None:
         self._send: Send | None = send
-        self._settled = settled
+        self._done = done
 
     def __call__(self, reply: bytes) -> None:
         """Send the reply, if its socket is still there."""
         send, self._send = self._send, None
         if send is not None:
-            self._settled()
+            self._done()
             send(reply)
 
     def drop(self) -> None:
-        """Nothing will be sent."""
+        """No reply will be sent."""
         if self._send is not None:
             self._send = None
-            self._settled()
+            self._done()
 
     def __del__(self) -> None:
         self.drop()
 
 
-def panicked(lane: MessageHandler, message: bytes) -> None:
+def panicked(handler: MessageHandler, message: bytes) -> None:
     """Log and count a bug that a message has met, with its first 512 octets; call it from an ``except`` clause."""
-    lane.counts.panics += 1
-    _log.exception("dropped a %s message that met a bug: %s", lane.counts.proto, message[:512].hex())
+    handler.counts.panics += 1
+    _log.exception("dropped a %s message that met a bug: %s", handler.counts.proto, message[:512].hex())

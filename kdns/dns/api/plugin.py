@@ -10,8 +10,9 @@
 ``parse`` is pure and reports every mistake with its place (`ConfigError`, several as `ConfigErrors`). ``build`` may
 open nothing yet: what waits or opens begins in `Built.start`.
 
-The precompiled answers of a block are served past its chain only where nothing in the chain could tell the
-difference: each plugin says with `Built.sees` which names it must see, and with `Built.find` what it has ready.
+The precompiled answers of a block are sent without its chain only where no plugin in the chain would notice: each
+plugin says with `Built.must_see` which names it must see, with `Built.ignores` which of those queries it would let
+through unchanged, and with `Built.precompiled` what it has ready.
 """
 
 import random
@@ -51,30 +52,31 @@ class KnownChildren(NamedTuple):
     """Empty: no child exists at all."""
 
 
-class Found(NamedTuple):
+class PrecompiledAnswer(NamedTuple):
     """An answer that is ready, and what it is counted under."""
 
     answer: Answer
     plugin: str
     source: object
-    """The `Built.find` that found it."""
-    beneath: Callable[[bytes], KnownChildren | None] | None = None
+    """The `Built.precompiled` that found it."""
+    known_children: Callable[[bytes], KnownChildren | None] | None = None
     """For a "no": what is known of the neighbours under a folded parent name; None: nothing."""
     hit: Hit | None = None
     """Counts its uses, too."""
 
 
-Find = Callable[[Query], Found | None]
-Sees = Callable[[bytes, bool], bool]
+FindPrecompiled = Callable[[Query], PrecompiledAnswer | None]
+MustSee = Callable[[bytes, bool], bool]
 """Folded name, below -> True if the plugin must see each query for the name, or, below, for any name under it."""
-Passes = Callable[[Query, Found], bool]
-"""A query for a name that the plugin sees, and what one behind it has ready -> True if it would neither change nor note
-that. Must not depend on the first label but for its length: what holds for a missing name is taken for its neighbours.
+Ignores = Callable[[Query, PrecompiledAnswer], bool]
+"""A query for a name that the plugin must see, and the precompiled answer of a plugin behind it -> True if the plugin
+would neither change nor record that. Must not depend on the first label except for its length: the result for a
+missing name is used for its neighbours. EDNS options and header flags are those of the query as it came.
 """
 
 
 def sees_nothing(_name: bytes, _below: bool) -> bool:
-    """The plugin makes no difference to what a plugin behind it has ready."""
+    """The plugin makes no difference to the precompiled answers of a plugin behind it."""
     return False
 
 
@@ -88,22 +90,22 @@ class Built(Struct, frozen=True, kw_only=True):
 
     plugin: Plugin | None = None
     """Its place in the chain; None for one that only configures."""
-    sees: Sees = sees_all
-    passes: Passes | None = None
-    """What it lets pass of the names it sees; None: nothing."""
-    find: Find | None = None
+    must_see: MustSee = sees_all
+    ignores: Ignores | None = None
+    """Which queries for the names that it must see it would let through unchanged; None: none of them."""
+    precompiled: FindPrecompiled | None = None
     """What it has ready to send, asked in chain order."""
-    adds: Callable[[Query, Found], Found] | None = None
-    """What it has to say about what a plugin behind it has ready: the same, but for how it is counted."""
-    admits: Callable[[Request], bool] | None = None
-    """A filter for the whole block (``view``): the requests that it does not want are for other blocks.
+    annotate: Callable[[Query, PrecompiledAnswer], PrecompiledAnswer] | None = None
+    """Adds to how the precompiled answer of a plugin behind it is counted; the answer stays the same."""
+    accepts: Callable[[Request], bool] | None = None
+    """A filter for the whole block (``view``): requests for which it is False are for other blocks.
 
     Raises UpstreamError where that is not known yet.
     """
     collect: Callable[[Request], None] | None = None
-    """Fills ``request.metadata`` with what is known before the chain, for the `admits` of its block."""
+    """Fills ``request.metadata`` with what is known before the chain, for the `accepts` of its block."""
     classes: bool = False
-    """It wants questions of other classes than IN, too."""
+    """It answers questions of other classes than IN, too."""
     start: Callable[[], Awaitable[None]] | None = None
     """Called when the block is about to be served; raises ConfigError for what the operator must fix."""
     close: Callable[[], Awaitable[None]] | None = None
@@ -115,13 +117,13 @@ class Built(Struct, frozen=True, kw_only=True):
 class AccessPolicy(Protocol):
     """Who may ask what: the ``acl`` of a server block."""
 
-    def judge(self, request: Request) -> Response | None:
-        """What a denied request is answered, counted; None for one that may go on."""
+    def denial(self, request: Request) -> Response | None:
+        """The response to a denied request, counted; None for one that is allowed."""
 
     def denies(self, request: Request) -> bool:
         """The same, not counted: for names that were not asked, but come with an answer."""
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """It has something to say about a folded name, or, ``below``, about any name under it."""
 
 
@@ -152,7 +154,7 @@ class BlockContext(Protocol):
         """Run something beside the queries until the block is closed; what it raises is logged and counted."""
 
     def forget(self) -> None:
-        """What `Built.sees` or `Built.find` say has changed: remembered messages of the server are dropped."""
+        """Drop the remembered messages of the server: `Built.must_see` or `Built.precompiled` have changed."""
 
     def fatal(self, message: str) -> None:
         """End the process, for what no server may go on with; only `loop` has such a thing."""
@@ -169,7 +171,7 @@ class BlockContext(Protocol):
     def offer(self, name: str, what: object) -> None:
         """Let other plugins of this block find something, for example the Pods of `kubernetes` for `autopath`."""
 
-    def judged(self, name: bytes, below: bool = False) -> bool:
+    def restricted(self, name: bytes, below: bool = False) -> bool:
         """The acl of some block of this server has something to say about a folded name, or about any name under it.
 
         What leads there must not be ready for everybody, nor kept for others: `lookup` asks the acl.

@@ -1,4 +1,4 @@
-"""What a plugin that has whole zones offers to ``transfer``: `kdns.dns.api.plugin.Parts.offer` under its own name."""
+"""What a plugin with whole zones offers to ``transfer``: see `kdns.dns.api.plugin.BlockContext.offer`."""
 
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable

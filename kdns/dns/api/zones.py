@@ -21,7 +21,7 @@ class Zones:
         return ROOT if self.everything else None
 
     def touch(self, name: bytes, below: bool) -> bool:
-        """True if a name is in a zone; with ``below``, if any name under it is. Fits `kdns.dns.api.plugin.Sees`."""
+        """True if a name is in a zone; with ``below``, if any name under it is. Fits `kdns.dns.api.plugin.MustSee`."""
         return self.of(name) is not None or (below and any(under(zone, name) for zone in self.texts))
 
 

@@ -34,7 +34,7 @@ class Cache:
     """What is kept for one server block.
 
     ``cluster`` says whether the cluster itself answers a query now, ``within`` whether it might another time;
-    ``judged`` whether a name is not for everybody: see `kdns.dns.api.plugin.Parts.judged`.
+    ``restricted`` whether a name is not for everybody: see `kdns.dns.api.plugin.BlockContext.restricted`.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Cache:
         *,
         cluster: Cluster = lambda _: False,
         within: Cluster = lambda _: False,
-        judged: Callable[[bytes, bool], bool] = lambda _name, _below: False,
+        restricted: Callable[[bytes, bool], bool] = lambda _name, _below: False,
     ) -> None:
-        self._judged = judged
+        self._restricted = restricted
         self.halves, self.counts = halves, counts
         self._clock, self._spawn, self._cluster, self._within = clock, spawn, cluster, within
         self._zones = Zones(halves.options.zones)
@@ -179,11 +179,11 @@ class Cache:
 
     def _personal(self, query: Query, response: Response) -> bool:
         """It leads to names that are not for everybody, so what one client gets is nothing for another."""
-        if not self._judged(ROOT, True):
+        if not self._restricted(ROOT, True):
             return False
         names = {rr.owner.lower() for rr in (*response.answer, *response.additional)}
         names.update(rr.rdata.lower() for rr in response.answer if rr.rtype == CNAME)
-        return any(self._judged(name, False) for name in names - {query.name})
+        return any(self._restricted(name, False) for name in names - {query.name})
 
     def _take(self, request: Request, response: Response) -> tuple[Response, Entry | None]:
         if self._personal(request.query, response):

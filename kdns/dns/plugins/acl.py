@@ -129,7 +129,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     """
     acl = Acl(options, parts)
     parts.offer(NAME, acl)
-    return Built(plugin=acl.plugin, sees=acl.sees)
+    return Built(plugin=acl.plugin, must_see=acl.must_see)
 
 
 class Acl:
@@ -146,7 +146,7 @@ class Acl:
             "coredns_acl_allowed_requests", "Questions that were let pass.", ("server", "view")
         )
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """Everything in the zones of its blocks."""
         return any(zones.touch(name, below) for zones, _ in self._rules)
 
@@ -154,12 +154,12 @@ class Acl:
         """Decides, and only then asks the others."""
 
         async def handle(request: Request) -> Response:
-            denied = self.judge(request)
+            denied = self.denial(request)
             return denied if denied is not None else await following(request)
 
         return handle
 
-    def judge(self, request: Request) -> Response | None:
+    def denial(self, request: Request) -> Response | None:
         """What a denied request is answered, counted; None for one that may go on."""
         action, zone = self.decide(request)
         if action == "allow":

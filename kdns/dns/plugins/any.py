@@ -8,7 +8,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all
 from kdns.wire.numbers import ANY, HINFO, IN
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -34,10 +34,10 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 
 def build(_options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block."""
-    return Built(plugin=plugin, sees=sees_all, passes=passes)
+    return Built(plugin=plugin, must_see=sees_all, ignores=ignores)
 
 
-def passes(query: Query, _found: Found) -> bool:
+def ignores(query: Query, _found: PrecompiledAnswer) -> bool:
     """All other types."""
     return query.rtype != ANY
 

@@ -26,7 +26,7 @@ from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
@@ -75,7 +75,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         raise ConfigError(f"{NAME} {CLUSTER} does nothing without the Pods", hint="kubernetes needs `pods verified`")
     success = parts.counter("coredns_autopath_success", "Names found further on in a search list.", ("server",))
     walker = Autopath(options, answers if isinstance(answers, Answers) else None, success)
-    return Built(plugin=walker.plugin, sees=walker.sees, passes=walker.passes, start=walker.start)
+    return Built(plugin=walker.plugin, must_see=walker.must_see, ignores=walker.ignores, start=walker.start)
 
 
 class Autopath:
@@ -99,12 +99,12 @@ class Autopath:
         if self._answers is None and not self._search:
             log.warning("autopath does nothing: there is no search list in %s", self._options.source)
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """The names that may be the beginning of a walk."""
         firsts = [_SVC + zone for zone in self._clusters] if self._answers is not None else self._search[:1]
         return any(under(name, first) or (below and under(first, name)) for first in firsts)
 
-    def passes(self, _query: Query, found: Found) -> bool:
+    def ignores(self, _query: Query, found: PrecompiledAnswer) -> bool:
         """A name that exists is what the walk would find first."""
         return found.answer.rcode != NXDOMAIN
 

@@ -46,7 +46,7 @@ def _spare(line: Directive) -> None:
 
 def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
-    return Built(sees=sees_nothing)
+    return Built(must_see=sees_nothing)
 
 
 def options_for(listen: Sequence[str]) -> Options:

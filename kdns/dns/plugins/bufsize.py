@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, integer, no_block, once
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all, sees_nothing
 from kdns.wire.query import UDP_LIMIT, Query
 
 NAME: Final = "bufsize"
@@ -36,11 +36,11 @@ def build(options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block. The server itself keeps to 1232 octets, so above that nothing changes."""
     size = options.size
 
-    def passes(query: Query, _found: Found) -> bool:
+    def ignores(query: Query, _found: PrecompiledAnswer) -> bool:
         """Replies to clients that say no more than that."""
         return query.edns is None or query.edns.payload <= size
 
-    return Built(plugin=bufsize(size), sees=sees_nothing if size >= UDP_LIMIT else sees_all, passes=passes)
+    return Built(plugin=bufsize(size), must_see=sees_nothing if size >= UDP_LIMIT else sees_all, ignores=ignores)
 
 
 def bufsize(size: int) -> Plugin:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, duration, integer, no_args, once, properties, zones
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_nothing
 from kdns.dns.cache.cache import EXACT, Cache
 from kdns.dns.cache.counts import CacheCounts
 from kdns.dns.cache.kinds import Bounds
@@ -80,19 +80,19 @@ def build(options: Options, parts: BlockContext) -> Built:
         parts.spawn,
         cluster=cluster,
         within=within,
-        judged=parts.judged,
+        restricted=parts.restricted,
     )
 
-    def find(query: Query) -> Found | None:
+    def find(query: Query) -> PrecompiledAnswer | None:
         ready = cache.ready(query, rotate=parts.sibling("loadbalance") is not None)
-        return None if ready is None else Found(ready[0], NAME, find, hit=counts.hits[half_of(ready[1])])
+        return None if ready is None else PrecompiledAnswer(ready[0], NAME, find, hit=counts.hits[half_of(ready[1])])
 
-    def adds(query: Query, found: Found) -> Found:
+    def annotate(query: Query, found: PrecompiledAnswer) -> PrecompiledAnswer:
         if found.hit is not None or found.plugin not in EXACT or not cache.covers(query):
             return found
         return found._replace(hit=counts.hits["success" if found.answer.sections.counts[0] else "denial"])
 
-    return Built(plugin=cache.plugin, sees=sees_nothing, find=find, adds=adds, start=start)
+    return Built(plugin=cache.plugin, must_see=sees_nothing, precompiled=find, annotate=annotate, start=start)
 
 
 def _view(parts: BlockContext) -> str:

@@ -45,7 +45,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block. Precompiled answers are of class IN, so it needs to see none of them."""
-    return Built(plugin=chaos(options, parts), sees=sees_nothing, classes=True)
+    return Built(plugin=chaos(options, parts), must_see=sees_nothing, classes=True)
 
 
 def chaos(options: Options, parts: BlockContext) -> Plugin:

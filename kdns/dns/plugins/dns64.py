@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, network, no_args, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all
 from kdns.wire.numbers import AAAA, AD, CD, IN, NOERROR, NXDOMAIN, SOA, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -76,7 +76,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     counter = parts.counter("coredns_dns64_requests_translated", "Answers that were made from A records.", ("server",))
 
-    def passes(query: Query, found: Found) -> bool:
+    def ignores(query: Query, found: PrecompiledAnswer) -> bool:
         """Other types than AAAA, names that do not exist, and what has AAAA records."""
         if query.rtype != AAAA or found.answer.rcode == NXDOMAIN:
             return True
@@ -86,7 +86,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     def translated(request: Request) -> None:
         counter.labels(request.server).inc()
 
-    return Built(plugin=dns64(options, translated), sees=sees_all, passes=passes)
+    return Built(plugin=dns64(options, translated), must_see=sees_all, ignores=ignores)
 
 
 def dns64(options: Options, translated: Callable[[Request], None]) -> Plugin:

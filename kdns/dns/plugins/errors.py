@@ -92,7 +92,7 @@ def build(options: Options, _parts: BlockContext) -> Built:
         for counter in counters:
             counter.flush()
 
-    return Built(plugin=errors(counters, stacktrace=options.stacktrace), sees=sees_nothing, close=close)
+    return Built(plugin=errors(counters, stacktrace=options.stacktrace), must_see=sees_nothing, close=close)
 
 
 class Consolidated:

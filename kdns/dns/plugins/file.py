@@ -109,7 +109,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block; aliases that lead out of a zone are looked up through the whole server."""
     files = Files(options, parts)
     parts.offer(NAME, files)
-    return Built(plugin=files.plugin, sees=files.known.touch, start=files.start)
+    return Built(plugin=files.plugin, must_see=files.known.touch, start=files.start)
 
 
 class Loading:

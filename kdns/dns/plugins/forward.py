@@ -85,10 +85,10 @@ def build(options: Options, parts: BlockContext) -> Built:
         for forwarder in forwarders:
             await forwarder.close()
 
-    def sees(name: bytes, below: bool) -> bool:
+    def must_see(name: bytes, below: bool) -> bool:
         return any(forwarder.zones.touch(name, True) if below else forwarder.takes(name) for forwarder in forwarders)
 
-    return Built(plugin=plugin, sees=sees, classes=True, start=start, close=close)
+    return Built(plugin=plugin, must_see=must_see, classes=True, start=start, close=close)
 
 
 class Forwarder:

@@ -62,7 +62,7 @@ def _lower(word: Word) -> Word:
 
 def build(options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block. The flags of questions make no difference to what is ready."""
-    return Built(plugin=header(options), sees=sees_all if options.response != Change() else sees_nothing)
+    return Built(plugin=header(options), must_see=sees_all if options.response != Change() else sees_nothing)
 
 
 def header(options: Options) -> Plugin:

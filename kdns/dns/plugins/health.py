@@ -39,4 +39,4 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 
 def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
-    return Built(sees=sees_nothing)
+    return Built(must_see=sees_nothing)

@@ -133,7 +133,7 @@ class _Reader:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     hosts = Hosts(options, parts)
-    return Built(plugin=hosts.plugin, sees=hosts.sees, start=hosts.start, close=hosts.close)
+    return Built(plugin=hosts.plugin, must_see=hosts.must_see, start=hosts.start, close=hosts.close)
 
 
 class Hosts:
@@ -157,7 +157,7 @@ class Hosts:
         """The file's comes first."""
         return self._file, self._inline
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """The names that it knows, and those of its zones that it does not hand on."""
         if any(table.holds(name) or (below and name in table.above) for table in self.tables):
             return True

@@ -101,7 +101,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     external = External(answers.zone, shape)
     parts.offer(NAME, ExternalZones(external, apexes))
     plugin = _Plugin(external, options, parts)
-    return Built(plugin=plugin.plugin, sees=Zones(options.zones).touch)
+    return Built(plugin=plugin.plugin, must_see=Zones(options.zones).touch)
 
 
 class ExternalZones:

@@ -14,7 +14,7 @@ from kdns.config.reading import arguments, choice, duration, integer, no_args, o
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.api.chase import chased
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, KnownChildren, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
@@ -170,7 +170,7 @@ def build(options: KubernetesOptions, parts: BlockContext) -> Built:
         options = replace(options, by_client=True, labelled=told)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
-    return built(answers, parts.lookup, lambda: parts.judged(ROOT, True))
+    return built(answers, parts.lookup, lambda: parts.restricted(ROOT, True))
 
 
 def schema_of(options: KubernetesOptions) -> Schema:
@@ -193,29 +193,31 @@ def schema_of(options: KubernetesOptions) -> Schema:
         raise ConfigError(str(error)) from error
 
 
-def built(answers: Answers, chase: Handler | None = None, judged: Callable[[], bool] = lambda: False) -> Built:
-    """The plugin for one cluster, as a part of a server block; see `kubernetes` for ``chase`` and ``judged``."""
+def built(answers: Answers, chase: Handler | None = None, restricted: Callable[[], bool] = lambda: False) -> Built:
+    """The plugin for one cluster, as a part of a server block; see `kubernetes` for ``chase`` and ``restricted``."""
     answers.chased_elsewhere = chase is not None
 
-    def find(query: Query) -> Found | None:
-        if chase is not None and judged() and _alias(answers.lookup(query.name, query.rtype), query.rtype):
+    def find(query: Query) -> PrecompiledAnswer | None:
+        if chase is not None and restricted() and _alias(answers.lookup(query.name, query.rtype), query.rtype):
             return None
         answer = answers.find(query.name, query.rtype)
         if answer is None:
             return None
-        return Found(answer, NAME, find, beneath if answer.shared and answer.rcode else None)
+        return PrecompiledAnswer(answer, NAME, find, known_children if answer.shared and answer.rcode else None)
 
-    def beneath(parent: bytes) -> KnownChildren | None:
+    def known_children(parent: bytes) -> KnownChildren | None:
         after = answers.zone.services_under(parent)
         return None if after is None else KnownChildren(answers.zone.cluster.services, after)
 
-    return Built(plugin=kubernetes(answers, chase, judged), find=find, sees=sees_nothing)
+    return Built(plugin=kubernetes(answers, chase, restricted), precompiled=find, must_see=sees_nothing)
 
 
-def kubernetes(answers: Answers, chase: Handler | None = None, judged: Callable[[], bool] = lambda: False) -> Plugin:
+def kubernetes(
+    answers: Answers, chase: Handler | None = None, restricted: Callable[[], bool] = lambda: False
+) -> Plugin:
     """The plugin for one cluster; ``chase`` looks up CNAME targets outside our zones, None leaves it to clients.
 
-    ``judged`` says that some names are not for everybody: then targets inside our zones are looked up through it, too.
+    ``restricted``: an acl denies some names to some clients; then targets in our zones are looked up through it, too.
     """
 
     def plugin(following: Handler) -> Handler:
@@ -227,7 +229,7 @@ def kubernetes(answers: Answers, chase: Handler | None = None, judged: Callable[
             if query.rtype in {AXFR, IXFR}:
                 return Response(REFUSED, plugin=NAME)
             target = _alias(result, query.rtype)
-            if target and chase is not None and judged():
+            if target and chase is not None and restricted():
                 response = Response(NOERROR, AA, tuple(to_rrs(result.answer[:1])), plugin=NAME)
                 return await chased(request, response, target, chase)
             answer = _in_turn(result, answers.find(query.name, query.rtype))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all, sees_nothing
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all, sees_nothing
 from kdns.wire.numbers import AAAA, CNAME, MX, NOERROR, TRANSFERS, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -62,12 +62,12 @@ def build(options: Options, parts: BlockContext) -> Built:
     parts.offer(NAME, options)
     return Built(
         plugin=loadbalance(options, parts.random),
-        sees=sees_all if options.prefer else sees_nothing,
-        passes=passes,
+        must_see=sees_all if options.prefer else sees_nothing,
+        ignores=ignores,
     )
 
 
-def passes(_query: Query, found: Found) -> bool:
+def ignores(_query: Query, found: PrecompiledAnswer) -> bool:
     """What has no two addresses to be put into order."""
     return not found.answer.ring_size
 

@@ -50,7 +50,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     local = Local(options, parts)
-    return Built(plugin=local.plugin, sees=local.sees)
+    return Built(plugin=local.plugin, must_see=local.must_see)
 
 
 class Local:
@@ -64,7 +64,7 @@ class Local:
         """True for a name below localhost, and if so wanted, for localhost in some search domain."""
         return name != LOCALHOST and (under(name, LOCALHOST) or (self._prefix and name.startswith(FIRST)))
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """Its zones, and the names that begin with localhost: any name may have such a child."""
         return ZONES.touch(name, below) or self._named_after(name) or (below and self._prefix)
 

@@ -19,7 +19,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, properties, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, Passes
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.api.response_kind import CLASS_OF, Class, kind_of
 from kdns.dns.lang.log_format import COMMON, Asked, Part, line, parse_format
 from kdns.wire.name import parse_name, under
@@ -72,7 +72,7 @@ def _rules(directive: Directive) -> list[Rule]:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     log = Log(options, parts)
-    return Built(plugin=log.plugin, sees=log.sees, passes=log.passes)
+    return Built(plugin=log.plugin, must_see=log.must_see, ignores=log.ignores)
 
 
 class Log:
@@ -82,10 +82,10 @@ class Log:
         self._clock = parts.clock
         self._rules = tuple((parse_name(rule.zone), rule, parse_format(rule.format)) for rule in options.rules)
         classes = {rule.classes for rule in options.rules}
-        self.passes: Passes | None = _passes(classes.pop()) if len(classes) == 1 else None
+        self.ignores: Ignores | None = _ignores(classes.pop()) if len(classes) == 1 else None
         """Only where it does not matter which rule a name falls under."""
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """The names of its rules."""
         return any(under(name, zone) or (below and under(zone, name)) for zone, _, _ in self._rules)
 
@@ -116,12 +116,12 @@ class Log:
             LINES.info("%s", line(parts, asked))
 
 
-def _passes(classes: frozenset[Class]) -> Passes | None:
+def _ignores(classes: frozenset[Class]) -> Ignores | None:
     """Lets pass what has another class for sure."""
     if classes == EVERYTHING:
         return None
 
-    def passes(_query: Query, found: Found) -> bool:
+    def ignores(_query: Query, found: PrecompiledAnswer) -> bool:
         answer = found.answer
         answers, authority, _ = answer.sections.counts
         if answer.rcode == NXDOMAIN:
@@ -131,4 +131,4 @@ def _passes(classes: frozenset[Class]) -> Passes | None:
         nodata = authority and not answers  # or a delegation: either class
         return "success" not in classes and not (nodata and "denial" in classes)
 
-    return passes
+    return ignores

@@ -61,7 +61,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     async def start() -> None:
         parts.spawn(search.run(), NAME)
 
-    return Built(plugin=search.plugin, sees=search.sees, start=start)
+    return Built(plugin=search.plugin, must_see=search.must_see, start=start)
 
 
 class Search:
@@ -76,7 +76,7 @@ class Search:
         """The names asked for so far, and how often each passed here; empty when the search is over."""
         self._returns = 0
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """The probes, and nothing else."""
         return any(under(probe, name) for probe in self.probes) if below else name in self.probes
 

@@ -65,7 +65,7 @@ def build(options: Options, parts: BlockContext) -> Built:
 
         return handle
 
-    return Built(plugin=plugin, sees=sees_nothing, collect=collect)
+    return Built(plugin=plugin, must_see=sees_nothing, collect=collect)
 
 
 def of_clients(pod_of: Callable[[bytes], Pod | None]) -> Provide:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, sees_all
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all
 from kdns.dns.api.response_kind import kind_of
 from kdns.wire.numbers import NOERROR
 from kdns.wire.query import Query
@@ -31,10 +31,10 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 
 def build(_options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block."""
-    return Built(plugin=plugin, sees=sees_all, passes=passes)
+    return Built(plugin=plugin, must_see=sees_all, ignores=ignores)
 
 
-def passes(_query: Query, found: Found) -> bool:
+def ignores(_query: Query, found: PrecompiledAnswer) -> bool:
     """What has nothing to be left out: no other sections, or an error; "no" with its SOA, too."""
     answer = found.answer
     answers, authority, additional = answer.sections.counts

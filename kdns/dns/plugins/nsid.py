@@ -39,7 +39,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 
 def build(options: Options, _parts: BlockContext) -> Built:
     """The plugin for one server block. Questions with EDNS options never take the fast way."""
-    return Built(plugin=nsid((options.data or socket.gethostname()).encode()[:LONGEST]), sees=sees_nothing)
+    return Built(plugin=nsid((options.data or socket.gethostname()).encode()[:LONGEST]), must_see=sees_nothing)
 
 
 def nsid(data: bytes) -> Plugin:

@@ -19,7 +19,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found, Passes
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.rewriting.edns import NSID, SUBNET, echoed
 from kdns.dns.rewriting.reading import read_rule
 from kdns.dns.rewriting.replies import Alias, Option, Rcode, Reply, retargeted
@@ -55,24 +55,24 @@ def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     rules = options.rules
 
-    def sees(name: bytes, below: bool) -> bool:
+    def must_see(name: bytes, below: bool) -> bool:
         text = name_text(name)
         return any(rule.touches(text, below) for rule in rules)
 
     other = any(isinstance(rule, NumberRule) and rule.what == "class" and rule.old != IN for rule in rules)
-    return Built(plugin=rewrite(rules, parts.lookup), sees=sees, passes=_passes(rules), classes=other)
+    return Built(plugin=rewrite(rules, parts.lookup), must_see=must_see, ignores=_ignores(rules), classes=other)
 
 
-def _passes(rules: Sequence[Rule]) -> Passes | None:
+def _ignores(rules: Sequence[Rule]) -> Ignores | None:
     """Where all rules look at the type only, queries for other types may be answered without them."""
     types = {rule.old for rule in rules if isinstance(rule, NumberRule) and rule.what == "type"}
     if not all(isinstance(rule, NumberRule) and rule.what == "type" for rule in rules):
         return None
 
-    def passes(query: Query, _found: Found) -> bool:
+    def ignores(query: Query, _found: PrecompiledAnswer) -> bool:
         return query.rtype not in types
 
-    return passes
+    return ignores
 
 
 def rewrite(rules: Sequence[Rule], lookup: Handler) -> Plugin:

@@ -79,7 +79,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         answered=parts.lasting(LABELS, AnsweredLabels),
         spawn=parts.spawn,
     )
-    return Built(plugin=short.plugin, sees=short.sees)
+    return Built(plugin=short.plugin, must_see=short.must_see)
 
 
 class AnsweredLabels:
@@ -199,7 +199,7 @@ class ShortNames:
             return Response(SERVFAIL, plugin=NAME)
         return None if found.rcode == NXDOMAIN and not found.answer else found
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """Names of the form, whether or not there is such a Service now."""
         if not below:
             return self.full(name) is not None

@@ -24,7 +24,7 @@ from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, arguments, choice, integer, properties, word_at, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Found
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.lang.expr import Compiled, ExpressionError, Scope, compile_value, reserved
 from kdns.dns.lang.patterns import Match, Pattern, compile_pattern
@@ -202,7 +202,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     templates = Templates(options, parts)
     classes = any(one.rclass != IN for one in options.templates)
-    return Built(plugin=templates.plugin, sees=templates.sees, passes=templates.passes, classes=classes)
+    return Built(plugin=templates.plugin, must_see=templates.must_see, ignores=templates.ignores, classes=classes)
 
 
 class Ready(NamedTuple):
@@ -267,7 +267,7 @@ class Templates:
         self._failures = parts.counter(f"{name}_template_failures", "Templates that came to nothing.", more)
         self._bad = parts.counter(f"{name}_rr_failures", "Templates that made something that is no record.", more)
 
-    def sees(self, name: bytes, below: bool) -> bool:
+    def must_see(self, name: bytes, below: bool) -> bool:
         """The names in its zones, but for those that match no pattern and are handed on."""
         return any(self._touches(ready, name, below) for ready in self._all)
 
@@ -277,7 +277,7 @@ class Templates:
             return False
         return below or not ready.fallthrough.through(name) or ready.match(name_text(name)) is not None
 
-    def passes(self, query: Query, _found: Found) -> bool:
+    def ignores(self, query: Query, _found: PrecompiledAnswer) -> bool:
         """Queries of classes and types that no template is about."""
         return not any(ready.fits(query.rclass, query.rtype) for ready in self._all)
 

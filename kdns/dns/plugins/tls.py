@@ -117,7 +117,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     parts.offer(NAME, Contexts(_context(options, "dot"), _context(options, "http/1.1")))
     if not any(server.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) for server in parts.servers):
         LOG.warning("%s: the certificate is not used: no key of its block is tls:// or https://", options.cert.word.at)
-    return Built(sees=sees_nothing)
+    return Built(must_see=sees_nothing)
 
 
 def _context(options: Options, protocol: str) -> ssl.SSLContext:

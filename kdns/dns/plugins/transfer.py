@@ -149,7 +149,7 @@ def _peer(word: Word) -> Peer:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     plugin = Transfer(options, parts)
-    return Built(plugin=plugin.plugin, sees=sees_nothing, start=plugin.start)
+    return Built(plugin=plugin.plugin, must_see=sees_nothing, start=plugin.start)
 
 
 class ClusterZones:

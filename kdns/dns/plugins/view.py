@@ -97,16 +97,16 @@ def build(options: Options, parts: BlockContext) -> Built:
     mistakes.settle()
     parts.offer(NAME, options.name)
     if not any(key.of_client for key in options.keys):
-        return Built(sees=sees_nothing, admits=admits(options))
+        return Built(must_see=sees_nothing, accepts=accepts(options))
 
     def synced() -> bool:
         answers = parts.sibling("kubernetes")
         return not isinstance(answers, Answers) or answers.synced
 
-    return Built(sees=sees_nothing, admits=admits(options, synced))
+    return Built(must_see=sees_nothing, accepts=accepts(options, synced))
 
 
-def admits(options: Options, known: Callable[[], bool] = lambda: True) -> Callable[[Request], bool]:
+def accepts(options: Options, known: Callable[[], bool] = lambda: True) -> Callable[[Request], bool]:
     """True for a request that every expression wants; it is told the view's name.
 
     ``known``: False while nothing can be said of clients. Then UpstreamError is raised: not knowing is not "no", and

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kdns.base.clock import Clock
-from kdns.dns.api.plugin import Found, KnownChildren
+from kdns.dns.api.plugin import KnownChildren, PrecompiledAnswer
 from kdns.dns.cache.aged import Aged
 from kdns.dns.query.router import Ready, Router
 from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, LaneCounts
@@ -254,7 +254,7 @@ class FastWay:
             if query is None or ready is None:
                 return None
             entry = self._make(query, ready, behind)
-            if ready.found.beneath is not None and self._note_miss(key, name, entry, ready.found):
+            if ready.found.known_children is not None and self._note_miss(key, name, entry, ready.found):
                 return entry
         self._remember(key, entry)
         return entry
@@ -297,18 +297,18 @@ class FastWay:
         found = ready.found
         return tally(self._counts, kind_of(query, found.answer.rcode, grow, ready.zone, found.plugin, found.hit))
 
-    def _note_miss(self, key: bytes, name: bytes, entry: Entry, found: Found) -> bool:
+    def _note_miss(self, key: bytes, name: bytes, entry: Entry, found: PrecompiledAnswer) -> bool:
         """Remember what follows the first label of a name that does not exist; False if that says nothing of others."""
         first = 1 + name[0]
-        beneath = self._site().beneath(name, found)
-        if beneath is None:
+        known_children = self._site().known_children(name, found)
+        if known_children is None:
             return False
         if len(self._misses) >= MAX_MISSES:
             self._misses.clear()
         answer, tallied, octets, _, _, _, _ = entry
         question = len(name) + _TYPE
         self._misses[key[: _HEAD + 1] + key[_HEAD + first :]] = (
-            answer, tallied, octets[:_HEAD], octets[_HEAD + question :], HEADER + question, beneath,
+            answer, tallied, octets[:_HEAD], octets[_HEAD + question :], HEADER + question, known_children,
         )  # fmt: skip
         return True
 

@@ -1,4 +1,4 @@
-"""No way leads around an ``acl`` of another server block, nor to what an alias has behind it.
+"""Applies the ``acl`` of whichever server block a rewritten name, or the target of an alias, belongs to.
 
 ::
 
@@ -7,8 +7,8 @@
                            └─ the response: what belongs to names that the client may not ask is left out
 
 Each block has a gate, where its acl stands or would stand. It does nothing on a server without any acl. A question
-that nobody has changed belongs to the block that it is in, whose own acl decides, so the fast way needs no gate: the
-plugins that have answers ready keep back those that lead elsewhere (`kdns.dns.api.plugin.Parts.judged`).
+that nobody has changed belongs to the block that it is in, whose own acl decides, so the fast path needs no gate: the
+plugins with precompiled answers keep back those that lead elsewhere (`kdns.dns.api.plugin.BlockContext.restricted`).
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ def gate(site_of: Callable[[str], Router | None], own: AccessPolicy | None) -> P
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             site = site_of(request.server)
-            if site is None or not site.judges:
+            if site is None or not site.has_policies:
                 return await following(request)
-            judge = site.judge(request)
-            if judge is not None and judge is not own:
-                denied = judge.judge(request)
+            policy = site.policy_for(request)
+            if policy is not None and policy is not own:
+                denied = policy.denial(request)
                 if denied is not None:
                     return denied
             return permitted(request, await following(request), site, own)
@@ -47,7 +47,7 @@ def permitted(request: Request, response: Response, site: Router, own: AccessPol
     """The response without the records of names that the client may not ask for.
 
     Where an alias leads to one, nothing but what the asked name has itself is told, not even whether the other exists.
-    A transfer is judged by the name of its zone alone.
+    For a transfer only the name of its zone counts.
     """
     query = request.query
     if query.rtype in {AXFR, IXFR} or response.dropped:
@@ -58,8 +58,8 @@ def permitted(request: Request, response: Response, site: Router, own: AccessPol
         found = known.get((name, rtype))
         if found is None:
             asked = request._replace(query=_about(query, name, rtype))
-            judges = {id(judge): judge for judge in (own, site.judge(asked)) if judge is not None}
-            found = known[name, rtype] = any(judge.denies(asked) for judge in judges.values())
+            policies = {id(policy): policy for policy in (own, site.policy_for(asked)) if policy is not None}
+            found = known[name, rtype] = any(policy.denies(asked) for policy in policies.values())
         return found
 
     def hidden(rr: RR) -> bool:

@@ -1,4 +1,4 @@
-"""A plugin may be wrong without harm: what it raises becomes a SERVFAIL, and how long it holds the loop is noted.
+"""Isolates plugin bugs: an exception becomes SERVFAIL, and plugins that hold the loop too long are reported.
 
 ``KdnsError`` is no bug and goes on to the plugins in front. Since each plugin of a chain has its own guard, what
 reaches one was raised by its own plugin.
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from kdns.base.clock import Clock
 from kdns.base.errors import KdnsError
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
-from kdns.dns.api.plugin import Built, Find, Found, Sees
+from kdns.dns.api.plugin import Built, FindPrecompiled, MustSee, PrecompiledAnswer
 from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 
@@ -25,7 +25,7 @@ SLOW: Final = 0.05
 
 
 class Incidents(Protocol):
-    """Who is told."""
+    """Where bugs and slow plugins are reported."""
 
     def failed(self, name: str, error: BaseException, request: Request | None) -> None:
         """The plugin raised what it should not have; called from an ``except`` clause."""
@@ -41,9 +41,10 @@ def guarded(name: str, built: Built, incidents: Incidents, *, foreign: bool, clo
     plugin = None if built.plugin is None else _caught(name, built.plugin, incidents, clock if foreign else None)
     if not foreign:
         return replace(built, plugin=plugin)
-    find = None if built.find is None else _safe_find(name, built.find, incidents)
-    sees = _safe_sees(name, built.sees, incidents)
-    return replace(built, plugin=plugin, find=find, sees=sees, passes=None)  # what it wants to see, it sees
+    find = None if built.precompiled is None else _safe_find(name, built.precompiled, incidents)
+    must_see = _safe_sees(name, built.must_see, incidents)
+    # third-party plugins see every query for the names that they must see: `ignores` is not asked
+    return replace(built, plugin=plugin, precompiled=find, must_see=must_see, ignores=None)
 
 
 def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None) -> Plugin:
@@ -63,7 +64,7 @@ def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                incidents.failed(name, error, request)  # nobody asked for it: it made that up
+                incidents.failed(name, error, request)  # the task was not cancelled: the plugin raised this by itself
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug in a plugin costs one SERVFAIL, not the server
                 incidents.failed(name, error, request)
             return Response(SERVFAIL, plugin=name)
@@ -151,8 +152,8 @@ def _stepped(
             error = thrown
 
 
-def _safe_find(name: str, find: Find, incidents: Incidents) -> Find:
-    def safe(query: Query) -> Found | None:
+def _safe_find(name: str, find: FindPrecompiled, incidents: Incidents) -> FindPrecompiled:
+    def safe(query: Query) -> PrecompiledAnswer | None:
         try:
             return find(query)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told, see above
@@ -162,10 +163,10 @@ def _safe_find(name: str, find: Find, incidents: Incidents) -> Find:
     return safe
 
 
-def _safe_sees(name: str, sees: Sees, incidents: Incidents) -> Sees:
+def _safe_sees(name: str, must_see: MustSee, incidents: Incidents) -> MustSee:
     def safe(query_name: bytes, below: bool) -> bool:
         try:
-            return sees(query_name, below)
+            return must_see(query_name, below)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - told, see above
             incidents.failed(name, error, None)
             return True

@@ -12,7 +12,7 @@ give the same octets, which a test checks for every kind of question.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from kdns.base.clock import Clock
 from kdns.base.errors import FormError, UpstreamError
 from kdns.dns.api.handler import Client, Request, Response
+from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastWay, kind_of
 from kdns.dns.query.router import DROPPED, Router
 from kdns.metrics.dns import LaneCounts
@@ -28,8 +29,6 @@ from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
 from kdns.wire.query import UDP_LIMIT, Header, Query, opt_record, parse_header, parse_query, reply_payload
 from kdns.wire.rr import RR
-
-Part = Callable[[bytes], Awaitable[bool]]
 
 log = logging.getLogger("kdns.dns")
 
@@ -111,10 +110,10 @@ class SocketResponder:
         """Wait until the chain owes no reply, but not longer than this."""
         await self._responder.drain(seconds)
 
-    def slow(self, message: bytes, client: Client, reply: Callable[[bytes], None], part: Part | None = None) -> None:
-        """Answer through the chain: ``reply`` is called at once, later, or never (the message is to be dropped).
+    def slow(self, message: bytes, client: Client, send: Send, send_part: SendPart | None = None) -> None:
+        """Answer through the chain: ``send`` is called at once, later, or never (the message is to be dropped).
 
-        Of several messages all but the last are sent with ``part``, see `kdns.dns.api.message_handler`.
+        Of several messages all but the last are sent with ``send_part``, see `kdns.dns.api.message_handler`.
         Never raises: what goes wrong is logged with the query, counted, and answered with SERVFAIL.
         """
         started = self._clock()
@@ -125,20 +124,20 @@ class SocketResponder:
         if header.is_response:
             return
         if header.opcode:
-            self._refuse(header, NOTIMP, message, reply, started)
+            self._refuse(header, NOTIMP, message, send, started)
             return
         try:
             query = parse_query(message)
         except FormError:
-            self._refuse(header, FORMERR, message, reply, started)
+            self._refuse(header, FORMERR, message, send, started)
             return
         early = self._early(query)
         if early is not None:
-            self._send(query, early, DROPPED, len(message), reply, started)
+            self._send(query, early, DROPPED, len(message), send, started)
         elif self._responder.pending >= MAX_SLOW:
-            self._send(query, Response(SERVFAIL), DROPPED, len(message), reply, started)
+            self._send(query, Response(SERVFAIL), DROPPED, len(message), send, started)
         else:
-            work = self._answer(Request(query, client, len(message), self.counts.server, {}), reply, part, started)
+            work = self._answer(Request(query, client, len(message), self.counts.server, {}), send, send_part, started)
             self._responder.start(asyncio.get_running_loop().create_task(work))
 
     def _early(self, query: Query) -> Response | None:
@@ -149,63 +148,57 @@ class SocketResponder:
             return Response(REFUSED)
         return None
 
-    async def _answer(
-        self, request: Request, reply: Callable[[bytes], None], part: Part | None, started: float
-    ) -> None:
+    async def _answer(self, request: Request, send: Send, send_part: SendPart | None, started: float) -> None:
         query, size = request.query, request.size
         zone = DROPPED
         try:
             response, zone = await self._responder.site.handle(request)
-            octets = compose_reply(query, response, self.counts.proto)
+            reply = compose_reply(query, response, self.counts.proto)
             if response.further is not None and not response.dropped:
-                octets = await self._several(query, response, octets, response.further, part)
+                reply = await self._several(query, response, reply, response.further, send_part)
         except UpstreamError as error:  # told by the errors plugin, if there is one
             response = Response(error.rcode)
-            octets = compose_reply(query, response, self.counts.proto)
+            reply = compose_reply(query, response, self.counts.proto)
         except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
             log.exception("bug while answering %s", query.question.hex())
             self.counts.panics += 1
             response = Response(SERVFAIL)
-            octets = compose_reply(query, response, self.counts.proto)
+            reply = compose_reply(query, response, self.counts.proto)
         if response.dropped:
-            octets = b""
-        self._count(query, response, zone, size, len(octets), started)
-        if octets:
-            reply(octets)
+            reply = b""
+        self._count(query, response, zone, size, len(reply), started)
+        if reply:
+            send(reply)
 
     async def _several(
         self,
         query: Query,
         response: Response,
-        octets: bytes,
+        reply: bytes,
         further: AsyncGenerator[tuple[RR, ...], None],
-        part: Part | None,
+        send_part: SendPart | None,
     ) -> bytes:
         """Send all messages but the last, which is returned; empty if the client is gone or cannot take several."""
         async with aclosing(further):
             async for section in further:
-                if part is None or not await part(octets):
+                if send_part is None or not await send_part(reply):
                     return b""
-                octets = compose_reply(query, replace(response, answer=section), self.counts.proto)
+                reply = compose_reply(query, replace(response, answer=section), self.counts.proto)
                 await asyncio.sleep(0)  # a zone may be long, and others wait
-        return octets
+        return reply
 
-    def _send(
-        self, query: Query, response: Response, zone: str, size: int, reply: Callable[[bytes], None], started: float
-    ) -> None:
-        octets = compose_reply(query, response, self.counts.proto)
-        self._count(query, response, zone, size, len(octets), started)
-        reply(octets)
+    def _send(self, query: Query, response: Response, zone: str, size: int, send: Send, started: float) -> None:
+        reply = compose_reply(query, response, self.counts.proto)
+        self._count(query, response, zone, size, len(reply), started)
+        send(reply)
 
-    def _refuse(
-        self, header: Header, rcode: int, message: bytes, reply: Callable[[bytes], None], started: float
-    ) -> None:
+    def _refuse(self, header: Header, rcode: int, message: bytes, send: Send, started: float) -> None:
         """A bare header: the question could not be read, and no error is longer than what it answers."""
         flags = QR | header.flags & (OPCODE | RD) | rcode
-        octets = header.id.to_bytes(2, "big") + flags.to_bytes(2, "big") + bytes(8)
+        reply = header.id.to_bytes(2, "big") + flags.to_bytes(2, "big") + bytes(8)
         nothing = Query(header.id, header.flags, b"", b"", 0, IN)
-        self._count(nothing, Response(rcode), DROPPED, len(message), len(octets), started)
-        reply(octets)
+        self._count(nothing, Response(rcode), DROPPED, len(message), len(reply), started)
+        send(reply)
 
     def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
         self.counts.note(kind_of(query, response.rcode, 0, zone, response.plugin), size, length)

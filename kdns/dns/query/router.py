@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
-from kdns.dns.api.plugin import AccessPolicy, Built, Found, KnownChildren, Passes
+from kdns.dns.api.plugin import AccessPolicy, Built, Ignores, KnownChildren, PrecompiledAnswer
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
 from kdns.wire.query import Query
@@ -29,33 +29,33 @@ class RoutedBlock(Struct, frozen=True, kw_only=True):
     """Its chain of plugins."""
     built: tuple[Built, ...] = ()
     """The plugins of the chain, from the client inwards."""
-    judge: AccessPolicy | None = None
+    policy: AccessPolicy | None = None
     """Its acl."""
-    admits: Callable[[Request], bool] | None = None
+    accepts: Callable[[Request], bool] | None = None
     """A view: only the requests that it wants are this block's."""
     collect: Callable[[Request], None] | None = None
     """What the view may read: fills the metadata with what is known before the chain."""
 
-    def find(self, query: Query) -> Found | None:
+    def find(self, query: Query) -> PrecompiledAnswer | None:
         """What some plugin has ready and no plugin before it must see."""
-        watching: list[Passes] = []
+        watching: list[Ignores] = []
         for number, built in enumerate(self.built):
-            if built.find is not None and (found := built.find(query)) is not None:
-                if not all(passes(query, found) for passes in watching):
+            if built.precompiled is not None and (found := built.precompiled(query)) is not None:
+                if not all(ignores(query, found) for ignores in watching):
                     return None
-                adds = (before.adds for before in reversed(self.built[:number]) if before.adds is not None)
-                return reduce(lambda so_far, add: add(query, so_far), adds, found)
-            if built.sees(query.name, False):
-                if built.passes is None:
+                annotate = (before.annotate for before in reversed(self.built[:number]) if before.annotate is not None)
+                return reduce(lambda so_far, add: add(query, so_far), annotate, found)
+            if built.must_see(query.name, False):
+                if built.ignores is None:
                     return None
-                watching.append(built.passes)
+                watching.append(built.ignores)
         return None
 
 
 class Ready(NamedTuple):
     """An answer that is ready, and under which zone it is counted."""
 
-    found: Found
+    found: PrecompiledAnswer
     zone: str
 
 
@@ -66,7 +66,7 @@ class Router:
         self.blocks = tuple(blocks)
         self.classes = any(built.classes for block in blocks for built in block.built)
         """Some plugin answers questions of other classes than IN."""
-        self.judges = any(block.judge is not None for block in blocks)
+        self.has_policies = any(block.policy is not None for block in blocks)
         """Some block has an acl."""
         self._by_zone: dict[bytes, list[RoutedBlock]] = {}
         for block in blocks:
@@ -101,18 +101,18 @@ class Router:
         if routed is None:
             return None
         apex, blocks = routed
-        if len(blocks) > 1 or blocks[0].admits is not None:
+        if len(blocks) > 1 or blocks[0].accepts is not None:
             return None
         found = blocks[0].find(query)
         return Ready(found, blocks[0].zones[apex]) if found is not None else None
 
-    def beneath(self, name: bytes, found: Found) -> KnownChildren | None:
+    def known_children(self, name: bytes, found: PrecompiledAnswer) -> KnownChildren | None:
         """What a "no" for a folded name says of its neighbours; None: nothing.
 
         Nothing if another block has a zone among them, or a plugin must see questions for one of them.
         """
         parent = name[1 + name[0] :] if name[0] else b""
-        if found.beneath is None or not parent:
+        if found.known_children is None or not parent:
             return None
         if any(zone != parent and under(zone, parent) for zone in self._by_zone):
             return None
@@ -121,9 +121,11 @@ class Router:
         if routed is None or own is None or routed[1] is not own[1]:
             return None
         for built in routed[1][0].built:
-            if built.find is not None and built.find == found.source:  # bound methods are made anew, so not `is`
-                return found.beneath(parent)
-            if built.sees(parent, True) and (built.passes is None or not built.sees(name, False)):
+            if (
+                built.precompiled is not None and built.precompiled == found.source
+            ):  # bound methods are made anew, so not `is`
+                return found.known_children(parent)
+            if built.must_see(parent, True) and (built.ignores is None or not built.must_see(name, False)):
                 return None  # where it was asked about this name, it lets the neighbours pass as well
         return None
 
@@ -139,23 +141,23 @@ class Router:
         """
         for apex, blocks in self._routes(request.query.name, request.query.rtype):
             for block in blocks:
-                if block.admits is None:
+                if block.accepts is None:
                     return block, apex, {}
                 tried = request._replace(metadata={})
                 if block.collect is not None:
                     block.collect(tried)
-                if block.admits(tried):
+                if block.accepts(tried):
                     return block, apex, tried.metadata
         return None
 
-    def judge(self, request: Request) -> AccessPolicy | None:
+    def policy_for(self, request: Request) -> AccessPolicy | None:
         """The acl of the block that a question belongs to."""
-        found = self.block(request) if self.judges else None
-        return None if found is None else found[0].judge
+        found = self.block(request) if self.has_policies else None
+        return None if found is None else found[0].policy
 
-    def judged(self, name: bytes, below: bool) -> bool:
+    def restricted(self, name: bytes, below: bool) -> bool:
         """Some acl has something to say about a folded name, or about any name under it."""
-        return any(block.judge is not None and block.judge.sees(name, below) for block in self.blocks)
+        return any(block.policy is not None and block.policy.must_see(name, below) for block in self.blocks)
 
     async def handle(self, request: Request) -> tuple[Response, str]:
         """The response of the block that a question belongs to, and the zone it is counted under."""

@@ -37,15 +37,15 @@ class RunningServerBlock:
                 raise
             raise ConfigError(str(error)) from error
         own = self.parts.sibling(acl.NAME)
-        self.judge = own if isinstance(own, acl.Acl) else None
+        self.policy = own if isinstance(own, acl.Acl) else None
         """Its acl."""
         plugins = [each.plugin for each in self.built]
-        plugins.insert(_gate_at([step.name for step in plan.steps]), gate(hub.sites.get, self.judge))
+        plugins.insert(_gate_at([step.name for step in plan.steps]), gate(hub.sites.get, self.policy))
         self.handler = chain([each for each in plugins if each is not None])
         self.was_ready: set[str] = set()
         """Plugins that were ready once."""
         self._started: list[tuple[str, Built]] = []
-        self._admits = [each.admits for each in self.built if each.admits is not None]
+        self._accepts = [each.accepts for each in self.built if each.accepts is not None]
 
     def _build(self, step: Step, hub: ServerContext) -> Built:
         try:
@@ -108,13 +108,17 @@ class RunningServerBlock:
             if (key.scheme, key.port) == (listener.scheme, listener.port)
         }
         # what makes no difference to ready answers is not asked about them
-        told = [each for each in self.built if each.find is not None or each.classes or each.sees is not sees_nothing]
+        told = [
+            each
+            for each in self.built
+            if each.precompiled is not None or each.classes or each.must_see is not sees_nothing
+        ]
         return RoutedBlock(
             zones=zones,
             handler=self.handler,
             built=tuple(told),
-            judge=self.judge,
-            admits=_all(self._admits),
+            policy=self.policy,
+            accepts=_all(self._accepts),
             collect=next((each.collect for each in self.built if each.collect is not None), None),
         )
 
@@ -129,7 +133,7 @@ def _all(filters: Sequence[Callable[[Request], bool]]) -> Callable[[Request], bo
     """One filter from several; None if there is none."""
     if len(filters) < 2:
         return filters[0] if filters else None
-    return lambda request: all(admits(request) for admits in filters)
+    return lambda request: all(accepts(request) for accepts in filters)
 
 
 def sites(blocks: Sequence[RunningServerBlock]) -> dict[Listener, Router]:
@@ -163,7 +167,7 @@ def describe(blocks: Sequence[RunningServerBlock]) -> Iterator[str]:
 def _fast(live: RunningServerBlock) -> Iterator[str]:
     """Which plugins' answers pass the chain by, and which plugin must see the rest."""
     steps = live.plan.steps
-    finders = [number for number, built in enumerate(live.built) if built.find is not None]
+    finders = [number for number, built in enumerate(live.built) if built.precompiled is not None]
     if not finders:
         yield "nothing"
     for number in finders:
@@ -172,11 +176,13 @@ def _fast(live: RunningServerBlock) -> Iterator[str]:
         for zone in zones:
             apexes = [parse_name(zone)] if "/" not in zone else []
             ahead = range(number)
-            watching = [steps[each].name for each in ahead if any(live.built[each].sees(one, True) for one in apexes)]
+            watching = [
+                steps[each].name for each in ahead if any(live.built[each].must_see(one, True) for one in apexes)
+            ]
             strict = [
                 steps[each].name
                 for each in ahead
-                if live.built[each].passes is None and any(live.built[each].sees(one, True) for one in apexes)
+                if live.built[each].ignores is None and any(live.built[each].must_see(one, True) for one in apexes)
             ]
             if strict:
                 yield f"{steps[number].name}: not in {zone}, where {', '.join(strict)} must see each question"

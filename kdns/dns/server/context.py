@@ -204,9 +204,9 @@ class RunningBlockContext:
         """What a plugin of this block offers."""
         return self._offers.get(name)
 
-    def judged(self, name: bytes, below: bool = False) -> bool:
+    def restricted(self, name: bytes, below: bool = False) -> bool:
         """What all acls that are served say."""
-        return any(site.judges and site.judged(name, below) for site in self._hub.sites.values())
+        return any(site.has_policies and site.restricted(name, below) for site in self._hub.sites.values())
 
     def offer(self, name: str, what: object) -> None:
         """For plugins of this block."""

@@ -52,7 +52,7 @@ class HttpsListener:
     ) -> None:
         """``responded`` is told the status of each response."""
         self.lane, self.family, self.limits, self.responded = lane, family, limits, responded
-        self.debts = PendingReplies()
+        self.pending_replies = PendingReplies()
         """Connections that are open."""
         self._ending = False
         self._open: dict[web.RequestHandler, _Connection] = {}
@@ -84,7 +84,7 @@ class HttpsListener:
             self.closed(idle.handler)
             idle.transport.abort()
         self._open[handler] = made = _Connection(handler, transport)
-        self.debts.count += 1
+        self.pending_replies.count += 1
         made.wait(self.limits.idle)
 
     def closed(self, handler: web.RequestHandler) -> None:
@@ -92,7 +92,7 @@ class HttpsListener:
         connection = self._open.pop(handler, None)
         if connection is not None:
             connection.wait(None)
-            self.debts.settle()
+            self.pending_replies.done()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and have it sent."""
@@ -152,11 +152,11 @@ class HttpsListener:
                 if not reply.done():
                     reply.set_result(octets)
 
-            def settled() -> None:  # called first when there is a reply, alone when there is none
+            def done() -> None:  # called first when there is a reply, alone when there is none
                 if not loop.is_closed():
                     loop.call_soon(send, None)
 
-            lane.slow(message, connection.client(self.family), PendingReply(send, settled))
+            lane.slow(message, connection.client(self.family), PendingReply(send, done))
             return await reply
         except Wrong:
             raise

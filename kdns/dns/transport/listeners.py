@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
 from kdns.base.errors import ConfigError
-from kdns.dns.api.message_handler import Family, Lanes
+from kdns.dns.api.message_handler import Family, MessageHandlers
 from kdns.dns.transport.https import HttpsListener
 from kdns.dns.transport.tcp import TcpLimits, TcpListener
 from kdns.dns.transport.tls_acceptor import TlsAcceptor
@@ -84,7 +84,7 @@ class Server:
 
     def __init__(
         self,
-        lanes: Lanes,
+        lanes: MessageHandlers,
         listen: Sequence[str] = ("",),
         port: int = 53,
         *,
@@ -101,7 +101,7 @@ class Server:
         self._lanes, self._limits, self._way = lanes, limits or TcpLimits(), way
         self._udp: list[UdpListener] = []
         self._tcp: list[TcpListener | HttpsListener] = []
-        self._doors: list[TlsAcceptor] = []
+        self._acceptors: list[TlsAcceptor] = []
         self._accepting: list[asyncio.Server] = []
         self._served: tuple[_Wanted, ...] = ()
         self.bound: tuple[Bound, ...] = ()
@@ -134,9 +134,9 @@ class Server:
         self._tcp.append(listener)
         if secure is None:
             return listener.connection
-        door = TlsAcceptor(secure.context, listener.connection, self._limits.read)
-        self._doors.append(door)
-        return door.connection
+        acceptor = TlsAcceptor(secure.context, listener.connection, self._limits.read)
+        self._acceptors.append(acceptor)
+        return acceptor.connection
 
     @property
     def port(self) -> int:
@@ -154,13 +154,13 @@ class Server:
         self._limits = limits
         for tcp in self._tcp:
             tcp.limits = limits
-        for door in self._doors:
-            door.seconds = limits.read
+        for acceptor in self._acceptors:
+            acceptor.seconds = limits.read
 
     def renew(self, context: ssl.SSLContext) -> None:
         """Another certificate, for handshakes from now on."""
-        for door in self._doors:
-            door.context = context
+        for acceptor in self._acceptors:
+            acceptor.context = context
 
     @property
     def unsent(self) -> int:
@@ -176,12 +176,12 @@ class Server:
             accepting.close()
         for udp in self._udp:
             udp.stop()
-        for door in self._doors:
-            door.abort()
+        for acceptor in self._acceptors:
+            acceptor.abort()
         for tcp in self._tcp:
             tcp.stop()
-        debts = [udp.debts for udp in self._udp] + [tcp.debts for tcp in self._tcp]
-        owed = [asyncio.ensure_future(one.settled()) for one in debts]
+        pending_replies = [udp.pending_replies for udp in self._udp] + [tcp.pending_replies for tcp in self._tcp]
+        owed = [asyncio.ensure_future(one.drained()) for one in pending_replies]
         late: set[asyncio.Future[None]] = set()
         if owed:
             _, late = await asyncio.wait(owed, timeout=limit)
@@ -197,8 +197,8 @@ class Server:
             accepting.close()
         for udp in self._udp:
             udp.close()
-        for door in self._doors:
-            door.abort()
+        for acceptor in self._acceptors:
+            acceptor.abort()
         for tcp in self._tcp:
             tcp.abort()
 

@@ -24,8 +24,8 @@ import socket
 import struct
 from typing import Final
 
-from kdns.dns.api.message_handler import Family, MessageHandler, panicked
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Hand, Losses
+from kdns.dns.api.message_handler import Family
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Losses
 from kdns.dns.transport.packet_info import HEADER as CONTROL_HEADER
 from kdns.dns.transport.packet_info import INDEX_AT, LENGTHS, LINK_LOCAL, find
 from kdns.wire.numbers import HEADER
@@ -51,21 +51,12 @@ def available() -> bool:
     return hasattr(_libc, "recvmmsg") and hasattr(_libc, "sendmmsg")
 
 
-class MmsgExchange:
-    """An `Exchange` by recvmmsg and sendmmsg."""
+class MmsgDatagrams:
+    """`kdns.dns.transport.datagram.Datagrams` by recvmmsg and sendmmsg."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        family: Family,
-        lane: MessageHandler,
-        hand: Hand,
-        losses: Losses,
-        *,
-        packet_info: bool,
-    ) -> None:
+    def __init__(self, sock: socket.socket, family: Family, losses: Losses, *, packet_info: bool) -> None:
         self._fd = sock.fileno()
-        self._family, self._lane, self._hand, self._losses = family, lane, hand, losses
+        self._family, self._losses = family, losses
         self._recvmmsg, self._sendmmsg = _libc.recvmmsg, _libc.sendmmsg
         self._recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
@@ -107,8 +98,8 @@ class MmsgExchange:
         self._prefixes = words[CONTROL_HEADER // _WORD :: step]
         self._zeros = memoryview(bytes(BATCH * _WORD)).cast("I")
 
-    def exchange(self) -> tuple[int, int]:
-        """See `kdns.dns.transport.datagram.Exchange.exchange`."""
+    def receive(self) -> list[bytes]:
+        """See `kdns.dns.transport.datagram.Datagrams.receive`."""
         used = self._used
         self._heads[: used * _HEAD] = self._made_heads[: used * _HEAD]
         self._iovs[: used * _IOV] = self._made_iovs[: used * _IOV]
@@ -117,37 +108,42 @@ class MmsgExchange:
             self._used = 0
             if (code := ctypes.get_errno()) != errno.EAGAIN:
                 self._losses.receiving(code)
-            return 0, 0
+            return []
         self._used = count
         if self._control:
             self._unpin(count)
-        lane, area, words, sizes = self._lane, self._area, self._words, self._sizes
-        fast = lane.fast
-        unanswered: list[int] = []
-        for at, length_at, size_at in self._places[:count]:
-            length = words[length_at]
-            message = area[at : at + length] if length <= SLOT else area[at : at + HEADER]
-            try:
-                reply = fast(message)
-            except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
-                panicked(lane, message)
-                unanswered.append(at // SLOT)
-                continue
+        area, words = self._area, self._words
+        return [
+            area[at : at + length] if (length := words[length_at]) <= SLOT else area[at : at + HEADER]
+            for at, length_at, _ in self._places[:count]
+        ]
+
+    def origin(self, number: int) -> tuple[Address, bytes | None]:
+        """See `kdns.dns.transport.datagram.Datagrams.origin`."""
+        return self._peer(number), self._info(number)
+
+    def send(self, replies: list[bytes | None]) -> int:
+        """See `kdns.dns.transport.datagram.Datagrams.send`."""
+        area, sizes = self._area, self._sizes
+        unanswered: set[int] = set()
+        for reply, (at, _, size_at) in zip(replies, self._places, strict=False):
             if reply is None:
-                self._pass_on(at // SLOT, message, unanswered)
+                unanswered.add(at // SLOT)
                 continue
             size = len(reply)
             if size > SLOT:
                 self._losses.sending(errno.EMSGSIZE)
-                unanswered.append(at // SLOT)
+                unanswered.add(at // SLOT)
                 continue
             area[at : at + size] = reply
             sizes[size_at] = size
+        count = len(replies)
         if unanswered:
-            self._send(self._outgoing_address, self._compact(count, unanswered))
+            count = self._compact(count, unanswered)
+            self._transmit(self._outgoing_address, count)
         else:
-            self._send(self._heads_address, count)
-        return count, count - len(unanswered)
+            self._transmit(self._heads_address, count)
+        return count
 
     def _unpin(self, count: int) -> None:
         """Let replies be routed freely; see `kdns.dns.transport.packet_info`."""
@@ -158,21 +154,17 @@ class MmsgExchange:
             if self._prefixes[slot] != _LINK_LOCAL_WORD:
                 self._indexes[slot] = 0
 
-    def _pass_on(self, slot: int, message: bytes, unanswered: list[int]) -> None:
-        unanswered.append(slot)
-        self._hand(message, self._peer(slot), self._info(slot))
-
-    def _compact(self, count: int, unanswered: list[int]) -> int:
+    def _compact(self, count: int, unanswered: set[int]) -> int:
         """Copy the heads of the answered slots side by side; returns how many they are."""
-        heads, outgoing, skip = self._heads, self._outgoing, set(unanswered)
+        heads, outgoing = self._heads, self._outgoing
         to = 0
         for slot in range(count):
-            if slot not in skip:
+            if slot not in unanswered:
                 outgoing[to : to + _HEAD] = heads[slot * _HEAD : (slot + 1) * _HEAD]
                 to += _HEAD
         return to // _HEAD
 
-    def _send(self, heads: int, count: int) -> None:
+    def _transmit(self, heads: int, count: int) -> None:
         """Send so many replies; what the kernel does not take is dropped and counted.
 
         A full send buffer drops the rest of the batch: waiting for it would let one client that cannot be

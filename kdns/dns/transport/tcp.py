@@ -66,11 +66,11 @@ class TcpListener:
     """All connections to one listening socket."""
 
     def __init__(self, lane: MessageHandler, family: Family, limits: TcpLimits, proto: str = "tcp") -> None:
-        """``proto``: ``tls`` for connections that come through a `kdns.dns.transport.tls_acceptor.Door`."""
+        """``proto``: ``tls`` for connections that come through a `kdns.dns.transport.tls_acceptor.TlsAcceptor`."""
         self.proto = proto
         self.lane, self.family, self.limits = lane, family, limits
         self.buffer = memoryview(bytearray(READ))
-        self.debts = PendingReplies()
+        self.pending_replies = PendingReplies()
         """Connections that are open."""
         self._open: dict[Connection, None] = {}
         self._stuck: dict[Connection, None] = {}
@@ -121,7 +121,7 @@ class TcpListener:
             del self._open[idle]
             idle.abort()
         self._open[connection] = None
-        self.debts.count += 1
+        self.pending_replies.count += 1
         return True
 
     def active(self, connection: "Connection") -> None:
@@ -147,7 +147,7 @@ class TcpListener:
         self._open.pop(connection, None)
         self._stuck.pop(connection, None)
         self._deferred.pop(connection, None)
-        self.debts.settle()
+        self.pending_replies.done()
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -290,37 +290,37 @@ class Connection(asyncio.BufferedProtocol):
         self._queries += 1
         if self._queries == self._limits.queries:
             self._ending = True
-        owed: PendingReply | None = None
+        send: PendingReply | None = None
         try:
             reply = self._lane.fast(message)
             if reply is not None:
                 self._put(reply)
                 return True
-            owed = PendingReply(self._late, self._settled)
+            send = PendingReply(self._send_late, self._reply_done)
             self._in_flight += 1
-            self._lane.slow(message, self._client, owed, self._part)
+            self._lane.slow(message, self._client, send, self._send_part)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(self._lane, message)
-            if owed is not None:
-                owed.drop()
+            if send is not None:
+                send.drop()
         return False
 
-    def _settled(self) -> None:
+    def _reply_done(self) -> None:
         """One reply less is owed; it is sent right after this, or never."""
         self._in_flight -= 1
         if not self._working and self._transport is not None:
             self._loop.call_soon(self._work)
 
-    def _late(self, reply: bytes) -> None:
+    def _send_late(self, reply: bytes) -> None:
         """Send what the slow way has answered."""
         if self._transport is not None:
             self._put(reply)
             if not self._working:
                 self._flush()
 
-    async def _part(self, reply: bytes) -> bool:
+    async def _send_part(self, reply: bytes) -> bool:
         """Send one of several messages; the next is made when the client has read most of this: no zone is buffered."""
-        self._late(reply)
+        self._send_late(reply)
         if self._blocked is not None and self._transport is not None:
             if self._room is None:
                 self._room = self._loop.create_future()

@@ -1,4 +1,4 @@
-"""Connections that begin with a TLS handshake: those that do not end it are few and short.
+"""TLS handshakes, bounded in number and in time, before a listener gets its connections.
 
 ::
 
@@ -13,64 +13,66 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
-HANDSHAKES: Final = 200
+MAX_HANDSHAKES: Final = 200
 """Under way at once; one more ends that which has been under way longest."""
 
 _log = logging.getLogger("kdns.dns")
 
 
 class TlsAcceptor:
-    """What stands in front of one listener."""
+    """Does the TLS handshakes for one listener."""
 
-    def __init__(self, context: ssl.SSLContext, inside: Callable[[], asyncio.BaseProtocol], seconds: float) -> None:
-        """``inside`` makes the protocol of a connection that is secure; ``seconds`` is for a handshake."""
+    def __init__(
+        self, context: ssl.SSLContext, protocol_factory: Callable[[], asyncio.BaseProtocol], seconds: float
+    ) -> None:
+        """``protocol_factory`` makes the protocol of a connection that is secure; ``seconds`` is for a handshake."""
         self.context = context
         """For handshakes from now on."""
         self.seconds = seconds
-        self.inside = inside
-        self._shaking: dict[_Handshake, None] = {}
+        self.protocol_factory = protocol_factory
+        self._handshakes: dict[_Handshake, None] = {}
 
     def connection(self) -> asyncio.BaseProtocol:
         """Make the protocol of a new connection."""
         return _Handshake(self)
 
-    def entered(self, handshake: "_Handshake") -> None:
-        """A connection has begun."""
-        if len(self._shaking) >= HANDSHAKES:
-            next(iter(self._shaking)).abort()
-        self._shaking[handshake] = None
+    def handshake_started(self, handshake: "_Handshake") -> None:
+        """A connection was accepted: its handshake begins."""
+        if len(self._handshakes) >= MAX_HANDSHAKES:
+            next(iter(self._handshakes)).abort()
+        self._handshakes[handshake] = None
 
-    def left(self, handshake: "_Handshake") -> None:
-        """It is gone, or inside."""
-        self._shaking.pop(handshake, None)
+    def handshake_done(self, handshake: "_Handshake") -> None:
+        """The connection is gone, or its handshake is done."""
+        self._handshakes.pop(handshake, None)
 
     def abort(self) -> None:
         """End all handshakes now."""
-        for handshake in tuple(self._shaking):
+        for handshake in tuple(self._handshakes):
             handshake.abort()
 
 
 class _Handshake(asyncio.Protocol):
     """One connection that is not secure yet."""
 
-    def __init__(self, door: TlsAcceptor) -> None:
-        self._door = door
+    def __init__(self, acceptor: TlsAcceptor) -> None:
+        self._acceptor = acceptor
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._begun: asyncio.Handle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._door.entered(self)
+        self._acceptor.handshake_started(self)
         # right after this the transport begins to read; what it reads is for the handshake
         self._begun = asyncio.get_running_loop().call_soon(self._begin)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._door.left(self)
+        self._acceptor.handshake_done(self)
 
     def abort(self) -> None:
         """End it now."""
-        self._door.left(self)
+        self._acceptor.handshake_done(self)
         if self._begun is not None:
             self._begun.cancel()
         if self._task is not None:
@@ -80,24 +82,24 @@ class _Handshake(asyncio.Protocol):
     def _begin(self) -> None:
         if not self._transport.is_closing():
             self._transport.pause_reading()
-            self._task = asyncio.get_running_loop().create_task(self._shake(), name="handshake")
+            self._task = asyncio.get_running_loop().create_task(self._handshake(), name="handshake")
 
-    async def _shake(self) -> None:
+    async def _handshake(self) -> None:
         early = _Early()
         try:
             secure = await asyncio.get_running_loop().start_tls(
-                self._transport, early, self._door.context, server_side=True,
-                ssl_handshake_timeout=self._door.seconds, ssl_shutdown_timeout=self._door.seconds,
+                self._transport, early, self._acceptor.context, server_side=True,
+                ssl_handshake_timeout=self._acceptor.seconds, ssl_shutdown_timeout=self._acceptor.seconds,
             )  # fmt: skip
         except OSError as error:  # ssl.SSLError is one
             _log.debug("a TLS handshake failed: %s", error)
             self._transport.abort()
             return
         finally:
-            self._door.left(self)
+            self._acceptor.handshake_done(self)
         if secure is None or early.lost:
             return
-        protocol = self._door.inside()
+        protocol = self._acceptor.protocol_factory()
         secure.set_protocol(protocol)
         protocol.connection_made(secure)
         early.hand_over(protocol)

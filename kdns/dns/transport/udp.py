@@ -13,7 +13,7 @@ from typing import Final, Literal
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
 from kdns.dns.transport import mmsg, packet_info
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Datagrams, Exchange, Losses
 from kdns.wire.numbers import HEADER
 
 ReceiveMethod = Literal["mmsg", "msg", "plain"]
@@ -52,22 +52,25 @@ class UdpListener:
             packet_info.enable(sock, family)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
-        self.debts = PendingReplies()
-        """Replies that the slow way still owes."""
+        self.pending_replies = PendingReplies()
+        """Replies of the slow way that are still to come."""
         self.losses = Losses(f"{lane.counts.server} udp")
         self._sock, self._family, self._lane = sock, family, lane
         self._local = "" if everywhere else address
         self.way: ReceiveMethod = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
-        self._exchange = self._build(everywhere)
+        self.datagrams = self._build(everywhere)
+        """What moves them."""
+        self._exchange = Exchange(self.datagrams, lane, self._slow)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def _build(self, everywhere: bool) -> Exchange:
-        sock, family, lane, losses = self._sock, self._family, self._lane, self.losses
+    def _build(self, everywhere: bool) -> Datagrams:
+        sock, family, losses = self._sock, self._family, self.losses
         if self.way == "mmsg":
-            return mmsg.MmsgExchange(sock, family, lane, self._slow, losses, packet_info=everywhere)
-        receive = partial(receive_message, sock, family) if self.way == "msg" else partial(receive_plain, sock)
-        return SingleExchange(receive, self._send, lane, self._slow, losses)
+            return mmsg.MmsgDatagrams(sock, family, losses, packet_info=everywhere)
+        if self.way == "msg":
+            return SingleDatagrams(partial(receive_message, sock, family), self._send, losses)
+        return SingleDatagrams(partial(receive_plain, sock), self._send, losses)
 
     def start(self) -> None:
         """Begin to answer, on the running loop."""
@@ -110,13 +113,13 @@ class UdpListener:
     def _slow(self, message: bytes, peer: Address, info: bytes | None) -> None:
         local = self._local or packet_info.local_text(info, self._family)
         client = Client(peer[0], peer[1], local, "udp", self._family)
-        self.debts.count += 1
-        reply = PendingReply(partial(self._send_late, peer, info), self.debts.settle)
+        self.pending_replies.count += 1
+        send = PendingReply(partial(self._send_late, peer, info), self.pending_replies.done)
         try:
-            self._lane.slow(message, client, reply)
+            self._lane.slow(message, client, send)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(self._lane, message)
-            reply.drop()
+            send.drop()
 
     def _send_late(self, peer: Address, info: bytes | None, reply: bytes) -> None:
         if not self._closed:
@@ -132,33 +135,37 @@ class UdpListener:
         return True
 
 
-class SingleExchange:
-    """An `Exchange` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
+class SingleDatagrams:
+    """`kdns.dns.transport.datagram.Datagrams` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
 
-    def __init__(self, receive: Receive, send: SendTo, lane: MessageHandler, hand: Hand, losses: Losses) -> None:
-        self._receive, self._send, self._lane, self._hand, self._losses = receive, send, lane, hand, losses
+    def __init__(self, receive: Receive, send: SendTo, losses: Losses) -> None:
+        self._receive, self._send, self._losses = receive, send, losses
+        self._origins: list[tuple[Address, bytes | None]] = []
 
-    def exchange(self) -> tuple[int, int]:
-        """See `kdns.dns.transport.datagram.Exchange.exchange`."""
-        answered = 0
-        for received in range(BATCH):
+    def receive(self) -> list[bytes]:
+        """See `kdns.dns.transport.datagram.Datagrams.receive`."""
+        self._origins.clear()
+        messages: list[bytes] = []
+        while len(messages) < BATCH:
             try:
                 message, peer, info = self._receive()
             except BlockingIOError:
-                return received, answered
+                break
             except OSError as error:
                 self._losses.receiving(error.errno or 0)
-                return received, answered
-            try:
-                reply = self._lane.fast(message)
-            except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
-                panicked(self._lane, message)
-                continue
-            if reply is None:
-                self._hand(message, peer, info)
-            elif self._send(reply, peer, info):
-                answered += 1
-        return BATCH, answered
+                break
+            messages.append(message)
+            self._origins.append((peer, info))
+        return messages
+
+    def origin(self, number: int) -> tuple[Address, bytes | None]:
+        """See `kdns.dns.transport.datagram.Datagrams.origin`."""
+        return self._origins[number]
+
+    def send(self, replies: list[bytes | None]) -> int:
+        """See `kdns.dns.transport.datagram.Datagrams.send`."""
+        pairs = zip(replies, self._origins, strict=True)
+        return sum(self._send(reply, *origin) for reply, origin in pairs if reply is not None)
 
 
 def receive_message(sock: socket.socket, family: Family) -> Received:

@@ -8,7 +8,7 @@ import pytest
 
 from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.dns.api.handler import Client, Handler, Request, Response, chain
-from kdns.dns.api.plugin import Built, Find, Found, sees_nothing
+from kdns.dns.api.plugin import Built, FindPrecompiled, PrecompiledAnswer, sees_nothing
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.records.answers import Answer
 from kdns.records.present import rdata_text
@@ -129,21 +129,21 @@ def mistakes(module: ModuleType, text: str, parts: FakeParts) -> str:
     )
 
 
-def ready(*records: str, rcode: int = 0, extra: Sequence[str] = ()) -> Find:
+def ready(*records: str, rcode: int = 0, extra: Sequence[str] = ()) -> FindPrecompiled:
     """A plugin's find that always has one answer: its addresses in rotation, ``extra`` as additional."""
     answer = tuple(map(rr, records))
 
-    def find(query: Query) -> Found:
+    def find(query: Query) -> PrecompiledAnswer:
         sections = compose_sections(query.name, answer, (), tuple(map(rr, extra)))
         turning = len(answer) > 1 and {each.rtype for each in answer} <= {A, AAAA}
         end = sections.ends[len(answer) - 1] if turning else 0
-        return Found(Answer(rcode, sections, (0, end), shared=False), "behind", find)
+        return PrecompiledAnswer(Answer(rcode, sections, (0, end), shared=False), "behind", find)
 
     return find
 
 
-def takes_the_fast_way(made: Built, text: str, find: Find | None = None, edns: Edns | None = None) -> bool:
+def takes_the_fast_way(made: Built, text: str, find: FindPrecompiled | None = None, edns: Edns | None = None) -> bool:
     """True if what a plugin behind has ready is sent without this plugin seeing it."""
-    behind = Built(find=find or ready("web.test. 5 A 10.0.0.1"), sees=sees_nothing)
+    behind = Built(precompiled=find or ready("web.test. 5 A 10.0.0.1"), must_see=sees_nothing)
     site = Router((RoutedBlock(zones={ROOT: "."}, handler=scripted(Response()), built=(made, behind)),))
     return site.find(question(text, edns)) is not None

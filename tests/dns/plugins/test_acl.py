@@ -123,8 +123,8 @@ def test_the_fast_way(text: str, asked: str, fast: bool) -> None:
     """Nothing in the zones of its blocks is sent without it; everything else is."""
     made = built(acl, text, FakeParts())
     assert takes_the_fast_way(made, asked) is fast
-    assert made.sees(parse_name("test."), True)  # what is known of missing names must not hide it
-    assert not made.sees(parse_name("other."), True)
+    assert made.must_see(parse_name("test."), True)  # what is known of missing names must not hide it
+    assert not made.must_see(parse_name("other."), True)
 
 
 def renamed(name: str) -> Callable[[Handler], Handler]:
@@ -144,7 +144,7 @@ def renamed(name: str) -> Callable[[Handler], Handler]:
 async def test_no_way_leads_around_it(name: str, proto: str) -> None:
     """A denied name is denied after a rewrite, over every transport, and where a cache or the cluster has it ready."""
     made = built(acl, "acl secret.test {\n block\n}", FakeParts())
-    ready_made = Built(find=ready("secret.test. 5 A 10.0.0.1"))
+    ready_made = Built(precompiled=ready("secret.test. 5 A 10.0.0.1"))
     assert made.plugin is not None
     through = chain((renamed(name), made.plugin), scripted(response("secret.test. 5 A 10.0.0.1")))
     site = Router((RoutedBlock(zones={ROOT: "."}, handler=through, built=(made, ready_made)),))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdns.dns.api.handler import chain
-from kdns.dns.api.plugin import Built, Found, Sees, sees_nothing
+from kdns.dns.api.plugin import Built, MustSee, PrecompiledAnswer, sees_nothing
 from kdns.dns.plugins.kubernetes import built as cluster_built
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
@@ -92,25 +92,25 @@ async def test_the_fast_way_is_only_faster(text: str, tmp_path: Path, caplog: py
     assert found[0][1] == found[1][1]
 
 
-def denies(sees: Sees, *, passing: bool) -> bool:
+def denies(must_see: MustSee, *, passing: bool) -> bool:
     """True if what is known of missing neighbours is used with such a plugin in front."""
     sections = compose_sections(parse_name("nope.a.test."))
 
-    def find(_query: object) -> Found:
-        return Found(Answer(NXDOMAIN, sections, (0, 0), shared=True), "behind", find, lambda _: None)
+    def find(_query: object) -> PrecompiledAnswer:
+        return PrecompiledAnswer(Answer(NXDOMAIN, sections, (0, 0), shared=True), "behind", find, lambda _: None)
 
     asked: list[bytes] = []
 
-    def beneath(parent: bytes) -> None:
+    def known_children(parent: bytes) -> None:
         asked.append(parent)
 
-    front = Built(sees=sees, passes=(lambda _query, _found: True) if passing else None)
-    behind = Built(find=find, sees=sees_nothing)
+    front = Built(must_see=must_see, ignores=(lambda _query, _found: True) if passing else None)
+    behind = Built(precompiled=find, must_see=sees_nothing)
     site = Router((RoutedBlock(zones={ROOT: "."}, handler=chain(()), built=(front, behind)),))
     ready = site.find(question("nope.a.test."))
     if ready is None:
         return False
-    site.beneath(parse_name("nope.a.test."), ready.found._replace(beneath=beneath))
+    site.known_children(parse_name("nope.a.test."), ready.found._replace(known_children=known_children))
     return bool(asked)
 
 
@@ -122,7 +122,7 @@ NEIGHBOURS = (
 )
 
 
-@pytest.mark.parametrize(("title", "sees", "passing", "used"), NEIGHBOURS)
-def test_what_passes_says_of_neighbours(title: str, sees: Sees, passing: bool, used: bool) -> None:
+@pytest.mark.parametrize(("title", "must_see", "passing", "used"), NEIGHBOURS)
+def test_what_passes_says_of_neighbours(title: str, must_see: MustSee, passing: bool, used: bool) -> None:
     """A "no" is taken for its neighbours only where each plugin in front would let those pass, too."""
-    assert denies(sees, passing=passing) is used, title
+    assert denies(must_see, passing=passing) is used, title

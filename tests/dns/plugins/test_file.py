@@ -177,10 +177,10 @@ async def test_fallthrough(tmp_path: Path) -> None:
 async def test_sees_its_zones(tmp_path: Path) -> None:
     """What plugins behind it have ready for other names is sent at once."""
     made, parts = await started(tmp_path)
-    assert made.sees(parse_name("x.example.org"), False)
-    assert made.sees(parse_name("org"), True)
-    assert not made.sees(parse_name("org"), False)
-    assert not made.sees(parse_name("example.net"), True)
+    assert made.must_see(parse_name("x.example.org"), False)
+    assert made.must_see(parse_name("org"), True)
+    assert not made.must_see(parse_name("org"), False)
+    assert not made.must_see(parse_name("example.net"), True)
     await parts.close()
 
 

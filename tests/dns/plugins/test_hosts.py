@@ -147,11 +147,11 @@ BELOW = (
 )
 
 
-@pytest.mark.parametrize(("text", "name", "sees"), BELOW)
-async def test_names_below_a_name(text: str, name: str, sees: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "name", "must_see"), BELOW)
+async def test_names_below_a_name(text: str, name: str, must_see: bool, tmp_path: Path) -> None:
     """It must see questions below a name if it has a name there, or a zone that it does not hand on."""
     made, parts = await started(text, tmp_path)
-    assert made.sees(parse_name(name), True) is sees
+    assert made.must_see(parse_name(name), True) is must_see
     await parts.close()
 
 

@@ -152,9 +152,9 @@ def test_the_fast_way(text: str, rcode: int, fast: bool) -> None:
 def test_names_below_a_name() -> None:
     """It must see what is below a name if a rule is for some of it."""
     made = built(log, "log a.test", FakeParts())
-    assert made.sees(parse_name("test."), True)
-    assert made.sees(parse_name("b.a.test."), True)
-    assert not made.sees(parse_name("b.test."), True)
+    assert made.must_see(parse_name("test."), True)
+    assert made.must_see(parse_name("b.a.test."), True)
+    assert not made.must_see(parse_name("b.test."), True)
 
 
 MISTAKES = (

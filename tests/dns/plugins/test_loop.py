@@ -144,15 +144,15 @@ async def test_it_only_sees_its_probes() -> None:
 
     async def upstream(world: World, asking: Request) -> Response:
         name = asking.query.name
-        seen.extend((world.search.sees(name, False), world.search.sees(b"\3foo\0", False)))
-        seen.extend((world.search.sees(b"\0", True), world.search.sees(b"\3foo\0", True)))
+        seen.extend((world.search.must_see(name, False), world.search.must_see(b"\3foo\0", False)))
+        seen.extend((world.search.must_see(b"\0", True), world.search.must_see(b"\3foo\0", True)))
         assert under(name, b"\0")
         return Response(NXDOMAIN)
 
     world = World(upstream)
     await world.search.run()
     assert seen == [True, False, True, False]
-    assert not world.search.sees(b"\0", True)
+    assert not world.search.must_see(b"\0", True)
 
 
 async def test_it_starts_with_the_block() -> None:

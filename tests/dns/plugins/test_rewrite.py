@@ -258,10 +258,10 @@ BELOW = (
 )
 
 
-@pytest.mark.parametrize(("text", "name", "sees"), BELOW)
-def test_names_below_a_name(text: str, name: str, sees: bool) -> None:
+@pytest.mark.parametrize(("text", "name", "must_see"), BELOW)
+def test_names_below_a_name(text: str, name: str, must_see: bool) -> None:
     """It must see questions below a name if a rule could touch one of them."""
-    assert built(rewrite, text, FakeParts()).sees(parse_name(name), True) is sees
+    assert built(rewrite, text, FakeParts()).must_see(parse_name(name), True) is must_see
 
 
 MISTAKES = (

@@ -92,7 +92,7 @@ def site(
         spawn=parts.spawn,
         patience=3600.0 if down else 0.001,
     )
-    short = Built(plugin=short_names.plugin, sees=short_names.sees)
+    short = Built(plugin=short_names.plugin, must_see=short_names.must_see)
     kubernetes = built(answers)
     assert short.plugin is not None
     assert kubernetes.plugin is not None
@@ -313,8 +313,8 @@ def test_the_fast_way_passes_names_of_the_form_on() -> None:
     parts = FakeParts()
     short = shortnames.build(shortnames.Options(), parts)
     names = ("web.corp.", "web.corp.svc.", "web.com.", "web.", "a.b.c.", "www.example.com.", "cluster.local.")
-    seen = {name for name in (*names, "web.corp.svc.cluster.local.") if short.sees(parse_name(name), False)}
+    seen = {name for name in (*names, "web.corp.svc.cluster.local.") if short.must_see(parse_name(name), False)}
     assert seen == {"web.corp.", "web.corp.svc."}
     below = {name for name in (".", "corp.", "corp.svc.", "example.com.", "default.svc.cluster.local.", "com.a.b.c.")
-             if short.sees(parse_name(name), True)}  # fmt: skip
+             if short.must_see(parse_name(name), True)}  # fmt: skip
     assert below == {".", "corp.", "corp.svc."}

@@ -228,8 +228,8 @@ def test_the_fast_way(row: tuple[ModuleType, str, str, object, Edns | None, bool
 def test_any_name_may_have_a_child_called_localhost() -> None:
     """What is known of missing names says nothing of localhost below them, unless that is switched off."""
     name = parse_name("svc.cluster.local.")
-    assert built(local, "local", FakeParts()).sees(name, True)
-    assert not built(local, "local {\n localhost_prefix off\n}", FakeParts()).sees(name, True)
+    assert built(local, "local", FakeParts()).must_see(name, True)
+    assert not built(local, "local {\n localhost_prefix off\n}", FakeParts()).must_see(name, True)
 
 
 MISTAKES = (

@@ -220,8 +220,12 @@ def test_the_fast_way(text: str, question: str, fast: bool) -> None:
 
 def test_names_below_a_name() -> None:
     """It must see questions in and above its zones."""
-    sees = built(template, IP, FakeParts()).sees
-    assert [sees(parse_name(name), True) for name in ("test.", "a.d.test.", "cluster.local.")] == [True, True, False]
+    must_see = built(template, IP, FakeParts()).must_see
+    assert [must_see(parse_name(name), True) for name in ("test.", "a.d.test.", "cluster.local.")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 MISTAKES = (

@@ -28,8 +28,8 @@ def test_which_requests_are_wanted(text: str, asked: str, address: str, wanted: 
     parts = FakeParts()
     made = built(view, text, parts)
     asking = request(asked, None, client(address))
-    assert made.admits is not None
-    assert made.admits(asking) is wanted
+    assert made.accepts is not None
+    assert made.accepts(asking) is wanted
     assert asking.metadata.get("view/name", "") == (parts.sibling("view") if wanted else "")
 
 
@@ -37,8 +37,10 @@ async def test_blocks_are_asked_in_turn() -> None:
     """Of blocks for one zone the first that wants a request has it; if none does, it is refused; nothing is fast."""
     inside = built(view, INSIDE, FakeParts())
     made = built(view, BOTH, FakeParts()), ready("x.test. 5 A 10.0.0.1")
-    first = RoutedBlock(zones={ROOT: "."}, handler=scripted(Response(NXDOMAIN)), built=(inside,), admits=inside.admits)
-    second = RoutedBlock(zones={ROOT: "."}, handler=scripted(Response(0)), built=(made[0],), admits=made[0].admits)
+    first = RoutedBlock(
+        zones={ROOT: "."}, handler=scripted(Response(NXDOMAIN)), built=(inside,), accepts=inside.accepts
+    )
+    second = RoutedBlock(zones={ROOT: "."}, handler=scripted(Response(0)), built=(made[0],), accepts=made[0].accepts)
     site = Router((first, second))
     rcodes = [
         (await site.handle(request("x.test. A", None, client(address))))[0].rcode

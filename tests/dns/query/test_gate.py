@@ -15,7 +15,7 @@ from tests.dns.plugins.asking import built, client, request, response, words
 FRIEND = "10.2.0.1"
 
 
-def judge(text: str, parts: FakeParts) -> acl.Acl:
+def policy(text: str, parts: FakeParts) -> acl.Acl:
     """An acl as a block has it."""
     built(acl, text, parts)
     found = parts.offers[acl.NAME]
@@ -23,13 +23,13 @@ def judge(text: str, parts: FakeParts) -> acl.Acl:
     return found
 
 
-def site(text: str, parts: FakeParts, admits: Callable[[Request], bool] | None = None) -> Router:
+def site(text: str, parts: FakeParts, accepts: Callable[[Request], bool] | None = None) -> Router:
     """The root without an acl, and a narrower block with one."""
     narrow = RoutedBlock(
         zones={parse_name("secret.test."): "secret.test."},
         handler=scripted(response("db.secret.test. 5 A 10.0.0.9")),
-        judge=judge(text, parts),
-        admits=admits,
+        policy=policy(text, parts),
+        accepts=accepts,
     )
     wide = RoutedBlock(zones={ROOT: "."}, handler=scripted(response()))
     return Router((narrow, wide))
@@ -89,7 +89,7 @@ async def test_addresses_beside_an_answer() -> None:
 
 async def test_the_block_that_a_view_picks_is_asked() -> None:
     """Where the narrower block does not want a request, its acl is not about it."""
-    behind = site(BLOCK, FakeParts(), admits=lambda asked: asked.client.address == "10.1.0.8")
+    behind = site(BLOCK, FakeParts(), accepts=lambda asked: asked.client.address == "10.1.0.8")
     handler = chain((gate(lambda _: behind, None),), scripted(response("db.secret.test. 5 A 10.0.0.9")))
     assert words(await handler(request("db.secret.test."))) == "NOERROR aa | db.secret.test. 5 A 10.0.0.9"
     assert words(await handler(request("db.secret.test.", None, client("10.1.0.8")))) == "REFUSED"
@@ -108,8 +108,8 @@ async def test_what_is_denied_is_counted_where_it_was() -> None:
 async def test_the_blocks_own_acl_is_asked_once() -> None:
     """Its plugin stands right behind; the gate asks it about aliases only."""
     parts = FakeParts()
-    own = judge(BLOCK, parts)
-    whole = Router((RoutedBlock(zones={ROOT: "."}, handler=scripted(response()), judge=own),))
+    own = policy(BLOCK, parts)
+    whole = Router((RoutedBlock(zones={ROOT: "."}, handler=scripted(response()), policy=own),))
     handler = chain((gate(lambda _: whole, own),), scripted(response("a.test. 5 A 10.0.0.8")))
     assert words(await handler(request("a.test."))) == "NOERROR aa | a.test. 5 A 10.0.0.8"
     assert parts.value("coredns_acl_blocked_requests_total") is None

@@ -161,14 +161,14 @@ def test_bugs_on_the_fast_path() -> None:
     def find(_: Query) -> None:
         raise KeyError
 
-    def sees(_: bytes, __: bool) -> bool:
+    def must_see(_: bytes, __: bool) -> bool:
         raise KeyError
 
     incidents = Told()
-    mine = guarded("mine", Built(find=find, sees=sees), incidents, foreign=True)
-    assert mine.find is not None
-    assert mine.find(QUERY) is None
-    assert mine.sees(b"\0", False)
+    mine = guarded("mine", Built(precompiled=find, must_see=must_see), incidents, foreign=True)
+    assert mine.precompiled is not None
+    assert mine.precompiled(QUERY) is None
+    assert mine.must_see(b"\0", False)
     assert incidents.lines == ["mine failed: KeyError on the fast path"] * 2
 
 

@@ -72,5 +72,5 @@ async def serving(limits: TcpLimits = PATIENT) -> AsyncIterator[Rig]:
         for client in rig.clients:
             client.writer.close()
         rig.listener.abort()
-        await rig.listener.debts.settled()
+        await rig.listener.pending_replies.drained()
         await asyncio.sleep(0)

@@ -140,9 +140,9 @@ async def test_a_client_that_goes_away_is_forgotten() -> None:
         client.send(slow("a"))
         await until(lambda: bool(rig.lane.waiting))
         client.writer.transport.abort()
-        await until(lambda: rig.listener.debts.count == 1)
+        await until(lambda: rig.listener.pending_replies.count == 1)
         rig.lane.finish(slow("a"))
-        await asyncio.wait_for(rig.listener.debts.settled(), 10)
+        await asyncio.wait_for(rig.listener.pending_replies.drained(), 10)
 
 
 async def test_stop_finishes_what_is_owed() -> None:
@@ -159,7 +159,7 @@ async def test_stop_finishes_what_is_owed() -> None:
         rig.lane.finish(slow("a"))
         assert (await waiting.ended()) in {frame(answer(slow("a"))), b""}
         assert fast("b") not in rig.lane.seen
-        assert rig.listener.debts.count == 0
+        assert rig.listener.pending_replies.count == 0
 
 
 async def test_any_octets_leave_the_listener_alive() -> None:

@@ -147,7 +147,7 @@ async def test_a_client_that_does_not_read_is_closed() -> None:
     """After the time for writing it is gone, and owes us nothing."""
     async with serving(TcpLimits(write=SHORT)) as rig:
         sock = await flood(rig)
-        await asyncio.wait_for(rig.listener.debts.settled(), 10)
+        await asyncio.wait_for(rig.listener.pending_replies.drained(), 10)
         sock.close()
 
 
@@ -158,7 +158,7 @@ async def test_only_so_many_may_not_read() -> None:
         (longest,) = rig.listener._stuck
         second = await flood(rig)
         await until(lambda: longest not in rig.listener._open)
-        assert rig.listener.debts.count == 1
+        assert rig.listener.pending_replies.count == 1
         assert len(rig.listener._stuck) == 1
         first.close()
         second.close()

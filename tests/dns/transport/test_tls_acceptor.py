@@ -113,7 +113,7 @@ async def test_another_certificate_is_not_trusted() -> None:
 
 async def test_too_many_handshakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of connections that say nothing the oldest is closed, and whoever speaks is served."""
-    monkeypatch.setattr(door, "HANDSHAKES", 3)
+    monkeypatch.setattr(door, "MAX_HANDSHAKES", 3)
     async with serving() as made:
         silent = [await asyncio.open_connection("127.0.0.1", port(made, "tls")) for _ in range(5)]
         async with asyncio.timeout(10):

@@ -162,7 +162,7 @@ async def test_bugs_are_logged_counted_and_survived(rig: Rig, caplog: pytest.Log
     assert rig.lane.counts.panics == 2
     assert bug("1", "B").hex() in caplog.text
     assert bug("2", "b").hex() in caplog.text
-    assert rig.listener.debts.count == 0
+    assert rig.listener.pending_replies.count == 0
 
 
 async def test_what_is_owed_is_known(rig: Rig) -> None:
@@ -171,10 +171,10 @@ async def test_what_is_owed_is_known(rig: Rig) -> None:
     for message in (slow("1"), slow("2"), drop("3"), at_once("4")):
         client.send(message)
     await until(lambda: len(rig.lane.clients) == 4)
-    assert rig.listener.debts.count == 2
+    assert rig.listener.pending_replies.count == 2
     rig.lane.finish(slow("1"))
-    assert rig.listener.debts.count == 1
-    settled = asyncio.create_task(rig.listener.debts.settled())
+    assert rig.listener.pending_replies.count == 1
+    settled = asyncio.create_task(rig.listener.pending_replies.drained())
     await asyncio.sleep(0)
     assert not settled.done()
     rig.lane.waiting.clear()
@@ -191,7 +191,7 @@ async def test_a_reply_is_sent_once(rig: Rig) -> None:
     reply(b"second")
     client.send(fast("b"))
     assert await receive(client, 2) == [b"first", answer(fast("b"))]
-    assert rig.listener.debts.count == 0
+    assert rig.listener.pending_replies.count == 0
 
 
 async def test_a_reply_after_the_end_goes_nowhere(rig: Rig) -> None:

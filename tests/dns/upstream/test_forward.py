@@ -30,8 +30,8 @@ async def test_whose_questions_it_takes(text: str, taken: str, passed: str) -> N
     """A name in the zone and in no exception is taken, by whole labels; `sees` says the same."""
     parts = FakeParts()
     built = forward.build(forward.parse(directives(text), parts.place), fits(parts))
-    assert [name for name in taken.split() if not built.sees(parse_name(name), False)] == []
-    assert [name for name in passed.split() if built.sees(parse_name(name), False)] == []
+    assert [name for name in taken.split() if not built.must_see(parse_name(name), False)] == []
+    assert [name for name in passed.split() if built.must_see(parse_name(name), False)] == []
     assert built.classes
     for name in passed.split():
         async with forwarding(text) as started:
@@ -43,7 +43,7 @@ def test_what_it_sees_below() -> None:
     parts = FakeParts()
     built = forward.build(forward.parse(directives("forward a.example.org 10.0.0.1"), parts.place), fits(parts))
     below = {
-        name: built.sees(parse_name(name), True) for name in ("example.org.", "x.a.example.org.", "b.example.org.")
+        name: built.must_see(parse_name(name), True) for name in ("example.org.", "x.a.example.org.", "b.example.org.")
     }
     assert below == {"example.org.": True, "x.a.example.org.": True, "b.example.org.": False}
 
