@@ -7,7 +7,7 @@
     network                the ground: namespaces with links
     serving, asking        the tiny servers of all Pods, in one loop; probes with real sockets from any namespace
     workloads, slices, resolv_conf    what objects ask for, and what follows from them; pure
-    cluster_state, selectors, paths, refusal, api    the API server
+    cluster_state, paths, refusal, api    the API server
     kubelet, cluster       Pods that run, slices that follow, an API server that tells everybody
     standard, walk, steps  the cluster that `kdns lab` shows, and the walk through it
     labs, keeper, commands, flags     `kdns lab up`, `run`, `exec`, `status`, `down`

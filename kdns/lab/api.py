@@ -17,6 +17,7 @@ from typing import Final
 
 from aiohttp import web
 
+from kdns.base.errors import ConfigError
 from kdns.lab.cluster_state import BY_KIND, ClusterState, Collection, Json, Occurred, Resource, View
 from kdns.lab.paths import discovery, find_resource, json_reply, refusal_reply
 from kdns.lab.refusal import Refusal, too_large
@@ -100,8 +101,8 @@ class ApiServer:
         view = View(namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
         try:
             view.predicate()
-        except ValueError as error:
-            return refusal_reply(Refusal(400, "BadRequest", str(error)))
+        except ConfigError as error:
+            return refusal_reply(Refusal(400, "BadRequest", error.problem))
         if query.get("watch") in ("1", "true"):
             return await self._watch(request, collection, view, query)
         if name:

@@ -5,14 +5,14 @@ thousand endpoints fit in and a list costs no encoding.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
-from kdns.lab.selectors import Labels, field_selector, label_selector
+from kdns.watch.selectors import field_selector, label_selector
 
 Json = dict[str, Any]
 
@@ -61,8 +61,8 @@ class Stored(NamedTuple):
     name: str
     version: int
     raw: bytes
-    labels: Labels
-    fields: Labels
+    labels: Mapping[str, str]
+    fields: Mapping[str, str]
 
 
 class Occurred(NamedTuple):

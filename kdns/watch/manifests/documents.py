@@ -1,11 +1,12 @@
-"""Manifest text as plain values that know their place: bytes in, documents or ConfigError out. Pure.
+"""Manifest text as plain values that know their place: bytes in, documents and ConfigErrors out. Pure.
 
 YAML is `kdns.config.yaml_values`, JSON is msgspec's; both may hold several objects, as documents of a stream or as
-items of a list, and each comes out as one `Document`.
+items of a list, and each comes out as one `Document`. A mistake costs the document that it is in: the next one begins
+at a line with ``---``, which nothing in YAML may contain but the boundary of two documents (YAML 1.2.2, 9.1.2).
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -69,23 +70,36 @@ class Document(NamedTuple):
         return self.text.span(first_line + line, column + (first_column if line == 0 else 1))
 
 
-def read_documents(data: bytes, source: str) -> Iterator[Document]:
+Tell = Callable[[ConfigError], None]
+
+
+def _raise(problem: ConfigError) -> None:
+    raise problem from None
+
+
+def read_documents(data: bytes, source: str, tell: Tell = _raise) -> Iterator[Document]:
     """The documents of a file, items of lists (``kind: List``, ``ServiceList``...) one by one; empty ones left out.
 
     `source` is what errors call the file; text whose first character is ``{`` or ``[`` is taken as JSON if it can be,
-    and always if the name ends in ``.json``.
+    and always if the name ends in ``.json``. ``tell`` gets each mistake, and reading goes on with the next document;
+    without it the first mistake is raised.
     """
-    text = _decode(data, source)
+    try:
+        text = _decode(data, source)
+    except ConfigError as problem:
+        tell(problem)
+        return
     start = text.content.lstrip()[:1]
     if source.endswith(".json") or start in {"{", "["}:
         try:
-            yield from _json_documents(data.removeprefix(b"\xef\xbb\xbf"), text)
+            yield from _json_documents(data.removeprefix(b"\xef\xbb\xbf"), text, tell)
         except _NotJson as error:
             if not (source.endswith((".yaml", ".yml")) or (not source.endswith(".json") and _is_yaml(text))):
-                raise error.problem from None
+                tell(error.problem)
+                return
         else:
             return
-    yield from _yaml_documents(text)
+    yield from _yaml_documents(text, tell)
 
 
 def _decode(data: bytes, source: str) -> Text:
@@ -118,18 +132,22 @@ class _JsonHeader(msgspec.Struct):
     kind: Any = None
 
 
-def _json_documents(data: bytes, text: Text) -> Iterator[Document]:
-    if is_list_kind(_json(data, text, _JsonHeader, {}).kind):
-        whole = _json(data, text, _JsonList, None)
-        if whole is not None:
-            yield from _json_items(data, text, whole)
-            return
-    value = _json(data, text, Any, None)
+def _json_documents(data: bytes, text: Text, tell: Tell) -> Iterator[Document]:
+    try:
+        if is_list_kind(_json(data, text, _JsonHeader, {}).kind):
+            whole = _json(data, text, _JsonList, None)
+            if whole is not None:
+                yield from _json_items(data, text, whole, tell)
+                return
+        value = _json(data, text, Any, None)
+    except ConfigError as problem:
+        tell(problem)
+        return
     line, column = text.place(len(text.content) - len(text.content.lstrip()))
-    yield from _split(Document(value, text, line, column))
+    yield from _split(Document(value, text, line, column), tell)
 
 
-def _json_items(data: bytes, text: Text, whole: _JsonList) -> Iterator[Document]:
+def _json_items(data: bytes, text: Text, whole: _JsonList, tell: Tell) -> Iterator[Document]:
     """Each item is decoded only when its turn comes; its place is found by its own octets, which come in order."""
     octet = character = line_start = 0
     lines_before = 1
@@ -142,9 +160,13 @@ def _json_items(data: bytes, text: Text, whole: _JsonList) -> Iterator[Document]
         character += len(between)
         lines_before, line_start = _advance(between, lines_before, line_start, character)
         line, column = lines_before, character - line_start + 1
-        value = _typed(_json(raw, text, Any, None), whole.kind, whole.api_version)
         within = raw.decode()
-        yield Document(value, text, line, column, offset=character, end=character + len(within))
+        try:
+            value = _typed(_json(raw, text, Any, None), whole.kind, whole.api_version)
+        except ConfigError as problem:
+            tell(ConfigError(problem.problem, text.span(line, column)))
+        else:
+            yield Document(value, text, line, column, offset=character, end=character + len(within))
         octet, character = begin + len(raw), character + len(within)
         lines_before, line_start = _advance(within, lines_before, line_start, character)
 
@@ -176,15 +198,54 @@ def _json(data: bytes, text: Text, wanted: Any, otherwise: Any) -> Any:
 # YAML
 
 
-def _yaml_documents(text: Text) -> Iterator[Document]:
+MISTAKES_LIMIT = 100
+"""Documents of one file that cannot be parsed, at most: each one costs another look at the rest of the text."""
+BOUNDARY = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+
+
+def _yaml_documents(text: Text, tell: Tell) -> Iterator[Document]:
+    """After a mistake reading begins again at the next boundary of documents."""
+    start = 0
+    for _ in range(MISTAKES_LIMIT):
+        further = yield from _yaml_stream(text, start, tell)
+        if further is None:
+            return
+        start = further
+    tell(ConfigError("the rest is not read: too many mistakes", text.span(*text.place(start))))
+
+
+def _yaml_stream(text: Text, start: int, tell: Tell) -> Generator[Document, None, int | None]:
+    """The documents from an offset on, up to a mistake; the offset to begin at again, None at the end of the text."""
+    first = text.content.count("\n", 0, start)
+    rest = text.content[start:] if start else text.content
     try:
-        for number, (value, (line, column), places) in enumerate(compose(text.content)):
-            yield from _split(Document(value, text, line + 1, column + 1, number), places)
+        for number, (value, (line, column), places) in enumerate(compose(rest)):
+            shifted = {path: (first + line, column) for path, (line, column) in places.items()} if first else places
+            document = Document(value, text, first + line + 1, column + 1, number, offset=start)
+            yield from _split(document, tell, shifted)
     except Misplaced as error:
         line, column = error.place
-        raise ConfigError(error.problem, text.span(line + 1, column + 1), error.hint) from None
+        problem = ConfigError(error.problem, text.span(first + line + 1, column + 1), error.hint)
     except yaml.YAMLError as error:
-        raise _yaml_problem(error, text) from None
+        problem = _yaml_problem(error, text, start)
+    else:
+        return None
+    tell(problem)
+    assert problem.at is not None
+    # An unclosed bracket or quote is noticed at the boundary, which is on the line of the mistake itself then.
+    line_start = _line_offset(text.content, problem.at.line)
+    found = BOUNDARY.search(text.content, max(line_start, start + 1))
+    return found.start() if found else None
+
+
+def _line_offset(content: str, line: int) -> int:
+    """Where a line begins, both counted in the text; lines from 1."""
+    offset = 0
+    for _ in range(line - 1):
+        offset = content.find("\n", offset) + 1
+        if not offset:
+            return len(content)
+    return offset
 
 
 def _is_yaml(text: Text) -> bool:
@@ -194,17 +255,19 @@ def _is_yaml(text: Text) -> bool:
         return False
 
 
-def _yaml_problem(error: yaml.YAMLError, text: Text) -> ConfigError:
+def _yaml_problem(error: yaml.YAMLError, text: Text, start: int) -> ConfigError:
+    """A mistake in the stream that begins at an offset."""
+    first = text.content.count("\n", 0, start)
     mark = getattr(error, "problem_mark", None)
     if mark is None:  # a character that YAML forbids; only its octet is known
-        octets = text.content.encode()[: getattr(error, "position", 0)]
-        line, column = text.place(len(octets.decode("utf-8", "ignore")))
+        octets = text.content[start:].encode()[: getattr(error, "position", 0)]
+        line, column = text.place(start + len(octets.decode("utf-8", "ignore")))
         return ConfigError(f"expected YAML: {getattr(error, 'reason', error)}", text.span(line, column))
     context = getattr(error, "context", None) or ""
     begun = getattr(error, "context_mark", None)
-    hint = f"{context} that begins on line {begun.line + 1}" if context and begun else ""
+    hint = f"{context} that begins on line {first + begun.line + 1}" if context and begun else ""
     problem = getattr(error, "problem", None) or context
-    return ConfigError(f"expected YAML: {problem}", text.span(mark.line + 1, mark.column + 1), hint)
+    return ConfigError(f"expected YAML: {problem}", text.span(first + mark.line + 1, mark.column + 1), hint)
 
 
 # Lists of objects
@@ -215,12 +278,13 @@ def is_list_kind(kind: object) -> bool:
     return isinstance(kind, str) and kind.endswith("List")
 
 
-def _split(document: Document, places: Mapping[Path, Position] | None = None) -> Iterator[Document]:
+def _split(document: Document, tell: Tell, places: Mapping[Path, Position] | None = None) -> Iterator[Document]:
     value = document.value
     if value is None:
         return
     if not isinstance(value, dict):
-        raise ConfigError(f"expected a Kubernetes object, got {type_name(value)}", document.span())
+        tell(ConfigError(f"expected a Kubernetes object, got {type_name(value)}", document.span()))
+        return
     items = value.get("items")
     if not is_list_kind(value.get("kind")) or not isinstance(items, list):
         yield document

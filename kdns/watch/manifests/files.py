@@ -3,9 +3,9 @@
 ::
 
     watchfiles, or the clock ──> scan: which files are there, which changed
-                                   └─> read and parse those; one that cannot be read keeps what it said before
+                                   └─> read and parse those; what cannot be read keeps what it said before
                                          └─> collect all files, pick what is wanted, compare with the last time
-                                               └─> Put and Gone
+                                               └─> Upserted and Deleted
 
 The kernel's notes only say when to look: what there is to see is decided by looking, so that editors that replace
 files, mounted ConfigMaps that swap a symlink, and notes that get lost all come to the same.
@@ -13,25 +13,38 @@ files, mounted ConfigMaps that swap a symlink, and notes that get lost all come 
 
 import asyncio
 import logging
-import os
-import stat
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from watchfiles import awatch
 
 from kdns.base.errors import ConfigError
 from kdns.base.objects import Kind, Object, ObjectKey
-from kdns.watch.manifests.collection import Collection, Selection, collect
-from kdns.watch.manifests.reading import Manifests, parse_manifests
+from kdns.ops.progress import Progress
+from kdns.watch.manifests.collection import Collection, collect
+from kdns.watch.manifests.folder import (
+    Folders,
+    Scan,
+    Signature,
+    content,
+    pipe_content,
+    scan,
+    shown_path,
+    stream_content,
+    unreadable_error,
+    watched_folders,
+)
+from kdns.watch.manifests.manifest import Manifest, Manifests, Played, Problem, Skipped
+from kdns.watch.manifests.reading import parse_manifests
+from kdns.watch.manifests.selection import Selection
+from kdns.watch.manifests.summary import RENDERED
 from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Upserted, Want
 
 LOG = logging.getLogger(__name__)
 
-SUFFIXES = (".yaml", ".yml", ".json")
 DEBOUNCE, STEP = 100, 20
 """Milliseconds: notes are gathered until none came for a step, and for that long at most."""
 TICK = 250
@@ -48,9 +61,9 @@ POLL = 1.0
 """Seconds between two looks where the kernel cannot watch."""
 WARNINGS_SHOWN = 20
 """Of one reading; a dump of a large cluster may have a thousand objects with the same fault."""
+IN_FORCE: Final = "what it said before stays in force"
 
-Signature = tuple[int, int, int, int]
-"""Device, inode, size in octets, time of change in nanoseconds."""
+NOTHING: Signature = (0, 0, 0, 0)
 
 
 class Read(NamedTuple):
@@ -58,44 +71,84 @@ class Read(NamedTuple):
 
     signature: Signature
     manifests: Manifests
+    """With what it said before of objects that it says nothing readable of now."""
     broken: bool = False
-    """It cannot be read; `manifests` is what it said before."""
+    """Something in it cannot be read."""
+    kept: bool = False
+    """Some of `manifests` is what it said before."""
 
 
 class FileSource:
     """Manifests as a `kdns.watch.source.Source`; see the module docstring."""
 
-    def __init__(self, path: str | Path, *, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, path: str | Path, *, stdin: BinaryIO | None = None, progress: Progress | None = None) -> None:
         """Read everything once.
 
         `path` is a file, a folder, or ``-`` for standard input (or for `stdin`), which is read to its end, once.
-        ConfigError: there is no such path, or a single file cannot be read. What cannot be read in a folder is logged.
+        ConfigError: there is no such path, something may not be read, or a single file holds nothing but mistakes.
+        Documents that cannot be parsed are logged, and left out.
         """
         self._root = Path(path)
+        self._called = "stdin" if str(path) == "-" else shown_path(str(path))
         self._stop = asyncio.Event()
+        self._reading: asyncio.Future[None] | None = None
+        """A thread that reads, which `close` waits for."""
         self._files: dict[str, Read] = {}
+        self._unreadable: dict[str, str] = {}
+        """Folders that may not be read any more, and why."""
         self._said: frozenset[str] = frozenset()
+        self._progress = progress or Progress()
         self._followed = str(path) != "-" and (self._root.is_dir() or self._root.is_file())
-        if str(path) == "-":
-            self._files["stdin"] = Read(NOTHING, parse_manifests((stdin or sys.stdin.buffer).read(), "stdin"))
-        elif self._root.is_dir():
-            self._read_changed(_scan(self._root))
+        if str(path) != "-" and self._root.is_dir():
+            self._read_folder()
         else:
-            self._files[str(self._root)] = _read_single(self._root)
+            self._read_single(stdin)
+        self._progress.end()
         self._collection = self._collect()
-        if not self._collection.objects:
-            LOG.warning(
-                "%s has no Service, EndpointSlice, Namespace, Pod or ServiceImport",
-                "stdin" if str(path) == "-" else path,
-            )
+        if not any(read.manifests.entries or read.broken for read in self._files.values()):
+            LOG.warning("%s has no Service, EndpointSlice, Namespace, Pod or ServiceImport", self._called)
+
+    def _read_folder(self) -> None:
+        found = scan(self._root)
+        for name, why in found.unreadable.items():
+            raise unreadable_error(name, why)
+        self._read_changed(found, first=True)
+
+    def _read_single(self, stdin: BinaryIO | None) -> None:
+        """A file, or a pipe that is read once."""
+        name, signature = str(self._root), NOTHING
+        if name == "-":
+            data = stream_content(stdin or sys.stdin.buffer, "standard input")
+            name = "stdin"
+        elif not self._root.exists():
+            hint = "give a file or folder of manifests, or - for standard input"
+            raise ConfigError(f"{self._called} does not exist", hint=hint)
+        elif self._root.is_file():
+            signature = scan(self._root).files.get(name, NOTHING)
+            data = content(name) or b""
+        else:
+            data = pipe_content(name)
+        manifests = self._parsed(data, name)
+        if manifests.template:
+            raise ConfigError(f"{self._called} looks like a Helm template", hint=f"render it first: {RENDERED}")
+        if manifests.problems and not manifests.entries:
+            raise manifests.problems[0].error
+        self._files[name] = Read(signature, manifests, broken=bool(manifests.problems))
+
+    def _parsed(self, data: bytes, name: str) -> Manifests:
+        called = shown_path(name)
+        self._progress.begin(f"reading {called}")
+        return parse_manifests(data, called, step=self._progress.step)
 
     def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
         """One stream for all kinds. ConfigError for a selector that is none."""
         return [self._stream(tuple(wants), Selection(wants))] if wants else []
 
     async def close(self) -> None:
-        """End the streams, within a tick."""
+        """End the streams, within a tick; nothing is read any more on return."""
         self._stop.set()
+        if self._reading is not None:
+            await asyncio.wait((self._reading,))
 
     async def _stream(self, wants: Sequence[Want], selection: Selection) -> AsyncIterator[Event]:
         known = selection.pick(self._collection)
@@ -109,7 +162,7 @@ class FileSource:
             return
         gone = False
         while not self._stop.is_set():
-            folders = _watched(self._root) or await self._returned()
+            folders = watched_folders(self._root) or await self._returned()
             if bool(folders) is gone:
                 gone = not folders
                 for event in self._lost_or_resumed(wants, gone):
@@ -131,10 +184,10 @@ class FileSource:
             LOG.info("%s changed: %d objects put, %d gone", self._root, len(events) - gone, gone)
         return events
 
-    async def _returned(self) -> "Folders":
+    async def _returned(self) -> Folders:
         """A second look at a path that is gone: a file that is being replaced is away for a moment."""
         await self._pause(PAUSE)
-        return _watched(self._root)
+        return watched_folders(self._root)
 
     def _lost_or_resumed(self, wants: Iterable[Want], gone: bool) -> Iterator[Event]:
         if gone:
@@ -144,19 +197,19 @@ class FileSource:
         for want in wants:
             yield Lost(want.kind, f"{self._root} is gone") if gone else Resumed(want.kind)
 
-    async def _looks(self, folders: "Folders") -> AsyncGenerator[None, None]:
+    async def _looks(self, folders: Folders) -> AsyncGenerator[None, None]:
         """When to look; ends when other folders are to be watched, or at `close`."""
         yield  # what other folders have may be something else
         ticks = 0
         async with aclosing(self._notes(folders)) as notes:
             async for noted in notes:
-                if self._stop.is_set() or _watched(self._root) != folders:
+                if self._stop.is_set() or watched_folders(self._root) != folders:
                     return
                 if noted or ticks % LOOK == 0:  # the first tick: what changed before the watch stood
                     yield
                 ticks += 1
 
-    async def _notes(self, folders: "Folders") -> AsyncGenerator[bool, None]:
+    async def _notes(self, folders: Folders) -> AsyncGenerator[bool, None]:
         """Something may have changed (True), or a tick went by."""
         paths = [path for path, _, _ in folders]
         try:
@@ -175,7 +228,7 @@ class FileSource:
                 async for noted in changes:
                     yield bool(noted)
         except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own faults
-            if _watched(self._root) != folders:
+            if watched_folders(self._root) != folders:
                 return
             LOG.warning("%s cannot be watched, it is looked at every %g s instead: %s", self._root, POLL, error)
         while not self._stop.is_set():
@@ -191,135 +244,125 @@ class FileSource:
 
     async def _reread(self) -> bool:
         """Look, read what changed, collect; False if nothing changed. Reading and parsing leave the loop alone."""
-        scanned = await asyncio.to_thread(_scan, self._root)
-        if not scanned and not _watched(self._root):
+        found = await asyncio.to_thread(scan, self._root)
+        if not found.files and not watched_folders(self._root):
             return False  # gone as a whole, not emptied
-        if self._is_read(scanned):
+        if self._is_read(found):
             return False
         for _ in range(PATIENCE):
             await self._pause(SETTLE)
-            before, scanned = scanned, await asyncio.to_thread(_scan, self._root)
-            emptied = any(now[2] == 0 and not self._as_read(name, now) for name, now in scanned.items())
-            if scanned == before and not emptied:
+            before, found = found, await asyncio.to_thread(scan, self._root)
+            emptied = any(now[2] == 0 and not self._as_read(name, now) for name, now in found.files.items())
+            if found == before and not emptied:
                 break
-        await asyncio.to_thread(self._read_changed, scanned)
-        self._collection = await asyncio.to_thread(self._collect)
+        if self._stop.is_set():
+            return False
+        self._reading = asyncio.get_running_loop().run_in_executor(None, self._read_and_collect, found)
+        await asyncio.shield(self._reading)
         return True
 
-    def _is_read(self, scanned: Mapping[str, Signature]) -> bool:
-        return scanned.keys() == self._files.keys() and all(self._as_read(name, now) for name, now in scanned.items())
+    def _read_and_collect(self, found: Scan) -> None:
+        self._read_changed(found)
+        self._progress.end()
+        self._collection = self._collect()
+
+    def _is_read(self, found: Scan) -> bool:
+        return (
+            found.unreadable == self._unreadable
+            and self._known(found) == self._files.keys()
+            and all(self._as_read(name, now) for name, now in found.files.items())
+        )
+
+    def _known(self, found: Scan) -> set[str]:
+        """The files there are: those that were seen, and those that were read before in folders that refuse it now."""
+        hidden = {name for name in self._files if any(_is_below(name, folder) for folder in found.unreadable)}
+        return hidden | found.files.keys()
 
     def _as_read(self, name: str, signature: Signature) -> bool:
         return name in self._files and self._files[name].signature == signature
 
-    def _read_changed(self, scanned: Mapping[str, Signature]) -> None:
-        """Forget files that are gone, read those that changed; one that cannot be read is logged, once."""
-        for name in self._files.keys() - scanned.keys():
+    def _read_changed(self, found: Scan, *, first: bool = False) -> None:
+        """Forget files that are gone, read those that changed; what cannot be read is logged.
+
+        ConfigError if it is the ``first`` time, and a file may not be read.
+        """
+        self._unreadable = found.unreadable
+        for name in self._files.keys() - self._known(found):
             del self._files[name]
-        for name, signature in scanned.items():
-            if self._as_read(name, signature):
+        for name, signature in found.files.items():
+            if self._as_read(name, signature) or self._stop.is_set():
                 continue
-            before = self._files.get(name, Read(NOTHING, Manifests()))
             try:
-                data = _content(name)
-                if len(data) < signature[2]:
-                    continue  # it is being written just now, and will be looked at again
-                self._files[name] = Read(signature, parse_manifests(data, _shown(name)))
+                data = content(name)
             except ConfigError as error:
-                self._files[name] = Read(signature, before.manifests, broken=True)
-                kept = "what it said before stays in force" if before.manifests.objects else "the others are served"
-                place = f"{error.at.source}:{error.at.line}:{error.at.column}: " if error.at else ""
-                LOG.error("%s%s; %s", place, error.problem, kept)
-            else:
-                if before.broken:
-                    LOG.info("%s can be read again", _shown(name))
+                if first:
+                    raise
+                self._unread(name, signature, error)
+                continue
+            if data is None or len(data) < signature[2]:
+                continue  # it is being replaced or written just now, and will be looked at again
+            before = self._files.get(name, Read(NOTHING, Manifests()))
+            self._files[name] = _joined(signature, self._parsed(data, name), before.manifests)
+            if before.broken and not self._files[name].broken:
+                LOG.info("%s can be read again", shown_path(name))
+
+    def _unread(self, name: str, signature: Signature, error: ConfigError) -> None:
+        """A file that may not be read any more keeps what it said."""
+        before = self._files.get(name, Read(NOTHING, Manifests()))
+        self._files[name] = before._replace(signature=signature, broken=True)
+        LOG.error("%s; %s", error.problem, IN_FORCE if before.manifests.entries else "the others are served")
 
     def _collect(self) -> Collection:
-        """Put the files together, and tell each warning when it is new."""
+        """Put the files together; each problem and each warning is logged when it is new."""
         collection = collect({name: read.manifests for name, read in self._files.items()})
-        new = [warning for warning in dict.fromkeys(collection.warnings) if warning not in self._said]
-        for warning in new[:WARNINGS_SHOWN]:
-            LOG.warning("%s", warning)
-        if len(new) > WARNINGS_SHOWN:
-            LOG.warning("... and %d more warnings like these", len(new) - WARNINGS_SHOWN)
-        self._said = frozenset(collection.warnings)
+        kept = {shown_path(name) for name, read in self._files.items() if read.kept}
+        problems = [f"{shown_path(name)} cannot be read: {why}; {IN_FORCE}" for name, why in self._unreadable.items()]
+        problems += [_problem_line(problem, kept) for problem in collection.problems]
+        warnings = [*collection.warnings, *collection.summary.warnings()]
+        summary = list(collection.summary.lines())
+        self._log(logging.ERROR, problems)
+        self._log(logging.WARNING, warnings)
+        self._log(logging.INFO, summary)
+        self._said = frozenset((*problems, *warnings, *summary))
         return collection
 
+    def _log(self, level: int, lines: Sequence[str]) -> None:
+        new = [line for line in dict.fromkeys(lines) if line not in self._said]
+        for line in new[:WARNINGS_SHOWN]:
+            LOG.log(level, "%s", line)
+        if len(new) > WARNINGS_SHOWN:
+            LOG.log(level, "... and %d more warnings like these", len(new) - WARNINGS_SHOWN)
 
-NOTHING: Signature = (0, 0, 0, 0)
-Folders = tuple[tuple[str, int, int], ...]
 
+def _joined(signature: Signature, now: Manifests, before: Manifests) -> Read:
+    """What a file says now, and of what it does not say readably what it said before.
 
-def _watched(root: Path) -> Folders:
-    """The folders to watch, with device and inode: another folder of the same name needs another watch.
-
-    Empty when `root` is gone. For a single file these are its folder and, behind a symlink, the folder of the
-    file itself: whoever replaces a file does so in its folder.
+    A mistake hides which object it is in: every object that the file had, and does not show now, stays.
     """
-    try:
-        root.stat()
-        folders = {root} if root.is_dir() else {root.absolute().parent, root.resolve().parent}
-        return tuple((str(one), one.stat().st_dev, one.stat().st_ino) for one in sorted(folders))
-    except OSError:
-        return ()
+    if not now.problems:
+        return Read(signature, now)
+    shown = {_identity(entry) for entry in now.entries}
+    kept = tuple(entry for entry in before.entries if _identity(entry) not in shown)
+    joined = now._replace(entries=(*now.entries, *kept), template=now.template and not kept)
+    return Read(signature, joined, broken=True, kept=bool(kept))
 
 
-def _scan(root: Path) -> dict[str, Signature]:
-    """Every manifest below a folder (or the one file), with what tells whether it changed.
-
-    Names that begin with a dot are left out, folders too: so the ``..2026_01_01...`` folders of a mounted ConfigMap
-    are seen only through the symlinks that stand beside them.
-    """
-    found: dict[str, Signature] = {}
-    if not root.is_dir():
-        names: Iterable[str] = [str(root)]
-    else:
-        names = _files_below(root)
-    for name in names:
-        try:
-            status = os.stat(name)
-        except OSError:
-            continue  # it went while we looked, or is a symlink to nothing
-        if stat.S_ISREG(status.st_mode):
-            found[name] = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    return found
+def _identity(entry: Manifest | Played | Skipped) -> object:
+    if isinstance(entry, Manifest):
+        return entry.key
+    return (entry.kind, entry.namespace, entry.name) if isinstance(entry, Played) else entry.warning
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        try:
-            status = os.stat(folder)
-        except OSError:
-            continue  # it went while we looked
-        if (status.st_dev, status.st_ino) in seen:  # a symlink to a folder above
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(folder, name)
+def _problem_line(problem: Problem, kept: Container[str]) -> str:
+    error = problem.error
+    place = f"{error.at.source}:{error.at.line}:{error.at.column}: " if error.at else ""
+    if error.at is not None and error.at.source in kept:
+        return f"{place}{error.problem}; {IN_FORCE}"
+    return f"{place}{error.problem}; {problem.about or 'this document'} is left out"
 
 
-def _read_single(path: Path) -> Read:
-    """A file, or a pipe that is read once; ConfigError if it is not there or cannot be read."""
-    if not path.exists():
-        raise ConfigError(f"{path} does not exist", hint="give a file or folder of manifests, or - for standard input")
-    signature = _scan(path).get(str(path), NOTHING)
-    return Read(signature, parse_manifests(_content(str(path)), _shown(str(path))))
-
-
-def _shown(name: str) -> str:
-    """A file name that can be printed, whatever its octets."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _content(name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{name} cannot be read: {error.strerror}") from error
+def _is_below(name: str, folder: str) -> bool:
+    return name == folder or name.startswith(f"{folder}/")
 
 
 def _differences(

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kdns.lab.selectors import field_selector, label_selector
+from kdns.watch.selectors import field_selector, label_selector
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.background import BackgroundApiServer
 from tests.fakes.objects import namespace, pod, service

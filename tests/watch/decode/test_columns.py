@@ -7,8 +7,9 @@ import pytest
 
 from kdns.base.objects import EndpointSlice, Kind, Outside, Service
 from kdns.watch.decode import packing, schema
-from kdns.watch.manifests.collection import Selection, collect
+from kdns.watch.manifests.collection import collect
 from kdns.watch.manifests.reading import parse_manifests
+from kdns.watch.manifests.selection import Selection
 from kdns.watch.source import Want
 from tests.build import packed
 from tests.fakes.objects import endpoint, endpoint_slice, service

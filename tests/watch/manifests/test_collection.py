@@ -9,8 +9,9 @@ from kdns.base.errors import ConfigError
 from kdns.base.objects import SERVING, TERMINATING, EndpointSlice, Service
 from kdns.config.settings import KubernetesOptions
 from kdns.watch.follower import node_wants, proxy_wants
-from kdns.watch.manifests.collection import Selection, collect
+from kdns.watch.manifests.collection import collect
 from kdns.watch.manifests.reading import parse_manifests
+from kdns.watch.manifests.selection import Selection
 from kdns.watch.source import Want
 from tests.build import State, proxied, states_slice, tcp
 

@@ -11,9 +11,10 @@ import yaml
 
 import kdns.watch
 from kdns.base.objects import EndpointSlice, Kind, Service
-from kdns.watch.manifests.collection import Selection, collect
+from kdns.watch.manifests.collection import collect
 from kdns.watch.manifests.files import FileSource
 from kdns.watch.manifests.reading import parse_manifests
+from kdns.watch.manifests.selection import Selection
 from kdns.watch.source import Want
 
 DEMO = Path(kdns.watch.__file__).parent.parent / "demo"

@@ -96,9 +96,9 @@ async def test_only_changed_files_are_read_again(tmp_path: Path, monkeypatch: py
         (tmp_path / f"{name}.yaml").write_text(service(name))
     read: list[str] = []
 
-    def counted(data: bytes, source: str) -> Any:
+    def counted(data: bytes, source: str, **more: Any) -> Any:
         read.append(Path(source).name)
-        return parse_manifests(data, source)
+        return parse_manifests(data, source, **more)
 
     monkeypatch.setattr(files, "parse_manifests", counted)
     async with following(tmp_path) as follower:

@@ -6,6 +6,7 @@ import pytest
 
 from kdns.watch.manifests import files
 from kdns.watch.manifests.files import FileSource
+from kdns.watch.manifests.folder import scan
 
 SERVICE = "{kind: Service, metadata: {name: web}, spec: {clusterIP: 10.96.0.9}}\n"
 
@@ -18,11 +19,11 @@ def test_a_file_that_is_cut_while_it_is_read_keeps_what_it_said(
     path.write_text(SERVICE)
     source = FileSource(tmp_path)
     path.write_text(SERVICE + "# more\n")
-    scanned = files._scan(tmp_path)
+    found = scan(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_content", lambda _: b"")
-        source._read_changed(scanned)
+        patch.setattr(files, "content", lambda _: b"")
+        source._read_changed(found)
     assert len(source._files[str(path)].manifests.objects) == 1
-    assert not source._is_read(scanned), "it is looked at again"
-    source._read_changed(scanned)
-    assert source._is_read(scanned)
+    assert not source._is_read(found), "it is looked at again"
+    source._read_changed(found)
+    assert source._is_read(found)
