@@ -358,7 +358,8 @@ def _problem_line(problem: Problem, kept: Container[str]) -> str:
     place = f"{error.at.source}:{error.at.line}:{error.at.column}: " if error.at else ""
     if error.at is not None and error.at.source in kept:
         return f"{place}{error.problem}; {IN_FORCE}"
-    return f"{place}{error.problem}; {problem.about or 'this document'} is left out"
+    template = "; looks like a template: render it first" if error.at is not None and "{{" in error.at.text else ""
+    return f"{place}{error.problem}; {problem.about or 'this document'} is left out{template}"
 
 
 def _is_below(name: str, folder: str) -> bool:

@@ -43,16 +43,19 @@ class Summary(NamedTuple):
         if self.templates:
             more = f" and {len(self.templates) - 1} more" if len(self.templates) > 1 else ""
             yield f"{self.templates[0]}{more}: looks like a Helm template: {RENDERED}"
-        for file, fields in self.unapplied.items():
+        if self.unapplied:
+            file, fields = next(iter(self.unapplied.items()))
+            more = f" and {len(self.unapplied) - 1} more" if len(self.unapplied) > 1 else ""
             folder = file.rpartition("/")[0] or "."
-            yield f"{file}: {', '.join(fields)} not applied: kubectl kustomize {folder} | kdns records --source -"
+            command = f"kubectl kustomize {folder} | kdns records --source -"
+            yield f"{file}{more}: {', '.join(fields)} not applied: {command}"
 
     def _made(self) -> Iterator[str]:
         if self.addresses:
             yield f"{counted(self.addresses, 'Service')} without a clusterIP got one of {SERVICES[0]}, by name"
         made = {kind: number for kind, number in self.pods.items() if kind != "Pod"}
         if made:
-            yield f"{counted(sum(made.values()), 'Pod')} of {', '.join(_sorted(made))}"
+            yield f"{counted(sum(made.values()), 'Pod')} of {_joined(made)}"
         if number := self.pods.get("Pod"):
             yield f"{counted(number, 'Pod')} without an address got one"
         if self.mirrored:
@@ -67,7 +70,7 @@ class Summary(NamedTuple):
             meant = _meant(kind)
             yield f"{number} {kind or 'without a kind'}" + (f" (did you mean {meant}?)" if meant else "")
         if (others := len(ordered) - max(SHOWN, len(near))) > 0:
-            yield f"{others} other kinds"
+            yield f"{others} other kind" + "s" * (others > 1)
 
 
 def counted(number: int, noun: str) -> str:
@@ -75,8 +78,10 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _sorted(counts: Mapping[str, int]) -> list[str]:
-    return [f"{kind}s" for kind, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+def _joined(counts: Mapping[str, int]) -> str:
+    """``Deployments, Jobs and StatefulSets``, the most frequent first."""
+    *others, last = [f"{kind}s" for kind, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _meant(kind: str) -> str:

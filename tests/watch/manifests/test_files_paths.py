@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+import logging
 import os
+import shutil
+import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -141,3 +144,129 @@ def test_nothing_wanted_is_no_stream(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path} has no Service, EndpointSlice, Namespace, Pod or ServiceImport"
     ]
+
+
+def refuse(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder or file unreadable, also for root, whom modes do not stop."""
+    scandir, read_bytes = os.scandir, Path.read_bytes
+
+    def scanned(name: Any) -> Any:
+        if Path(name) == path:
+            raise PermissionError(13, "Permission denied", str(name))
+        return scandir(name)
+
+    def read(self: Path) -> bytes:
+        if self == path:
+            raise PermissionError(13, "Permission denied", str(self))
+        return read_bytes(self)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    monkeypatch.setattr(Path, "read_bytes", read)
+
+
+@pytest.mark.parametrize("name", ["", "deep", "web.yaml"], ids=["the folder", "a subfolder", "a file in it"])
+def test_what_may_not_be_read_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An unreadable folder is not an empty one: what is missing would be NXDOMAIN."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "web.yaml").write_text(service("web"))
+    refuse(tmp_path / name, monkeypatch)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        FileSource(tmp_path)
+
+
+async def test_a_subfolder_that_may_not_be_read_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What its files said stays in force, with one error; edits elsewhere show."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "db.yaml").write_text(service("db"))
+    (tmp_path / "web.yaml").write_text(service("web"))
+    async with following(tmp_path) as follower:
+        refuse(tmp_path / "deep", monkeypatch)
+        for address in ("10.96.0.10", "10.96.0.11"):
+            (tmp_path / "web.yaml").write_text(service("web", address))
+            await follower.has(web=address, db="10.96.0.9")
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert lines == [f"{tmp_path / 'deep'} cannot be read: Permission denied; what it said before stays in force"]
+
+
+def test_a_fifo_that_is_not_written_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Waiting for its writer is said once, after a second; then it is read to its end."""
+    os.mkfifo(tmp_path / "fifo")
+    said = threading.Event()
+    handler = logging.Handler()
+    handler.emit = lambda record: said.set()  # type: ignore[method-assign]
+
+    def write() -> None:
+        said.wait(20)
+        with (tmp_path / "fifo").open("w") as fifo:
+            fifo.write(service("web"))
+            fifo.flush()
+            fifo.write("---\n" + service("db"))
+
+    logging.getLogger("kdns.watch.manifests.folder").addHandler(handler)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        source = FileSource(tmp_path / "fifo")
+    finally:
+        writer.join()
+        logging.getLogger("kdns.watch.manifests.folder").removeHandler(handler)
+    assert sum(key.kind == "Service" for key in source._collection.objects) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'fifo'}: nothing has come yet; waiting for its end (Ctrl-C to stop)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "warned"),
+    [
+        ("empty.yaml", "", True),
+        ("other.yaml", "kind: ConfigMap\nmetadata: {name: x}\n", True),
+        ("skipped.yaml", "kind: Service\nmetadata: {name: x}\n", False),
+        ("workload.yaml", "kind: Endpoints\nmetadata: {name: x}\n", False),
+    ],
+)
+def test_a_file_has_no_service(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, text: str, warned: bool
+) -> None:
+    """It is said only where it is so: an object that makes no sense is one, and was warned about."""
+    (tmp_path / name).write_text(text)
+    FileSource(tmp_path / name)
+    said = [record.getMessage() for record in caplog.records if " has no Service" in record.getMessage()]
+    assert len(said) == warned
+
+
+def test_a_template_of_helm_alone(tmp_path: Path) -> None:
+    """The error names the command that makes objects of it."""
+    (tmp_path / "web.yaml").write_text("kind: Service\nmetadata: {name: {{ .Release.Name }}}\n")
+    with pytest.raises(
+        ConfigError, match=r"looks like a Helm template\n  .*helm template \. \| kdns records --source -"
+    ):
+        FileSource(tmp_path / "web.yaml")
+
+
+async def test_a_bad_object_beside_good_edits(tmp_path: Path) -> None:
+    """The good edits of a file show; the object that became unreadable stays as it was."""
+    path = tmp_path / "a.yaml"
+    path.write_text(service("web") + "---\n" + service("db"))
+    async with following(tmp_path) as follower:
+        path.write_text(service("web", "10.96.0.10") + "---\n" + service("db").replace("port: 80", "port: x"))
+        await follower.has(web="10.96.0.10", db="10.96.0.9")
+        path.write_text(service("web", "10.96.0.10") + "---\n" + service("db", "10.96.0.11"))
+        await follower.has(web="10.96.0.10", db="10.96.0.11")
+
+
+async def test_nothing_is_read_after_the_close(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The folder may be removed right after `close`, in the middle of a reading, without a word."""
+    folder = tmp_path / "manifests"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.yaml").write_text(service(f"n{number}"))
+    async with following(folder) as follower:
+        for path in folder.iterdir():
+            path.write_text(path.read_text() + "# more\n")
+        await asyncio.sleep(0.15)
+        await follower.source.close()
+        shutil.rmtree(folder)
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
