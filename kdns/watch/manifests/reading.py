@@ -39,9 +39,7 @@ from kdns.watch.manifests.slices import SourceMetadata, SourcePod, SourceService
 from kdns.watch.manifests.workloads import WORKLOADS
 
 ENDPOINTS: Final = "Endpoints"
-HELM: Final = re.compile(
-    rb"\{\{-?\s*(?:[\w ]*\.(?:Values|Release|Chart|Capabilities|Template)\b|include )"
-)
+HELM: Final = re.compile(rb"\{\{-?\s*(?:[\w ]*\.(?:Values|Release|Chart|Capabilities|Template)\b|include )")
 """What templates of Helm hold, and templates that other programs keep in manifests (alerts, dashboards) do not."""
 
 

@@ -148,7 +148,7 @@ async def test_the_zone_of_what_people_write(tmp_path: Path, case: Case) -> None
     assert await zone_of(tmp_path) == sorted(line.strip() for line in case.zone.splitlines() if line.strip())
 
 
-WORKLOADS = (
+WORKLOADS: tuple[tuple[str, str, list[str]], ...] = (
     ("a Deployment has one Pod unless it says more", deployment("web"), [r"web-[a-z0-9]{9}-[a-z0-9]{5}"]),
     ("a Deployment with replicas", deployment("web", "replicas: 2, "), [r"web-[a-z0-9]{9}-[a-z0-9]{5}"] * 2),
     ("a Deployment of nothing", deployment("web", "replicas: 0, "), []),
