@@ -17,9 +17,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from kdns.metrics.dns import Metrics
 from kdns.ops.listen import Address, parse_address, spelled
-from kdns.ops.port import Answer, HttpPort, open_port
+from kdns.ops.port import Answer, HttpPort, links_page, open_port
 
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
+FLAGS: Final = {
+    "/health": ("--health", "health"), "/ready": ("--ready", "ready"), "/metrics": ("--metrics", "prometheus"),
+}  # fmt: skip
+"""By path: what moves the page on the command line, and in a Corefile."""
 PROBE_INTERVAL: Final = 1.0
 PROBE_SLOW: Final = 1.0
 PROBE_TIMEOUT: Final = 3.0
@@ -40,6 +44,8 @@ class _Port:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in {"GET", "HEAD"}:
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
+        if request.path == "/":
+            return links_page("kdns", self.pages)
         if request.path not in self.pages:
             raise web.HTTPNotFound
         return await self.pages[request.path](request)
@@ -80,9 +86,9 @@ class HttpPorts:
         self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str]
     ) -> dict[Address, dict[str, Answer]]:
         pages: tuple[tuple[str, Sequence[str], str, Answer], ...] = (
-            ("--health", health, "/health", self._health),
-            ("--ready", ready, "/ready", self._ready),
-            ("--metrics", metrics_at, "/metrics", self._scrape),
+            (FLAGS["/health"][0], health, "/health", self._health),
+            (FLAGS["/ready"][0], ready, "/ready", self._ready),
+            (FLAGS["/metrics"][0], metrics_at, "/metrics", self._scrape),
         )
         wanted: dict[Address, dict[str, Answer]] = {}
         for flag, texts, path, handler in pages:
@@ -124,7 +130,10 @@ class HttpPorts:
 
     async def _open(self, address: Address, pages: dict[str, Answer]) -> _Port:
         made = _Port(pages)
-        made.opened = await open_port(address, made.answer)
+        flag, directive = FLAGS[next(iter(pages))]
+        move = f"choose another port: {flag} ADDRESS:PORT moves this page, {flag} '' switches it off"
+        move += f" (in a Corefile: {directive} ADDRESS:PORT)"
+        made.opened = await open_port(address, made.answer, move=move)
         return made
 
     async def close(self) -> None:

@@ -39,10 +39,10 @@ def spelled(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, move: str = "") -> socket.socket:
     """A listening TCP socket; for the empty host one that takes both families where the machine has them.
 
-    Raises ConfigError in one line when the port is taken or forbidden.
+    Raises ConfigError in one line when the port is taken or forbidden, see `bind_error` for ``move``.
     """
     try:
         if address.host:
@@ -52,31 +52,32 @@ def listen(address: Address) -> socket.socket:
             return socket.create_server(("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
         return socket.create_server(("", address.port), backlog=64)
     except OSError as error:
-        where = f"{spelled(address.host)}:{address.port}"
-        raise ConfigError(f"cannot listen on {where}/tcp: {reason(error)}", hint=fix(error)) from error
+        raise bind_error(f"{spelled(address.host)}:{address.port}/tcp", address.port, error, move=move) from error
 
 
-def reason(error: OSError) -> str:
-    """What is wrong with a bind, in plain words."""
+def bind_error(
+    where: str, port: int, error: OSError, *, udp: bool = False, move: str = "", have: str = ""
+) -> ConfigError:
+    """Why an address cannot be bound, in one line, with a hint.
+
+    ``move`` says how to choose another port or address, ``have`` which addresses this machine has.
+    """
+    move = move or "choose another port"
     match error.errno:
         case errno.EADDRINUSE:
-            return "the port is taken"
-        case errno.EACCES:
-            return "permission denied"
+            option = "-lunp" if udp else "-ltnp"
+            reason = "the port is taken"
+            hint = f"see what has it with: ss {option} 'sport = :{port}'; stop that, or {move}"
+        case errno.EACCES | errno.EPERM:
+            reason = "no permission for ports below 1024"
+            hint = (
+                f"{move}, or allow this one (in Kubernetes: kdns-nonroot with NET_BIND_SERVICE, as in manifests/dns, "
+                "or the Pod's sysctl net.ipv4.ip_unprivileged_port_start=0; with systemd: "
+                "AmbientCapabilities=CAP_NET_BIND_SERVICE; else: run as root)"
+            )
         case errno.EADDRNOTAVAIL:
-            return "this machine does not have that address"
+            reason = "this machine has no such address"
+            hint = f"it has {have}" if have else "ip address shows those it has"
         case _:
-            return error.strerror or str(error)
-
-
-def fix(error: OSError) -> str:
-    """What the operator can do about it; empty if nothing comes to mind."""
-    match error.errno:
-        case errno.EADDRINUSE:
-            return "stop what listens there (ss -lntup shows it), or choose another port"
-        case errno.EACCES:
-            return "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port"
-        case errno.EADDRNOTAVAIL:
-            return "ip address shows those it has"
-        case _:
-            return ""
+            reason, hint = error.strerror or str(error), move
+    return ConfigError(f"cannot listen on {where}: {reason}", hint=hint)

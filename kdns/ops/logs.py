@@ -8,9 +8,12 @@
 No timestamps in the first form: whoever collects the lines of a container stamps them. One line a state change.
 """
 
+import errno
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Literal, TextIO
 
@@ -92,10 +95,43 @@ BANNER: Final = logging.getLogger("kdns.banner")
 """For the start-up lines: one per served zone, version, runtime."""
 
 
+OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+REPEATED: Final = 60.0
+"""Seconds until the same trouble is one more line."""
+
+
+class AcceptTrouble(logging.Filter):
+    """asyncio's failures to accept a connection: one line a minute instead of a traceback for each attempt.
+
+    There are thousands of attempts a second while the process has no file descriptor left.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._next = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for what was logged a moment ago."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, OSError) or error.errno not in OUT_OF_FILES or "accept" not in record.getMessage():
+            return True
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + REPEATED
+        record.msg, record.args = f"cannot accept connections: {error.strerror}; they wait (see ulimit -n)", ()
+        record.exc_info = record.exc_text = None
+        return True
+
+
 def set_up(form: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:
     """Send everything from INFO on to stdout (or a given stream), and nothing anywhere else."""
     handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormat() if form == "json" else PlainFormat(TextFormat()))
+    accepting = logging.getLogger("asyncio")
+    accepting.filters[:] = [one for one in accepting.filters if not isinstance(one, AcceptTrouble)]
+    accepting.addFilter(AcceptTrouble())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

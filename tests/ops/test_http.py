@@ -1,6 +1,7 @@
 """/health, /ready and /metrics over real sockets."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -108,7 +109,15 @@ async def test_a_taken_port_is_one_line() -> None:
             await ports.open()
         await ports.close()
     assert error.value.problem == f"cannot listen on 127.0.0.1:{port}/tcp: the port is taken"
-    assert "choose another port" in error.value.hint
+    assert f"ss -ltnp 'sport = :{port}'" in error.value.hint
+    assert "--health ADDRESS:PORT moves this page, --health '' switches it off" in error.value.hint
+
+
+async def test_a_page_of_links() -> None:
+    """``/`` names what the port has, and nothing else."""
+    async with opened([], health=ANY, ready=ANY, metrics_at="") as ports:
+        status, text = await get(ports.urls["/health"].removesuffix("health"))
+        assert (status, re.findall(r'href="([^"]*)"', text)) == (200, ["/health", "/ready"])
 
 
 async def test_the_self_probe_is_counted() -> None:

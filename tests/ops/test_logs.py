@@ -1,8 +1,10 @@
 """The form of log lines."""
 
+import errno
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from typing import Literal
 
@@ -45,6 +47,35 @@ def written(form: Literal["text", "json"], logger: str, level: int, message: str
 def test_a_text_line_is_as_coredns_writes_it(logger: str, level: int, expected: str) -> None:
     """The level in brackets, then the plugin or library that speaks, then the message, and no time."""
     assert written("text", logger, level, "hello") == expected
+
+
+def test_no_descriptors_left_is_one_line() -> None:
+    """asyncio tells each failed accept with a traceback, thousands a second: one line a minute is enough."""
+    now = [100.0]
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(logs.TextFormat())
+    logger = logging.Logger("asyncio")
+    logger.addHandler(handler)
+    logger.addFilter(logs.AcceptTrouble(lambda: now[0]))
+
+    def fail(number: int, message: str) -> None:
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError:
+            logger.exception(message)
+
+    for _ in range(1000):
+        fail(errno.EMFILE, "socket.accept() out of system resource\nsocket: 7")
+    assert (
+        out.getvalue() == "[ERROR] asyncio: cannot accept connections: Too many open files; they wait (see ulimit -n)\n"
+    )
+    now[0] += logs.REPEATED
+    fail(errno.ENFILE, "socket.accept() out of system resource\nsocket: 7")
+    assert out.getvalue().count("\n") == 2
+    fail(errno.EPERM, "socket.accept() out of system resource\nsocket: 7")
+    fail(errno.EMFILE, "something else")
+    assert out.getvalue().count("Traceback") == 2
 
 
 def test_a_json_line_is_one_object() -> None:

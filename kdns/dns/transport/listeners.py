@@ -21,6 +21,7 @@ from kdns.dns.transport.tcp import TcpLimits, TcpListener
 from kdns.dns.transport.tls_acceptor import TlsAcceptor
 from kdns.dns.transport.udp import ReceiveMethod, UdpListener
 from kdns.kernel.interfaces import interface_addresses
+from kdns.ops.listen import bind_error
 
 PORT_TRIES: Final = 32
 """With port 0 the kernel picks a free UDP port; this many are tried until one is free for all sockets."""
@@ -297,24 +298,8 @@ def _bind(kind: Kind, wanted: _Wanted) -> socket.socket:
 
 def refusal(kind: Kind, address: str, port: int, error: OSError) -> ConfigError:
     """What to tell the operator when an address cannot be bound."""
-    problem = f"cannot listen on {address} port {port} ({kind})"
-    match error.errno:
-        case errno.EADDRINUSE:
-            option = "-lunp" if kind == "UDP" else "-ltnp"
-            return ConfigError(
-                f"{problem}: the port is taken",
-                hint=f"see who has it with: ss {option} 'sport = :{port}'; stop that, or choose another port with "
-                "--port, or an address of its own with --listen",
-            )
-        case errno.EACCES | errno.EPERM:
-            return ConfigError(
-                f"{problem}: no permission for ports below 1024",
-                hint="choose a port such as --port 1053, or allow this one (in Kubernetes: kdns-nonroot with "
-                "NET_BIND_SERVICE, as in manifests/dns, or the Pod's sysctl net.ipv4.ip_unprivileged_port_start=0; "
-                "with systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE; else: run as root)",
-            )
-        case errno.EADDRNOTAVAIL:
-            have = ", ".join(dict.fromkeys(str(ip_address(one.address)) for one in interface_addresses()))
-            return ConfigError(f"{problem}: this machine has no such address", hint=f"it has {have}")
-        case _:
-            return ConfigError(f"{problem}: {error.strerror or error}", hint="check --listen and --port")
+    have = ""
+    if error.errno == errno.EADDRNOTAVAIL:
+        have = ", ".join(dict.fromkeys(str(ip_address(one.address)) for one in interface_addresses()))
+    move = "choose another port, such as --port 1053, or an address of its own with --listen"
+    return bind_error(f"{address} port {port} ({kind})", port, error, udp=kind == "UDP", move=move, have=have)

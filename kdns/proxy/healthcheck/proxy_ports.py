@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from kdns.base.errors import ConfigError
 from kdns.ops.listen import parse_address
-from kdns.ops.port import HttpPort, open_port
+from kdns.ops.port import HttpPort, links_page, open_port
 from kdns.proxy.healthcheck.proxy_health import Health, ProxyHealth
 
 LOG: Final = logging.getLogger("kdns.proxy.http")
@@ -102,6 +102,8 @@ class PagesPort:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         page = self._pages.get(request.path)
+        if page is None and request.path == "/":
+            return links_page("kdns proxy", self._pages)
         if page is None:
             raise web.HTTPNotFound
         body, content_type, status = page()
