@@ -80,8 +80,16 @@ def labels(name: bytes) -> Iterator[bytes]:
         at += 1 + length
 
 
+def name_at(rdata: bytes, at: int) -> bytes:
+    """The uncompressed name that begins at an offset of rdata."""
+    end = at
+    while rdata[end]:
+        end += 1 + rdata[end]
+    return rdata[at : end + 1]
+
+
 def label_starts(name: bytes) -> list[int] | None:
-    """Where each label of a name begins (at its length octet), from left to right; None for what is no whole name."""
+    """Where each label of a name begins (at its length octet), from left to right; None unless it is a whole name."""
     starts: list[int] = []
     at = 0
     size = len(name)

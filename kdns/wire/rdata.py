@@ -9,7 +9,7 @@ from typing import Final
 
 from kdns.base.errors import FormError
 from kdns.wire.name import MAX_NAME
-from kdns.wire.numbers import AAAA, CNAME, HTTPS, MX, NS, PTR, SOA, SRV, SVCB, A
+from kdns.wire.numbers import AAAA, CNAME, DNAME, HTTPS, MX, NS, PTR, SOA, SRV, SVCB, A
 
 FIRST: Final = 12
 """Octets of the header: no name begins in it."""
@@ -21,7 +21,6 @@ MAX_WHOLE: Final = 1 << 20
 _NAME: Final = -1
 _TEXT: Final = -2  # a character-string: one octet of length (RFC 1035 section 3.3)
 _REST: Final = -3
-_DNAME: Final = 39
 _LAYOUT: Final[dict[int, tuple[int, ...]]] = {
     NS: (_NAME,),
     3: (_NAME,),  # MD
@@ -43,14 +42,14 @@ _LAYOUT: Final[dict[int, tuple[int, ...]]] = {
     SRV: (6, _NAME),
     35: (4, _TEXT, _TEXT, _TEXT, _NAME),  # NAPTR
     36: (2, _NAME),  # KX
-    _DNAME: (_NAME,),
+    DNAME: (_NAME,),
     46: (18, _NAME, _REST),  # RRSIG
     47: (_NAME, _REST),  # NSEC
     SVCB: (2, _NAME, _REST),
     HTTPS: (2, _NAME, _REST),
 }
 _EXACT: Final = {A: 4, AAAA: 16}
-_FOLDED: Final = frozenset({NS, CNAME, SOA, MX, SRV, _DNAME})
+_FOLDED: Final = frozenset({NS, CNAME, SOA, MX, SRV, DNAME})
 """Types whose names are asked for next. Those of PTR are read by people, those of later types are signed as they are
 (RFC 6840 section 5.1), so they keep their spelling."""
 

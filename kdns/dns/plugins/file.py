@@ -124,7 +124,7 @@ class Loading:
         """A file's. Raises OSError, and ValueError if it, or all of them together, are too large."""
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path} is no file")
+            raise ValueError(f"{path} is not a regular file")
         self.signatures[path] = _signature(status)
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE - self._octets + 1)

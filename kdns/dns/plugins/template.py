@@ -30,9 +30,9 @@ from kdns.dns.lang.expr import Compiled, ExpressionError, Scope, compile_value, 
 from kdns.dns.lang.patterns import Match, Pattern, compile_pattern
 from kdns.dns.lang.template.functions import Fields, Method, TemplateFailure, Value
 from kdns.dns.lang.template.parser import parse_template
-from kdns.dns.lang.template.records import parse_record
 from kdns.dns.lang.template.running import Template
 from kdns.dns.lang.template.tokens import TemplateMistake
+from kdns.dns.zonefile.reading import parse_record
 from kdns.metrics.dns import OTHER, TYPE_LABELS
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AAAA, ANY, CD, CLASS_ANY, CNAME, EDE, IN, RD, SERVFAIL, TC, A
@@ -184,7 +184,7 @@ def _template(word: Word) -> Template:
         raise _within(word, error) from None
     except ValueError as error:
         hint = "" if " " in word.text else "put the whole record into quotes"
-        raise word.error(f"no resource record: {error}", hint) from None
+        raise word.error(f"invalid resource record: {error}", hint) from None
     return template
 
 

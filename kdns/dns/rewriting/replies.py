@@ -8,11 +8,10 @@ from msgspec.structs import replace
 from kdns.dns.api.handler import Response
 from kdns.dns.rewriting.names import Matcher
 from kdns.wire.name import name_text, parse_name
-from kdns.wire.numbers import CNAME, MX, NS, PTR, SOA, SRV, TC
+from kdns.wire.numbers import CNAME, DNAME, MX, NS, PTR, SOA, SRV, TC
 from kdns.wire.rr import RR
 
 NAPTR: Final = 35
-DNAME: Final = 39
 BEFORE: Final = {CNAME: 0, NS: 0, PTR: 0, DNAME: 0, SOA: 0, MX: 2, SRV: 6}
 """Types with a name in their rdata: the octets in front of it."""
 FOREVER: Final = 2**31 - 1

@@ -2,6 +2,9 @@
 
 ::
 
-    lines ──> tokens ──> records ──> StaticZone ──> Looked: answer, referral, alias that leads elsewhere, or "no"
-      `tokens`     `reading`  `rdata`       `zone`
+    lines ──> tokens ──> records ──> StaticZone ──> LookupResult: answer, referral, alias out of the zone, or a denial
+      `tokens`     `reading`, `record`   `zone`, `signed`
+
+`record` reads the data of one record of any type, for zone files and for the `template` plugin. `generate` is
+$GENERATE. `hosts_table` reads files like /etc/hosts.
 """

@@ -1,4 +1,4 @@
-"""``$GENERATE``: one line of a master file for many numbers, as BIND and others have it. No RFC says so.
+"""``$GENERATE``: one line of a master file for many numbers, as BIND and others have it; in no RFC.
 
 ::
 
@@ -27,10 +27,10 @@ def numbers(text: str) -> range:
     """``START-STOP`` or ``START-STOP/STEP``. Raises ValueError."""
     found = RANGE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no range: START-STOP or START-STOP/STEP")
+        raise ValueError(f"invalid range {text!r}: START-STOP or START-STOP/STEP")
     start, stop, step = int(found[1]), int(found[2]), int(found[3] or 1)
     if stop < start or step < 1 or stop >= 1 << 31:
-        raise ValueError(f"{text!r} is no range: from the smaller number to the greater, in steps of at least 1")
+        raise ValueError(f"invalid range {text!r}: from the smaller number to the greater, in steps of at least 1")
     span = range(start, stop + 1, step)
     if len(span) > MOST:
         raise ValueError(f"{text} has {len(span)} numbers, at most {MOST}")
@@ -38,7 +38,7 @@ def numbers(text: str) -> range:
 
 
 def generated(token: Token, number: int) -> Token:
-    """A word of the line for one number. Raises ValueError for one between braces that is no form of a number."""
+    """A word of the line for one number. Raises ValueError for invalid text between braces."""
     return token._replace(text=PLACE.sub(lambda place: _placed(place, number), token.text))
 
 
@@ -51,7 +51,7 @@ def _placed(place: re.Match[str], number: int) -> str:
         return str(number)
     form = FORM.fullmatch(place[2])
     if form is None or int(form[2] or 0) > WIDEST:
-        raise ValueError(f"{place[0]!r} is no form of a number: ${{OFFSET,WIDTH,BASE}}, with d, o, x, X, n or N")
+        raise ValueError(f"invalid number format {place[0]!r}: ${{OFFSET,WIDTH,BASE}}, with d, o, x, X, n or N")
     value, width, base = number + int(form[1]), int(form[2] or 0), form[3] or "d"
     if value < 0:
         raise ValueError(f"{place[0]} is {value} for {number}")

@@ -1,7 +1,7 @@
-"""A master file becomes records (RFC 1035 section 5; $TTL: RFC 2308 section 4). Mistakes are told at their place.
+"""A master file becomes records (RFC 1035 section 5; $TTL: RFC 2308 section 4). Mistakes are reported at their place.
 
-A file that is included is read by a reader of its own: it begins with what is said so far, and what it says of later
-entries is not about those of the file that it stands in.
+An included file is read by a reader of its own: it begins with what was set before it, and what it sets does not
+hold in the file that includes it. Templates make single records, which the same reader reads.
 """
 
 import re
@@ -11,71 +11,89 @@ from typing import Final, ParamSpec, TypeVar
 from kdns.base.errors import ConfigError
 from kdns.config.reading import Mistakes
 from kdns.dns.zonefile.generate import generated, numbers
-from kdns.dns.zonefile.rdata import absolute, read_rdata, seconds
+from kdns.dns.zonefile.record import absolute, read_rdata, seconds
 from kdns.dns.zonefile.tokens import Entry, Token, entries, wrong
+from kdns.wire.name import ROOT
 from kdns.wire.numbers import IN, SOA
 from kdns.wire.rr import RR
-from kdns.wire.types import type_number
+from kdns.wire.types import CLASSES, is_data, type_number
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 DIRECTIVES: Final = ("$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE")
-CLASSES: Final = {"IN", "CH", "HS", "CS"}
+DEFAULT_TTL: Final = 3600
+"""Seconds, where neither the record nor anything before it has one; as in CoreDNS."""
 DEEPEST: Final = 7
 """Files included by files that are included."""
 MAX_RECORDS: Final = 1_000_000
 """More do not fit into the memory of a name server of this kind."""
 HASHED: Final = {50, 51}
-"""NSEC3 and NSEC3PARAM (RFC 5155): proofs by hashes of names, which nobody here makes."""
-QUESTIONS: Final = range(249, 256)
-"""Types that are no records (RFC 6895 section 3.1)."""
+"""NSEC3 and NSEC3PARAM (RFC 5155): proofs by hashes of names, which `zone` cannot make."""
 
 
 Open = Callable[[str, str], tuple[str, Iterable[str]]]
-"""From the name of a file that is included, and that of the file which says so, to its path and its lines.
+"""From the name of an included file, and that of the file that includes it, to its path and its lines.
 
-Raises OSError, and ValueError for what must not be read.
+Raises OSError, and ValueError for a file that must not be read.
 """
 
 
 def read_zone(lines: Iterable[str], origin: bytes, source: str, included: Open | None = None) -> list[RR]:
     """The records of a file, in its order. Raises ConfigError, several together, each with file, line and column.
 
-    ``included`` opens the files that it includes; without it there are none.
+    ``included`` opens the files that it includes; without it ``$INCLUDE`` is an error.
     """
     mistakes = Mistakes()
-    found: list[RR] = []
-    _Reader(origin, source, included).whole(lines, found, mistakes)
+    records: list[RR] = []
+    _Reader(origin, source, included).whole(lines, records, mistakes)
     mistakes.settle()
-    return found
+    return records
+
+
+def parse_record(text: str) -> RR:
+    """``OWNER [TTL] [CLASS] TYPE RDATA``, as templates make it, over any number of lines.
+
+    Names are absolute whether they end in a dot or not; without a TTL it is an hour; any class. Raises ValueError.
+    """
+    try:
+        found = list(entries([text.strip()], ""))
+        if len(found) != 1:
+            raise ValueError("there is no record")
+        return _Reader(ROOT, "", None, DEFAULT_TTL, single=True).line(found[0])
+    except ConfigError as error:
+        raise ValueError(error.problem) from None
 
 
 class _Reader:
-    """What earlier entries say of later ones."""
+    """What earlier entries set for later ones."""
 
-    def __init__(self, origin: bytes, source: str, included: Open | None, default: int | None = None) -> None:
+    def __init__(
+        self, origin: bytes, source: str, included: Open | None, default: int | None = None, *, single: bool = False
+    ) -> None:
+        """``single``: not of a zone, so of any class, and a NSEC3 record has no consequences."""
         self._origin, self._source, self._open = origin, source, included
         self._owner: bytes | None = None
         self._default = default
         self._last: int | None = None
+        self._single = single
 
-    def whole(self, lines: Iterable[str], found: list[RR], mistakes: Mistakes, depth: int = 0) -> None:
-        """Add all records of a file, and of those that it includes, and what is wrong with them."""
+    def whole(self, lines: Iterable[str], records: list[RR], mistakes: Mistakes, depth: int = 0) -> None:
+        """Add all records of a file, and of those that it includes, and its mistakes."""
         try:
             for entry in entries(lines, self._source):
                 with mistakes.noted():
                     first = entry.tokens[0]
                     if first.text.upper() == "$INCLUDE" and not entry.indented and not first.quoted:
-                        self._include(entry.tokens, found, mistakes, depth)
+                        self._include(entry.tokens, records, mistakes, depth)
                     else:
-                        found.extend(self._read(entry))
-                if len(found) > MAX_RECORDS:
+                        records.extend(self._read(entry))
+                if len(records) > MAX_RECORDS:
                     raise ConfigError(f"{self._source}: over {MAX_RECORDS} records")
         except ConfigError as error:  # what follows is cut in the wrong places
             mistakes.add(error)
 
-    def _include(self, tokens: tuple[Token, ...], found: list[RR], mistakes: Mistakes, depth: int) -> None:
+    def _include(self, tokens: tuple[Token, ...], records: list[RR], mistakes: Mistakes, depth: int) -> None:
         name, *rest = tokens
         if not 1 <= len(rest) <= 2:
             raise wrong(self._source, name, f"$INCLUDE needs a file and maybe an origin, got {len(rest)} words")
@@ -89,13 +107,13 @@ class _Reader:
             raise wrong(self._source, file, f"{file.text!r} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise wrong(self._source, file, str(error)) from None
-        _Reader(origin, source, self._open, self._default).whole(lines, found, mistakes, depth + 1)
+        _Reader(origin, source, self._open, self._default).whole(lines, records, mistakes, depth + 1)
 
     def _read(self, entry: Entry) -> Iterator[RR]:
         """The record of an entry; none for a directive, but for the one that makes many."""
         first = entry.tokens[0]
         if not first.text.startswith("$") or entry.indented or first.quoted:
-            yield self._line(entry)
+            yield self.line(entry)
         elif first.text.upper() == "$GENERATE":
             yield from self._generate(entry.tokens)
         else:
@@ -107,9 +125,9 @@ class _Reader:
             raise wrong(self._source, name, f"$GENERATE needs RANGE OWNER TYPE DATA, got {len(rest)} words")
         for number in self._at(rest[0], numbers, rest[0].text):
             words = tuple(self._at(token, generated, token, number) for token in rest[1:])
-            yield self._line(Entry(words, indented=False))
+            yield self.line(Entry(words, indented=False))
 
-    def _line(self, entry: Entry) -> RR:
+    def line(self, entry: Entry) -> RR:
         """The record of an entry."""
         first = entry.tokens[0]
         rest = list(entry.tokens)
@@ -119,10 +137,12 @@ class _Reader:
         if self._owner is None:
             raise wrong(self._source, first, "the first record has no owner")
         ttl: int | None = None
+        rclass = IN
         while rest and not rest[0].quoted:
             text = rest[0].text.upper()
             if text in CLASSES:
-                if text != "IN":
+                rclass = CLASSES[text]
+                if rclass != IN and not self._single:
                     raise wrong(self._source, rest[0], f"class {text}: only records of class IN are served")
             elif ttl is None and re.fullmatch(r"[0-9][0-9A-Z]*", text):
                 ttl = self._at(rest[0], seconds, text)
@@ -131,26 +151,26 @@ class _Reader:
             rest.pop(0)
         if not rest:
             raise wrong(self._source, entry.tokens[-1], "this record has no type")
-        return self._record(self._owner, ttl, rest[0], rest[1:])
+        return self._record(self._owner, ttl, rest[0], rest[1:])._replace(rclass=rclass)
 
     def _record(self, owner: bytes, ttl: int | None, kind: Token, rest: list[Token]) -> RR:
         rtype = type_number(kind.text.upper())
-        if rtype is None or rtype in QUESTIONS or rtype == 41:
-            raise wrong(self._source, kind, f"{kind.text!r} is no type of record")
-        if rtype in HASHED:
+        if rtype is None or not is_data(rtype):
+            raise wrong(self._source, kind, f"unknown record type {kind.text!r}")
+        if rtype in HASHED and not self._single:
             raise wrong(self._source, kind, "NSEC3 is not supported", "sign the zone with NSEC, or give it unsigned")
-        rdata = self._at(rest[0] if rest else kind, read_rdata, rtype, rest, self._origin)
+        rdata = read_rdata(kind, rtype, rest, self._origin, self._source)
         if ttl is None:
             ttl = self._default if self._default is not None else self._last
-        if ttl is None:  # CoreDNS and others take the minimum of the SOA where nothing has been said yet
-            ttl = int.from_bytes(rdata[-4:], "big") if rtype == SOA else 3600
+        if ttl is None:  # CoreDNS and others take the minimum of the SOA where no TTL was set yet
+            ttl = int.from_bytes(rdata[-4:], "big") if rtype == SOA else DEFAULT_TTL
         self._last = ttl
         return RR(owner, rtype, ttl, rdata, IN)
 
     def _directive(self, name: Token, rest: tuple[Token, ...]) -> None:
         known = name.text.upper()
         if known not in {"$ORIGIN", "$TTL"}:
-            raise wrong(self._source, name, f"{name.text!r} is no directive", f"there are {', '.join(DIRECTIVES)}")
+            raise wrong(self._source, name, f"unknown directive {name.text!r}", f"there are {', '.join(DIRECTIVES)}")
         if len(rest) != 1:
             raise wrong(self._source, name, f"{known} needs 1 argument, got {len(rest)}")
         if known == "$TTL":
@@ -159,7 +179,7 @@ class _Reader:
             self._origin = self._at(rest[0], absolute, rest[0].text, self._origin)
 
     def _at(self, token: Token, read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What a function makes of its arguments; its ValueError is told at a token."""
+        """What a function makes of its arguments; its ValueError is reported at a token."""
         try:
             return read(*args, **kwargs)
         except UnicodeError:

@@ -7,8 +7,8 @@ there is nothing between two names.
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from kdns.dns.zonefile.rdata import NSEC, RRSIG
 from kdns.wire.name import labels
+from kdns.wire.numbers import NSEC, RRSIG
 from kdns.wire.rr import RR
 
 Sets = Mapping[int, tuple[RR, ...]]

@@ -13,6 +13,8 @@ class Token(NamedTuple):
     line: int
     column: int
     quoted: bool = False
+    joined: bool = False
+    """No white space before it: ``alpn="h2"`` is two words, the second joined to the first."""
 
 
 class Entry(NamedTuple):
@@ -24,8 +26,8 @@ class Entry(NamedTuple):
 
 
 def entries(lines: Iterable[str], source: str) -> Iterator[Entry]:
-    """The entries of a file. Raises ConfigError for a quotation mark or a parenthesis without its other."""
-    found: list[Token] = []
+    """The entries of a file. Raises ConfigError for unbalanced quotation marks or parentheses."""
+    tokens: list[Token] = []
     opened: Token | None = None
     indented = False
     for number, line in enumerate(lines, 1):
@@ -41,26 +43,28 @@ def entries(lines: Iterable[str], source: str) -> Iterator[Entry]:
                     raise wrong(source, token, "this parenthesis closes nothing")
                 opened = None
             else:
-                found.append(token)
-        if opened is None and found:
-            yield Entry(tuple(found), indented)
-            found = []
+                tokens.append(token)
+        if opened is None and tokens:
+            yield Entry(tuple(tokens), indented)
+            tokens = []
     if opened is not None:
         raise wrong(source, opened, "this parenthesis is never closed")
 
 
 def wrong(source: str, token: Token, problem: str, hint: str = "") -> ConfigError:
-    """A mistake to be told at a token."""
+    """A mistake, at its token."""
     return ConfigError(problem, Span(source, token.line, token.column), hint)
 
 
 def _words(line: str, number: int, source: str) -> Iterator[Token]:
-    at, size = 0, len(line)
+    at, size, ended = 0, len(line), -1
     while at < size:
         start, char = at, line[at]
-        if char == ";":
-            return
-        if char.isspace():
+        if char == ";":  # a comment ends with its line; a text of several lines is one line here
+            at = line.find("\n", at)
+            if at < 0:
+                return
+        elif char.isspace():
             at += 1
         elif char in "()":
             at += 1
@@ -68,16 +72,16 @@ def _words(line: str, number: int, source: str) -> Iterator[Token]:
         elif char == '"':
             at = _end(line, at + 1, '"')
             if at >= size:
-                raise wrong(source, Token('"', number, start + 1), "this quotation mark has no other in its line")
-            yield Token(line[start + 1 : at], number, start + 1, quoted=True)
-            at += 1
+                raise wrong(source, Token('"', number, start + 1), "this quotation mark is never closed in its line")
+            yield Token(line[start + 1 : at], number, start + 1, quoted=True, joined=start == ended)
+            ended = at = at + 1
         else:
-            at = _end(line, at, ' \t\f\v;()"')
-            yield Token(line[start:at], number, start + 1)
+            ended = at = _end(line, at, ' \t\r\n\f\v;()"')
+            yield Token(line[start:at], number, start + 1, joined=False)
 
 
 def _end(line: str, at: int, stops: str) -> int:
     """Where one of some characters stands, unless behind a backslash."""
     while at < len(line) and line[at] not in stops:
         at += 2 if line[at] == "\\" else 1
-    return at
+    return min(at, len(line)) if stops != '"' else at

@@ -15,10 +15,28 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from kdns.base.errors import ConfigError
-from kdns.dns.zonefile.rdata import DNAME, NSEC, RRSIG
 from kdns.dns.zonefile.signed import Signed
-from kdns.wire.name import MAX_NAME, label_starts, name_text, under
-from kdns.wire.numbers import AA, AAAA, ANY, CNAME, DS, MX, NOERROR, NS, NXDOMAIN, SERVFAIL, SOA, SRV, A
+from kdns.wire.name import MAX_NAME, label_starts, name_at, name_text, under
+from kdns.wire.numbers import (
+    AA,
+    AAAA,
+    ANY,
+    CNAME,
+    DNAME,
+    DS,
+    HTTPS,
+    MX,
+    NOERROR,
+    NS,
+    NSEC,
+    NXDOMAIN,
+    RRSIG,
+    SERVFAIL,
+    SOA,
+    SRV,
+    SVCB,
+    A,
+)
 from kdns.wire.rr import RR
 
 MAX_CHAIN: Final = 11
@@ -26,8 +44,8 @@ MAX_CHAIN: Final = 11
 YXDOMAIN: Final = 6
 """RFC 6672 section 2.2: the name that a DNAME leads to is too long."""
 WILDCARD: Final = b"\x01*"
-TARGET_AT: Final = {NS: 0, MX: 2, SRV: 6}
-"""Types whose targets' addresses are told along: where in the rdata the name begins."""
+TARGET_AT: Final = {NS: 0, MX: 2, SRV: 6, SVCB: 2, HTTPS: 2}
+"""Types whose targets' addresses are sent along: where in the rdata the name begins."""
 
 Sets = dict[int, tuple[RR, ...]]
 """The records of a name by type."""
@@ -55,7 +73,7 @@ class StaticZone:
     """The records of one zone; never changed, but replaced by another."""
 
     def __init__(self, apex: bytes, records: Iterable[RR]) -> None:
-        """Records outside of the zone are left out, and counted in `strays`. Raises ConfigError for what is no zone."""
+        """Records outside of the zone are left out and counted in `strays`. Raises ConfigError if they make no zone."""
         self.apex = apex
         self.strays = 0
         self._nodes: dict[bytes, Sets] = {}
@@ -190,7 +208,7 @@ class StaticZone:
         if not answer:
             return LookupResult(authority=self._denial, proofs=proofs)
         servers = self._nodes[self.apex].get(NS, ()) if (name, rtype) != (self.apex, NS) else ()
-        addresses = self._addresses(answer)
+        addresses = self._addresses(answer, sets)
         return LookupResult(answer=answer, authority=servers, additional=addresses, proofs=expanded, source=source)
 
     def _above(self, name: bytes, rtype: int) -> LookupResult | None:
@@ -218,15 +236,26 @@ class StaticZone:
                 return WILDCARD + encloser
         return WILDCARD + self.apex
 
-    def _addresses(self, records: Iterable[RR]) -> tuple[RR, ...]:
-        """What the zone knows of the addresses of the targets of records, also below its cuts (RFC 1034 4.2.1)."""
-        found: dict[RR, None] = {}
+    def _addresses(self, records: Iterable[RR], own: Sets | None = None) -> tuple[RR, ...]:
+        """What the zone knows of the addresses of the targets of records, also below its cuts (RFC 1034 4.2.1).
+
+        ``own``: the records at the owner, which is the target that the root stands for in HTTPS and SVCB (RFC 9460
+        section 2.5.2). An alias of these brings the records that it leads to as well (section 4.1).
+        """
+        additional: dict[RR, None] = {}
         for record in records:
             at = TARGET_AT.get(record.rtype)
-            if at is not None:
-                sets = self._nodes.get(record.rdata[at:].lower(), {})
-                found |= dict.fromkeys((*sets.get(A, ()), *sets.get(AAAA, ())))
-        return tuple(found)
+            if at is None:
+                continue
+            sets = self._nodes.get(name_at(record.rdata, at).lower(), {})
+            if record.rtype in {HTTPS, SVCB}:
+                alias = record.rdata[:2] == b"\0\0"
+                if record.rdata[2:3] == b"\0":
+                    sets = own if own is not None and not alias else {}
+                elif alias:
+                    additional |= dict.fromkeys(sets.get(record.rtype, ()))
+            additional |= dict.fromkeys((*sets.get(A, ()), *sets.get(AAAA, ())))
+        return tuple(additional)
 
 
 def _renamed(name: bytes, start: int, dname: RR) -> LookupResult:

@@ -180,7 +180,7 @@ FAILURES = (
         "template: answer: error calling index: index out of range: 5",
         "template",
     ),
-    ("{{ .Name }} 60 IN A 1.2.3", "dns: bad IPv4 address '1.2.3'", "rr"),
+    ("{{ .Name }} 60 IN A 1.2.3", "dns: invalid A data: Expected 4 octets in '1.2.3'", "rr"),
     ("{{ if false }}x{{ end }}", "dns: there is no record", "rr"),
 )
 
@@ -234,8 +234,9 @@ MISTAKES = (
     ("template IN NOPE", "1:13 'NOPE' is no type"),
     ("template IN A {\n match (\n}", "2:8 invalid regular expression: missing ): ("),
     ("template IN A {\n match\n}", "2:2 'match' needs at least 1 argument, got 0"),
-    ("template IN A {\n answer a 60 IN A 1.2.3.4\n}", "2:9 no resource record: it has no type"),
-    ("template IN A {\n answer \"a 60 IN A 1.2.3\"\n}", "2:9 no resource record: bad IPv4 address '1.2.3'"),
+    ("template IN A {\n answer a 60 IN A 1.2.3.4\n}", "2:9 invalid resource record: this record has no type"),
+    ("template IN A {\n answer \"a 60 IN A 1.2.3\"\n}",
+     "2:9 invalid resource record: invalid A data: Expected 4 octets in '1.2.3'"),
     ("template IN A {\n answer \"{{ .Nme }} 60 IN A 1.2.3\"\n}",
      "2:13 no template: there is no field .Nme; there are .Class, .Group, .Match, .Message, .Meta, .Name, .Question, "
      ".Regex, .Remote, .Type, .Var, .Zone"),

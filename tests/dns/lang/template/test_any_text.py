@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from kdns.dns.lang.patterns import compile_pattern
 from kdns.dns.lang.template.functions import TemplateFailure
 from kdns.dns.lang.template.parser import parse_template
-from kdns.dns.lang.template.records import parse_record
 from kdns.dns.lang.template.tokens import TemplateMistake
+from kdns.dns.zonefile.reading import parse_record
 from tests.dns.lang.template.test_templates import DATA
 
 PATTERN = st.lists(st.sampled_from([*"ab()[]{}|*+?^$.\\-,:0129", "(?P<a>", "(?i", "[:alpha:]", r"\d", r"\Q", r"\x{"]))
