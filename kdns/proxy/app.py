@@ -15,6 +15,7 @@ import platform
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -50,7 +51,7 @@ from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.proxier import Proxier, Round
-from kdns.proxy.report import Reports, Watches, cleaned_in, joined, log_left_out
+from kdns.proxy.report import Reports, Watches, cleaned_in, log_left_out
 from kdns.proxy.rules import Policy
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.events import EventRecorder
@@ -76,6 +77,9 @@ class FamilyProxy(NamedTuple):
     applier: Applier
     proxier: Proxier
     reports: Reports
+    checks: ServiceChecks
+    checked: asyncio.Event
+    """Health checks of Services are others now."""
 
 
 class ProxyApp:
@@ -97,8 +101,6 @@ class ProxyApp:
         self._written: set[Family] = set()
         self._wrote = asyncio.Event()
         """A first round of each family has succeeded."""
-        self._checked = asyncio.Event()
-        """Health checks of Services are others now."""
         self._node_known = asyncio.Event()
 
     @property
@@ -166,7 +168,6 @@ class ProxyApp:
         source = self._source
         follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
         ports = self._ports(Watches(self._watching))
-        checks = ServiceChecks(lambda: self._health.healthy, self._event, hosts=self._hosts, node=self.node_name)
         if not self._command.dry_run:
             self._cleaner.start()
         try:
@@ -177,7 +178,7 @@ class ProxyApp:
                     running = follower.start(tasks)
                     works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
                     if not self._command.dry_run:
-                        works.append(self._keep(lambda: self._sync_checks(checks)))
+                        works += [self._keep(partial(self._sync_checks, one)) for one in self.families]
                     running += [tasks.create_task(work) for work in works]
                     if isinstance(source, ApiSource) and not self._command.dry_run:
                         self._recorder = source.recorder(self.node_name)
@@ -188,7 +189,8 @@ class ProxyApp:
                         task.cancel()
         finally:
             await asyncio.to_thread(self._cleaner.close)
-            await checks.close()
+            for one in self.families:
+                await one.checks.close()
             for port in ports:
                 await port.close()
             await source.close()
@@ -221,11 +223,12 @@ class ProxyApp:
         return make_applier(self.settings.mode, family, self.settings)
 
     def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
+        checked = asyncio.Event()
         reports = Reports(family, self._metrics, self._health, self._cleaner)
 
         async def report(done: Round) -> None:
             if await reports.take(done, proxier):
-                self._checked.set()
+                checked.set()
             if done.applied is None:
                 return
             self._written.add(family)
@@ -246,7 +249,13 @@ class ProxyApp:
             untidy=lambda: self._metrics.cleanup_failed(family.value),
             bug=self._bug,
         )
-        return FamilyProxy(family, applier, proxier, reports)
+        checks = ServiceChecks(
+            lambda: self._health.keeps_up(family.value),
+            self._event,
+            hosts=lambda: hosts(family, proxier.policy.node.node_port_addresses),
+            node=self.node_name,
+        )
+        return FamilyProxy(family, applier, proxier, reports, checks, checked)
 
     async def _build_source(self) -> Source:
         client, master = self.settings.client_connection, self._command.master
@@ -274,11 +283,6 @@ class ProxyApp:
                 hard_fail=settings.bind_address_hard_fail,
             ),
         ]
-
-    def _hosts(self) -> tuple[str, ...]:
-        """Where health checks of Services listen."""
-        by_family = {one.family: one.proxier.policy.node.node_port_addresses for one in self.families}
-        return hosts(by_family.get(Family.IPV4, ()), by_family.get(Family.IPV6, ()))
 
     async def _begin(self, stop: Stop) -> None:
         """Once the cluster is known, write; once that is done, remove what other modes have left."""
@@ -340,13 +344,13 @@ class ProxyApp:
         await asyncio.sleep(self.settings.sync_period)
         self.renew()
 
-    async def _sync_checks(self, checks: ServiceChecks) -> None:
-        await self._checked.wait()
-        self._checked.clear()
+    async def _sync_checks(self, of: FamilyProxy) -> None:
+        await of.checked.wait()
+        of.checked.clear()
         try:
-            await checks.sync(joined(one.reports.checks for one in self.families))
+            await of.checks.sync(of.reports.checks)
         except Exception:
-            self._checked.set()  # it is still to be done
+            of.checked.set()  # it is still to be done
             raise
 
     def _bug(self) -> None:

@@ -115,16 +115,6 @@ class Watches:
         yield counter("kdns_proxy_bugs", text, (), {(): self._watching.panics})
 
 
-def joined(several: Iterable[Mapping[tuple[str, str], HealthCheck]]) -> dict[tuple[str, str], HealthCheck]:
-    """The health checks of both families as one: an endpoint with an address of each is one endpoint."""
-    found: dict[tuple[str, str], HealthCheck] = {}
-    for checks in several:
-        for key, check in checks.items():
-            before = found.get(key)
-            found[key] = check if before is None or before.local_endpoints < check.local_endpoints else before
-    return found
-
-
 def cleaned_in(loop: asyncio.AbstractEventLoop, metrics: ProxyMetrics) -> Callable[[Cleaned], None]:
     """What a `FlowCleaner` tells in its thread, counted in the loop's."""
 

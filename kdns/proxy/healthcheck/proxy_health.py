@@ -1,4 +1,4 @@
-"""Whether the proxy keeps up: what /healthz, /livez and health checks of Services are told. Pure: clocks are handed in.
+"""Whether the proxy keeps up: what /healthz, /livez and health checks of Services say. Pure: clocks are handed in.
 
 A family is well unless something has waited to be written for longer than it may. Nothing waits while nothing changes,
 and nothing is late before the first success, so an API server's outage makes no node unhealthy.
@@ -67,6 +67,10 @@ class ProxyHealth:
     def healthy(self) -> bool:
         """Every family keeps up."""
         return self.report().healthy
+
+    def keeps_up(self, family: str) -> bool:
+        """One family does: nothing of it is late, or it was never written yet."""
+        return family not in self._updated or not self._is_late(family, self._clock())
 
     def report(self) -> Health:
         """What is so now."""

@@ -2,12 +2,14 @@
 
 A load balancer asks the port on every node, and sends traffic only to those that have endpoints: 200 if there is a
 ready one here and the proxy keeps up, else 503. Any path and method will do.
+
+Each address family has its own, on its own addresses: an IPv6 load balancer must not send traffic to a node whose only
+endpoint has an IPv4 address (kubernetes/kubernetes issue 114702).
 """
 
 import asyncio
 import json
 import logging
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -18,10 +20,12 @@ from kdns.base.errors import ConfigError
 from kdns.base.objects import ObjectKey, address_text
 from kdns.ops.listen import Address
 from kdns.ops.port import HttpPort, open_port
+from kdns.proxy.model import Family
 
 LOG: Final = logging.getLogger("kdns.proxy.http")
 RETRY: Final = 5.0
 """Seconds until a port that could not be had is tried again."""
+EVERYWHERE: Final = {Family.IPV4: "0.0.0.0", Family.IPV6: "::"}
 FAILED: Final = "FailedToStartServiceHealthcheck"
 """Reason of the Event."""
 
@@ -39,15 +43,9 @@ class HealthCheck(NamedTuple):
     """Different addresses of ready endpoints on this node."""
 
 
-def hosts(four: Sequence[bytes] | None, six: Sequence[bytes] | None) -> tuple[str, ...]:
-    """Where to listen, given the packed addresses that have node ports in each family; None: all of that family."""
-    if four is None and six is None:
-        return ("",)
-    all_six = ("::",) if socket.has_dualstack_ipv6() else ()
-    return (
-        *(("0.0.0.0",) if four is None else map(address_text, four)),
-        *(all_six if six is None else map(address_text, six)),
-    )
+def hosts(family: Family, addresses: Sequence[bytes] | None) -> tuple[str, ...]:
+    """Where to listen, given the packed addresses of a family that have node ports; None: all of the family."""
+    return (EVERYWHERE[family],) if addresses is None else tuple(map(address_text, addresses))
 
 
 class _Server:
@@ -81,18 +79,18 @@ class _Server:
 
 
 class ServiceChecks:
-    """All of them on this node."""
+    """All of one family on this node."""
 
     def __init__(
         self,
         healthy: Callable[[], bool],
         event: Event,
         *,
-        hosts: Callable[[], Sequence[str]] = lambda: ("",),
+        hosts: Callable[[], Sequence[str]],
         node: str = "",
         retry: float = RETRY,
     ) -> None:
-        """``healthy``: the proxy keeps up. ``hosts`` gives the addresses to listen on, the empty text being all.
+        """``healthy``: the family's proxy keeps up. ``hosts`` gives the addresses to listen on.
 
         ``node`` is our name in Events.
         """

@@ -80,3 +80,10 @@ def test_a_success_makes_well(steps: list[tuple[float, str]], later: float) -> N
     health.updated("IPv4", moments.now)
     moments.now += later
     assert health.healthy
+
+
+def test_each_family_keeps_up_by_itself() -> None:
+    """A health check answers for its own family; one that was never written is not late."""
+    health, _ = play("0 updated IPv4, 0 updated IPv6, 1 queued IPv6, 61")
+    assert (health.keeps_up("IPv4"), health.keeps_up("IPv6"), health.healthy) == (True, False, False)
+    assert play("0 queued IPv4, 500")[0].keeps_up("IPv4")

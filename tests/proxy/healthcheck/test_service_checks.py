@@ -12,6 +12,7 @@ import pytest
 from kdns.base.objects import ObjectKey
 from kdns.ops.listen import Address, listen
 from kdns.proxy.healthcheck.service_checks import HealthCheck, ServiceChecks, hosts
+from kdns.proxy.model import Family
 from kdns.watch.api.client import Api
 from kdns.watch.api.events import EventRecorder
 from tests.ops.test_http import until
@@ -175,35 +176,53 @@ async def test_addresses_come_and_go() -> None:
         assert [(await ask(port, host=f"127.0.0.{n}"))[0] for n in (1, 2, 3)] == [0, 200, 200]
 
 
-async def test_every_address_is_the_default() -> None:
-    """Of both families, where the machine has them."""
+def test_where_a_family_listens() -> None:
+    """Everywhere, or on the addresses that have node ports."""
+    assert hosts(Family.IPV4, None) == ("0.0.0.0",)
+    assert hosts(Family.IPV6, None) == ("::",)
+    assert hosts(Family.IPV4, (socket.inet_aton("127.0.0.2"),)) == ("127.0.0.2",)
+    assert hosts(Family.IPV6, (bytes(15) + b"\1",)) == ("::1",)
+    assert hosts(Family.IPV6, ()) == ()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_each_family_answers_for_itself() -> None:
+    """One port, two sockets: endpoints and health of one family say nothing of the other (issue 114702).
+
+    A Service of one family is not listened for on the other's addresses.
+    """
     port = free_port()
-    checks = ServiceChecks(lambda: True, lambda *_: pytest.fail("an event"))
-    await checks.sync({WEB: HealthCheck(port, 1)})
+    healthy = {Family.IPV4: True, Family.IPV6: True}
+    events: list[object] = []
+    both = {
+        family: ServiceChecks(
+            lambda family=family: healthy[family],  # type: ignore[misc]
+            lambda *event: events.append(event),
+            hosts=lambda family=family: hosts(family, None),  # type: ignore[misc]
+        )
+        for family in Family
+    }
+
+    async def asked() -> list[tuple[int, str]]:
+        answers = [await ask(port, host=host) for host in ("127.0.0.3", "[::1]")]
+        return [(status, weight) for status, _, weight in answers]
+
     try:
-        assert (await ask(port, host="127.0.0.3"))[0] == 200
-        if socket.has_dualstack_ipv6():
-            assert (await ask(port, host="[::1]"))[0] == 200
+        await both[Family.IPV4].sync({WEB: HealthCheck(port, 1)})
+        assert await asked() == [(200, "1"), (0, "")]
+        await both[Family.IPV6].sync({WEB: HealthCheck(port, 0)})
+        assert await asked() == [(200, "1"), (503, "0")]
+        await both[Family.IPV4].sync({WEB: HealthCheck(port, 0)})
+        await both[Family.IPV6].sync({WEB: HealthCheck(port, 2)})
+        assert await asked() == [(503, "0"), (200, "2")]
+        healthy[Family.IPV6] = False
+        assert await asked() == [(503, "0"), (503, "2")]
+        await both[Family.IPV4].sync({})
+        assert await asked() == [(0, ""), (503, "2")]
     finally:
-        await checks.close()
-
-
-async def test_one_family_may_be_everywhere_and_the_other_not() -> None:
-    """Each family by itself."""
-    loopback = socket.inet_aton("127.0.0.2")
-    six = ("::",) if socket.has_dualstack_ipv6() else ()
-    assert hosts(None, None) == ("",)
-    assert hosts((loopback,), ()) == ("127.0.0.2",)
-    assert hosts((loopback,), None) == ("127.0.0.2", *six)
-    assert hosts(None, (bytes(15) + b"\1",)) == ("0.0.0.0", "::1")
-    port = free_port()
-    async with rigged() as rig:
-        rig.hosts = hosts((loopback,), None)
-        await rig.checks.sync({WEB: HealthCheck(port, 1)})
-        assert [(await ask(port, host=f"127.0.0.{n}"))[0] for n in (1, 2)] == [0, 200]
-        if six:
-            assert (await ask(port, host="[::1]"))[0] == 200
-    assert rig.events == []
+        for checks in both.values():
+            await checks.close()
+    assert events == []
 
 
 async def test_events_go_where_the_proxy_writes_them() -> None:
