@@ -11,11 +11,11 @@ RUN python3 -m venv /opt/kdns \
       --require-hashes --only-binary=:all: -r requirements.lock \
  && /opt/kdns/bin/python -m pip uninstall --quiet --yes pip setuptools
 COPY kdns ./kdns
-COPY image/kdns image/kdns-nonroot /opt/kdns/bin/
+COPY image/kdns image/kdns-nonroot image/go-runner /opt/kdns/bin/
 # Compiled here, since the file system is read-only later.
 RUN mv kdns /opt/kdns/lib/python3.*/site-packages/ \
  && /opt/kdns/bin/python -m compileall -q /opt/kdns/lib \
- && chmod 755 /opt/kdns/bin/kdns /opt/kdns/bin/kdns-nonroot
+ && chmod 755 /opt/kdns/bin/kdns /opt/kdns/bin/kdns-nonroot /opt/kdns/bin/go-runner
 
 FROM python:${PYTHON}-slim-bookworm
 # What the proxy speaks to the kernel with: iptables (nft and legacy) and nft; kmod loads modules for mode ipvs.
@@ -29,6 +29,7 @@ RUN cp --dereference /opt/kdns/bin/python /opt/kdns/bin/python-nonroot \
  && /opt/kdns/bin/python -c 'import os, struct; os.setxattr("/opt/kdns/bin/python-nonroot", "security.capability", struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0))' \
  && mkdir -p /usr/local/bin \
  && ln -s /opt/kdns/bin/kdns /usr/local/bin/kube-proxy \
+ && ln -s /opt/kdns/bin/go-runner /go-runner \
  && ln -s /opt/kdns/bin/kdns /usr/local/bin/kdns \
  && ln -s /opt/kdns/bin/kdns-nonroot /usr/local/bin/kdns-nonroot
 ENV PATH=/opt/kdns/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1

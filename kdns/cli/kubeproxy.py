@@ -7,6 +7,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from kdns.cli.parser import Parser, usage_errors
+from kdns.cli.version import show_version
 from kdns.config.kubeproxy import flags
 
 
@@ -22,16 +23,20 @@ def normalized(words: list[str]) -> list[str]:
 
 
 def proxy_command(arguments: argparse.Namespace) -> flags.ProxyCommand:
-    """What the flags ask for. Raises UsageError, or ConfigError for what is wrong in the file of ``--config``."""
+    """What the flags ask for. Raises UsageError, or ConfigError for what is wrong in the file of ``--config``.
+
+    ``--version`` prints it and raises SystemExit(0), as ``--help`` does, whatever else is given.
+    """
     from kdns.config.load import read_kubeproxy  # noqa: PLC0415 - `kdns proxy --help` does without
 
     with usage_errors():
+        if form := flags.version_form(vars(arguments)):
+            show_version("json" if form == "raw" else "text")
+            raise SystemExit(0)
         return flags.proxy_command(vars(arguments), os.environ, read_kubeproxy)
 
 
 def argv_for_program_name() -> list[str]:
     """The words kdns was called with; under the name ``kube-proxy`` they are those of ``kdns proxy``."""
     words = sys.argv[1:]
-    if Path(sys.argv[0]).name != "kube-proxy":
-        return words
-    return ["version"] if words[:1] == ["--version"] else ["proxy", *words]
+    return ["proxy", *words] if Path(sys.argv[0]).name == "kube-proxy" else words

@@ -24,11 +24,15 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the version; the exit status."""
+    show_version(getattr(arguments, "output", "text"))
+    return 0
+
+
+def show_version(form: str) -> None:
+    """Print it as text, json or yaml."""
     system = f"{platform.system().lower()}/{platform.machine()}"
-    form = getattr(arguments, "output", "text")
     if form == "text":
         print(f"kdns-{__version__}")
         print(f"{system}, python{platform.python_version()}")
     else:
         write({"version": __version__, "platform": system, "python": platform.python_version()}, form, sys.stdout)
-    return 0

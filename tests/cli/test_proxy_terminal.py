@@ -1,12 +1,13 @@
 """`kdns rules` and `kdns proxy` at a terminal: help, mistakes, Services that have no rules, readers that go."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from kdns import demo
+from kdns import __version__, demo
 from kdns.cli.main import main, parser
 from kdns.config.kubeproxy.flags import FLAGS
 
@@ -67,3 +68,21 @@ def test_a_configuration_that_cannot_be_written(capsys: pytest.CaptureFixture[st
     """The file and the reason, without numbers of errors."""
     assert main(["proxy", "--write-config-to", "/no/where/config.conf"]) == 1
     assert "cannot write /no/where/config.conf: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["proxy", "node", "rules"])
+def test_the_version_is_printed_whatever_else_is_given(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As kube-proxy does, before anything is read."""
+    with pytest.raises(SystemExit) as left:
+        main([command, "--version", "--config", "/nowhere"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith(f"kdns-{__version__}\n")
+    with pytest.raises(SystemExit):
+        main([command, "--version=raw"])
+    assert json.loads(capsys.readouterr().out)["version"] == __version__
+
+
+def test_a_flag_of_windows_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2, with the reason."""
+    assert main(["proxy", "--source-vip=10.0.0.1"]) == 2
+    assert "--source-vip is for nodes with Windows" in capsys.readouterr().err

@@ -10,7 +10,7 @@ Flags as Go has them: one or two dashes, the value behind a blank or ``=``; a bo
 import argparse
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -69,7 +69,7 @@ FLAGS: Final[Mapping[str, Flag]] = {
     "bind-address-hard-fail": Flag("a port that is taken ends the process", "bindAddressHardFail", boolean=True),
     "healthz-bind-address": Flag("/healthz and /livez; '' for off (0.0.0.0:10256)", "healthzBindAddress"),
     "metrics-bind-address": Flag("/metrics and others; '' for off (127.0.0.1:10249)", "metricsBindAddress"),
-    "nodeport-addresses": Flag("CIDRs of node addresses that have node ports, or primary", "nodePortAddresses",
+    "nodeport-addresses": Flag("node addresses with node ports: CIDRs, primary, localhost, all", "nodePortAddresses",
                                many=True),
     "masquerade-all": Flag("masquerade all traffic to cluster IPs", "iptables.masqueradeAll", boolean=True),
     "iptables-masquerade-bit": Flag("bit of the packet mark, 0 to 31 (14)", "iptables.masqueradeBit"),
@@ -119,9 +119,18 @@ KLOG: Final = (
     "logtostderr", "one-output", "skip-headers", "skip-log-headers", "stderrthreshold", "vmodule",
 )  # fmt: skip
 """Flags of Kubernetes' logger that are taken and do nothing."""
-KLOG_BOOLEANS: Final = frozenset({
+CADVISOR: Final = ("boot-id-file", "machine-id-file")
+"""Flags that kube-proxy has from a library, and does not use either."""
+WINDOWS: Final = (
+    "enable-dsr", "forward-healthcheck-vip", "network-name", "root-hnsendpoint-name", "source-vip", "windows-service",
+)  # fmt: skip
+"""Flags that kube-proxy has on Windows only."""
+VERSION: Final = "version"
+"""``--version`` and ``--version=raw`` print it, as for every program of Kubernetes."""
+HIDDEN: Final = (*KLOG, *CADVISOR, *WINDOWS, VERSION)
+HIDDEN_BOOLEANS: Final = frozenset({
     "add-dir-header", "alsologtostderr", "log-json-split-stream", "log-text-split-stream", "logtostderr", "one-output",
-    "skip-headers", "skip-log-headers",
+    "skip-headers", "skip-log-headers", "enable-dsr", "forward-healthcheck-vip", "windows-service", VERSION,
 })  # fmt: skip
 SAME: Final = {("iptables", "masqueradeAll"): ("nftables", "masqueradeAll")}
 """--masquerade-all is for every mode."""
@@ -161,9 +170,9 @@ def normalized(argv: Sequence[str]) -> list[str]:
         name, value = found[2].replace("_", "-"), found[3] or ""
         if found[1] == "-" and re.fullmatch(r"v[0-9]+", name):
             name, value = "v", f"={name[1:]}"
-        if name in KLOG_BOOLEANS or (name in FLAGS and FLAGS[name].boolean):
+        if name in HIDDEN_BOOLEANS or (name in FLAGS and FLAGS[name].boolean):
             words.append(f"--{name}{value or '=true'}")
-        elif name not in FLAGS and name not in KLOG:
+        elif name not in FLAGS and name not in HIDDEN:
             words.append(word)
         elif value:
             words.append(f"--{name}{value}")
@@ -185,7 +194,7 @@ def add_flags(part: argparse.ArgumentParser, without: Container[str] = ()) -> li
             group = part.add_argument_group(GROUPS[name])
         if name not in without:
             group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=flag.help, **_taking(flag))
-    for name in KLOG:
+    for name in HIDDEN:
         part.add_argument(f"--{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return [f"--{name}" for name in FLAGS if name not in without]
 
@@ -202,6 +211,9 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
 
     ``read`` gives the text of a file. Raises ConfigError, or ConfigErrors with all that is wrong.
     """
+    for name in WINDOWS:
+        if name.replace("-", "_") in arguments:
+            raise ConfigError(f"--{name} is for nodes with Windows", hint="kdns runs on Linux only; leave it out")
     given = {name: arguments[key] for name in FLAGS if (key := name.replace("-", "_")) in arguments}
     config = given.get("config", "")
     names = {_path(flag.path): f"--{name}" for name, flag in FLAGS.items() if flag.path}
@@ -227,6 +239,19 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
         warnings=(*warnings, *reading.warnings),
         config_text=text,
     )
+
+
+def version_form(arguments: Mapping[str, Any]) -> Literal["", "text", "raw"]:
+    """How ``--version`` asks for the version; empty: it does not.
+
+    As k8s.io/component-base reads it: true, false, raw, or a version to report, which changes nothing here.
+    """
+    text = arguments.get(VERSION, "false")
+    if text == "raw":
+        return "raw"
+    if re.fullmatch(r"v[0-9].*", text):
+        return ""
+    return "text" if _boolean("--version", text) else ""
 
 
 def _path(text: str) -> Path:

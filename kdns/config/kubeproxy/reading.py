@@ -21,6 +21,8 @@ S = TypeVar("S", bound=Struct)
 Path = tuple[str, ...]
 IPVS_IS_DEPRECATED: Final = "mode ipvs is deprecated in Kubernetes since 1.35 and will be removed; use nftables"
 MOST_WARNINGS: Final = 100
+MODES_CHECKED_WHEN_USED: Final = frozenset({"ipvs", "nftables"})
+"""Sections that count for their own mode only; kube-proxy checks the section of iptables always."""
 
 
 class Reading:
@@ -30,7 +32,7 @@ class Reading:
         """``name`` is what messages call a value; ``zeros_are_defaults`` is how files are read, but not flags."""
         self.warnings: list[str] = []
         self._name, self._zeros = name, zeros_are_defaults
-        self._mistakes = Mistakes()
+        self._problems: list[tuple[Path, ConfigError]] = []
         self._spans: dict[Path, Span | None] = {}
         self._given: set[Path] = set()
         """Values that are not left to their default."""
@@ -47,23 +49,33 @@ class Reading:
             if found.mode == "ipvs":
                 self.warn(IPVS_IS_DEPRECATED, self._spans.get(("mode",)))
         self._check(found)
-        self._mistakes.settle()
+        self._settle(found.mode)
         return found
 
+    def _settle(self, mode: str) -> None:
+        """Raise what is wrong. In a section of a mode that does not run, it is a warning, as kube-proxy starts then."""
+        mistakes = Mistakes()
+        for path, error in self._problems:
+            if path[0] in MODES_CHECKED_WHEN_USED and path[0] != mode:
+                self.warn(f"{error.problem}; ignored, as the mode is {mode}", error.at)
+            else:
+                mistakes.add(error)
+        mistakes.settle()
+
     def warn(self, text: str, at: Span | None = None) -> None:
-        """Note what is odd but no mistake."""
+        """Note what is odd but not a mistake."""
         if len(self.warnings) < MOST_WARNINGS:
             self.warnings.append(f"{at.source}:{at.line}:{at.column}: {text}" if at else text)
 
     def _wrongly(self, path: Path, problem: ValueError, at: Span | None) -> None:
         self._wrong.add(path)
-        if len(self._mistakes.errors) >= MOST_MISTAKES:
+        if len(self._problems) >= MOST_MISTAKES:
             return
         text, _, hint = str(problem).partition("\n")
         name = self._name(path)
-        told = f"{name if name.isprintable() else shown(name)}: {text}"
-        if all((error.problem, error.at) != (told, at) for error in self._mistakes.errors):  # a flag may set two
-            self._mistakes.add(ConfigError(told, at, hint))
+        problem_text = f"{name if name.isprintable() else shown(name)}: {text}"
+        if all((error.problem, error.at) != (problem_text, at) for _, error in self._problems):  # a flag may set two
+            self._problems.append((path, ConfigError(problem_text, at, hint)))
 
     def _section(self, section: Section, defaults: S, node: Node, path: Path) -> S:
         self._spans[path] = node.at
@@ -161,5 +173,5 @@ class Reading:
 
     def _clash(self, path: Path, other: Path, problem: str) -> None:
         if path in self._wrong or other in self._wrong:
-            return  # told already; what stands there instead is only the default
+            return  # reported already; what stands there instead is only the default
         self._wrongly(path, ValueError(problem), self._spans.get(path) or self._spans.get(other))

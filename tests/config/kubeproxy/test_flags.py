@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from kdns.base.errors import ConfigError
 from kdns.config.kubeproxy.fields import described
-from kdns.config.kubeproxy.flags import FLAGS, KLOG, ProxyCommand, add_flags, normalized, proxy_command
+from kdns.config.kubeproxy.flags import (
+    CADVISOR,
+    FLAGS,
+    HIDDEN,
+    KLOG,
+    WINDOWS,
+    ProxyCommand,
+    add_flags,
+    normalized,
+    proxy_command,
+    version_form,
+)
 from kdns.config.kubeproxy.settings import ClientConnection, ConntrackSettings, ProxySettings
 from kdns.config.load import read_kubeproxy
 from tests.config.kubeproxy import files
@@ -216,7 +227,7 @@ def test_each_setting_is_somewhere() -> None:
 
 
 WORDS = st.sampled_from([
-    *(f"--{name}" for name in (*FLAGS, *KLOG)), "-v", "-v4", "--", "=", "true", "10.0.0.0/8", "1s", "", "-", "a=b",
+    *(f"--{name}" for name in (*FLAGS, *HIDDEN)), "-v", "-v4", "--", "=", "true", "10.0.0.0/8", "1s", "", "-", "a=b",
     "kind",
 ]) | st.text(max_size=6)  # fmt: skip
 
@@ -242,6 +253,45 @@ def test_any_words(argv: list[str]) -> None:
     assert found.settings.sync_period > 0
 
 
+def test_flags_without_an_effect() -> None:
+    """Those of Kubernetes' logger and of cadvisor, which stand in kube-proxy's own list of its flags."""
+    words = [f"--{name}=1" for name in (*KLOG, *CADVISOR)]
+    assert command(
+        *words, "--machine-id-file", "/etc/machine-id", "--boot-id-file=/proc/sys/kernel/random/boot_id"
+    ) == (command())
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_flags_of_windows(name: str) -> None:
+    """They have a meaning there, so they are refused, with the reason."""
+    assert told(f"--{name}=true") == f"--{name} is for nodes with Windows\n  kdns runs on Linux only; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("word", "form"),
+    [
+        ("", ""),
+        ("--version", "text"),
+        ("-version", "text"),
+        ("--version=true", "text"),
+        ("--version=false", ""),
+        ("--version=raw", "raw"),
+        ("--version=v1.35.4", ""),
+    ],
+)
+def test_the_version_is_asked_for(word: str, form: str) -> None:
+    """As of every program of Kubernetes; a version to report changes nothing."""
+    part = Parser(allow_abbrev=False)
+    add_flags(part)
+    assert version_form(vars(part.parse_args(normalized([word] if word else [])))) == form
+
+
+def test_another_version_is_a_mistake() -> None:
+    """Told as a boolean is."""
+    with pytest.raises(ConfigError, match="--version: 'maybe' is neither true nor false"):
+        version_form({"version": "maybe"})
+
+
 def test_a_file_is_read(tmp_path: Path) -> None:
     """From disk; what cannot be read is one line."""
     (tmp_path / "c").write_text(files.KIND)
@@ -250,4 +300,4 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         read_kubeproxy(str(tmp_path / "none"))
     assert str(error.value) == dedent(f"""\
         cannot read {tmp_path}/none: No such file or directory
-          see --config""")
+          --config is the path of a KubeProxyConfiguration""")

@@ -32,7 +32,7 @@ MISTAKES = (
            4 |   masqueradeBit: 32
                                 ^ 0 to 31
     """),
-    Case("a number in quotes", "nftables: {masqueradeBit: '14'}", """
+    Case("a number in quotes", "nftables: {masqueradeBit: '14'}\nmode: nftables", """
         c:3:27: nftables.masqueradeBit: '14' is no whole number
            3 | nftables: {masqueradeBit: '14'}
                                          ^ 0 to 31, without quotes
@@ -62,7 +62,7 @@ MISTAKES = (
            3 | configSyncPeriod: soon
                                  ^ such as 30s, 500ms or 1h30m
     """),
-    Case("a period that goes back", "ipvs: {syncPeriod: -1s}", """
+    Case("a period that goes back", "ipvs: {syncPeriod: -1s}\nmode: ipvs", """
         c:3:20: ipvs.syncPeriod: '-1s' is out of range
            3 | ipvs: {syncPeriod: -1s}
                                   ^ longer than 0s
@@ -77,7 +77,7 @@ MISTAKES = (
            3 | conntrack: {maxPerCore: -1}
                                        ^ at least 0
     """),
-    Case("a minimum above the period", "nftables:\n  syncPeriod: 2s\n  minSyncPeriod: 5s", """
+    Case("a minimum above the period", "nftables:\n  syncPeriod: 2s\n  minSyncPeriod: 5s\nmode: nftables", """
         c:5:18: nftables.minSyncPeriod: 5s is longer than syncPeriod (2s)
            5 |   minSyncPeriod: 5s
                                 ^ at most as long
@@ -97,7 +97,7 @@ MISTAKES = (
            3 | clusterCIDR: 10.1.0.0
                             ^ such as 10.244.0.0/16 or fd00:10:244::/56
     """),
-    Case("a prefix that is too long", "ipvs: {excludeCIDRs: [10.0.0.0/8, 10.0.0.0/33]}", """
+    Case("a prefix that is too long", "ipvs: {excludeCIDRs: [10.0.0.0/8, 10.0.0.0/33]}\nmode: ipvs", """
         c:3:35: ipvs.excludeCIDRs[1]: '10.0.0.0/33' is not a CIDR
            3 | ipvs: {excludeCIDRs: [10.0.0.0/8, 10.0.0.0/33]}
                                                  ^ such as 10.244.0.0/16 or fd00:10:244::/56
@@ -142,10 +142,15 @@ MISTAKES = (
            3 | bindAddress: 1.2.3
                             ^ such as 0.0.0.0 or ::
     """),
-    Case("a scheduler that the kernel does not have", "ipvs: {scheduler: rrr}", """
+    Case("a scheduler that the kernel does not have", "ipvs: {scheduler: rrr}\nmode: ipvs", """
         c:3:19: ipvs.scheduler: 'rrr' is none of rr, wrr, lc, wlc, lblc, lblcr, sh, dh, sed, nq, mh
            3 | ipvs: {scheduler: rrr}
                                  ^ did you mean rr?
+    """),
+    Case("iptables in any mode", "mode: nftables\niptables: {minSyncPeriod: 90s}", """
+        c:4:27: iptables.minSyncPeriod: 1m30s is longer than syncPeriod (30s)
+           4 | iptables: {minSyncPeriod: 90s}
+                                         ^ at most as long
     """),
     Case("a score out of range", "oomScoreAdj: 1001", """
         c:3:14: oomScoreAdj: 1001 is out of range
@@ -251,6 +256,24 @@ WARNINGS = (
     """),
     Case("ipvs goes", "mode: ipvs", """
         c:3:7: mode ipvs is deprecated in Kubernetes since 1.35 and will be removed; use nftables
+    """),
+    # what counts for another mode only does not keep the proxy from starting (kube-proxy checks ipvs in mode ipvs only)
+    Case("a minimum above the period of ipvs", "mode: iptables\nipvs: {minSyncPeriod: 90s}", """
+        c:4:23: ipvs.minSyncPeriod: 1m30s is longer than syncPeriod (30s); ignored, as the mode is iptables
+    """),
+    Case("an unknown scheduler", "ipvs: {scheduler: fo}\nmode: nftables", "c:3:19: ipvs.scheduler: 'fo' is none of "
+         "rr, wrr, lc, wlc, lblc, lblcr, sh, dh, sed, nq, mh; ignored, as the mode is nftables"),
+    Case("nonsense in excludeCIDRs", "ipvs: {excludeCIDRs: [10.0.0.0/8, x]}", """
+        c:3:35: ipvs.excludeCIDRs[1]: 'x' is not a CIDR; ignored, as the mode is iptables
+    """),
+    Case("a negative timeout of ipvs", "ipvs: {tcpTimeout: -1s}", """
+        c:3:20: ipvs.tcpTimeout: '-1s' is out of range; ignored, as the mode is iptables
+    """),
+    Case("nftables in mode iptables", "nftables: {syncPeriod: 1s, minSyncPeriod: 2s}", """
+        c:3:43: nftables.minSyncPeriod: 2s is longer than syncPeriod (1s); ignored, as the mode is iptables
+    """),
+    Case("localhost outside mode iptables", "mode: nftables\nnodePortAddresses: [primary, localhost]", """
+        c:4:20: mode nftables serves no node ports on loopback: 'localhost' has no effect
     """),
     Case("a second document", "mode: ''\n---\nmode: 7\n", "c:4:1: only the first document is read"),
 )  # fmt: skip
