@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from kdns.config.kubeproxy.fields import described
-from kdns.config.kubeproxy.flags import FLAGS
+from kdns.config.kubeproxy.flags import CADVISOR, FLAGS, VERSION
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.metrics.proxy import Mode, ProxyMetrics
 
@@ -38,7 +38,7 @@ def test_every_field_is_named() -> None:
 def test_every_flag_is_named() -> None:
     """And no other one."""
     found = set(re.findall(r"`--?([\w-]+)", section("Flags")))
-    assert found - {"config"} == set(FLAGS) - {"config"}
+    assert found - {"config"} == {*FLAGS, *CADVISOR, VERSION} - {"config"}
 
 
 def test_flags_that_count_beside_a_file() -> None:
