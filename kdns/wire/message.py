@@ -33,6 +33,8 @@ class UpstreamQuery(NamedTuple):
     """Which of RD, AD and CD are set."""
     do: bool = False
     """DNSSEC records are wanted, too."""
+    options: bytes = b""
+    """EDNS options in wire form: those that the Corefile sets."""
 
 
 class Message(NamedTuple):
@@ -61,13 +63,14 @@ class Message(NamedTuple):
 
 def asked(query: Query) -> UpstreamQuery:
     """What to ask an upstream for a client."""
-    do = query.edns is not None and query.edns.do
-    return UpstreamQuery(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do)
+    edns = query.edns
+    do, options = (edns.do, edns.added) if edns is not None else (False, b"")
+    return UpstreamQuery(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do, options)
 
 
 def compose_query(number: int, ask: UpstreamQuery, payload: int | None = UDP_LIMIT) -> bytes:
-    """A query in wire form; ``payload``: octets that we take over UDP, None for no EDNS at all (then no DO either)."""
-    opt = b"" if payload is None else opt_record(payload, ask.do)
+    """A query in wire form; ``payload``: octets that we take over UDP, None for no EDNS (no DO and no options)."""
+    opt = b"" if payload is None else opt_record(payload, ask.do, options=ask.options)
     head = struct.pack("!6H", number, ask.flags, 1, 0, 0, 1 if opt else 0)
     return head + ask.name + struct.pack("!HH", ask.rtype, ask.rclass) + opt
 

@@ -24,7 +24,9 @@ class Edns(NamedTuple):
     version: int
     do: bool
     options: bytes = b""
-    """As they came; a plugin that wants one reads it with `edns_options`."""
+    """As they came, or as the Corefile has changed them; a plugin that wants one reads it with `edns_options`."""
+    added: bytes = b""
+    """Those of `options` that the Corefile has set: only these go to upstreams, and answers may depend on them."""
 
 
 class Header(NamedTuple):

@@ -15,7 +15,9 @@ from kdns.wire.query import Query
 
 def key_of(query: Query) -> Key:
     """What must be the same for a response to do for another query."""
-    return Key(query.name, query.rtype, query.rclass, query.edns is not None and query.edns.do, bool(query.flags & CD))
+    edns = query.edns
+    do, options = (edns.do, edns.added) if edns is not None else (False, b"")
+    return Key(query.name, query.rtype, query.rclass, do, bool(query.flags & CD), options)
 
 
 def half_of(entry: Entry) -> Half:

@@ -33,6 +33,8 @@ class Key(NamedTuple):
     rclass: int
     do: bool
     cd: bool
+    options: bytes = b""
+    """EDNS options that went to the upstream (RFC 7871 section 7.3.1: an answer for one subnet is not one for all)."""
 
 
 class Entry:

@@ -20,12 +20,11 @@ from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
-from kdns.dns.rewriting.edns import NSID, SUBNET, echoed
 from kdns.dns.rewriting.reading import read_rule
-from kdns.dns.rewriting.replies import Alias, Option, Rcode, Reply, retargeted
-from kdns.dns.rewriting.rules import EdnsRule, NumberRule, Rule, named
+from kdns.dns.rewriting.replies import Alias, Rcode, Reply, retargeted
+from kdns.dns.rewriting.rules import NumberRule, Rule, named
 from kdns.wire.name import name_text
-from kdns.wire.numbers import IN
+from kdns.wire.numbers import IN, SERVFAIL
 from kdns.wire.query import Query
 
 log = logging.getLogger("kdns.dns.plugins.rewrite")
@@ -77,12 +76,11 @@ def _ignores(rules: Sequence[Rule]) -> Ignores | None:
 
 def rewrite(rules: Sequence[Rule], lookup: Handler) -> Plugin:
     """The plugin; ``lookup`` is asked where a changed alias leads."""
-    codes = frozenset(rule.edit.code for rule in rules if isinstance(rule, EdnsRule)) - {NSID, SUBNET}
 
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             changed, replies = applied(rules, request)
-            if changed is request and not replies and not codes:
+            if changed is request and not replies:
                 return await following(request)
             try:
                 response = await following(changed)
@@ -95,16 +93,13 @@ def rewrite(rules: Sequence[Rule], lookup: Handler) -> Plugin:
         return handle
 
     async def _answered(request: Request, changed: Request, response: Response, replies: Sequence[Reply]) -> Response:
-        undone: list[Option] = []
         for reply in reversed(replies):
-            if isinstance(reply, Option):
-                undone.append(reply)
-            elif isinstance(reply, Alias):
+            if isinstance(reply, Alias):
                 response = await _retarget(reply, changed, response, lookup)
             else:
                 response = _revised(reply, response)
-        if codes and request.query.edns is not None:
-            response = replace(response, options=echoed(changed.query.edns, undone, codes, response.options))
+        if response.rcode > 0xF and request.query.edns is None:
+            return replace(response, rcode=SERVFAIL)  # it needs the EDNS that only we had with the upstream
         return response
 
     return plugin
@@ -133,7 +128,7 @@ def _failed(error: UpstreamError, replies: Sequence[Reply]) -> UpstreamError:
 
 
 def _revised(reply: Reply, response: Response) -> Response:
-    assert not isinstance(reply, Alias | Option)
+    assert not isinstance(reply, Alias)
     try:
         return reply.revise(response)
     except ValueError as error:

@@ -1,11 +1,15 @@
-"""EDNS options of a query are set, appended, replaced and unset (RFC 6891 section 6.1.2). Pure."""
+"""EDNS options of a query are set, appended, replaced and unset (RFC 6891 section 6.1.2). Pure.
+
+What the Corefile sets goes on to upstreams (`Edns.added`); what the client sent of its own does not. None of it comes
+back in the reply: options are between two neighbours.
+"""
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
 from kdns.dns.api.handler import Request
-from kdns.dns.rewriting.replies import Option
+from kdns.dns.api.request_values import client as client_address
 from kdns.wire.name import name_text
 from kdns.wire.query import Edns, edns_option, edns_options
 
@@ -40,30 +44,22 @@ class Edit(NamedTuple):
     action: Action
     code: int
     data: bytes | Variable | Subnet = b""
-    revert: bool = False
-    """The reply shows nothing of it."""
 
-    def apply(self, request: Request) -> tuple[Request, Option | None] | None:
-        """The changed request, and what undoes it; None if nothing is to be done."""
+    def apply(self, request: Request) -> Request | None:
+        """The changed request; None if nothing is to be done."""
         edns = request.query.edns or Edns(PAYLOAD, 0, False)
-        options = list(edns_options(edns.options))
-        undo: Option | None = None
+        options, added = dict(edns_options(edns.options)), dict(edns_options(edns.added))
         if self.action == "unset":
-            options = [option for option in options if option[0] != self.code]
+            options.pop(self.code, None)
+            added.pop(self.code, None)
         else:
             data = value(self.data, request)
-            there = next((number for number, option in enumerate(options) if option[0] == self.code), None)
-            if data is None or self.action == ("replace" if there is None else "append"):
+            unwanted = {"replace": self.code not in options, "append": self.code in options}.get(self.action, False)
+            if data is None or unwanted:
                 return None
-            if there is None:
-                options.append((self.code, data))
-                undo = Option(self.code, None)
-            else:
-                undo = Option(self.code, options[there][1])
-                options[there] = self.code, data
-        changed = edns._replace(options=octets(options))
-        query = request.query._replace(edns=changed)
-        return request._replace(query=query), undo if self.revert else None
+            options[self.code] = added[self.code] = data
+        changed = edns._replace(options=octets(options.items()), added=octets(added.items()))
+        return request._replace(query=request.query._replace(edns=changed))
 
 
 def value(data: bytes | Variable | Subnet, request: Request) -> bytes | None:
@@ -71,11 +67,12 @@ def value(data: bytes | Variable | Subnet, request: Request) -> bytes | None:
     if isinstance(data, Variable):
         return _variable(data, request)
     if isinstance(data, Subnet):
-        address = ip_address(request.client.address.partition("%")[0])
-        family, bits = (1, data.four) if address.version == 4 else (2, data.six)
-        network = ip_network((address, bits), strict=False)
+        address = client_address(request)
+        family, bits = (1, data.four) if len(address) == 4 else (2, data.six)
+        spare = 8 * len(address) - bits
+        network = (int.from_bytes(address, "big") >> spare << spare).to_bytes(len(address), "big")
         # RFC 7871 section 6: no more octets of the address than its prefix needs
-        return family.to_bytes(2, "big") + bytes((bits, 0)) + network.network_address.packed[: (bits + 7) // 8]
+        return family.to_bytes(2, "big") + bytes((bits, 0)) + network[: (bits + 7) // 8]
     return data
 
 
@@ -87,7 +84,7 @@ def _variable(variable: Variable, request: Request) -> bytes | None:
         case "qtype":
             return query.rtype.to_bytes(2, "big")
         case "client_ip":
-            return ip_address(client.address.partition("%")[0]).packed
+            return client_address(request)
         case "client_port":
             return client.port.to_bytes(2, "big")
         case "protocol":
@@ -103,18 +100,3 @@ def _variable(variable: Variable, request: Request) -> bytes | None:
 def octets(options: Iterable[tuple[int, bytes]]) -> bytes:
     """Options in wire form."""
     return b"".join(edns_option(code, data) for code, data in options)
-
-
-def echoed(edns: Edns | None, undone: Iterable[Option], codes: frozenset[int], present: bytes) -> bytes:
-    """What the reply's options are: those that are there, and those of the query with one of the codes.
-
-    ``undone`` is applied to the query's first, in the order given.
-    """
-    options = dict(edns_options(edns.options)) if edns is not None else {}
-    for code, before in undone:
-        if before is None:
-            options.pop(code, None)
-        else:
-            options[code] = before
-    known = {code for code, _ in edns_options(present)}
-    return present + octets((code, data) for code, data in options.items() if code in codes and code not in known)

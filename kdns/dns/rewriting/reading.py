@@ -110,19 +110,18 @@ class _Words:
         what, words = self.words[0], self.words[2:]
         kind = choice(_lower(what), ("local", "nsid", "subnet"))
         action = cast(Action, choice(_lower(self.words[1]), ACTIONS))
-        revert = action != "unset" and bool(words) and words[-1].text == "revert"
-        if revert:
-            words.pop()
+        if action != "unset" and words and words[-1].text == "revert":
+            words.pop()  # options never come back
         wanted = {"local": 1 if action == "unset" else 2, "nsid": 0, "subnet": 0 if action == "unset" else 2}[kind]
         if len(words) != wanted:
             problem = f"'{kind} {action}' takes {wanted} words, got {len(words)}"
             raise (words[wanted] if len(words) > wanted else what).error(problem)
         if kind == "nsid":
-            return Edit(action, NSID, b"", revert)
+            return Edit(action, NSID)
         if kind == "subnet":
             bits = Subnet(integer(words[0], 0, 32), integer(words[1], 0, 128)) if words else b""
-            return Edit(action, SUBNET, bits, revert)
-        return Edit(action, _code(words[0]), _data(words[1], self.port) if len(words) > 1 else b"", revert)
+            return Edit(action, SUBNET, bits)
+        return Edit(action, _code(words[0]), _data(words[1], self.port) if len(words) > 1 else b"")
 
 
 def _lower(word: Word) -> Word:

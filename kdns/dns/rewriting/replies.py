@@ -109,14 +109,6 @@ class Rcode(NamedTuple):
         return replace(response, rcode=self.new) if response.rcode == self.old else response
 
 
-class Option(NamedTuple):
-    """``revert``: an EDNS option is what it was before; it is `kdns.dns.rewriting.edns` that does it."""
-
-    code: int
-    before: bytes | None
-    """None: it was not there."""
-
-
 class Alias(NamedTuple):
     """``cname``: an alias leads elsewhere, and what is there has to be looked up."""
 
@@ -133,7 +125,7 @@ class Alias(NamedTuple):
         return None
 
 
-Reply: TypeAlias = Owners | Values | Ttl | Rcode | Option | Alias
+Reply: TypeAlias = Owners | Values | Ttl | Rcode | Alias
 
 
 def retargeted(response: Response, number: int, target: bytes, found: Response) -> Response:

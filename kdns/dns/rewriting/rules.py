@@ -110,8 +110,8 @@ class EdnsRule(NamedTuple):
 
     def apply(self, request: Request) -> Done | None:
         """The request with other options."""
-        found = self.edit.apply(request)
-        return Done(found[0], (found[1],) if found[1] is not None else ()) if found is not None else None
+        changed = self.edit.apply(request)
+        return None if changed is None else Done(changed)
 
     def touches(self, _name: str, _below: bool) -> bool:
         """Whatever the name is."""

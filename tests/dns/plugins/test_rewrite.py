@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Response, chain
 from kdns.dns.plugins import rewrite
+from kdns.wire.message import asked as asked_of_upstream
 from kdns.wire.name import name_text, parse_name
+from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Edns, edns_option, edns_options
 from tests.dns.parts import FakeParts, scripted
 from tests.dns.plugins.asking import built, client, mistakes, request, response, rtype, takes_the_fast_way, words
@@ -166,20 +168,31 @@ async def test_an_alias_that_leads_nowhere_stays(caplog: pytest.LogCaptureFixtur
     assert "upstream lookup failed" in caplog.text
 
 
+SUBNET24 = b"\0\1\x18\0\x0a\1\0"
 OPTIONS: tuple[tuple[str, dict[int, bytes], dict[int, bytes], dict[int, bytes]], ...] = (
-    # rules, the client's options, those that go on, those of the reply
-    ("rewrite edns0 local set 0xffee abcd", {}, {0xFFEE: b"abcd"}, {0xFFEE: b"abcd"}),  # seen
-    ("rewrite edns0 local set 0xffee abcd revert", {}, {0xFFEE: b"abcd"}, {}),  # seen
-    ("rewrite edns0 local replace 0xffef bcde revert", {}, {}, {}),  # seen
+    # rules, the client's options, those that plugins behind see, those that go on to an upstream
+    ("rewrite edns0 local set 0xffee abcd", {}, {0xFFEE: b"abcd"}, {0xFFEE: b"abcd"}),
+    ("rewrite edns0 local set 0xffee abcd", {10: b"cookie!!"}, {10: b"cookie!!", 0xFFEE: b"abcd"}, {0xFFEE: b"abcd"}),
+    ("rewrite edns0 local set 0xffee abcd revert", {}, {0xFFEE: b"abcd"}, {0xFFEE: b"abcd"}),
+    ("rewrite edns0 local set 0xffee abcd", {0xFFEE: b"x"}, {0xFFEE: b"abcd"}, {0xFFEE: b"abcd"}),
+    ("rewrite edns0 local replace 0xffef bcde revert", {}, {}, {}),
     ("rewrite edns0 local replace 65519 0x6263", {0xFFEF: b"x"}, {0xFFEF: b"bc"}, {0xFFEF: b"bc"}),
-    ("rewrite edns0 local replace 65519 0x6263 revert", {0xFFEF: b"x"}, {0xFFEF: b"bc"}, {0xFFEF: b"x"}),
-    ("rewrite edns0 local append 65519 y", {0xFFEF: b"x"}, {0xFFEF: b"x"}, {0xFFEF: b"x"}),
+    ("rewrite edns0 local append 65519 y", {0xFFEF: b"x"}, {0xFFEF: b"x"}, {}),
     ("rewrite edns0 local append 65519 y", {}, {0xFFEF: b"y"}, {0xFFEF: b"y"}),
     ("rewrite edns0 local unset 65519", {0xFFEF: b"x", 3: b""}, {3: b""}, {}),
-    ("rewrite edns0 nsid set", {}, {3: b""}, {}),
+    ("rewrite edns0 nsid set", {}, {3: b""}, {3: b""}),
+    ("rewrite edns0 nsid append", {}, {3: b""}, {3: b""}),
+    ("rewrite edns0 nsid replace", {}, {}, {}),
+    ("rewrite edns0 nsid replace", {3: b""}, {3: b""}, {3: b""}),
     ("rewrite edns0 nsid unset", {3: b""}, {}, {}),
-    ("rewrite edns0 subnet set 24 56", {}, {8: b"\0\1\x18\0\x0a\1\0"}, {}),
-    ("rewrite edns0 subnet unset", {8: b"\0\1\x18\0\x0a\1\0"}, {}, {}),
+    ("rewrite edns0 subnet set 24 56", {}, {8: SUBNET24}, {8: SUBNET24}),
+    ("rewrite edns0 subnet set 32 128", {}, {8: b"\0\1\x20\0\x0a\1\0\7"}, {8: b"\0\1\x20\0\x0a\1\0\7"}),
+    ("rewrite edns0 subnet set 0 0", {}, {8: b"\0\1\0\0"}, {8: b"\0\1\0\0"}),
+    ("rewrite edns0 subnet set 24 56", {8: b"\0\1\x08\0\x09"}, {8: SUBNET24}, {8: SUBNET24}),
+    ("rewrite edns0 subnet append 24 56", {8: b"\0\1\x08\0\x09"}, {8: b"\0\1\x08\0\x09"}, {}),
+    ("rewrite edns0 subnet replace 24 56", {}, {}, {}),
+    ("rewrite edns0 subnet replace 24 56", {8: b"\0\1\x08\0\x09"}, {8: SUBNET24}, {8: SUBNET24}),
+    ("rewrite edns0 subnet unset", {8: SUBNET24}, {}, {}),
     ("rewrite edns0 local set 1000 {qname}", {}, {1000: b"x.test."}, {1000: b"x.test."}),
     ("rewrite edns0 local set 1000 {qtype}", {}, {1000: b"\0\1"}, {1000: b"\0\1"}),
     ("rewrite edns0 local set 1000 {client_ip}", {}, {1000: b"\x0a\1\0\7"}, {1000: b"\x0a\1\0\7"}),
@@ -188,26 +201,53 @@ OPTIONS: tuple[tuple[str, dict[int, bytes], dict[int, bytes], dict[int, bytes]],
     ("rewrite edns0 local set 1000 {server_ip}", {}, {1000: b"\x0a\x60\0\x0a"}, {1000: b"\x0a\x60\0\x0a"}),
     ("rewrite edns0 local set 1000 {server_port}", {}, {1000: b"\0\x35"}, {1000: b"\0\x35"}),
     ("rewrite edns0 local set 1000 {some/label}", {}, {}, {}),
+    ("rewrite edns0 local set 1000 {kubernetes/client-namespace}", {}, {1000: b"team-a"}, {1000: b"team-a"}),
     ("rewrite continue {\n edns0 local set 1000 a\n}\nrewrite edns0 local replace 1000 b revert", {},
-     {1000: b"b"}, {1000: b"a"}),
+     {1000: b"b"}, {1000: b"b"}),
+    ("rewrite continue {\n edns0 local set 1000 a\n}\nrewrite edns0 local unset 1000", {}, {}, {}),
+    ("rewrite continue {\n edns0 local set 1000 a\n}\nrewrite edns0 nsid set", {},
+     {1000: b"a", 3: b""}, {1000: b"a", 3: b""}),
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "before", "behind", "after"), OPTIONS)
+@pytest.mark.parametrize(("text", "before", "behind", "onward"), OPTIONS)
 @pytest.mark.parametrize("edns", [True, False])
 async def test_edns_options(
-    text: str, before: dict[int, bytes], behind: dict[int, bytes], after: dict[int, bytes], edns: bool
+    text: str, before: dict[int, bytes], behind: dict[int, bytes], onward: dict[int, bytes], edns: bool
 ) -> None:
-    """What goes on, and what the reply has of it: nothing for a client without EDNS."""
+    """What the Corefile sets goes on, the client's own options do not; the reply has nothing of either."""
     if before and not edns:
         return
     octets = b"".join(edns_option(code, data) for code, data in before.items())
     made, script = built(rewrite, text, FakeParts()), scripted(BARE)
     assert made.plugin is not None
-    reply = await chain((made.plugin,), script)(request("x.test.", Edns(1232, 0, False, octets) if edns else None))
+    asked = request("x.test.", Edns(1232, 0, False, octets) if edns else None)
+    asked.metadata["kubernetes/client-namespace"] = "team-a"
+    reply = await chain((made.plugin,), script)(asked)
     there = script.requests[0].query.edns
     assert dict(edns_options(there.options if there else b"")) == behind
-    assert dict(edns_options(reply.options)) == (after if edns else {})
+    assert dict(edns_options(asked_of_upstream(script.requests[0].query).options)) == onward
+    assert reply.options == b""
+
+
+@pytest.mark.parametrize("address", ["10.1.0.7", "::ffff:10.1.0.7"])
+async def test_an_ipv4_client_on_an_ipv6_socket(address: str) -> None:
+    """It is the same client, with the same subnet and address (RFC 7871 section 6 knows no mapped addresses)."""
+    text = "rewrite continue {\n edns0 subnet set 24 56\n}\nrewrite edns0 local set 1000 {client_ip}"
+    made, script = built(rewrite, text, FakeParts()), scripted(BARE)
+    assert made.plugin is not None
+    await chain((made.plugin,), script)(request("x.test.", None, client(address)))
+    edns = script.requests[0].query.edns
+    assert edns is not None
+    assert dict(edns_options(edns.options)) == {8: SUBNET24, 1000: b"\x0a\1\0\7"}
+
+
+async def test_an_extended_rcode_needs_edns() -> None:
+    """A client without EDNS cannot be told BADCOOKIE, though the query that went on had an OPT record."""
+    made, script = built(rewrite, "rewrite edns0 nsid set", FakeParts()), scripted(Response(23, plugin="forward"))
+    assert made.plugin is not None
+    assert (await chain((made.plugin,), script)(request("x.test."))).rcode == SERVFAIL
+    assert (await chain((made.plugin,), script)(request("x.test.", Edns(1232, 0, False)))).rcode == 23
 
 
 async def test_a_subnet_of_ipv6() -> None:
