@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # How pytest spreads the tests over this machine's cores (tests/conftest.py), and what it prints.
 PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10 -q
 
-.PHONY: run lab test quick lint bench
+.PHONY: run lab test quick fuzz lint bench
 run: .venv/installed.run
 	@$(PY) -m kdns demo
 lab: .venv/installed.run
@@ -15,6 +15,10 @@ test: .venv/installed.test lint
 # What to run before each commit: all that needs no kernel, no root and no other process.
 quick: .venv/installed.test lint
 	$(PYTEST) -m "not kernel and not e2e"
+# The properties, with new examples for so many seconds: make fuzz TIME=3600.
+TIME := 600
+fuzz: .venv/installed.test
+	$(PY) -m tests.fuzz $(TIME) $(ARGS)
 lint: .venv/installed.test
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy --strict && .venv/bin/lint-imports
 bench: .venv/installed.run

@@ -12,7 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
+
+from tests.examples import register
 
 CI = os.environ.get("CI", "").lower() in {"1", "true"}
 PURE = "not kernel and not e2e"
@@ -24,11 +26,8 @@ PATIENCE = 5.0
 LEFT_BEHIND = pytest.StashKey[list[str]]()
 """What workers have left behind, as the process that started them heard."""
 
-settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile(
-    "ci", deadline=None, derandomize=True, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("ci" if CI else "dev")
+register()
+settings.load_profile("ci" if CI else "small")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from kdns.base.errors import ConfigError
 from kdns.config.directive import Corefile, Directive
 from tests.config.text import corefile, outline, texts
+from tests.examples import examples
 
 PIECES = st.sampled_from(
     ["{", "}", " {\n", "\n}\n", "\n", " ", "\t", "\r\n", '"', '\\"', "\\", "#", ",", ".", ":", "/", "://", "*", "?",
@@ -21,7 +22,7 @@ SOON = 5.0
 """Seconds for a text of some hundred characters; it takes milliseconds."""
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(150))
 @given(text=TEXTS, one=TEXTS, other=TEXTS, a=st.text(max_size=8), b=PIECES)
 @example("import x\nimport x", "import *.y", "", "", "")
 @example('"', "", "", "", "")

@@ -16,7 +16,7 @@ from kdns.lab.workloads import Json
 from tests.proxy.flows.modes import Variant, mode_of, variants
 from tests.proxy.flows.proxying import Constantly, Place, name_of
 
-pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 UNHURRIED = 90.0
 NODES = tuple(node.name for node in PLAN.nodes)

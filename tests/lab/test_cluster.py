@@ -13,7 +13,7 @@ from kdns.lab.cluster import Cluster
 from kdns.lab.standard import DIRECT, UPSTREAM, objects, start_upstream
 from kdns.lab.workloads import Json
 
-pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kernel, pytest.mark.e2e]
 
 UNHURRIED = 40.0
 """Seconds: Python starts slowly on a busy machine."""

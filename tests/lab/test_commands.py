@@ -12,7 +12,7 @@ import pytest
 
 from kdns.lab import labs
 
-pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kernel, pytest.mark.e2e]
 
 MANIFESTS = """\
 kind: Pod

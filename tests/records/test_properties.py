@@ -4,7 +4,6 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from kdns.wire.name import labels, parse_name, under
 from kdns.wire.numbers import NXDOMAIN, SOA, A
 from tests.address_plan import NOW
 from tests.build import namespace
+from tests.examples import examples
 from tests.records.shop import SHOP
 from tests.records.universe import (
     ALL_OPTIONS,
@@ -38,8 +38,6 @@ from tests.records.universe import (
     same_answer,
 )
 from tests.records.zone_text import blank, cluster
-
-pytestmark = pytest.mark.timeout(300)  # a counterexample is worth the time that shrinking it takes
 
 CLUSTER, IMPORTS = parse_name("cluster.local"), parse_name("clusterset.local")
 Steps = Sequence[tuple[int, Object | None]]
@@ -89,7 +87,7 @@ def assert_same(one: Answers, other: Answers) -> None:
         assert same_answer(name, rtype, one.find(name, rtype), other.find(name, rtype)), asked
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(STEPS, st.randoms(use_true_random=False))
 def test_the_way_does_not_matter_only_the_end(steps: Steps, order: random.Random) -> None:
     """Any order of events that ends in the same objects gives the same zone as building it at once."""
@@ -98,7 +96,7 @@ def test_the_way_does_not_matter_only_the_end(steps: Steps, order: random.Random
     assert_same(run(steps), built(objects))
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(15))
 @given(STEPS, st.sets(st.sampled_from(RTYPES), min_size=1, max_size=3), st.sampled_from(ALL_OPTIONS))
 def test_no_answer_survives_the_change_that_makes_it_wrong(
     steps: Steps, rtypes: set[int], options: KubernetesOptions
@@ -126,7 +124,7 @@ def test_no_answer_survives_the_change_that_makes_it_wrong(
                 held[name, rtype] = found
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(10))
 @given(STEPS, STEPS)
 def test_a_relist_leaves_what_the_list_said(before: Steps, after: Steps) -> None:
     """What vanished during an outage vanishes here: after full lists of every kind only what they held is left."""
@@ -145,7 +143,7 @@ def test_a_relist_leaves_what_the_list_said(before: Steps, after: Steps) -> None
     assert_same(answers, built(objects[1:]))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(STEPS)
 def test_the_whole_zone_is_what_lookups_find(steps: Steps) -> None:
     """`records` lists each RRset once, and each is the answer to its own question."""
@@ -160,7 +158,7 @@ def test_the_whole_zone_is_what_lookups_find(steps: Steps) -> None:
         assert plain((rrset,)) == plain(each for each in result.answer if each.owner == rrset.owner), asked
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(STEPS)
 def test_what_lookups_find_is_in_the_whole_zone(steps: Steps) -> None:
     """No record is answered at a name the specification has that `records` does not list."""
@@ -173,7 +171,7 @@ def test_what_lookups_find_is_in_the_whole_zone(steps: Steps) -> None:
             assert plain(result.answer) <= listed, question_text(name, rtype)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(STEPS)
 def test_below_nothing_there_is_nothing(steps: Steps) -> None:
     """RFC 8020: if a name is NXDOMAIN all names below it are; and NXDOMAIN holds for every type (RFC 2308)."""
@@ -197,7 +195,7 @@ ORDERS = st.tuples(st.permutations(SIBLINGS), st.lists(st.sampled_from(ASKED), m
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(30))
 @given(STEPS, st.sampled_from(NESTED), ORDERS, st.sets(st.sampled_from(RTYPES), min_size=1, max_size=2))
 def test_what_was_asked_before_makes_no_difference(
     steps: Steps, options: KubernetesOptions, names: list[bytes], rtypes: set[int]
@@ -229,7 +227,7 @@ ANY_NAME = st.tuples(
 ).map(lambda parts: b"".join(bytes((len(part),)) + part for part in parts[0]) + parts[1])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(ANY_NAME.filter(lambda name: len(name) <= 255), st.integers(0, 65535), st.sampled_from(sorted(POD_MODES)))
 def test_any_question_has_a_result(name: bytes, rtype: int, mode: PodMode) -> None:
     """Whatever octets are asked for whatever type, a lookup gives a result or says the name is not ours."""

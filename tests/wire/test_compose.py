@@ -15,8 +15,6 @@ from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, CNAME, IN, MX, NS, PTR, QR, SOA, SRV, TXT, A
 from kdns.wire.rr import RR
 
-pytestmark = pytest.mark.timeout(300)  # a counterexample is worth the time that shrinking it takes
-
 WEB = parse_name("web.shop.svc.cluster.local.")
 ZONE = parse_name("cluster.local.")
 

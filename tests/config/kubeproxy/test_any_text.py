@@ -13,6 +13,7 @@ from kdns.config.kubeproxy.kinds import duration, go_duration
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.kubeproxy.writing import as_yaml
+from tests.examples import examples
 
 HEAD = f"apiVersion: {API_VERSION}\nkind: {KIND}\n"
 
@@ -52,7 +53,7 @@ def configurations(draw: st.DrawFn) -> str:
     return yaml.safe_dump(top, allow_unicode=True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100))
 @given(configurations() | st.text(max_size=80) | st.text(max_size=60).map(lambda text: HEAD + text))
 @example("\0")
 @example(HEAD + "iptables: {masqueradeBit: .inf}")

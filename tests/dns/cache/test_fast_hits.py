@@ -15,6 +15,7 @@ from tests.dns.cache.play import Play, reply
 from tests.dns.messages import Opt, lane, query, slow
 from tests.dns.parts import FakeParts
 from tests.dns.plan import spelled
+from tests.examples import examples
 
 NAMES = [parse_name(text) for text in ("www.some.test.", "some.test.", "a.b.c.elsewhere.", ".")]
 SOA_DATA = NAMES[1] + NAMES[2] + bytes(20)
@@ -57,7 +58,7 @@ ALL = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20))
 @given(st.sampled_from(list(ALL)), RESPONSES, MESSAGES, st.floats(0, 1), st.sampled_from(("udp", "tcp")))
 def test_both_ways_say_the_same(corefile: str, response: Response, message: bytes, start: float, proto: str) -> None:
     """Whatever is kept, the fast way sends what the chain would, second for second, and nothing when it is over."""

@@ -12,6 +12,7 @@ from kdns.dns.cache.store import LEAST_ROOM, Entry, Key, Store
 from kdns.wire.numbers import AAAA, CH, IN, A
 from kdns.wire.rr import RR
 from tests.dns.cache.play import Play, reply
+from tests.examples import examples
 
 KEYS = [Key(bytes((1, letter, 0)), rtype, rclass, do, cd)
         for letter in b"abc" for rtype in (A, AAAA) for rclass in (IN, CH) for do in (False, True)
@@ -75,7 +76,7 @@ QUESTIONS = st.tuples(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.lists(st.tuples(QUESTIONS, st.integers(0, 12), st.integers(0, 40)), max_size=40))
 def test_never_longer_than_allowed_and_never_mixed_up(steps: list[tuple[tuple[str, str, str], int, int]]) -> None:
     """A hit is the last response for the same name, type, DO and CD; its TTL and age together never pass its bounds."""

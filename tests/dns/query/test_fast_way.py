@@ -19,6 +19,7 @@ from tests.address_plan import NOW
 from tests.build import change, tcp, view
 from tests.dns.messages import Opt, lane, query, replies, slow_lane
 from tests.dns.plan import FLAGS, NAMES, OBJECTS, OPTIONS, OPTS, RTYPES, spelled
+from tests.examples import examples
 from tests.records.shop import SHOP, WEB
 from tests.records.universe import ASKED, NESTED, OWN, SIBLINGS, SLOTS, STEPS
 from tests.records.zone_text import blank, cluster
@@ -201,7 +202,7 @@ async def test_type_65_is_not_type_97() -> None:
         assert reply[12 + len(name) : 14 + len(name)] == rtype.to_bytes(2, "big")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(15))
 @given(
     STEPS,
     st.sampled_from(NESTED),

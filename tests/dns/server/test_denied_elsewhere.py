@@ -166,7 +166,6 @@ def addresses(reply: DNSRecord) -> list[str]:
     return [str(rr.rdata) for rr in (*reply.rr, *reply.auth, *reply.ar) if QTYPE[rr.rtype] == "A"]
 
 
-@pytest.mark.timeout(120)
 async def test_no_way_leads_to_another_blocks_names(tmp_path: Path) -> None:
     """Rewritten, expanded, short, an alias of each kind, from a cache that a friend has filled, over each transport."""
     (tmp_path / "objects.yaml").write_text(SHOP + SECRET)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from kdns.wire.query import Edns, Query
 from tests.dns.parts import FakeParts
 from tests.dns.plugins.asking import built
 from tests.dns.upstream.forwarding import Forwarding, forwarding, request
+from tests.examples import examples
 from tests.fakes.upstream import FakeUpstream, reply
 from tests.wire.test_message import records
 
@@ -108,15 +108,14 @@ async def survives(change: Change, proto: str, rtype: int) -> None:
             await parts.close()
 
 
-@pytest.mark.timeout(240)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15), suppress_health_check=list(HealthCheck))
 @given(CHANGES, st.sampled_from(("udp", "tcp")), st.sampled_from((A, AAAA, MX)))
 def test_any_reply(change: Change, proto: str, rtype: int) -> None:
     """Over UDP and TCP, for types that plugins look into."""
     asyncio.run(survives(change, proto, rtype))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), suppress_health_check=list(HealthCheck))
 @given(st.lists(CHANGES, min_size=1, max_size=4))
 def test_what_comes_before_the_right_answer(changes: list[Change]) -> None:
     """Over UDP whatever is not an answer to the question is passed over: what counts is the first that is one."""

@@ -21,7 +21,7 @@ from kdns.proxy.render.iptables.table import script
 from tests.proxy.apply.iptables_netns import inside_netns
 from tests.proxy.iptables_plan import INSIDE, cart, entry, node, port, rich, rich6, rule_set
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kernel]
 
 VARIANTS = ["iptables-nft", "iptables-legacy", "ip6tables-nft", "ip6tables-legacy"]
 

@@ -21,7 +21,7 @@ from kdns.proxy.model import Family, RuleChange, RuleSet
 from tests.proxy.apply.iptables_netns import inside_netns
 from tests.proxy.iptables_plan import backend, named, rich
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kernel]
 
 CLIENTS = [f"172.18.0.{n}" for n in range(10, 22)]
 BACKENDS = ("10.244.1.7:8080", "10.244.2.9:8080", "10.244.1.8:80", "10.244.2.8:80", "10.244.1.12:80")

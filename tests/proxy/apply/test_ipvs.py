@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.kernel, uml.needs_uml]
 @cache
 def outcome() -> tuple[dict[str, str], str]:
     """What became of each case by its title (empty: well), and all that was printed."""
-    ran = uml.run(uml.python("-m", "tests.proxy.apply.ipvs_inside"), timeout=500)
+    ran = uml.run(uml.python("-m", "tests.proxy.apply.ipvs_inside"), timeout=1400)
     found = {}
     for line in ran.output.splitlines():
         if line.startswith("ok "):
@@ -24,7 +24,7 @@ def outcome() -> tuple[dict[str, str], str]:
     return found, ran.output
 
 
-@pytest.mark.timeout(520)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("title", CASES)
 def test_inside_a_kernel_with_ipvs(title: str) -> None:
     """The case holds."""

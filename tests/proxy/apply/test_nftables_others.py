@@ -16,6 +16,7 @@ from kdns.kernel.run import PATIENCE
 from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Family, RuleSet, ServicePortName
 from kdns.proxy.render.nftables.fixed import LAYOUT
+from tests.examples import examples
 from tests.proxy.apply.space import Space, change, later
 from tests.proxy.nftables_plan import V4, V6, cluster_ip, many, node_rules, of_kind, rich, rule_set
 
@@ -177,9 +178,8 @@ ORDINARY: dict[int, Counter[str]] = {}
 """How many objects of each kind the same Service makes under an ordinary name, by affinity."""
 
 
-@pytest.mark.timeout(300)
 @given(namespace=NASTY, name=NASTY, port=NASTY, affinity=st.sampled_from([0, 60]))
-@settings(max_examples=15)
+@settings(max_examples=examples(8))
 def test_names_cannot_inject_anything(
     two_spaces: tuple[Space, Space], namespace: str, name: str, port: str, affinity: int
 ) -> None:

@@ -13,6 +13,7 @@ from kdns.base.errors import KernelError
 from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Backend, Family, LocalDetector, RuleSet, ServicePortRules
 from kdns.proxy.render.nftables.script import script
+from tests.examples import examples
 from tests.proxy.apply.space import Space, change, later, replace_frontend
 from tests.proxy.nftables_plan import (
     KINDS,
@@ -46,9 +47,8 @@ def histories(draw: st.DrawFn) -> States:
     return states
 
 
-@pytest.mark.timeout(300)
 @given(family=st.sampled_from([V4, V6]), states=histories(), full=st.sets(st.integers(1, 4)))
-@settings(max_examples=20)
+@settings(max_examples=examples(8))
 def test_any_syncs_end_in_the_same_table_as_one(
     two_spaces: tuple[Space, Space], family: Family, states: States, full: set[int]
 ) -> None:

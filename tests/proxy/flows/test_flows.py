@@ -7,7 +7,7 @@ from tests.proxy.flows.modes import Variant, variants
 from tests.proxy.flows.table import run
 from tests.proxy.flows.worlds import WORLDS, World
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)

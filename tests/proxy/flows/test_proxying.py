@@ -12,7 +12,7 @@ from tests.proxy.flows.disturbing import DISTURBANCES
 from tests.proxy.flows.modes import Variant, variants
 from tests.proxy.flows.proxying import EVERYWHERE, PERIOD, STICKY, Constantly, Place, Proxying, inside, name_of, until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(900)]
 
 STREAMS = tuple(place for place in EVERYWHERE if place.protocol == "TCP")
 DATAGRAMS = tuple(place for place in EVERYWHERE if place.protocol == "UDP")

@@ -1,0 +1,25 @@
+"""How many examples hypothesis tries: few by default, so that the suite is quick; many with ``make fuzz``.
+
+A test that states no number tries `SMALL`. One that needs more, or can afford only fewer, is given a number by
+`examples`, which grows with the profile as `SMALL` does: ``@settings(max_examples=examples(100))``.
+"""
+
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+SMALL: Final = 25
+LARGE: Final = 1000
+_ANY: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+
+
+def register() -> None:
+    """Make the profiles known: ``small``; ``ci``, whose examples are the same in each run; ``fuzz``."""
+    settings.register_profile("small", _ANY, max_examples=SMALL)
+    settings.register_profile("ci", _ANY, max_examples=SMALL, derandomize=True)
+    settings.register_profile("fuzz", _ANY, max_examples=LARGE)
+
+
+def examples(number: int) -> int:
+    """`number` in the small profile, and in proportion in others."""
+    return max(1, number * settings().max_examples // SMALL)
