@@ -24,11 +24,15 @@ class Opt(NamedTuple):
     do: bool = False
     version: int = 0
     options: bytes = b""
+    z: int = 0
+    """Flags besides DO."""
 
     def octets(self) -> bytes:
         """In wire form (RFC 6891 section 6.1.2)."""
         plain = bytearray(opt_record(self.payload, self.do))
         plain[6] = self.version
+        plain[7] |= self.z >> 8
+        plain[8] |= self.z & 0xFF
         return bytes(plain[:-2]) + len(self.options).to_bytes(2, "big") + self.options
 
 

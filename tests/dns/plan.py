@@ -5,6 +5,7 @@ import random
 from kdns.config.settings import KubernetesOptions
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, ANY, AXFR, CNAME, HTTPS, IXFR, MX, NS, PTR, SOA, SRV, TXT, A
+from kdns.wire.query import edns_option
 from tests.build import tcp, view
 from tests.dns.messages import Opt
 from tests.records.shop import SHOP
@@ -62,10 +63,23 @@ OPTS = (
     Opt(700),
     Opt(4096),
     Opt(65535, do=True),
-    Opt(options=b"\0\x0a\0\x08cookie!!"),
     Opt(version=1),
+    Opt(version=255, options=edns_option(10, b"cookie!!")),
 )
+VARIANTS = (
+    Opt(options=edns_option(10, b"cookie!!")),  # RFC 7873
+    Opt(options=edns_option(3, b"")),  # NSID, RFC 5001
+    Opt(512, do=True, options=edns_option(8, b"\0\1\x18\0\xc0\0\2")),  # client subnet, RFC 7871
+    Opt(4096, options=edns_option(12, bytes(400))),  # padding, RFC 7830
+    Opt(options=edns_option(65001, b"unknown") + edns_option(10, b"cookie!!")),
+    Opt(700, options=b"\0\x0a\0\x08cut"),  # an option that is cut: RFC 6891 does not say what to do with it
+    Opt(z=0x7FFF),
+    Opt(do=True, z=1, options=edns_option(10, b"cookie!!")),
+)
+"""OPT records that make no difference to an answer where no plugin reads them."""
 FLAGS = (0, 0x0100, 0x0110, 0x0120, 0x0130, 0x0300, 0x7900, 0x0001, 0x8100)
+IGNORED = (0x0400, 0x0200, 0x0080, 0x0040, 0x0008, 0x0004, 0x0002, 0x0001)
+"""Header flags that mean nothing in a query: AA, TC, RA, Z, and the four bits of the rcode (RFC 1035 section 4.1.1)."""
 
 
 def spelled(name: bytes, seed: int) -> bytes:

@@ -22,7 +22,7 @@ from kdns.base.clock import Clock
 from kdns.base.errors import FormError, UpstreamError
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
-from kdns.dns.query.fast import COPIED, FastWay, kind_of
+from kdns.dns.query.fast import COPIED, FastPath, kind_of
 from kdns.dns.query.router import DROPPED, Router
 from kdns.metrics.dns import LaneCounts
 from kdns.wire.compose import compose_sections, head
@@ -100,7 +100,7 @@ class SocketResponder:
         self.timed = counts.timed
         self._responder = responder
         self._clock = clock
-        self.remembers = FastWay(lambda: responder.site, counts, responder.clock)
+        self.remembers = FastPath(lambda: responder.site, counts, responder.clock)
         self.tick = self.remembers.tick
         self.fast = self.remembers.reply
         """The whole reply to a message, counted; None: take the slow way. Bound here, since one more call would cost a

@@ -14,6 +14,7 @@ from kdns.records.answers import Answer
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import ROOT, parse_name
 from kdns.wire.numbers import AAAA, ANY, NXDOMAIN, SRV, A
+from kdns.wire.query import edns_option
 from tests.config.text import directives
 from tests.dns.messages import Opt, query, replies
 from tests.dns.parts import FakeParts
@@ -80,7 +81,7 @@ async def test_the_fast_way_is_only_faster(text: str, tmp_path: Path, caplog: py
         for _ in range(2)
         for name in of_siblings(NAMES)
         for rtype in (A, AAAA, SRV, ANY)
-        for opt in (None, Opt())
+        for opt in (None, Opt(), Opt(options=edns_option(10, b"cookie!!")), Opt(options=edns_option(3, b"")))
     ]
     found = []
     for fast in (True, False):

@@ -208,6 +208,8 @@ FAST = (
     (bufsize, "bufsize 512", "web.test. A", ONE, SMALL, True),
     (bufsize, "bufsize 512", "web.test. A", ONE, None, True),
     (nsid, "nsid", "web.test. A", ONE, BIG, True),
+    (nsid, "nsid", "web.test. A", ONE, BIG._replace(options=edns_option(10, b"cookie!!")), True),
+    (nsid, "nsid", "web.test. A", ONE, BIG._replace(options=edns_option(3, b"")), False),
     (chaos, "chaos", "web.test. A", ONE, None, True),
     (local, "local", "web.test. A", ONE, None, True),
     (local, "local", "localhost.svc.cluster.local. A", ONE, None, False),

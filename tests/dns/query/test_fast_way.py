@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from kdns.base.objects import Object
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.query.fast import MAX_ENTRIES, MAX_KINDS, MAX_MISSES, MAX_OCTETS, kind_of, tally
+from kdns.dns.query.fast import MAX_ENTRIES, MAX_KINDS, MAX_MISSES, MAX_OCTETS, bounded, kind_of
 from kdns.metrics.dns import LaneCounts, collect_lanes
 from kdns.watch.source import Deleted, Upserted
 from kdns.watch.store import Store
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import HTTPS, NXDOMAIN, SRV, TXT, A
+from kdns.wire.numbers import AXFR, HTTPS, NXDOMAIN, SRV, TXT, A
 from kdns.wire.query import parse_query
 from tests.address_plan import NOW
 from tests.build import change, tcp, view
 from tests.dns.messages import Opt, lane, query, replies, slow_lane
-from tests.dns.plan import FLAGS, NAMES, OBJECTS, OPTIONS, OPTS, RTYPES, spelled
+from tests.dns.plan import FLAGS, IGNORED, NAMES, OBJECTS, OPTIONS, OPTS, RTYPES, VARIANTS, spelled
 from tests.examples import examples
 from tests.records.shop import SHOP, WEB
 from tests.records.universe import ASKED, NESTED, OWN, SIBLINGS, SLOTS, STEPS
@@ -38,6 +38,8 @@ async def test_the_fast_way_is_only_faster(proto: str, synced: bool) -> None:
         for seed, opt, flags in [
             *((seed, opt, 0x0100) for seed in range(2) for opt in OPTS),
             *((0, opt, flags) for opt in OPTS[:2] for flags in FLAGS),
+            *((1, opt, 0x0130) for opt in VARIANTS),
+            *((0, opt, 0x0100 | flags) for opt in (None, VARIANTS[0]) for flags in IGNORED),
         ]
     ]
     both, chained = lane(fast_answers, proto=proto), slow_lane(slow_answers, proto)
@@ -70,6 +72,62 @@ async def test_both_ways_count_alike(proto: str) -> None:
     )
     assert told == also
     assert sum(value for (name, *_), value in told.items() if name == "coredns_dns_requests_total") == len(messages)
+
+
+@pytest.mark.parametrize("flags", [0x0100, *(0x0100 | each for each in IGNORED)], ids=hex)
+@pytest.mark.parametrize("opt", [None, Opt(), *VARIANTS], ids=str)
+def test_what_no_plugin_reads_takes_the_fast_path(opt: Opt | None, flags: int) -> None:
+    """Options and flags that change nothing of an answer cost no more than the plain query, and are not remembered."""
+    one = lane(cluster(*SHOP))
+    name = parse_name("web.shop.svc.cluster.local.")
+    replies_made = {
+        one.fast(query(spelled(name, seed), A, opt=opt, flags=flags) + behind)
+        for seed in (0, 1)
+        for behind in (b"", b"x")
+    }
+    assert None not in replies_made
+    assert len(replies_made) == 2, "one for each spelling"
+    assert one.remembers.remembered == (1, 0)
+
+
+def counting(message: bytes, at: int, count: int) -> bytes:
+    """The message with another count of records in the octet of its header."""
+    return message[:at] + bytes((count,)) + message[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("title", "message"),
+    [
+        ("another version", query(NAMES[5], A, opt=Opt(version=1))),
+        ("another opcode", query(NAMES[5], A, flags=0x2900)),
+        ("a response", query(NAMES[5], A, flags=0x8400)),
+        ("another class", query(NAMES[5], A, rclass=3, flags=0x0500)),
+        ("a transfer", query(NAMES[5], AXFR, flags=0x0500)),
+        ("options longer than the message", query(NAMES[5], A, opt=Opt(options=b"\0\x0a\0\x08cookie!!"))[:-1]),
+        ("an OPT record with an owner", query(NAMES[5], A, opt=Opt(z=1)).replace(b"\0\0\x29\4", b"\1x\0\0\x29\4")),
+        ("two OPT records", counting(query(NAMES[5], A, opt=Opt()) + Opt().octets(), 11, 2)),
+        ("an answer", counting(query(NAMES[5], A), 7, 1)),
+        ("a cut question", query(NAMES[5], A, flags=0x0500)[:-1]),
+        ("a compressed question", query(b"\xc0\x0c", A, flags=0x0500)),
+        ("nothing but a header", query(b"", A)[:12]),
+    ],
+)
+def test_what_must_be_read_takes_the_slow_path(title: str, message: bytes) -> None:
+    """Where a message is not the plain query with more octets, the fast path leaves it alone."""
+    assert lane(cluster(*SHOP)).fast(message) is None, title
+
+
+async def test_variants_are_counted_like_the_rest() -> None:
+    """Octets of queries and replies are those that were received and sent."""
+    one = lane(cluster(*SHOP))
+    messages = [query(NAMES[5], A, opt=opt) for opt in VARIANTS]
+    made = [reply for reply in await replies(one, messages) if reply is not None]
+    sums = {
+        family.name: [sample.value for sample in family.samples if sample.name.endswith("_sum")]
+        for family in collect_lanes([one.counts])
+    }
+    assert sums["coredns_dns_request_size_bytes"] == [sum(map(len, messages))]
+    assert sums["coredns_dns_response_size_bytes"] == [sum(map(len, made))]
 
 
 async def test_the_next_question_sees_the_change() -> None:
@@ -157,8 +215,7 @@ async def test_payload_sizes_do_not_grow_memory(proto: str) -> None:
         sizes.append(len(reply))
     assert sum(sizes) > 3 * MAX_OCTETS, "too few octets to prove anything"
     assert one.remembers is not None
-    kept = [entry for each in (one.remembers._entries, one.remembers._elder) for entry in each.values()]
-    assert sum(len(entry[2]) + len(entry[4]) for entry in kept) <= 2 * (MAX_OCTETS + 65_535)
+    assert one.remembers.octets <= 2 * (MAX_OCTETS + 65_535)
 
 
 async def test_a_name_next_to_a_missing_one_may_exist() -> None:
@@ -236,6 +293,6 @@ def test_sizes_do_not_grow_memory() -> None:
     counts = LaneCounts("dns://:53", "tcp", 1)
     asked = parse_query(query(parse_name("web.test."), A))
     for grow in range(MAX_KINDS + 500):
-        tally(counts, kind_of(asked, 0, grow, ".", "forward"))[40] += 1
+        counts.tallies[bounded(counts, kind_of(asked, 0, grow, ".", "forward"))][40] += 1
     assert len(counts.tallies) == MAX_KINDS
     assert sum(sum(lengths.values()) for lengths in counts.tallies.values()) == MAX_KINDS + 500
