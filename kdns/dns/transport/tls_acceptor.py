@@ -13,6 +13,8 @@ import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
+from kdns.ops.tls_stream import start_tls
+
 MAX_HANDSHAKES: Final = 200
 """Under way at once; one more ends that which has been under way longest."""
 
@@ -87,10 +89,9 @@ class _Handshake(asyncio.Protocol):
     async def _handshake(self) -> None:
         early = _Early()
         try:
-            secure = await asyncio.get_running_loop().start_tls(
-                self._transport, early, self._acceptor.context, server_side=True,
-                ssl_handshake_timeout=self._acceptor.seconds, ssl_shutdown_timeout=self._acceptor.seconds,
-            )  # fmt: skip
+            secure = await start_tls(
+                self._transport, early, self._acceptor.context, server_side=True, seconds=self._acceptor.seconds
+            )
         except OSError as error:  # ssl.SSLError is one
             _log.debug("a TLS handshake failed: %s", error)
             self._transport.abort()

@@ -6,6 +6,7 @@ query's.
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections import deque
@@ -17,8 +18,11 @@ from msgspec import Struct
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import STRAYS, Address, Number, endpoints, reason, unguessable
+from kdns.ops.tls_stream import start_tls
 from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
 
+HANDSHAKE: Final = 60.0
+"""Seconds, where nothing else ends it before; `exchange` does."""
 DIALS: Final = 32
 """Connections that are being opened at a time: a thousand handshakes at once would all be too late."""
 
@@ -126,15 +130,25 @@ class Stream:
         return kept, True
 
     async def _dial(self) -> _Connection:
-        tls = self._tls
-        reader, writer = await asyncio.open_connection(
+        tls, loop = self._tls, asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport: asyncio.Transport | None
+        transport, _ = await loop.create_connection(
+            asyncio.Protocol if tls is not None else lambda: protocol,
             str(self._address.sockaddr[0]),
             int(str(self._address.sockaddr[1])),
             family=self._address.family,
             local_addr=self._address.local,
-            ssl=tls.context if tls is not None else None,
-            server_hostname=tls.server_name if tls is not None else None,
         )
+        if tls is not None:
+            transport = await start_tls(
+                transport, protocol, tls.context, server_side=False, server_hostname=tls.server_name, seconds=HANDSHAKE
+            )
+            if transport is None:
+                raise ConnectionResetError(errno.ECONNRESET, "connection reset by peer")
+            protocol.connection_made(transport)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         now = self._clock()
         return _Connection(reader, writer, now, now)
 
