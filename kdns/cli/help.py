@@ -7,15 +7,19 @@ import argparse
 import os
 import shutil
 import sys
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 WIDEST: Final = 100
 """Columns: longer lines of prose are hard to read, however wide the terminal is."""
 
 
-def colour_wanted() -> bool:
-    """Whether standard output takes colours."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in {"", "dumb"}
+def colour_wanted(stream: TextIO | None = None) -> bool:
+    """Whether a stream (standard output, if none is given) takes colours."""
+    return (
+        (stream or sys.stdout).isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "") not in {"", "dumb"}
+    )
 
 
 def formatter(prog: str, **kwargs: Any) -> argparse.HelpFormatter:
@@ -27,3 +31,9 @@ def formatter(prog: str, **kwargs: Any) -> argparse.HelpFormatter:
 
         return RawDescriptionRichHelpFormatter(prog, **options)
     return argparse.RawDescriptionHelpFormatter(prog, **options)
+
+
+def error_line(text: str) -> str:
+    """What is printed on standard error for a mistake: ``kdns: ...``, the name in red where that is possible."""
+    name = "\x1b[1;31mkdns:\x1b[0m" if colour_wanted(sys.stderr) else "kdns:"
+    return f"{name} {text}"

@@ -14,6 +14,7 @@ from typing import Final, Protocol, cast
 from kdns.base.errors import ConfigError
 from kdns.cli import early
 from kdns.cli.commands import COMMANDS, GROUPS, SERVING
+from kdns.cli.help import error_line
 from kdns.cli.parser import Parser, UsageError
 from kdns.config.arguments import near
 from kdns.config.flags import DEFAULT_COREFILE, GO_FLAGS, as_commands
@@ -144,10 +145,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that has gone is noticed here and not after main
         return status
     except UsageError as error:
-        print(error if str(error).startswith("usage:") else f"kdns: {error}", file=sys.stderr)
+        print(error if str(error).startswith("usage:") else error_line(str(error)), file=sys.stderr)
         return 2
     except ConfigError as error:
-        print(f"kdns: {error}" if error.at is None else error, file=sys.stderr)  # FILE:LINE:COLUMN: as compilers do
+        print(
+            error_line(str(error)) if error.at is None else error, file=sys.stderr
+        )  # FILE:LINE:COLUMN: as compilers do
         return 1
     except BrokenPipeError:  # kdns records | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

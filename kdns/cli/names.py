@@ -25,8 +25,8 @@ def add_arguments(parser: Parser) -> None:
                            "the default is cluster when kdns runs in one")  # fmt: skip
     flags: dict[str, dict[str, Any]] = {
         "--zone": {"action": "append", "type": value(parse_zone), "metavar": "ZONE",
-                   "help": f"a zone or CIDR to answer for; repeatable ({' '.join(defaults.zones)})"},
-        "--ttl": {"type": value(parse_ttl), "default": defaults.ttl, "metavar": "N", "help": "seconds, 0 to 3600 (5)"},
+                   "help": f"a zone or CIDR to answer for; repeatable (default: {' '.join(defaults.zones)})"},
+        "--ttl": {"type": value(parse_ttl), "default": defaults.ttl, "metavar": "N", "help": "seconds, 0 to 3600 (default: 5)"},
         "--pods": {"type": value(parse_word, modes), "default": defaults.pods, "metavar": "MODE",
                    "help": "names of Pods: disabled (default), insecure or verified"},
         "--namespace": {"action": "append", "type": value(parse_namespace), "metavar": "NS",

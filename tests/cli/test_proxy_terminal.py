@@ -9,7 +9,7 @@ import pytest
 
 from kdns import __version__, demo
 from kdns.cli.main import main, parser
-from kdns.config.kubeproxy.flags import FLAGS
+from kdns.config.kubeproxy.flags import FLAGS, metavar
 
 EXAMPLE = str(Path(demo.__file__).parent)
 
@@ -57,9 +57,10 @@ def test_help_names_every_flag_once() -> None:
     _, parts = parser()
     text = parts["proxy"].format_help()
     for name, flag in FLAGS.items():
-        assert text.count(f"  --{name} {'[=BOOL]' if flag.boolean else 'VALUE'}") == 1, name
+        assert text.count(f"  --{name} {'[=BOOL]' if flag.boolean else metavar(name)}") == 1, name
+    assert "VALUE" not in text
     rules = parts["rules"].format_help()
-    assert rules.index("--service") < rules.index("--config VALUE")
+    assert rules.index("--service") < rules.index("--config FILE")
     assert "--write-config-to" not in rules
     assert rules.startswith("usage: kdns rules [--source S] [--mode M]")
 

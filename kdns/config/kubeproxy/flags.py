@@ -45,62 +45,75 @@ def _process(text: str, *, boolean: bool = False) -> Flag:
 
 FLAGS: Final[Mapping[str, Flag]] = {
     "config": _process("a KubeProxyConfiguration; with it only flags about the process, the log and the Node count"),
-    "write-config-to": _process("write the effective configuration to this file, and leave"),
-    "cleanup": _process("remove every rule of ours in every mode, and leave", boolean=True),
-    "init-only": _process("do what needs privileges (sysctls), and leave", boolean=True),
+    "write-config-to": _process("write the effective configuration to this file, and exit"),
+    "cleanup": _process("remove every rule of ours in every mode, and exit", boolean=True),
+    "init-only": _process("do what needs privileges (sysctls), and exit", boolean=True),
     "master": _process("URL of the API server; wins over the kubeconfig"),
     "source": _process("cluster, kubeconfig[:PATH[@CONTEXT]], or a file or folder of manifests"),
-    "dry-run": _process("print what would be written, and leave", boolean=True),
-    "external-ips": _process("serve externalIPs of Services (true)", boolean=True),
+    "dry-run": _process("print what would be written, and exit", boolean=True),
+    "external-ips": _process("serve externalIPs of Services (default: true)", boolean=True),
     "hostname-override": Flag("the name of our Node", "hostnameOverride", with_config=True),
-    "v": Flag("how much is logged (0)", "logging.verbosity", with_config=True),
+    "v": Flag("verbosity of the log (default: 0)", "logging.verbosity", with_config=True),
     "logging-format": Flag("text (default) or json", "logging.format", with_config=True),
-    "log-flush-frequency": Flag("taken; each line is written at once", "logging.flushFrequency", with_config=True),
+    "log-flush-frequency": Flag("accepted, no effect: each line is written at once", "logging.flushFrequency",
+                                with_config=True),
     "kubeconfig": Flag("a kubeconfig file", "clientConnection.kubeconfig"),
-    "kube-api-qps": Flag("requests a second to the API server (5)", "clientConnection.qps"),
-    "kube-api-burst": Flag("requests at once to the API server (10)", "clientConnection.burst"),
-    "kube-api-content-type": Flag("taken; kdns speaks JSON", "clientConnection.contentType"),
+    "kube-api-qps": Flag("requests a second to the API server (default: 5)", "clientConnection.qps"),
+    "kube-api-burst": Flag("requests at once to the API server (default: 10)", "clientConnection.burst"),
+    "kube-api-content-type": Flag("accepted, no effect: JSON is spoken", "clientConnection.contentType"),
     "proxy-mode": Flag("iptables (default), nftables or ipvs", "mode"),
     "cluster-cidr": Flag("CIDRs of the cluster's Pods, at most one of each family", "clusterCIDR"),
-    "detect-local-mode": Flag("how traffic of our Pods is told from other traffic (ClusterCIDR)", "detectLocalMode"),
+    "detect-local-mode": Flag("how the traffic of Pods is recognised (default: ClusterCIDR)", "detectLocalMode"),
     "pod-bridge-interface": Flag("for BridgeInterface", "detectLocal.bridgeInterface"),
     "pod-interface-name-prefix": Flag("for InterfaceNamePrefix", "detectLocal.interfaceNamePrefix"),
-    "bind-address": Flag("the node's primary address, if not unspecified (0.0.0.0)", "bindAddress"),
+    "bind-address": Flag("the node's primary address, if not unspecified (default: 0.0.0.0)", "bindAddress"),
     "bind-address-hard-fail": Flag("a port that is taken ends the process", "bindAddressHardFail", boolean=True),
-    "healthz-bind-address": Flag("/healthz and /livez; '' for off (0.0.0.0:10256)", "healthzBindAddress"),
-    "metrics-bind-address": Flag("/metrics and others; '' for off (127.0.0.1:10249)", "metricsBindAddress"),
+    "healthz-bind-address": Flag("/healthz and /livez; '' for off (default: 0.0.0.0:10256)", "healthzBindAddress"),
+    "metrics-bind-address": Flag("/metrics and others; '' for off (default: 127.0.0.1:10249)", "metricsBindAddress"),
     "nodeport-addresses": Flag("node addresses with node ports: CIDRs, primary, localhost, all", "nodePortAddresses",
                                many=True),
     "masquerade-all": Flag("masquerade all traffic to cluster IPs", "iptables.masqueradeAll", boolean=True),
-    "iptables-masquerade-bit": Flag("bit of the packet mark, 0 to 31 (14)", "iptables.masqueradeBit"),
-    "iptables-localhost-nodeports": Flag("node ports on 127.0.0.1, too (true)", "iptables.localhostNodePorts",
+    "iptables-masquerade-bit": Flag("bit of the packet mark, 0 to 31 (default: 14)", "iptables.masqueradeBit"),
+    "iptables-localhost-nodeports": Flag("node ports on 127.0.0.1, too (default: true)", "iptables.localhostNodePorts",
                                          boolean=True),
-    "iptables-sync-period": Flag("at least so often (30s)", "iptables.syncPeriod"),
-    "iptables-min-sync-period": Flag("at most so often (1s)", "iptables.minSyncPeriod"),
+    "iptables-sync-period": Flag("at least so often (default: 30s)", "iptables.syncPeriod"),
+    "iptables-min-sync-period": Flag("at most so often (default: 1s)", "iptables.minSyncPeriod"),
     "ipvs-scheduler": Flag("rr (default), wrr, lc, wlc...", "ipvs.scheduler"),
     "ipvs-exclude-cidrs": Flag("virtual servers in these are left alone", "ipvs.excludeCIDRs", many=True),
     "ipvs-strict-arp": Flag("answer ARP only for addresses of the interface", "ipvs.strictARP", boolean=True),
-    "ipvs-sync-period": Flag("at least so often (30s)", "ipvs.syncPeriod"),
-    "ipvs-min-sync-period": Flag("at most so often (1s)", "ipvs.minSyncPeriod"),
-    "ipvs-tcp-timeout": Flag("of idle connections (what the kernel has)", "ipvs.tcpTimeout"),
-    "ipvs-tcpfin-timeout": Flag("after a FIN (what the kernel has)", "ipvs.tcpFinTimeout"),
-    "ipvs-udp-timeout": Flag("of UDP flows (what the kernel has)", "ipvs.udpTimeout"),
-    "conntrack-max-per-core": Flag("tracked flows for each CPU; 0 leaves what is there (32768)",
+    "ipvs-sync-period": Flag("at least so often (default: 30s)", "ipvs.syncPeriod"),
+    "ipvs-min-sync-period": Flag("at most so often (default: 1s)", "ipvs.minSyncPeriod"),
+    "ipvs-tcp-timeout": Flag("of idle connections (default: what the kernel has)", "ipvs.tcpTimeout"),
+    "ipvs-tcpfin-timeout": Flag("after a FIN (default: what the kernel has)", "ipvs.tcpFinTimeout"),
+    "ipvs-udp-timeout": Flag("of UDP flows (default: what the kernel has)", "ipvs.udpTimeout"),
+    "conntrack-max-per-core": Flag("tracked flows for each CPU; 0 leaves what is there (default: 32768)",
                                    "conntrack.maxPerCore"),
-    "conntrack-min": Flag("tracked flows at least (131072)", "conntrack.min"),
-    "conntrack-tcp-timeout-established": Flag("0 leaves what is there (24h)", "conntrack.tcpEstablishedTimeout"),
-    "conntrack-tcp-timeout-close-wait": Flag("0 leaves what is there (1h)", "conntrack.tcpCloseWaitTimeout"),
+    "conntrack-min": Flag("tracked flows at least (default: 131072)", "conntrack.min"),
+    "conntrack-tcp-timeout-established": Flag("0 leaves what is there (default: 24h)",
+                                              "conntrack.tcpEstablishedTimeout"),
+    "conntrack-tcp-timeout-close-wait": Flag("0 leaves what is there (default: 1h)", "conntrack.tcpCloseWaitTimeout"),
     "conntrack-tcp-be-liberal": Flag("packets out of window are not invalid", "conntrack.tcpBeLiberal", boolean=True),
-    "conntrack-udp-timeout": Flag("0 leaves what is there (0)", "conntrack.udpTimeout"),
-    "conntrack-udp-timeout-stream": Flag("0 leaves what is there (0)", "conntrack.udpStreamTimeout"),
-    "config-sync-period": Flag("taken (15m)", "configSyncPeriod"),
-    "oom-score-adj": Flag("of our process (-999)", "oomScoreAdj"),
-    "feature-gates": Flag("taken: NAME=true,...", "featureGates", many=True),
-    "profiling": Flag("taken", "enableProfiling", boolean=True),
-    "show-hidden-metrics-for-version": Flag("taken", "showHiddenMetricsForVersion"),
-    "proxy-port-range": Flag("taken; without a meaning", "portRange"),
+    "conntrack-udp-timeout": Flag("0 leaves what is there (default: 0)", "conntrack.udpTimeout"),
+    "conntrack-udp-timeout-stream": Flag("0 leaves what is there (default: 0)", "conntrack.udpStreamTimeout"),
+    "config-sync-period": Flag("accepted, no effect", "configSyncPeriod"),
+    "oom-score-adj": Flag("of our process (default: -999)", "oomScoreAdj"),
+    "feature-gates": Flag("accepted, no effect: NAME=true,...", "featureGates", many=True),
+    "profiling": Flag("accepted, no effect", "enableProfiling", boolean=True),
+    "show-hidden-metrics-for-version": Flag("accepted, no effect", "showHiddenMetricsForVersion"),
+    "proxy-port-range": Flag("accepted, no effect", "portRange"),
 }  # fmt: skip
 """By name, without dashes."""
+METAVARS: Final[Mapping[str, str]] = {
+    "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "hostname-override": "NAME", "v": "N",
+    "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
+    "kube-api-content-type": "TYPE", "proxy-mode": "MODE", "cluster-cidr": "CIDR", "detect-local-mode": "MODE",
+    "pod-bridge-interface": "NAME", "pod-interface-name-prefix": "PREFIX", "bind-address": "IP",
+    "healthz-bind-address": "ADDR", "metrics-bind-address": "ADDR", "nodeport-addresses": "CIDR",
+    "iptables-masquerade-bit": "N", "ipvs-scheduler": "NAME", "ipvs-exclude-cidrs": "CIDR",
+    "conntrack-max-per-core": "N", "conntrack-min": "N", "oom-score-adj": "N", "feature-gates": "MAP",
+    "show-hidden-metrics-for-version": "VERSION", "proxy-port-range": "RANGE",
+}  # fmt: skip
+"""What --help calls their values; other flags with a value have a duration."""
 GROUPS: Final[Mapping[str, str]] = {
     "config": "what to do, and for which node",
     "v": "log",
@@ -193,17 +206,24 @@ def add_flags(part: argparse.ArgumentParser, without: Container[str] = ()) -> li
         if name in GROUPS:
             group = part.add_argument_group(GROUPS[name])
         if name not in without:
-            group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=flag.help, **_taking(flag))
+            group.add_argument(f"--{name}", default=argparse.SUPPRESS, help=flag.help, **_taking(name, flag))
     for name in HIDDEN:
         part.add_argument(f"--{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return [f"--{name}" for name in FLAGS if name not in without]
 
 
-def _taking(flag: Flag) -> dict[str, Any]:
+def metavar(name: str) -> str:
+    """What --help calls a flag's value."""
+    if name in METAVARS:
+        return METAVARS[name]
+    return "DURATION" if name.endswith(("-period", "-frequency")) or "-timeout" in name else "VALUE"
+
+
+def _taking(name: str, flag: Flag) -> dict[str, Any]:
     """How argparse takes a flag's value; a boolean without one is true."""
     if flag.boolean:
         return {"nargs": "?", "const": "true", "metavar": "=BOOL"}
-    return {"action": "append" if flag.many else "store", "metavar": "VALUE"}
+    return {"action": "append" if flag.many else "store", "metavar": metavar(name)}
 
 
 def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read: Callable[[str], str]) -> ProxyCommand:
