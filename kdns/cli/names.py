@@ -26,7 +26,8 @@ def add_arguments(parser: Parser) -> None:
     flags: dict[str, dict[str, Any]] = {
         "--zone": {"action": "append", "type": value(parse_zone), "metavar": "ZONE",
                    "help": f"a zone or CIDR to answer for; repeatable (default: {' '.join(defaults.zones)})"},
-        "--ttl": {"type": value(parse_ttl), "default": defaults.ttl, "metavar": "N", "help": "seconds, 0 to 3600 (default: 5)"},
+        "--ttl": {"type": value(parse_ttl), "default": defaults.ttl, "metavar": "N",
+                  "help": "seconds, 0 to 3600 (default: 5)"},
         "--pods": {"type": value(parse_word, modes), "default": defaults.pods, "metavar": "MODE",
                    "help": "names of Pods: disabled (default), insecure or verified"},
         "--namespace": {"action": "append", "type": value(parse_namespace), "metavar": "NS",

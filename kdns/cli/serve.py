@@ -52,7 +52,8 @@ def _add_server(part: Parser) -> None:
     flags: dict[str, dict[str, Any]] = {
         "--listen": {"action": "append", "type": value(parse_listen), "metavar": "ADDR",
                      "help": "an IP address to bind; repeatable (default: every address)"},
-        "--port": {"type": value(parse_port), "default": defaults.port, "metavar": "N", "help": "UDP and TCP (default: 53)"},
+        "--port": {"type": value(parse_port), "default": defaults.port, "metavar": "N",
+                   "help": "UDP and TCP (default: 53)"},
         "--fallthrough": {"nargs": "*", "type": value(names.parse_zone), "metavar": "ZONE",
                           "help": "pass on names that do not exist, in these zones (default: all)"},
         "--shortnames": {"action": "store_true", "help": "answer service.namespace as it stands, too"},
