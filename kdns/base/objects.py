@@ -38,6 +38,21 @@ class ObjectKey(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
 
+class DerivedFrom(NamedTuple):
+    """The object that kdns made another one from, which no source has: ``derived from Service shop/web``."""
+
+    kind: Literal["Service", "Endpoints"]
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"derived from {self.kind} {self.namespace}/{self.name}"
+
+
+RecordSource = ObjectKey | DerivedFrom
+"""Where a record came from."""
+
+
 class ServicePort(Struct, frozen=True):
     """One port of a Service."""
 
@@ -202,6 +217,13 @@ class EndpointSlice(Struct, frozen=True):
     empty for none. Kept only when a setting has names for ServiceImports, as is the next."""
     cluster: str = ""
     """The value of the label multicluster.kubernetes.io/source-cluster, folded: where the endpoints are."""
+    derived_from: DerivedFrom | None = None
+    """What kdns made this from, where a source has a Service and its Pods, or Endpoints, but no slices; else None."""
+
+    @property
+    def source(self) -> RecordSource:
+        """The object to look at for where its endpoints came from: itself, or what it was derived from."""
+        return self.derived_from or self.key
 
     @property
     def rows(self) -> int:

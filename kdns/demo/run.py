@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kdns.base.errors import ConfigError
-from kdns.base.objects import ObjectKey
+from kdns.base.objects import RecordSource
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.demo.ask import Question, ask
 from kdns.demo.folder import Folder, leave, prepare
@@ -20,6 +20,8 @@ from kdns.demo.show import Row, commands, table
 from kdns.dns.server.app import Running, serve
 from kdns.ops import logs
 from kdns.records.answers import Answers
+from kdns.records.reasons import Missing
+from kdns.records.rrset import Result
 from kdns.wire.name import parse_name
 from kdns.wire.types import TYPE_TEXT
 
@@ -121,13 +123,15 @@ def how_to_ask(port: int) -> Sequence[str]:
     )
 
 
-def sources(answers: Answers, question: Question) -> tuple[ObjectKey, ...]:
+def sources(answers: Answers, question: Question) -> tuple[RecordSource, ...]:
     """The objects an answer comes from; for an existing name without such data, those that make it exist."""
     name = parse_name(question.name)
-    if question.name.count(".") == 1 and answers.lookup(name, RTYPES["A"]) is None:  # short, see `shortnames`
+    short = question.name.count(".") == 1  # see `shortnames`
+    if short and isinstance(answers.lookup(name, RTYPES["A"]), Missing):
         name = parse_name(f"{question.name}.svc.cluster.local")
     for rtype in (question.rtype, "A", "AAAA", "SRV"):
         found = answers.lookup(name, RTYPES[rtype])
-        if found is not None and found.answer:
-            return tuple(dict.fromkeys(rrset.source for rrset in found.answer if rrset.source is not None))
+        if isinstance(found, Result) and found.answer:
+            pairs = (pair for rrset in found.answer for pair in rrset.each())
+            return tuple(dict.fromkeys(source for _, source in pairs if source is not None))
     return ()

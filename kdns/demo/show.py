@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from kdns.base.objects import ObjectKey
+from kdns.base.objects import RecordSource
 from kdns.demo.ask import Question, Reply
 
 GAP: Final = 3
@@ -20,7 +20,7 @@ class Row(NamedTuple):
 
     question: Question
     reply: Reply
-    sources: tuple[ObjectKey, ...]
+    sources: tuple[RecordSource, ...]
     """Where the answer comes from; empty when the zone itself says it."""
 
 

@@ -2,12 +2,13 @@
 
 ::
 
-    Change ──> zone.apply ──> services, addresses ──> lookup(name, rtype) ──> Result (RRsets, rcode)
+    Change ──> zone.apply ──> services, addresses ──> lookup(name, rtype) ──> Result (RRsets, or a reason)
                   │                                                              │
                   └── which service, which addresses changed ──> answers ────────┴──> Answer (octets)
 
 - `schema`   the options that shape names: zones, ttl, Pod mode
-- `rrset`    RRset and Result, with the object each came from
+- `reasons`  why there is no such record: rcode, code of `kdns explain` and words, in one place
+- `rrset`    RRset and Result, with the object each record came from
 - `service`, `pod`, `reverse`, `apex`   one family of names each: what it puts under a name
 - `endpoint`  one row of a slice and its label
 - `cluster`  the objects by name and by address: takes in a Change

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from kdns.base.objects import Change, NamespaceChange
+from kdns.records.reasons import Missing
 from kdns.records.rrset import Result, RRset
 from kdns.records.schema import Schema
 from kdns.records.zone import Zone
@@ -119,7 +120,7 @@ class Answers:
                 answer.live = False
         self._drop_passing()
 
-    def lookup(self, name: bytes, rtype: int) -> Result | None:
+    def lookup(self, name: bytes, rtype: int) -> Result | Missing:
         """See `Zone.lookup`."""
         return self.zone.lookup(name, rtype)
 
@@ -141,7 +142,7 @@ class Answers:
         if answer is not None:
             return answer
         result = self.zone.lookup(name, rtype)
-        if result is None or not self.ours(result):
+        if isinstance(result, Missing) or not self.ours(result):
             return None
         return self._keep(name, rtype, result)
 

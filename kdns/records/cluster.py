@@ -16,6 +16,7 @@ from kdns.base.objects import (
     ServiceChange,
     ServiceView,
 )
+from kdns.records.reasons import Missing, Reason
 from kdns.records.reverse import AddressIndex
 from kdns.records.schema import Schema
 from kdns.records.service import external_target
@@ -64,6 +65,13 @@ class Cluster:
         if namespace in self._namespaces:
             return True
         return not self._schema.namespaces_selected and namespace in self._service_counts
+
+    def no_namespace(self, namespace: bytes) -> Missing:
+        """Why a namespace (its label with length octet) does not exist here."""
+        schema = self._schema
+        hidden = bool(schema.namespaces) and not schema.exposed(namespace[1:].decode("ascii", "backslashreplace"))
+        hidden = hidden or (schema.namespaces_selected and namespace in self._service_counts)
+        return Missing(Reason.NAMESPACE_NOT_EXPOSED if hidden else Reason.NAMESPACE, labels=namespace)
 
     def _apply_service(self, change: ServiceChange) -> Sequence[object]:
         key = change.key
@@ -124,9 +132,9 @@ class Cluster:
                 self._service_counts.pop(namespace, None)
 
     def _check_external(self, service: Service) -> None:
-        if external_target(service) is None:
+        if isinstance(external_target(service), Missing):
             name = (service.external_name or "")[:80]
-            self._warn(f"{service.key}: externalName {name!r} is no domain name: it gets no records")
+            self._warn(f"{service.key}: externalName {name!r} is not a domain name: it gets no records")
 
     def _apply_namespace(self, change: NamespaceChange) -> Sequence[object]:
         name = change.key.name

@@ -17,14 +17,14 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from kdns.base.objects import EndpointSlice, ObjectKey, Service, ServiceView
-from kdns.records.reverse import spelled_address
-from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick, soa_rdata
+from kdns.base.objects import EndpointSlice, ObjectKey, RecordSource, Service, ServiceView
+from kdns.records.reasons import ADDRESS, EMPTY, NOT_A_NAME, OUTSIDE, SCHEMA, Missing, Reason
+from kdns.records.rrset import Node, Result, RRset, address_rrsets, merged, pick, rrsets_of, soa_rdata
 from kdns.records.schema import Schema, is_reverse
 from kdns.records.service import service_names, service_node
 from kdns.records.zone import Zone
 from kdns.wire.name import ROOT, child, label_starts, leading_labels, parse_name, under
-from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, PTR, SERVFAIL, SOA, SRV
+from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, PTR, SOA, SRV
 from kdns.wire.reverse import reverse_name
 
 _NS1: Final = b"\3ns1"
@@ -55,28 +55,32 @@ class External:
         self._primary = next(apex for apex in options.zones if not is_reverse(apex))
         self._schema: Schema = replace(zone.schema, ttl=options.ttl, ignore_empty_service=False, zonal=False)
 
-    def lookup(self, name: bytes, rtype: int) -> Result | None:
-        """What a folded name has of a type; None when it is in none of the zones. CNAMEs are for others to follow."""
+    def lookup(self, name: bytes, rtype: int) -> Result | Missing:
+        """What a folded name has of a type; Missing when it is in none of the zones. CNAMEs are not followed."""
         starts = label_starts(name)
         if starts is None:
-            return None
-        apex = next((one for one in self._apexes if name[len(name) - len(one) :] == one and under(name, one)), None)
+            return NOT_A_NAME
+        apex = next((zone for zone in self._apexes if name.endswith(zone) and under(name, zone)), None)
         if apex is None:
-            return None
+            return OUTSIDE
         node = self._node(apex, name, starts, rtype)
-        if node is None:
-            rcode = NXDOMAIN if self._zone.synced else SERVFAIL
-            return Result(apex, rcode, (), (self._soa(apex),), fallthrough=True)
+        if isinstance(node, Missing):
+            return self._negative(apex, node)
         alias = pick(node.rrsets, CNAME)
         answer = pick(node.rrsets, rtype) or (alias if rtype != SRV else ())
         if not answer:
-            return Result(apex, NOERROR, (), (self._soa(apex),))
+            return self._negative(apex, node.lacks(rtype))
         chase = alias[0].rdatas[0].lower() if answer is alias and rtype not in {CNAME, ANY} else None
         return Result(apex, NOERROR, answer, (), node.additional if rtype in {SRV, NS} else (), chase)
 
+    def _negative(self, apex: bytes, missing: Missing) -> Result:
+        """NODATA or NXDOMAIN (RFC 2308)."""
+        rcode = missing.rcode(synced=self._zone.synced)
+        return Result(apex, rcode, (), (self._soa(apex),), fallthrough=not missing.exists, missing=missing)
+
     @property
     def synced(self) -> bool:
-        """All is known."""
+        """True once every initial list is complete."""
         return self._zone.synced
 
     def serial(self, apex: bytes) -> int:
@@ -89,7 +93,7 @@ class External:
         What is there now is taken down at once, and made into records as the iterator is walked.
         """
         top = self._node(apex, apex, (), NS)
-        assert top is not None
+        assert isinstance(top, Node), "an apex exists"
         own = [rrset for rrset in top.additional if under(rrset.owner, apex)]
         cluster = self._zone.cluster
         if is_reverse(apex):
@@ -108,8 +112,7 @@ class External:
             if service is None or shown is None:
                 continue
             for left in service_names(shown, owner, self._schema):
-                node = self._service_node(view, service, owner, left, None)
-                found = node.rrsets if node is not None else ()
+                found = rrsets_of(self._service_node(view, service, owner, left, None))
                 alias = pick(found, CNAME)
                 if alias:  # nothing may stand beside a CNAME
                     found = pick(found, SRV) if left else alias
@@ -119,8 +122,7 @@ class External:
         for address in addresses:
             name = reverse_name(address)
             if next((one for one in self._apexes if under(name, one)), None) == apex:
-                node = self._reverse_node(name)
-                yield from node.rrsets if node is not None else ()
+                yield from rrsets_of(self._reverse_node(name))
 
     def _soa(self, apex: bytes) -> RRset:
         server, mail = (self._named(left, apex) for left in (_NS1, _HOSTMASTER))
@@ -131,7 +133,7 @@ class External:
         """A name of this server; a reverse zone has none of its own."""
         return left + self._options.apex + (self._primary if is_reverse(apex) else apex)
 
-    def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int) -> Node | None:
+    def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int) -> Node | Missing:
         if name == apex:
             server = self._named(_NS1, apex)
             ns = RRset(apex, NS, self._options.ttl, (server,))
@@ -143,30 +145,33 @@ class External:
             own = self._own_addresses() if name == server else ()
             return Node(address_rrsets(name, own, self._options.ttl))
         if under(name, self._options.apex + apex):
-            return None
+            return SCHEMA
         depth = sum(start < len(name) - len(apex) for start in starts)
         namespace = name[starts[depth - 1] : len(name) - len(apex)]
         if not self._zone.cluster.namespace_exists(namespace):
-            return None
+            return self._zone.cluster.no_namespace(namespace)
         if depth == 1:
-            return EMPTY_NODE
+            return EMPTY
         at = starts[depth - 2]
-        view = self._zone.cluster.services.get(name[at : len(name) - len(apex)])
+        labels = name[at : len(name) - len(apex)]
+        view = self._zone.cluster.services.get(labels)
         if view is None or view.service is None:
-            return None
+            return Missing(Reason.SERVICE, labels=labels)
         return self._service_node(view, view.service, name[at:], leading_labels(name, at), rtype)
 
     def _service_node(
         self, view: ServiceView, service: Service, owner: bytes, left: Sequence[bytes], rtype: int | None
-    ) -> Node | None:
+    ) -> Node | Missing:
         shown = self._shown(view, service)
         if shown is None:
-            return None
+            return Missing(Reason.NOT_OUTSIDE, service.key)
         if service.outside.names and not service.outside.addresses:
-            return self._named_node(service, _target(service.outside.names), owner, left)
+            return self._named_node(service, _target(service), owner, left)
         if service.outside.addresses or service.headless or len(left) == 1:
             return service_node(shown, owner, left, self._schema, rtype)
-        return EMPTY_NODE if not left and any(part.addresses for part in view.slices) else None
+        if not left and any(part.addresses for part in view.slices):
+            return Missing(Reason.EMPTY, service.key)
+        return Missing(Reason.NOT_OUTSIDE, service.key)
 
     def _shown(self, view: ServiceView, service: Service) -> ServiceView | None:
         """A Service as those outside see it: with other addresses, or as if it were headless. None: not at all."""
@@ -177,12 +182,16 @@ class External:
             return None
         return ServiceView(Service(service.key, headless=True, ports=service.ports), view.slices)
 
-    def _named_node(self, service: Service, target: bytes | None, owner: bytes, left: Sequence[bytes]) -> Node | None:
+    def _named_node(
+        self, service: Service, target: bytes | Missing, owner: bytes, left: Sequence[bytes]
+    ) -> Node | Missing:
         """Of a Service behind a load balancer that has a name only: where a cluster IP has addresses it has a CNAME."""
         shown = ServiceView(Service(service.key, _SOME, ports=service.ports))
         node = service_node(shown, owner, left, self._schema)
-        if node is None or not node.rrsets or target is None:
-            return node and EMPTY_NODE
+        if isinstance(node, Missing):
+            return node
+        if isinstance(target, Missing):
+            return target
         name = node.rrsets[0].owner
         srv = [
             each._replace(rdatas=tuple(dict.fromkeys(rdata[:6] + target for rdata in each.rdatas)))
@@ -190,20 +199,15 @@ class External:
         ]
         return Node((RRset(name, CNAME, self._options.ttl, (target,), service.key), *srv))
 
-    def _reverse_node(self, name: bytes) -> Node | None:
-        spelled = spelled_address(name)
-        if spelled is None:
-            return None
-        index = self._zone.cluster.outside
-        width, digits = spelled
-        if len(digits) < 2 * width:
-            return EMPTY_NODE if index.any_under(width, digits) else None
-        owners = index.find(bytes.fromhex(digits))
-        targets: list[bytes] = []
-        for one in owners:
+    def _reverse_node(self, name: bytes) -> Node | Missing:
+        holders = self._zone.cluster.outside.lookup(name)
+        if isinstance(holders, Missing):
+            return holders
+        sources: dict[bytes, RecordSource] = {}
+        for service in holders.owners:
             with suppress(ValueError):  # too long to be a name in this zone
-                targets.append(child(self._primary, one.key.name, one.key.namespace))
-        return Node((RRset(name, PTR, self._options.ttl, tuple(targets), owners[0].key),)) if targets else None
+                sources[child(self._primary, service.key.name, service.key.namespace)] = service.key
+        return Node((merged(name, PTR, self._options.ttl, sources),)) if sources else ADDRESS
 
     def _own_addresses(self) -> tuple[bytes, ...]:
         """Where this server is reached from outside: what the Services have that it is an endpoint of, or its own."""
@@ -218,13 +222,13 @@ class External:
         return tuple(found) or self._zone.own_addresses
 
 
-def _target(names: Sequence[str]) -> bytes | None:
-    """The first of some host names that is one: a name has at most one CNAME (RFC 1034 section 3.6.2)."""
-    for text in names:
+def _target(service: Service) -> bytes | Missing:
+    """The first of its load balancers' host names that is a name: one CNAME at most (RFC 1034 section 3.6.2)."""
+    for text in service.outside.names:
         try:
             target = parse_name(text, fold=False)
         except ValueError:
             continue
         if target != ROOT:
             return target
-    return None
+    return Missing(Reason.NO_TARGET, service.key)

@@ -4,25 +4,26 @@ import ipaddress
 from typing import Final
 
 from kdns.base.objects import ObjectKey
+from kdns.records.reasons import NOT_AN_ADDRESS, Missing
 from kdns.records.rrset import Node, address_rrsets
 
 _SPELLING: Final = frozenset(b"0123456789abcdef-")
 
 
-def pod_text(label: bytes) -> str | None:
-    """The address text a Pod label spells, None if it spells no address.
+def pod_text(label: bytes) -> str | Missing:
+    """The address text a Pod label spells.
 
     Three single dashes make IPv4; any other label has its dashes read as colons.
     """
     if not set(label) <= _SPELLING:
-        return None
+        return NOT_AN_ADDRESS
     text = label.decode("ascii")
     separator = "." if text.count("-") == 3 and "--" not in text else ":"
     text = text.replace("-", separator)
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        return None
+        return NOT_AN_ADDRESS
     return text
 
 

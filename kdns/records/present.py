@@ -60,22 +60,22 @@ def _character_strings(rdata: bytes) -> Iterator[str]:
 def master_file(rrsets: Iterable[RRset]) -> Iterator[str]:
     """A line per record, with the object it came from as comment: any DNS tool reads it."""
     for rrset in rrsets:
-        owner, source = name_text(rrset.owner), f" ; {rrset.source}" if rrset.source else ""
-        for rdata in rrset.rdatas:
-            data = rdata_text(rrset.rtype, rdata)
-            yield f"{owner:<{COLUMN}} {rrset.ttl:>5} IN {type_text(rrset.rtype):<5} {data}{source}"
+        owner = name_text(rrset.owner)
+        for rdata, source in rrset.each():
+            data, comment = rdata_text(rrset.rtype, rdata), f" ; {source}" if source else ""
+            yield f"{owner:<{COLUMN}} {rrset.ttl:>5} IN {type_text(rrset.rtype):<5} {data}{comment}"
 
 
 def values(rrsets: Iterable[RRset]) -> Iterator[dict[str, Any]]:
     """An object per record: name, ttl, type, data, and source (kind, namespace, name) or null."""
     for rrset in rrsets:
-        for rdata in rrset.rdatas:
+        for rdata, source in rrset.each():
             yield {
                 "name": name_text(rrset.owner),
                 "ttl": rrset.ttl,
                 "type": type_text(rrset.rtype),
                 "data": rdata_text(rrset.rtype, rdata),
-                "source": rrset.source._asdict() if rrset.source else None,
+                "source": source._asdict() if source else None,
             }
 
 

@@ -6,11 +6,12 @@ inner keys of IPv4 are single octets, which Python shares.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from kdns.base.objects import EndpointSlice, ObjectKey, Service
+from kdns.base.objects import EndpointSlice, ObjectKey, RecordSource, Service
 from kdns.records.endpoint import endpoint_name
-from kdns.records.rrset import Node, RRset
+from kdns.records.reasons import ADDRESS, EMPTY, NOT_AN_ADDRESS, Missing
+from kdns.records.rrset import Node, RRset, merged
 from kdns.records.schema import Schema
 from kdns.wire.name import child, leading_labels, under
 from kdns.wire.numbers import PTR
@@ -20,6 +21,15 @@ Owner = Service | EndpointSlice
 
 _NETWORK: Final = {4: 3, 16: 8}
 """Octets of an address that make the outer key: a /24 or a /64, about a node's worth of Pods."""
+
+
+class Holders(NamedTuple):
+    """Who has an address."""
+
+    address: bytes
+    """Packed."""
+    owners: tuple[Owner, ...]
+    """In the order of their keys."""
 
 
 class AddressIndex:
@@ -68,6 +78,21 @@ class AddressIndex:
             return tuple(owner for _, owner in sorted(present.items()))
         return (present,)
 
+    def lookup(self, name: bytes) -> Holders | Missing:
+        """Who has the address that a reverse name spells."""
+        spelled = spelled_address(name)
+        if isinstance(spelled, Missing):
+            return spelled
+        width, digits = spelled
+        if len(digits) < 2 * width:
+            return EMPTY if self.any_under(width, digits) else ADDRESS
+        holders = self.holders(bytes.fromhex(digits))
+        return holders if holders.owners else ADDRESS
+
+    def holders(self, address: bytes) -> Holders:
+        """Who has a packed address."""
+        return Holders(address, self.find(address))
+
     def __iter__(self) -> Iterator[bytes]:
         """All addresses, IPv4 first, each family in order."""
         for networks in self._networks.values():
@@ -85,50 +110,46 @@ class AddressIndex:
         return any(rest.hex().startswith(digits[outer:]) for rest in network)
 
 
-def spelled_address(name: bytes) -> tuple[int, str] | None:
-    """Width in octets and leading hexadecimal digits of the address that a reverse name spells.
-
-    None when the labels left of in-addr.arpa or ip6.arpa spell neither an address nor the beginning of one.
-    """
+def spelled_address(name: bytes) -> tuple[int, str] | Missing:
+    """Width in octets and leading hexadecimal digits of the address that a reverse name spells, or the beginning of."""
     if under(name, IP6):
         nibbles = leading_labels(name, len(name) - len(IP6))[::-1]
-        if len(nibbles) > 32 or any(len(each) != 1 or each not in b"0123456789abcdef" for each in nibbles):
-            return None
+        if len(nibbles) > 32 or any(len(nibble) != 1 or nibble not in b"0123456789abcdef" for nibble in nibbles):
+            return NOT_AN_ADDRESS
         return 16, b"".join(nibbles).decode("ascii")
     octets = leading_labels(name, len(name) - len(IN_ADDR))[::-1]
-    if len(octets) > 4 or any(each not in _OCTETS for each in octets):
-        return None
-    return 4, "".join(f"{_OCTETS[each]:02x}" for each in octets)
+    if len(octets) > 4 or any(octet not in _OCTETS for octet in octets):
+        return NOT_AN_ADDRESS
+    return 4, "".join(f"{_OCTETS[octet]:02x}" for octet in octets)
 
 
 _OCTETS: Final = {str(octet).encode(): octet for octet in range(256)}
 
 
-def reverse_node(index: AddressIndex, address: bytes, owner: bytes, schema: Schema) -> Node | None:
-    """The PTR records of a packed address; None if nothing has it.
+def reverse_node(holders: Holders, owner: bytes, schema: Schema) -> Node | Missing:
+    """The PTR records of an address.
 
     A cluster IP has one name. An endpoint has one in each Service it belongs to, whatever the kind of Service and
     whether or not the Service object is still there.
     """
-    owners = index.find(address)
-    for found in owners:
-        if isinstance(found, Service):
-            target = child(schema.zones[0], found.key.name, found.key.namespace, "svc")
-            return Node((RRset(owner, PTR, schema.ttl, (target,), found.key),), tags=(address,))
-    targets: dict[bytes, None] = {}
-    for part in owners:
+    for holder in holders.owners:
+        if isinstance(holder, Service):
+            target = child(schema.zones[0], holder.key.name, holder.key.namespace, "svc")
+            return Node((RRset(owner, PTR, schema.ttl, (target,), holder.key),), tags=(holders.address,))
+    sources: dict[bytes, RecordSource] = {}
+    for part in holders.owners:
         if isinstance(part, EndpointSlice) and part.service:
             for row in range(part.rows):
-                if part.address(row) == address and (name := _endpoint_target(part, row, schema)):
-                    targets[name] = None
-    if not targets:
-        return None
-    return Node((RRset(owner, PTR, schema.ttl, tuple(targets), owners[0].key),), tags=(address,))
+                if part.address(row) == holders.address and (name := _endpoint_target(part, row, schema)):
+                    sources.setdefault(name, part.source)
+    if not sources:
+        return ADDRESS
+    return Node((merged(owner, PTR, schema.ttl, sources),), tags=(holders.address,))
 
 
-def _endpoint_target(part: EndpointSlice, row: int, schema: Schema) -> bytes | None:
-    """The name of an endpoint in the primary zone; None when it would be too long to be one."""
+def _endpoint_target(part: EndpointSlice, row: int, schema: Schema) -> bytes:
+    """The name of an endpoint in the primary zone; empty when it would be too long to be one."""
     try:
         return child(schema.zones[0], endpoint_name(part, row, schema), part.service, part.key.namespace, "svc")
     except ValueError:
-        return None
+        return b""

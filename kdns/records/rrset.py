@@ -1,10 +1,14 @@
 """RRsets, and what a lookup finds (RFC 2181 section 5, RFC 2308)."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Final, NamedTuple
 
-from kdns.base.objects import ObjectKey
+from msgspec import Struct
+
+from kdns.base.objects import ObjectKey, RecordSource
+from kdns.records.reasons import Missing, Reason
 from kdns.wire.numbers import AAAA, NOERROR, A
 
 
@@ -17,26 +21,41 @@ class RRset(NamedTuple):
     """Seconds."""
     rdatas: tuple[bytes, ...]
     """Uncompressed wire form, in the order of the object; never empty, never twice the same."""
-    source: ObjectKey | None = None
+    source: RecordSource | None = None
     """None for what the zone itself brings: its SOA, NS, and the version of the schema."""
+    sources: tuple[RecordSource, ...] = ()
+    """One for each of the rdatas, where they came from different objects; else empty."""
+
+    def each(self) -> Iterator[tuple[bytes, RecordSource | None]]:
+        """Each rdata with the object that it came from."""
+        return zip(self.rdatas, self.sources or repeat(self.source), strict=False)
 
 
 class Node(NamedTuple):
     """Everything at one existing name: its RRsets, and what depends on it."""
 
     rrsets: tuple[RRset, ...] = ()
-    """None of them: an empty non-terminal (RFC 8020), or a name whose records are of another kind."""
+    """None: the name exists, and its records are of other types than the one that was asked for."""
     additional: tuple[RRset, ...] = ()
     """Addresses of the targets that the RRsets name (RFC 2782, RFC 1035 section 3.3.11)."""
     tags: tuple[object, ...] = ()
     """What the node was made from (keys of Services, packed addresses): a change of one of them is a change of it."""
 
+    @property
+    def source(self) -> RecordSource | None:
+        """The object that the node was made from; None for what the zone itself brings."""
+        if self.rrsets:
+            return self.rrsets[0].source
+        return next((tag for tag in self.tags if isinstance(tag, ObjectKey)), None)
 
-EMPTY_NODE = Node()
+    def lacks(self, rtype: int) -> Missing:
+        """Why there is no record of a type here."""
+        family = rtype in {A, AAAA} and any(rrset.rtype in {A, AAAA} for rrset in self.rrsets)
+        return Missing(Reason.FAMILY if family and self.source else Reason.WRONG_TYPE, self.source)
 
 
-class Result(NamedTuple):
-    """What a lookup found, before it is octets."""
+class Result(Struct, frozen=True):
+    """What a lookup in one of our zones came to, before it is octets."""
 
     zone: bytes
     """The apex of the zone that answers."""
@@ -45,17 +64,19 @@ class Result(NamedTuple):
     authority: tuple[RRset, ...] = ()
     additional: tuple[RRset, ...] = ()
     chase: bytes | None = None
-    """A CNAME target outside every zone, which only somebody else can look up."""
+    """A CNAME target outside of every zone, folded: another server has to look it up."""
     fallthrough: bool = False
     """The name does not exist here, and the next plugin may be asked for it."""
     tags: tuple[object, ...] = ()
     """See `Node.tags`."""
     lasting: bool = False
     """True if only a change of a tag can change this result; False: any change of the zone may."""
+    missing: Missing | None = None
+    """Why there is nothing at the name, or at the end of the CNAMEs that begin there; None: there is."""
 
 
 def address_rrsets(
-    owner: bytes, addresses: Iterable[bytes], ttl: int, source: ObjectKey | None = None
+    owner: bytes, addresses: Iterable[bytes], ttl: int, source: RecordSource | None = None
 ) -> tuple[RRset, ...]:
     """A and AAAA RRsets (RFC 1035 section 3.4.1, RFC 3596) of packed addresses, duplicates dropped."""
     families: dict[int, dict[bytes, None]] = {}
@@ -64,6 +85,12 @@ def address_rrsets(
     return tuple(
         [RRset(owner, rtype, ttl, tuple(families[width]), source) for width, rtype in _FAMILIES if width in families]
     )
+
+
+def merged(owner: bytes, rtype: int, ttl: int, sources: Mapping[bytes, RecordSource]) -> RRset:
+    """An RRset of rdatas that came from one object each; the first one's stands for all."""
+    keys = tuple(sources.values())
+    return RRset(owner, rtype, ttl, tuple(sources), keys[0], keys if len(set(keys)) > 1 else ())
 
 
 _FAMILIES: Final = ((4, A), (16, AAAA))
@@ -82,6 +109,11 @@ def soa_rdata(mname: bytes, rname: bytes, serial: int, minimum: int) -> bytes:
 def txt_rdata(*texts: str) -> bytes:
     """RFC 1035 section 3.3.14: character-strings of at most 255 octets."""
     return b"".join(bytes((len(text),)) + text.encode("ascii") for text in texts)
+
+
+def rrsets_of(node: Node | Missing) -> tuple[RRset, ...]:
+    """All that is at a name."""
+    return () if isinstance(node, Missing) else node.rrsets
 
 
 def pick(rrsets: Sequence[RRset], rtype: int) -> tuple[RRset, ...]:

@@ -22,6 +22,7 @@ from typing import Final
 
 from kdns.base.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
 from kdns.records.endpoint import endpoint_labels, row_addresses, rows, rows_named
+from kdns.records.reasons import SCHEMA, Missing, Reason
 from kdns.records.rrset import Node, RRset, address_rrsets, srv_rdata
 from kdns.records.schema import Schema
 from kdns.records.zonal import ANCHOR, PIN, PREFER, chosen
@@ -34,37 +35,21 @@ ALL: Final = None
 
 def service_node(
     view: ServiceView, owner: bytes, left: Sequence[bytes], schema: Schema, rtype: int | None = ALL
-) -> Node | None:
-    """What is at the name made of ``left`` (labels, without length) and the Service's name ``owner``; None: nothing.
+) -> Node | Missing:
+    """What is at the name made of ``left`` (labels, without length) and the Service's name ``owner``.
 
-    With a type, RRsets of other types may be left out; that the name exists holds for all types.
+    The view has a Service. With a type, RRsets of other types may be left out; that the name exists holds for all.
     """
     service = view.service
-    if service is None:
-        return None
+    assert service is not None, "slices alone make no names"
     if service.external_name is not None:
-        return _external_node(service, owner, schema) if not left else None
+        return Missing(Reason.BELOW_ALIAS, service.key) if left else _external_node(service, owner, schema)
+    hidden = _hidden(view, service, schema)
+    if hidden is not None:
+        return Missing(hidden, service.key)
     imported = _is_import(service)
-    if imported and not service.headless and not service.ports:
-        return None  # as CoreDNS: a Service without ports has addresses, a ServiceImport has not
-    if service.headless:
-        if not any(part.addresses for part in view.slices):
-            return None  # 2.4.1: no ready endpoint, no name
-    elif not service.cluster_ips or (schema.ignore_empty_service and not any(part.addresses for part in view.slices)):
-        return None
-    if (
-        schema.zonal
-        and service.headless
-        and not imported
-        and left
-        and left[-1] == ANCHOR
-        and (len(left) == 1 or left[-2] in {PIN, PREFER})
-    ):
-        if len(left) < 3:
-            return Node(tags=(service.key,))  # above names that exist (RFC 8020)
-        name = _joined(left) + owner
-        view = ServiceView(service, tuple(chosen(view.slices, left[:-2], left[-2])))
-        return _own_node(view, service, name, owner, schema, rtype)
+    if schema.zonal and service.headless and not imported and _names_a_zone(left):
+        return _zonal_node(view, service, owner, left, schema, rtype)
     match left:
         case []:
             return _own_node(view, service, owner, owner, schema, rtype)
@@ -74,34 +59,68 @@ def service_node(
             return _endpoint_node(view, service, owner, (endpoint, cluster), schema, rtype)
         case [port, protocol]:
             return _port_node(view, service, owner, (port, protocol), schema, rtype)
+    return SCHEMA
+
+
+def _hidden(view: ServiceView, service: Service, schema: Schema) -> Reason | None:
+    """Why a Service that is not an ExternalName has no name; None: it has one."""
+    if service.headless:  # 2.4.1: no ready endpoint, no name
+        return None if any(part.addresses for part in view.slices) else Reason.NOT_READY
+    if _is_import(service) and not service.ports:
+        return Reason.NO_PORTS  # as in CoreDNS: a Service without ports has addresses, a ServiceImport has not
+    if not service.cluster_ips:
+        return Reason.NO_CLUSTER_IP
+    if schema.ignore_empty_service and not any(part.addresses for part in view.slices):
+        return Reason.IGNORED
     return None
+
+
+def _names_a_zone(left: Sequence[bytes]) -> bool:
+    """``TOPOZONE.pin._zone``, ``TOPOZONE.prefer._zone``, or what is above one of them."""
+    return bool(left) and left[-1] == ANCHOR and (len(left) == 1 or left[-2] in {PIN, PREFER})
+
+
+def _zonal_node(
+    view: ServiceView, service: Service, owner: bytes, left: Sequence[bytes], schema: Schema, rtype: int | None
+) -> Node | Missing:
+    """The endpoints of a headless Service in one topology zone."""
+    if len(left) < 3:
+        return Missing(Reason.EMPTY, service.key)  # above names that exist (RFC 8020)
+    slices = tuple(chosen(view.slices, left[:-2], left[-2]))
+    if not slices:
+        return Missing(Reason.TOPOLOGY_ZONE, service.key, _joined(left[:-2]))
+    return _own_node(ServiceView(service, slices), service, _joined(left) + owner, owner, schema, rtype)
 
 
 def _is_import(service: Service) -> bool:
     return service.key.kind == "ServiceImport"
 
 
-def _external_node(service: Service, owner: bytes, schema: Schema) -> Node:
+def _external_node(service: Service, owner: bytes, schema: Schema) -> Node | Missing:
     target = external_target(service)
-    if target is None:
-        return Node(tags=(service.key,))
+    if isinstance(target, Missing):
+        return target
     return Node((RRset(owner, CNAME, schema.ttl, (target,), service.key),), tags=(service.key,))
 
 
-def external_target(service: Service) -> bytes | None:
-    """The name an ExternalName Service points at, spelled as there; None if its text is an address, or no name."""
+def external_target(service: Service) -> bytes | Missing:
+    """The name an ExternalName Service points at, spelled as there; an address or the root is not a target."""
     text = service.external_name or ""
-    try:
-        ipaddress.ip_address(text.strip("[]"))
-    except ValueError:
-        pass
-    else:
-        return None
     try:
         target = parse_name(text, fold=False)
     except ValueError:
-        return None
-    return target if len(target) > 1 else None
+        target = ROOT
+    if target == ROOT or _is_address(text.strip("[]")):
+        return Missing(Reason.NO_TARGET, service.key)
+    return target
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _own_node(
@@ -140,7 +159,7 @@ def _cluster_ip_node(
 
 def _endpoint_node(
     view: ServiceView, service: Service, owner: bytes, left: tuple[bytes, ...], schema: Schema, rtype: int | None
-) -> Node | None:
+) -> Node | Missing:
     """The node of an endpoint; of a ServiceImport it may have its cluster's label behind its own."""
     tags = (service.key,)
     slices = view.slices
@@ -157,14 +176,19 @@ def _endpoint_node(
         bare = sum(not part.ports for part, _ in found)
         srv, additional = _endpoint_srv(name, owner, ports, service, schema, bare)
         return Node((*addresses, *srv), additional, tags)
-    if len(left) > 1:
-        return None
-    if _is_import(service) and any(part.addresses and part.cluster.encode() == left[0] for part in view.slices):
-        return Node(tags=tags)  # a cluster above its endpoints: an empty non-terminal
-    protocol = left[0].removeprefix(b"_")
-    if any(True for _ in _matching_ports(view, service, b"", protocol)):
-        return Node(tags=tags)  # `_tcp` above `_http._tcp`: an empty non-terminal (RFC 8020)
-    return None
+    if len(left) == 1 and (_names_a_cluster(view, service, left[0]) or _names_a_protocol(view, service, left[0])):
+        return Missing(Reason.EMPTY, service.key)
+    return Missing(Reason.NO_ENDPOINT, service.key, _joined(left))
+
+
+def _names_a_cluster(view: ServiceView, service: Service, label: bytes) -> bool:
+    """A cluster's label is above those of its endpoints, in names of a ServiceImport."""
+    return _is_import(service) and any(part.addresses and part.cluster.encode() == label for part in view.slices)
+
+
+def _names_a_protocol(view: ServiceView, service: Service, label: bytes) -> bool:
+    """``_tcp`` is above ``_http._tcp`` (RFC 8020)."""
+    return any(True for _ in _matching_ports(view, service, b"", label.removeprefix(b"_")))
 
 
 def _joined(labels: Iterable[bytes]) -> bytes:
@@ -191,15 +215,17 @@ def _matches(found: ServicePort | EndpointPort, port: bytes, protocol: bytes) ->
 
 def _port_node(
     view: ServiceView, service: Service, owner: bytes, left: tuple[bytes, bytes], schema: Schema, rtype: int | None
-) -> Node | None:
+) -> Node | Missing:
     port, protocol = left[0].removeprefix(b"_"), left[1].removeprefix(b"_")
     name = _joined(left) + owner
     if not service.headless:
         ports = [found for found in service.ports if _matches(found, port, protocol)]
-        return _cluster_ip_node(service, name, owner, ports, schema, rtype) if ports else None
+        if not ports:
+            return Missing(Reason.NO_PORT, service.key, _joined(left))
+        return _cluster_ip_node(service, name, owner, ports, schema, rtype)
     found = list(_row_ports(view.slices, port, protocol))
     if not found:
-        return None
+        return Missing(Reason.NO_PORT, service.key, _joined(left))
     rrsets = address_rrsets(name, row_addresses((part, row) for part, row, _ in found), schema.ttl, service.key)
     if rtype not in {SRV, ALL}:
         return Node(rrsets, tags=(service.key,))

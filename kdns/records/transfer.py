@@ -5,7 +5,7 @@ from itertools import chain
 
 from kdns.base.objects import ServiceView
 from kdns.records.reverse import reverse_node
-from kdns.records.rrset import Result, RRset
+from kdns.records.rrset import Result, RRset, rrsets_of
 from kdns.records.service import service_names, service_node
 from kdns.records.zone import Zone
 from kdns.wire.name import child, label_starts, under
@@ -23,7 +23,7 @@ def transfer(zone: Zone, apex: bytes) -> Iterator[RRset]:
     top: list[RRset] = []
     for rtype in (SOA, NS):
         found = zone.lookup(apex, rtype)
-        assert found is not None
+        assert isinstance(found, Result), "an apex is in its zone"
         top += found.answer
         top += _glue(found, apex) if rtype == NS and apex in schema.zones else ()
     if apex in schema.reverse_zones:
@@ -45,13 +45,11 @@ def _glue(found: Result, apex: bytes) -> Iterable[RRset]:
 def _services(zone: Zone, services: Sequence[tuple[bytes, ServiceView]]) -> Iterator[RRset]:
     for owner, view in services:
         for left in service_names(view, owner, zone.schema):
-            node = service_node(view, owner, left, zone.schema)
-            yield from node.rrsets if node else ()
+            yield from rrsets_of(service_node(view, owner, left, zone.schema))
 
 
 def _addresses(zone: Zone, apex: bytes, addresses: Sequence[bytes]) -> Iterator[RRset]:
     for address in addresses:
         owner = reverse_name(address)
         if under(owner, apex) and zone.apex_of(owner, label_starts(owner) or ()) == apex:
-            node = reverse_node(zone.cluster.addresses, address, owner, zone.schema)
-            yield from node.rrsets if node else ()
+            yield from rrsets_of(reverse_node(zone.cluster.addresses.holders(address), owner, zone.schema))

@@ -15,13 +15,14 @@ from kdns.base.objects import Change, ServiceView
 from kdns.records.apex import apex_node, name_servers, soa_rrset, version_node
 from kdns.records.cluster import Cluster
 from kdns.records.pod import pod_node, pod_text
-from kdns.records.reverse import reverse_node, spelled_address
-from kdns.records.rrset import EMPTY_NODE, Node, Result, RRset, address_rrsets, pick
+from kdns.records.reasons import EMPTY, NOT_A_NAME, OUTSIDE, PODS_DISABLED, SCHEMA, Missing, Reason
+from kdns.records.reverse import reverse_node
+from kdns.records.rrset import Node, Result, RRset, address_rrsets, pick, rrsets_of
 from kdns.records.schema import Schema
 from kdns.records.serial import Serial
 from kdns.records.service import service_names, service_node
 from kdns.wire.name import ROOT, child, label, label_starts, leading_labels, under
-from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, NXDOMAIN, SERVFAIL, SRV
+from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, SRV
 from kdns.wire.reverse import reverse_name
 
 MAX_CHAIN: Final = 11
@@ -52,7 +53,7 @@ class Zone:
             inner for inner in self._apexes if any(under(inner, outer) for outer in self._apexes if outer != inner)
         ]
         self.cluster = Cluster(schema, warn)
-        self._negatives: dict[tuple[bytes, int, bool], Result] = {}  # shared until the next change
+        self._soas: dict[bytes, tuple[RRset]] = {}  # by apex, until the next change
 
     def apply(self, change: Change, now: int) -> Sequence[object]:
         """Take in a change and say which tags it touches; ``now`` (Unix seconds) becomes the serial, see `serial`."""
@@ -62,7 +63,7 @@ class Zone:
                 self._serial.change(now)
             if change.key.kind != "Service":
                 self._import_serial.change(now)
-            self._negatives.clear()
+            self._soas.clear()
         return touched
 
     def serial(self, apex: bytes) -> int:
@@ -77,25 +78,24 @@ class Zone:
                 return apex
         return None
 
-    def lookup(self, name: bytes, rtype: int) -> Result | None:
-        """What a folded name has of a type, CNAMEs followed within our zones; None when it is in none of them.
-
-        Octets that are no name are in none of them.
-        """
+    def lookup(self, name: bytes, rtype: int) -> Result | Missing:
+        """What a folded name has of a type, CNAMEs followed within our zones; Missing if it is in none of them."""
         starts = label_starts(name)
-        apex = self.apex_of(name, starts) if starts is not None else None
-        if starts is None or apex is None:
-            return None
+        if starts is None:
+            return NOT_A_NAME
+        apex = self.apex_of(name, starts)
+        if apex is None:
+            return OUTSIDE
         node = self._node(apex, name, starts, rtype)
-        if node is None:
-            return self._negative(apex, name, exists=False)
+        if isinstance(node, Missing):
+            return self._negative(apex, name, node)
         if node.rrsets and node.rrsets[0].rtype == CNAME and rtype not in {CNAME, ANY}:
             return self._follow(apex, name, node, rtype)
         # RFC 1034 section 4.3.2 step 3a: an alias is all there is, so to ask for ANY is to ask for it. Of other names
         # ANY gets nothing (RFC 8482 section 4): nobody needs it, and it makes small questions into big answers.
         answer = pick(node.rrsets, CNAME if rtype == ANY else rtype)
         if not answer:
-            return self._negative(apex, name, exists=True)
+            return self._negative(apex, name, node.lacks(rtype))
         additional = node.additional if rtype in {SRV, NS} else ()
         return Result(apex, NOERROR, answer, (), additional, tags=node.tags, lasting=bool(node.tags))
 
@@ -111,7 +111,8 @@ class Zone:
             return None
         if any(under(zone, parent) and zone != parent for zone in (*self.schema.fallthrough, *self._nested)):
             return None
-        if self._node(apex, parent, starts, NS) is None:
+        node = self._node(apex, parent, starts, NS)
+        if isinstance(node, Missing) and not node.exists:
             return b""
         at_namespace = len(starts) > 1 and parent[starts[1] :] == _SVC + apex
         at_namespace = at_namespace and apex in self.schema.zones and apex not in self.schema.multicluster
@@ -125,48 +126,50 @@ class Zone:
         while True:
             name = answer[-1].rdatas[0].lower()
             if name in seen or len(answer) > MAX_CHAIN:
-                return Result(apex, SERVFAIL, answer, tags=tags)
+                loop = Missing(Reason.LOOP, alias.source)
+                return Result(apex, loop.rcode(synced=self.synced), answer, tags=tags, missing=loop)
             seen.add(name)
             starts = label_starts(name) or []
             target_apex = self.apex_of(name, starts)
             if target_apex is None:
                 return Result(apex, NOERROR, answer, chase=name, tags=tags, lasting=True)
             node = self._node(target_apex, name, starts, rtype)
-            if node is None or not node.rrsets or not (found := pick(node.rrsets, rtype) or pick(node.rrsets, CNAME)):
-                end = self._negative(target_apex, name, exists=node is not None)
-                return Result(apex, end.rcode, answer, end.authority, tags=tags)
+            found = () if isinstance(node, Missing) else pick(node.rrsets, rtype) or pick(node.rrsets, CNAME)
+            if isinstance(node, Missing) or not found:
+                missing = node if isinstance(node, Missing) else node.lacks(rtype)
+                end = self._negative(target_apex, name, missing)
+                return Result(apex, end.rcode, answer, end.authority, tags=tags, missing=missing)
             answer += found
             tags += node.tags
             if found[0].rtype == rtype:
                 additional = node.additional if rtype in {SRV, NS} else ()
                 return Result(apex, NOERROR, answer, (), additional, tags=tags, lasting=bool(node.tags))
 
-    def _negative(self, apex: bytes, name: bytes, *, exists: bool) -> Result:
-        """NODATA or NXDOMAIN (RFC 2308); all names of a zone share it, so that misses cost little."""
-        rcode = NOERROR if exists else NXDOMAIN if self.synced else SERVFAIL
+    def _negative(self, apex: bytes, name: bytes, missing: Missing) -> Result:
+        """NODATA or NXDOMAIN (RFC 2308)."""
         zones = self.schema.fallthrough
-        fallthrough = bool(zones) and not exists and any(under(name, zone) for zone in zones)
-        key = (apex, rcode, fallthrough)
-        shared = self._negatives.get(key)
-        if shared is None:
-            soa = soa_rrset(apex, self.serial(apex), self.schema)
-            shared = self._negatives[key] = Result(apex, rcode, (), (soa,), fallthrough=fallthrough)
-        return shared
+        fallthrough = bool(zones) and not missing.exists and any(under(name, zone) for zone in zones)
+        soa = self._soas.get(apex)
+        if soa is None:
+            soa = self._soas[apex] = (soa_rrset(apex, self.serial(apex), self.schema),)
+        return Result(apex, missing.rcode(synced=self.synced), (), soa, fallthrough=fallthrough, missing=missing)
 
-    def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
-        """What is at a name in one of our zones; None if the name does not exist."""
+    def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | Missing:
+        """What is at a name in one of our zones."""
         node = self._node_in(apex, name, starts, rtype)
-        if node is None and self._nested and any(under(inner, name) for inner in self._nested):
-            return EMPTY_NODE  # on the way from a zone to one of our zones within it (RFC 8020)
+        if self._nested and isinstance(node, Missing) and any(under(inner, name) for inner in self._nested):
+            return EMPTY  # on the way from a zone to one of our zones within it (RFC 8020)
         return node
 
-    def _node_in(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | None:
+    def _node_in(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | Missing:
         end = len(name) - len(apex)
         top = None if end else self._apex_node(apex)
         if apex in self.schema.reverse_zones:
             reverse = self._reverse_node(name)
-            if top is None or reverse is None:
-                return top or reverse
+            if top is None:
+                return reverse
+            if isinstance(reverse, Missing):
+                return top
             return Node((*top.rrsets, *reverse.rrsets), top.additional)  # a zone of a single address
         if top is not None:
             return top
@@ -178,12 +181,12 @@ class Zone:
             return self._pod_part(name, starts, depth)
         left = name[:end]
         if left == _DNS:
-            return EMPTY_NODE
+            return EMPTY
         if left == _NS_DNS:
             return Node(address_rrsets(name, self._server_addresses(apex), self.schema.ttl))
         if left == _DNS_VERSION:
             return version_node(name)
-        return None
+        return SCHEMA
 
     def _apex_node(self, apex: bytes) -> Node:
         return apex_node(apex, self.serial(apex), self.schema, self._name_servers(self._served_as(apex)))
@@ -194,45 +197,49 @@ class Zone:
 
     def _service_part(
         self, apex: bytes, name: bytes, starts: Sequence[int], depth: int, rtype: int | None
-    ) -> Node | None:
+    ) -> Node | Missing:
         """``svc`` and below: [left labels] service, namespace, svc."""
         if depth == 1:
-            return EMPTY_NODE
-        if not self.cluster.namespace_exists(name[starts[depth - 2] : starts[depth - 1]]):
-            return None
+            return EMPTY
+        namespace = name[starts[depth - 2] : starts[depth - 1]]
+        if not self.cluster.namespace_exists(namespace):
+            return self.cluster.no_namespace(namespace)
         if depth == 2:
-            return EMPTY_NODE
+            return EMPTY
         at = starts[depth - 3]
-        view = self.services(apex).get(name[at : starts[depth - 1]])
-        if view is None:
-            return None
+        labels = name[at : starts[depth - 1]]
+        view = self.services(apex).get(labels)
+        if view is None or view.service is None:
+            imported = apex in self.schema.multicluster
+            return Missing(Reason.SERVICE_IMPORT if imported else Reason.SERVICE, labels=labels)
         return service_node(view, name[at:], leading_labels(name, at), self.schema, rtype)
 
-    def _pod_part(self, name: bytes, starts: Sequence[int], depth: int) -> Node | None:
+    def _pod_part(self, name: bytes, starts: Sequence[int], depth: int) -> Node | Missing:
         """``pod`` and below: [address] namespace, pod."""
         if depth == 1:
-            return EMPTY_NODE
+            return EMPTY
+        if self.schema.pods == "disabled":
+            return PODS_DISABLED
         namespace = name[starts[depth - 2] : starts[depth - 1]]
-        if self.schema.pods == "disabled" or depth > 3 or not self.cluster.namespace_exists(namespace):
-            return None
+        if not self.cluster.namespace_exists(namespace):
+            return self.cluster.no_namespace(namespace)
         if depth == 2:
-            return EMPTY_NODE
+            return EMPTY
+        if depth > 3:
+            return SCHEMA
         text = pod_text(name[1 : starts[1]])
-        if text is None:
-            return None
+        if isinstance(text, Missing):
+            return text
         if self.schema.pods == "insecure":
             return pod_node(text, name, self.schema.ttl, None)
         pods = self.cluster.pods.get((namespace[1:].decode("latin-1"), text))
-        return pod_node(text, name, self.schema.ttl, pods[0]) if pods else None
+        if not pods:
+            return Missing(Reason.POD, labels=name[: starts[2]])
+        return pod_node(text, name, self.schema.ttl, pods[0])
 
-    def _reverse_node(self, name: bytes) -> Node | None:
-        spelled = spelled_address(name)
-        if spelled is None:
-            return None
-        width, digits = spelled
-        if len(digits) < 2 * width:
-            return EMPTY_NODE if self.cluster.addresses.any_under(width, digits) else None
-        return reverse_node(self.cluster.addresses, bytes.fromhex(digits), name, self.schema)
+    def _reverse_node(self, name: bytes) -> Node | Missing:
+        holders = self.cluster.addresses.lookup(name)
+        return holders if isinstance(holders, Missing) else reverse_node(holders, name, self.schema)
 
     def _served_as(self, apex: bytes) -> bytes:
         """The zone in which the name servers of a zone have their names.
@@ -266,8 +273,7 @@ class Zone:
 
     def _service_records(self, owner: bytes, view: ServiceView) -> Iterator[RRset]:
         for left in service_names(view, owner, self.schema):
-            node = service_node(view, owner, left, self.schema)
-            yield from node.rrsets if node else ()
+            yield from rrsets_of(service_node(view, owner, left, self.schema))
 
     def _pod_records(self, apex: bytes) -> Iterator[RRset]:
         if self.schema.pods != "verified":
@@ -281,5 +287,4 @@ class Zone:
         for address in self.cluster.addresses:
             owner = reverse_name(address)
             if self.apex_of(owner, label_starts(owner) or ()) in self.schema.reverse_zones:
-                node = reverse_node(self.cluster.addresses, address, owner, self.schema)
-                yield from node.rrsets if node else ()
+                yield from rrsets_of(reverse_node(self.cluster.addresses.holders(address), owner, self.schema))

@@ -75,21 +75,6 @@ def proxy_wants(node: str) -> list[Want]:
     ]
 
 
-def node_wants(options: KubernetesOptions, node: str) -> list[Want] | None:
-    """What DNS and the proxy of one Node want, each kind once; None if one watch cannot do for both.
-
-    DNS has names for what the proxy leaves out (headless Services, those of other proxies), so all are asked for, and
-    the proxy tells them apart itself: `Routing.elsewhere`, no cluster IP, no `EndpointSlice.states`. DNS with a label
-    selector sees less than the proxy, and without endpoints it must not see any: then each follows the cluster itself.
-    """
-    if options.labels or not options.endpoints:
-        return None
-    found = {want.kind: want for want in wants(options)}
-    for want in proxy_wants(node):
-        found[want.kind] = found.get(want.kind, want).joined(want)
-    return list(found.values())
-
-
 class ChangeConsumer(Protocol):
     """Where changes go: `kdns.records.answers.Answers`, several of them, or the proxy."""
 

@@ -51,6 +51,32 @@ def test_records_of_every_zone(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert any(line.startswith("9.0.96.10.in-addr.arpa.") for line in lines)
 
 
+SHARED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: default, labels: {app: p}}
+status: {phase: Running, podIP: 10.244.0.9, podIPs: [{ip: 10.244.0.9}], conditions: [{type: Ready, status: "True"}]}
+---
+{apiVersion: v1, kind: Service, metadata: {name: one, namespace: default}, spec: {clusterIP: None, selector: {app: p}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: two, namespace: default}, spec: {clusterIP: None, selector: {app: p}}}
+"""
+
+
+def test_records_of_a_shared_address_name_one_object_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Pod of two Services has two PTR records, each derived from its own Service; JSON says so, too."""
+    (tmp_path / "shared.yaml").write_text(SHARED)
+    source = ("--source", str(tmp_path), "9.0.244.10.in-addr.arpa")
+    lines = records(capsys, *source).splitlines()[1:]
+    assert [line.split(" PTR ")[1].strip() for line in lines] == [
+        f"10-244-0-9.{name}.default.svc.cluster.local. ; derived from Service default/{name}" for name in ("one", "two")
+    ]
+    found = json.loads(records(capsys, *source, "-o", "json"))
+    assert [record["source"] for record in found] == [
+        {"kind": "Service", "namespace": "default", "name": name} for name in ("one", "two")
+    ]
+
+
 def test_records_below_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A name limits the output to itself and what is below it, in any case of letters."""
     text = records(capsys, "--source", folder(tmp_path), "WEB.shop.svc.cluster.local.")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from kdns.config.settings import KubernetesOptions
+from kdns.records.reasons import OUTSIDE
 from kdns.records.schema import build_schema
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import PTR
@@ -296,9 +297,9 @@ def test_a_reverse_zone_of_a_network_answers_only_for_it() -> None:
     assert present(missing) == ["NXDOMAIN"]
     assert name_text(missing.zone) == "96.10.in-addr.arpa."
     assert present(ask(answers, "97.10.in-addr.arpa. A")) == ["NODATA"]
-    assert answers.lookup(parse_name("1.0.112.10.in-addr.arpa."), PTR) is None
-    assert answers.lookup(parse_name("4.1.244.10.in-addr.arpa."), PTR) is None
-    assert answers.lookup(parse_name("10.in-addr.arpa."), PTR) is None
+    assert answers.lookup(parse_name("1.0.112.10.in-addr.arpa."), PTR) is OUTSIDE
+    assert answers.lookup(parse_name("4.1.244.10.in-addr.arpa."), PTR) is OUTSIDE
+    assert answers.lookup(parse_name("10.in-addr.arpa."), PTR) is OUTSIDE
 
 
 def test_a_reverse_zone_of_one_address_has_its_ptr_at_the_apex() -> None:

@@ -4,8 +4,12 @@ from itertools import permutations
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
+from kdns.base.objects import DerivedFrom
 from kdns.config.settings import KubernetesOptions
+from kdns.records.present import master_file
+from kdns.wire.name import name_text
 from tests.build import Endpoint, Thing, change, orphan, slice_, tcp, udp, view
 from tests.records.shop import ORPHAN
 from tests.records.zone_text import ask, cluster, expected, present, rr_lines
@@ -105,6 +109,54 @@ def test_reverse_names(case: Case) -> None:
     """This question has exactly this answer, whichever object came first."""
     for things in (case.things, case.things[::-1]):
         assert present(ask(cluster(*things), case.question)) == expected(case.answer)
+
+
+DERIVED = view(
+    "shop/made",
+    ips=("None",),
+    more=(
+        replace(slice_("shop/made-1", "made", ("10.244.9.9",)), derived_from=DerivedFrom("Service", "shop", "made")),
+    ),
+)
+SOURCES = (
+    (
+        (API, SAME, HOSTED, DERIVED),
+        "9.9.244.10.in-addr.arpa.",
+        {
+            "10-244-9-9.api.default.svc.cluster.local.": "EndpointSlice default/api-v4",
+            "10-244-9-9.made.shop.svc.cluster.local.": "derived from Service shop/made",
+            "10-244-9-9.same.shop.svc.cluster.local.": "EndpointSlice shop/same-v4",
+            "node-a.hosted.shop.svc.cluster.local.": "EndpointSlice shop/hosted-v4",
+        },
+    ),
+    (
+        (TWO_NAMES,),
+        "1.6.244.10.in-addr.arpa.",
+        {
+            "one.names.shop.svc.cluster.local.": "EndpointSlice shop/names-a",
+            "two.names.shop.svc.cluster.local.": "EndpointSlice shop/names-b",
+        },
+    ),
+    (
+        (TWICE,),
+        "2.4.244.10.in-addr.arpa.",
+        {"10-244-4-2.twice.shop.svc.cluster.local.": "EndpointSlice shop/twice-a"},
+    ),
+    ((API, NODE_PORTS), "1.0.96.10.in-addr.arpa.", {"api.default.svc.cluster.local.": "Service default/api"}),
+)
+
+
+@pytest.mark.parametrize(("things", "name", "sources"), SOURCES)
+def test_each_record_has_its_own_source(things: tuple[Thing, ...], name: str, sources: dict[str, str]) -> None:
+    """Several records of one name may come from as many objects; a slice that kdns derived names what it is from."""
+    for order in (things, things[::-1]):
+        answers = cluster(*order)
+        (rrset,) = ask(answers, f"{name} PTR").answer
+        assert {name_text(rdata): str(source) for rdata, source in rrset.each()} == sources
+        listed = [line for line in master_file(answers.records()) if line.startswith(name)]
+        assert sorted(line.split(" PTR ")[1].strip() for line in listed) == sorted(
+            f"{target} ; {source}" for target, source in sources.items()
+        )
 
 
 def test_reverse_nodes_vanish_with_the_last_address_under_them() -> None:

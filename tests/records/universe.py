@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from kdns.base.objects import EndpointSlice, Namespace, Object, Pod, Service
 from kdns.config.settings import KubernetesOptions
 from kdns.records.answers import Answer
+from kdns.records.reasons import Missing
 from kdns.records.rrset import Result, RRset
 from kdns.wire.compose import head
 from kdns.wire.name import name_text, parse_name
@@ -172,10 +173,10 @@ def plain(rrsets: Iterable[RRset]) -> Plain:
     return frozenset((rrset.owner, rrset.rtype, rrset.ttl, rdata) for rrset in rrsets for rdata in rrset.rdatas)
 
 
-def meaning(result: Result | None) -> object:
+def meaning(result: Result | Missing) -> object:
     """What a client could tell of a result."""
-    if result is None:
-        return None
+    if isinstance(result, Missing):
+        return result
     sections = tuple(map(plain, (result.answer, result.authority, result.additional)))
     return (result.zone, result.rcode, sections, result.chase, result.fallthrough)
 

@@ -62,7 +62,7 @@ def blank(options: KubernetesOptions | None = None, own: Iterable[str] = ()) -> 
 def ask(answers: Answers, question: str) -> Result:
     """Look up ``name TYPE``, which must be inside a zone."""
     result = answers.lookup(*parse_question(question))
-    assert result is not None, f"{question} is outside every zone"
+    assert isinstance(result, Result), f"{question}: {result}"
     return result
 
 

@@ -15,7 +15,8 @@ from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.metrics.dns import Metrics
 from kdns.records.answers import Answers
-from kdns.watch.follower import LIVE_PHASES, Follower, node_wants, proxy_wants, wants
+from kdns.records.rrset import Result
+from kdns.watch.follower import LIVE_PHASES, Follower, proxy_wants, wants
 from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Upserted, Want
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NXDOMAIN, SERVFAIL, A
@@ -73,28 +74,6 @@ def test_what_the_proxy_wants() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (
-            KubernetesOptions(endpoint_pod_names=True),
-            [
-                Want("Service", routing=True),
-                Want("EndpointSlice", pod_names=True, routing=True),
-                Want("Namespace", optional=True),
-                Want("Node", field_selector="metadata.name=node1"),
-                Want("ServiceCIDR", optional=True),
-            ],
-        ),
-        (KubernetesOptions(labels="a=b"), None),
-        (KubernetesOptions(endpoints=False), None),
-    ],
-)
-def test_what_dns_and_the_proxy_want_together(options: KubernetesOptions, expected: list[Want] | None) -> None:
-    """Each kind once, with nothing selected that one of them needs; None where that cannot be."""
-    assert node_wants(options, "node1") == expected
-
-
 Script = Callable[[], AsyncIterator[Event]]
 
 
@@ -143,7 +122,7 @@ class Parts(NamedTuple):
     def rcode(self, name_text: str) -> int | None:
         """What an A question for the name is answered with."""
         found = self.answers.lookup(parse_name(name_text), A)
-        return found.rcode if found else None
+        return found.rcode if isinstance(found, Result) else None
 
 
 def parts(*streams: Sequence[Script], options: KubernetesOptions = OPTIONS) -> Parts:

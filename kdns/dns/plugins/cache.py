@@ -14,6 +14,7 @@ from kdns.dns.cache.options import CacheOptions as Options
 from kdns.dns.cache.options import Prefetch, Stale
 from kdns.dns.cache.partitions import Partitions, half_of
 from kdns.records.answers import Answers
+from kdns.records.reasons import OUTSIDE, Missing
 from kdns.wire.query import Query
 
 NAME: Final = "cache"
@@ -66,12 +67,12 @@ def build(options: Options, parts: BlockContext) -> Built:
 
     def cluster(query: Query) -> bool:
         answers = parts.sibling("kubernetes")
-        result = answers.lookup(query.name, query.rtype) if isinstance(answers, Answers) else None
-        return result is not None and not result.fallthrough
+        result = answers.lookup(query.name, query.rtype) if isinstance(answers, Answers) else OUTSIDE
+        return not isinstance(result, Missing) and not result.fallthrough
 
     def within(query: Query) -> bool:
         answers = parts.sibling("kubernetes")
-        return isinstance(answers, Answers) and answers.lookup(query.name, query.rtype) is not None
+        return isinstance(answers, Answers) and not isinstance(answers.lookup(query.name, query.rtype), Missing)
 
     cache = Cache(
         Partitions(options, counts, parts.random),

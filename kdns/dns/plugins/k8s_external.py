@@ -24,6 +24,7 @@ from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.records.answers import Answers, rotated_run, to_rrs
 from kdns.records.external import External, ExternalOptions
+from kdns.records.reasons import Missing
 from kdns.records.schema import is_reverse
 from kdns.wire.name import MAX_NAME, ROOT, parse_name
 from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED
@@ -139,7 +140,7 @@ class _Plugin:
             if query.rclass != IN:
                 return await following(request)
             result = self._external.lookup(query.name, query.rtype)
-            if result is None or (result.fallthrough and self._fallthrough.through(query.name)):
+            if isinstance(result, Missing) or (result.fallthrough and self._fallthrough.through(query.name)):
                 return await following(request)
             if query.rtype in {AXFR, IXFR}:
                 return Response(REFUSED, plugin=NAME)

@@ -16,6 +16,7 @@ from kdns.dns.api.chase import chased
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
+from kdns.records.reasons import OUTSIDE, Missing
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
 from kdns.wire.name import ROOT
@@ -223,8 +224,8 @@ def kubernetes(
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             query = request.query
-            result = answers.lookup(query.name, query.rtype) if query.rclass == IN else None
-            if result is None or result.fallthrough:
+            result = answers.lookup(query.name, query.rtype) if query.rclass == IN else OUTSIDE
+            if isinstance(result, Missing) or result.fallthrough:
                 return await following(request)
             if query.rtype in {AXFR, IXFR}:
                 return Response(REFUSED, plugin=NAME)
@@ -250,9 +251,9 @@ def kubernetes(
     return plugin
 
 
-def _alias(result: Result | None, rtype: int) -> bytes:
+def _alias(result: Result | Missing, rtype: int) -> bytes:
     """What the CNAME that an answer begins with leads to; empty if there is none, or it leads to no end."""
-    if result is None or not result.answer or result.answer[0].rtype != CNAME or rtype in {CNAME, ANY}:
+    if isinstance(result, Missing) or not result.answer or result.answer[0].rtype != CNAME or rtype in {CNAME, ANY}:
         return b""
     return b"" if result.rcode == SERVFAIL else result.answer[0].rdatas[0].lower()
 

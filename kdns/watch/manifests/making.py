@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import convert
+from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError
-from kdns.base.objects import EndpointSlice, Namespace, Node, ObjectKey, Service, address_text
+from kdns.base.objects import DerivedFrom, EndpointSlice, Namespace, Node, ObjectKey, Service, address_text
 from kdns.watch.decode.packing import keeper
 from kdns.watch.manifests.addresses import PODS, SERVICES, WELL_KNOWN, Addresses
 from kdns.watch.manifests.defaults import FAMILIES, cluster_ips, completed_service
@@ -124,7 +125,8 @@ class Making:
             if isinstance(kept, EndpointSlice):
                 at = services[kept.key.namespace, kept.service].at
                 fields = {"metadata.name": kept.key.name, "metadata.namespace": kept.key.namespace}
-                self._objects.setdefault(kept.key, Manifest(kept, labels, fields, at))
+                derived = replace(kept, derived_from=DerivedFrom("Service", kept.key.namespace, kept.service))
+                self._objects.setdefault(kept.key, Manifest(derived, labels, fields, at))
 
     def add_namespaces(self) -> None:
         """A Namespace for each that some object is in: folders of manifests rarely have them all."""
@@ -191,7 +193,9 @@ class Making:
                 self.mirrored += 1
                 for body in mirrored_slices(endpoints):
                     manifest = manifest_of(body, one.at)
-                    self._objects.setdefault(manifest.key, manifest)
+                    assert isinstance(manifest.object, EndpointSlice)
+                    mirrored = replace(manifest.object, derived_from=DerivedFrom("Endpoints", one.namespace, one.name))
+                    self._objects.setdefault(manifest.key, replace(manifest, object=mirrored))
 
 
 def running_status(addresses: Iterable[str]) -> Json:

@@ -11,6 +11,7 @@ from kdns.base.errors import ConfigError
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.server.clusters import Clusters
 from kdns.metrics.dns import Metrics
+from kdns.records.rrset import Result
 from kdns.watch.open_source import build_source
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
@@ -58,9 +59,10 @@ async def test_blocks_share_a_watch() -> None:
         await asyncio.wait_for(made.synced(), 20)
         for answers, seconds in ((plain, 5), (ttl, 30), (pods, 5)):
             found = answers.lookup(WEB, A)
-            assert found is not None
+            assert isinstance(found, Result)
             assert [rrset.ttl for rrset in found.answer] == [seconds]
-        assert [bool(one and one.answer) for one in (plain.lookup(POD, A), pods.lookup(POD, A))] == [False, True]
+        of_pods = [answers.lookup(POD, A) for answers in (plain, pods)]
+        assert [isinstance(result, Result) and bool(result.answer) for result in of_pods] == [False, True]
         assert (watches(api), watches(api, "pods")) == (1, 1)
         assert made.reasons() == []
 
@@ -76,8 +78,8 @@ async def test_imports_that_are_not_installed() -> None:
         await asyncio.wait_for(made.synced(), 20)
         assert made.reasons() == []
         found, there = answers.lookup(web, A), answers.lookup(WEB, A)
-        assert found is not None
-        assert there is not None
+        assert isinstance(found, Result)
+        assert isinstance(there, Result)
         assert (found.rcode, len(there.answer)) == (NXDOMAIN, 1)
 
 
@@ -91,7 +93,7 @@ async def test_imports() -> None:
         await made.start(tasks)
         await asyncio.wait_for(made.synced(), 20)
         found = answers.lookup(parse_name("web.shop.svc.set.local"), A)
-        assert found is not None
+        assert isinstance(found, Result)
         assert [rrset.rdatas for rrset in found.answer] == [(b"\np\0\t",)]
         assert (watches(api), watches(api, "serviceimports")) == (1, 1)
 
@@ -105,7 +107,7 @@ async def test_a_reload_asks_nothing_twice() -> None:
         ttl = made.answers(TTL)
         assert ttl.synced
         found = ttl.lookup(WEB, A)
-        assert found is not None
+        assert isinstance(found, Result)
         assert [rrset.ttl for rrset in found.answer] == [30]
         await made.retain([ttl])
         assert made.all_answers() == [ttl]

@@ -6,9 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError
-from kdns.base.objects import SERVING, TERMINATING, EndpointSlice, Service
-from kdns.config.settings import KubernetesOptions
-from kdns.watch.follower import node_wants, proxy_wants
+from kdns.base.objects import SERVING, TERMINATING, DerivedFrom, EndpointSlice, Service
+from kdns.watch.follower import proxy_wants
 from kdns.watch.manifests.collection import collect
 from kdns.watch.manifests.reading import parse_manifests
 from kdns.watch.manifests.selection import Selection
@@ -143,16 +142,16 @@ def test_what_the_proxy_wants_of_files() -> None:
     web = replace(proxied("shop/web", ["10.96.0.9"], [tcp(80, "", 30080)]), selected=True)
     rows = [State("10.244.0.5", "node1", SERVING | TERMINATING)]
     assert list(picked["Service"].values()) == [web]
+    derived = states_slice("shop/web-derived-ipv4-0", rows, [tcp(80)], service="web")
     assert list(picked["EndpointSlice"].values()) == [
-        states_slice("shop/web-derived-ipv4-0", rows, [tcp(80)], service="web")
+        replace(derived, derived_from=DerivedFrom("Service", "shop", "web"))
     ]
     assert (picked["Node"], picked["ServiceCIDR"]) == ({}, {})
 
 
 def test_what_dns_and_the_proxy_want_of_files() -> None:
     """Together they get everything, and tell by what is kept what is for whom."""
-    wanted = node_wants(KubernetesOptions(), "node1")
-    assert wanted is not None
+    wanted = [Want("Service", routing=True), Want("EndpointSlice", routing=True)]
     picked = Selection(wanted).pick(collect({"a": parse_manifests(PROXY.encode(), "a")}))
     routed = [one for one in picked["Service"].values() if isinstance(one, Service) and one.routing]
     assert [(one.key.name, one.headless, one.routing and one.routing.elsewhere) for one in routed] == [

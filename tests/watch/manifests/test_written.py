@@ -271,6 +271,25 @@ def test_which_endpoints_are_mirrored(text: str, mirrored: int, warning: str) ->
     assert collection.warnings == ((warning,) if warning else ())
 
 
+def test_a_slice_that_was_made_names_what_it_is_from() -> None:
+    """Endpoints, or a Service with its Pods; one that a file has names nothing, for it is looked at itself."""
+    text = (
+        service("db", "ports: [{port: 1}]")
+        + ENDPOINTS % ""
+        + service("web", "selector: {app: web}, ports: [{port: 1}]")
+    )
+    sliced = (
+        "kind: EndpointSlice\nmetadata: {name: x-1, labels: {kubernetes.io/service-name: x}}\naddressType: IPv4\n---\n"
+    )
+    objects = [manifest.object for manifest in collected(a=sliced + text + deployment("web")).objects.values()]
+    sources = {part.service: str(part.source) for part in objects if isinstance(part, EndpointSlice)}
+    assert sources == {
+        "x": "EndpointSlice default/x-1",
+        "db": "derived from Endpoints default/db",
+        "web": "derived from Service default/web",
+    }
+
+
 def test_the_summary() -> None:
     """One line says what was made, and one counts what was passed over, with what a misspelt kind was meant to be."""
     other = "apiVersion: v1\nkind: %s\nmetadata: {name: x}\n---\n"
