@@ -65,7 +65,7 @@ def _add_server(part: Parser) -> None:
         "--lameduck": {"type": seconds, "default": defaults.lameduck, "metavar": "S",
                        "help": "after SIGTERM answer so long while not ready (default: 0s)"},
         "--watch-timeout": {"type": value(parse_pause), "default": defaults.watch_timeout, "metavar": "S",
-                            "help": "a watch that is silent so long is broken (default: 90s)"},
+                            "help": "a watch that is silent so long is given up (default: 150s)"},
         "--log-format": {"type": value(parse_word, ("text", "json")), "default": defaults.log_format,
                          "metavar": "FORM", "help": "text (default) or json"},
     }  # fmt: skip

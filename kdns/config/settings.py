@@ -95,6 +95,6 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     metrics: str = ":9153"
     lameduck: float = 0.0
     """After SIGTERM, how long queries are still answered while readiness says no."""
-    watch_timeout: float = 90.0
+    watch_timeout: float = 150.0
     """A watch that is silent this long is broken: bookmarks come about once a minute."""
     log_format: Literal["text", "json"] = "text"

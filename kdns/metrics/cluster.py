@@ -26,7 +26,7 @@ Since = Literal["trigger", "arrival"]
 """Where a duration begins: when the slice controller was triggered, or when the event's octets arrived here."""
 Cause = Literal[
     "ended", "closed", "expired", "older", "silent", "lost", "refused", "timeout", "dns", "tls", "denied", "throttled",
-    "garbage", "streaming", "error",
+    "garbage", "streaming", "error", "credentials", "differs",
 ]  # fmt: skip
 """Why a watch, or the list before it, begins anew; all of them are in docs/operating.md."""
 

@@ -1,4 +1,4 @@
-"""A source of objects from its words: on the command line, or in a ``kubernetes`` block of a Corefile."""
+"""Opens the object source named on the command line or in a ``kubernetes`` block of a Corefile."""
 
 import asyncio
 import threading
@@ -10,6 +10,7 @@ from typing import BinaryIO, Final, TypeVar, cast
 from kdns.base.errors import ConfigError
 from kdns.config.settings import ApiOptions
 from kdns.metrics.cluster import ClusterCounts
+from kdns.watch.api.client import WATCH_TIMEOUT
 from kdns.watch.api.cluster import ApiSource, load_credentials
 from kdns.watch.api.credentials import Anonymous, ClientCertificate, Credentials, ServerOverride
 from kdns.watch.api.pace import Pace
@@ -24,15 +25,15 @@ SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 async def build_source(
     text: str,
     *,
-    watch_timeout: float = 90.0,
+    watch_timeout: float = WATCH_TIMEOUT,
     api: ApiOptions | None = None,
     master: str = "",
     counts: ClusterCounts | None = None,
 ) -> Source:
     """A source from its words on the command line, or the API server that a Corefile names, which wins.
 
-    ``master``: the URL of a server to go to instead, as whoever the words say. ``counts`` is told what is asked of an
-    API server. Raises ConfigError for a source that cannot be.
+    ``master``: the URL of a server to ask instead, with the same credentials. ``counts`` counts what is asked of an
+    API server. Raises ConfigError for a source that cannot be opened.
     """
     api = api or ApiOptions()
     pace = Pace(api.qps, api.burst, api.inflight)
@@ -64,7 +65,7 @@ def _file_source(text: str) -> FileSource:
 
 
 async def _aside(build: Callable[[], T]) -> T:
-    """Run it in a thread that nobody waits for at the end: a pipe may never be written, and signals must not wait."""
+    """Run it in a daemon thread: a pipe may never be written, and signals must not wait."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 

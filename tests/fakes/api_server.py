@@ -337,7 +337,9 @@ class FakeApiServer:
             while len(self._snapshots) > SNAPSHOTS_KEPT:
                 del self._snapshots[next(iter(self._snapshots))]
             following = json.dumps([snapshot, start + len(page)]).encode()
-            metadata |= {"continue": base64.urlsafe_b64encode(following).decode(), "remainingItemCount": left}
+            metadata |= {"continue": base64.urlsafe_b64encode(following).decode()}
+            if not view.labels and not view.fields:  # as the API says, the number is unknown where objects are selected
+                metadata["remainingItemCount"] = left
         head = json.dumps(
             {
                 "kind": f"{collection.resource.kind}List",

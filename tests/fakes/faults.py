@@ -61,4 +61,8 @@ class Mark(NamedTuple):
     version: int | None = None
 
 
-Disturbance = Cut | Close | Garbage | Oversized | Duplicate | Stall | Say | Error | Mark
+class Deaf(NamedTuple):
+    """Show no more events, but go on with bookmarks, as a watch whose cache has lost its own watch."""
+
+
+Disturbance = Deaf | Cut | Close | Garbage | Oversized | Duplicate | Stall | Say | Error | Mark

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from kdns.lab.cluster_state import Collection, Occurred, Stored, View
-from tests.fakes.faults import Close, Cut, Disturbance, Duplicate, Error, Garbage, Mark, Oversized, Refusal, Say, Stall
+from tests.fakes.faults import (
+    Close,
+    Cut,
+    Deaf,
+    Disturbance,
+    Duplicate,
+    Error,
+    Garbage,
+    Mark,
+    Oversized,
+    Refusal,
+    Say,
+    Stall,
+)
 
 if TYPE_CHECKING:
     from tests.fakes.api_server import FakeApiServer
@@ -39,6 +52,7 @@ class Watcher:
         self._orders: deque[Disturbance] = deque()
         self._unshown: list[Occurred] = []
         self._last = b""
+        self._deaf = False
 
     def disturb(self, disturbance: Disturbance) -> None:
         """To be done before anything else that is still to be written."""
@@ -76,7 +90,8 @@ class Watcher:
         unshown, self._unshown = self._unshown, []
         for occurred in (*unshown, *self.collection.since(self.since)):
             if occurred.version > self.since:
-                await self._show(occurred)
+                if not self._deaf:
+                    await self._show(occurred)
                 self.since = occurred.version
 
     async def _write_initial(self, announce: bool) -> None:
@@ -139,6 +154,8 @@ class Watcher:
                 await self._send(b'"}}}}\n')
             case Duplicate():
                 await self._send(self._last)
+            case Deaf():
+                self._deaf = True
             case Stall():
                 await asyncio.Event().wait()
             case Error(refusal=refusal):

@@ -1,26 +1,29 @@
 """One API server over HTTP: list pages, watches with or without a streaming list, and the newest version.
 
 Each method is one request (or one list of pages) and ends; who lists and watches again is `reflector`. All that can
-go wrong comes out as an `ApiError`, with the code 0 where there was no answer at all.
+go wrong comes out as an `ApiError`, with the code 0 where there was no answer at all. Whatever a server sends, no more
+of it is held than `BODY_LIMIT`: nothing is decompressed, pages that are larger are asked for in smaller ones.
 """
 
-import os
+import platform
 import socket
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
-from msgspec import DecodeError, Raw, Struct
+from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
-from kdns.base.errors import ApiError, Denied, Expired, Throttled
+from kdns import __version__
+from kdns.base.errors import ApiError
 from kdns.base.objects import PLURALS, Kind, ObjectKey
 from kdns.metrics.cluster import ClusterCounts
 from kdns.watch.api.credentials import Credentials
+from kdns.watch.api.failures import StreamingRefused, one_line, refusal, retry_after, translated
 from kdns.watch.api.lines import LineSplitter
 from kdns.watch.api.pace import Pace
+from kdns.watch.decode.nesting import UNREADABLE, cut_items
 from kdns.watch.decode.schema import Metadata
 from kdns.watch.decode.status import Status
 from kdns.watch.source import Want
@@ -35,11 +38,14 @@ PAGE: Final[Mapping[Kind, int]] = {"Service": 500, "EndpointSlice": 100, "Namesp
                                     "Node": 500, "ServiceCIDR": 500, "ServiceImport": 500}  # fmt: skip
 """Objects a page (client-go: 500); fewer slices, since one may be as large as thirty Services."""
 ERROR_LIMIT: Final = 1 << 16
-"""Octets read of a reply that is no success."""
-QUOTED: Final = 256
-"""Characters quoted of what a server says, so that no log line is a page."""
-MOST_ASKED: Final = 300.0
-"""Seconds we let a server make us wait."""
+"""Octets read of an error reply."""
+ERROR_QUOTED: Final = 1024
+"""Octets shown of an error reply that is not a Status; a log line has fewer characters."""
+BODY_LIMIT: Final = 64 << 20
+"""Octets of a reply that succeeds; a page of 500 Services has about 1 MB. Larger ones are split into smaller pages."""
+WATCH_TIMEOUT: Final = 150.0
+"""Seconds of silence after which a watch is given up. An idle watch gets a bookmark each minute, the first up to two
+minutes after its list (measured with kube-apiserver 1.35); client-go waits without a limit."""
 NO_STREAMING: Final = frozenset({400, 405, 415, 422, 501})
 """How servers without the feature WatchList refuse sendInitialEvents: 422 mostly, as an invalid option."""
 
@@ -99,12 +105,8 @@ class _UidPage(Struct):
     items: list[_Identified] | None = None
 
 
-class StreamingRefused(ApiError):
-    """The server does not stream lists: ask for pages."""
-
-
-class WatchTimeout(ApiError):
-    """Nothing was heard for the whole watch timeout, not even a bookmark: nobody knows what was missed."""
+class _TooLarge(ApiError):
+    """A reply of more than the limit; a smaller page may fit."""
 
 
 class ListPage(Struct):
@@ -127,20 +129,22 @@ class Api:
         session: aiohttp.ClientSession,
         credentials: Credentials,
         *,
-        watch_timeout: float = 90.0,
+        watch_timeout: float = WATCH_TIMEOUT,
         line_limit: int = LINE_LIMIT,
+        body_limit: int = BODY_LIMIT,
         page_sizes: Mapping[Kind, int] = PAGE,
         pace: Pace | None = None,
         counts: ClusterCounts | None = None,
     ) -> None:
-        """`watch_timeout`: seconds without an octet after which a connection is given up."""
+        """`watch_timeout`: seconds without an octet after which a connection is given up; `line_limit`, `body_limit`:
+        octets of the largest event, and of the largest reply."""
         self._pace = pace or Pace()
         self._counts = counts or ClusterCounts()
         self.streams_lists = True
         """Until the server has refused: then pages are asked for at once."""
         self.watch_timeout = watch_timeout
         self._session, self._credentials = session, credentials
-        self._line_limit, self._page_sizes = line_limit, page_sizes
+        self._line_limit, self._body_limit, self._page_sizes = line_limit, body_limit, page_sizes
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=CONNECT_TIMEOUT, sock_connect=CONNECT_TIMEOUT, sock_read=watch_timeout
         )
@@ -150,9 +154,16 @@ class Api:
 
     async def pages(self, want: Want) -> AsyncGenerator[ListPage, None]:
         """Every object wanted, page by page, all of one version. Raises Expired if that is forgotten meanwhile."""
-        query = _selectors(want) | {"limit": str(self._page_sizes[want.kind])}
+        size = self._page_sizes[want.kind]
+        query = _selectors(want)
         while True:
-            page = await self._read_page(want, query)
+            try:
+                page = await self._read_page(want, query | {"limit": str(size)})
+            except _TooLarge:
+                if size == 1:
+                    raise
+                size = max(1, size // 8)
+                continue
             yield page
             token = page.metadata.continue_token if page.metadata else None
             if not token:
@@ -164,9 +175,15 @@ class Api:
         self.streams_lists = False
         return StreamingRefused(0, "streaming", why)
 
-    async def newest(self, want: Want) -> str:
-        """The server's current resource version of a kind."""
-        return (await self._read_page(want, _selectors(want) | {"limit": "1"})).version
+    async def newest(self, want: Want) -> tuple[str, int | None]:
+        """The server's current resource version of a kind, and how many objects are wanted; None: it does not say, as
+        servers do not where a selector is given and more than one object passes it."""
+        page = await self._read_page(want, _selectors(want) | {"limit": "1"})
+        metadata, shown = page.metadata, len(page.items or ())
+        if metadata is None or not metadata.continue_token:
+            return page.version, shown
+        remaining = metadata.remaining_item_count
+        return page.version, None if remaining is None else shown + remaining
 
     @asynccontextmanager
     async def watch(
@@ -199,22 +216,31 @@ class Api:
             response.close()
 
     async def _lines(self, response: aiohttp.ClientResponse, splitter: LineSplitter) -> AsyncIterator[list[bytes]]:
-        while chunk := await _translated(response.content.readany(), self._timeout):
+        while chunk := await translated(response.content.readany(), self._timeout):
             yield splitter.feed(chunk)
         if splitter.pending:
             raise ApiError(0, "lost", "the stream ended in the middle of a line")
 
     async def _read_page(self, want: Want, query: dict[str, str]) -> ListPage:
         body = await self._body(await self._get(want, "list", query))
-        return _decoded(self._page, body, RESOURCES[want.kind].plural)
+        plural = RESOURCES[want.kind].plural
+        try:
+            return self._page.decode(body)
+        except RecursionError:  # of one object: the others can be read
+            return _cut_page(self._page, body, plural)
+        except UNREADABLE as error:
+            raise _not_a_list(plural, error) from error
 
     async def uid_of(self, key: ObjectKey) -> str:
-        """The uid of an object, which nobody keeps; empty if there is no such object (any more)."""
+        """The uid of an object, which is not kept; empty if there is no such object (any more)."""
         resource = RESOURCES[key.kind]
         query = {"fieldSelector": f"metadata.name={key.name}", "limit": "1"}
         asked = _Asked("GET", resource.path_in(key.namespace), query)
         body = await self._body(await self._ask(asked, f"may not list {resource.plural}"))
-        items = _decoded(self._uids, body, resource.plural).items
+        try:
+            items = self._uids.decode(body).items
+        except UNREADABLE as error:
+            raise _not_a_list(resource.plural, error) from error
         return next((item.metadata.uid or "" for item in items or () if item.metadata), "")
 
     async def create_event(self, namespace: str, event: bytes) -> None:
@@ -230,33 +256,42 @@ class Api:
         await self._body(await self._ask(asked, f"may not {verb} {EVENTS.plural}"))
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        pieces, size = [], 0
         try:
-            return await _translated(response.read(), self._timeout)
+            while piece := await translated(response.content.readany(), self._timeout):
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._body_limit:
+                    raise _TooLarge(0, "garbage", f"a reply of more than {self._body_limit} octets")
         finally:
             response.close()
+        return b"".join(pieces)
 
     async def _get(self, want: Want, verb: str, query: dict[str, str]) -> aiohttp.ClientResponse:
         resource = RESOURCES[want.kind]
         return await self._ask(_Asked("GET", resource.path, query), f"may not {verb} {resource.plural}")
 
     async def _ask(self, asked: "_Asked", denied: str) -> aiohttp.ClientResponse:
-        """One request that succeeded; the caller closes it. After 401 credentials are read anew, and it is tried
+        """One request that succeeded; the caller closes it. After 401 the credentials are read again, and it is tried
         again; `denied` is what a refusal means."""
         response = await self._send(asked)
         if response.status == 401:
             response.close()
             await self._credentials.renew()
             response = await self._send(asked)
-        if response.status in {200, 201}:
-            return response
         try:
+            _check_encoding(response)
+            if response.status in {200, 201}:
+                return response
             raise await self._refusal(response, denied)
-        finally:
+        except ApiError:
             response.close()
+            raise
 
     async def _send(self, asked: "_Asked") -> aiohttp.ClientResponse:
         access = await self._credentials.access()
         server, clock = self._credentials.server, self._counts.clock
+        # Compression would cost the loop more time than it saves on a cluster's network, and hide the size of a body.
         headers = {**access.headers, "Accept": "application/json", "Accept-Encoding": "identity"}
         if asked.body is not None:
             headers["Content-Type"] = asked.body_type
@@ -264,13 +299,12 @@ class Api:
             self._counts.waited(server, asked.method, waited)
             began, code = clock(), 0
             try:
-                response: aiohttp.ClientResponse = await _translated(
+                response: aiohttp.ClientResponse = await translated(
                     self._session.request(
                         asked.method,
                         server + asked.path,
                         params=asked.query,
                         data=asked.body,
-                        # Compression would cost the loop more time than it saves on a cluster's network.
                         headers=headers,
                         ssl=access.tls if access.tls is not None else True,
                         server_hostname=access.server_name,
@@ -286,87 +320,40 @@ class Api:
         return response
 
     async def _refusal(self, response: aiohttp.ClientResponse, denied: str) -> ApiError:
-        body = await _translated(response.content.read(ERROR_LIMIT), self._timeout)
+        body = await translated(response.content.read(ERROR_LIMIT), self._timeout)
         try:
             status = self._status.decode(body)
-        except (DecodeError, UnicodeDecodeError):
-            status = Status(reason=response.reason, message=body[:QUOTED].decode("utf-8", "replace"))
-        return refusal(status, code=response.status, denied=denied, after=_seconds(response.headers.get("Retry-After")))
+        except UNREADABLE:
+            status = Status(reason=response.reason, message=one_line(body[:ERROR_QUOTED].decode("utf-8", "replace")))
+        after = retry_after(response.headers.get("Retry-After"))
+        return refusal(status, code=response.status, denied=denied, after=after)
 
 
-def _decoded(decoder: Decoder[T], body: bytes, plural: str) -> T:
+def _cut_page(decoder: Decoder[ListPage], body: bytes, plural: str) -> ListPage:
+    """A page of which some object is nested too deeply to be decoded as a whole."""
     try:
-        return decoder.decode(body)
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise ApiError(0, "garbage", f"a list of {plural} that is none: {error}") from error
+        rest, items = cut_items(body)
+        page = decoder.decode(rest)
+    except UNREADABLE as error:
+        raise _not_a_list(plural, error) from error
+    page.items = [Raw(item) for item in items]
+    return page
 
 
-def refusal(status: Status, *, code: int = 0, denied: str = "may not watch", after: float | None = None) -> ApiError:
-    """The error that a Status stands for, whether it came as a reply (`code` is its HTTP status) or as an event."""
-    code = code or status.code or 500
-    reason, message = _one_line(status.reason or ""), _one_line(status.message or "")
-    if code == 410 or status.too_large_version:
-        return Expired(code, reason, message)
-    asked = status.details.retry_after_seconds if status.details else None
-    if after is None and asked:
-        after = float(asked)
-    if code == 429 or (code in (500, 503, 504) and after is not None):
-        return Throttled(code, reason, message, after=min(after if after is not None else 1.0, MOST_ASKED))
-    if code in (401, 403):
-        return Denied(code, reason, f"{denied} ({message})" if message else denied)
-    return ApiError(code, reason, message)
+def _not_a_list(plural: str, error: BaseException) -> ApiError:
+    return ApiError(0, "garbage", one_line(f"the reply is not a list of {plural}: {error or type(error).__name__}"))
 
 
-def reason_of(error: ApiError) -> str:
-    """One plain line for operators: ``403: may not list services (...)``, ``DNS: cannot resolve ...``."""
-    return f"{error.code or error.reason}: {error.message or error.reason}"
-
-
-async def _translated(waiting: Awaitable[T], timeout: aiohttp.ClientTimeout) -> T:  # noqa: ASYNC109 - for the message
-    """Wait for it; what the network did wrong comes out as ApiError(0, class of cause, one line)."""
-    try:
-        return await waiting
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _no_answer(error, timeout) from error
-
-
-def _no_answer(error: Exception, timeout: aiohttp.ClientTimeout) -> ApiError:
-    os_error = getattr(error, "os_error", error)
-    text = _one_line(str(error) or type(error).__name__)
-    if isinstance(error, aiohttp.ClientConnectorError):  # its own text shows the TLS context's address in memory
-        cause = getattr(error, "certificate_error", os_error)
-        said = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")  # of TLS
-        number = getattr(cause, "errno", None)
-        text = _one_line(f"{error.host}:{error.port}: {said or (os.strerror(number) if number else cause)}")
-    if isinstance(os_error, socket.gaierror):
-        return ApiError(0, "DNS", f"cannot resolve {getattr(error, 'host', 'the API server')} ({os_error.strerror})")
-    if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
-        return ApiError(0, "TLS", text)
-    if isinstance(error, TimeoutError):
-        connecting = isinstance(error, getattr(aiohttp, "ConnectionTimeoutError", ())) or "onnect" in text
-        if connecting:
-            return ApiError(0, "timeout", f"no connection within {timeout.connect:g} s")
-        return WatchTimeout(0, "timeout", f"nothing heard for {timeout.sock_read:g} s")
-    if isinstance(os_error, ConnectionRefusedError):
-        return ApiError(0, "refused", text)
-    return ApiError(0, "lost", text)
+def _check_encoding(response: aiohttp.ClientResponse) -> None:
+    """A few octets of gzip can become gigabytes; we have asked for none."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise ApiError(0, "garbage", one_line(f"the reply is compressed ({encoding}), which was not asked for"))
 
 
 def _selectors(want: Want) -> dict[str, str]:
     query = {"labelSelector": want.label_selector, "fieldSelector": want.field_selector}
     return {name: value for name, value in query.items() if value}
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After in seconds; a date (RFC 9110 section 10.2.3 allows both) counts as a second."""
-    if text is None:
-        return None
-    return float(text) if text.isascii() and text.isdigit() else 1.0
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= QUOTED else line[: QUOTED - 3] + "..."
 
 
 def _keep_alive(response: aiohttp.ClientResponse) -> None:
@@ -384,5 +371,18 @@ def _keep_alive(response: aiohttp.ClientResponse) -> None:
 def open_session() -> aiohttp.ClientSession:
     """The session for an `Api`: as many connections as there are watches, and a request beside each."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10), trust_env=False, read_bufsize=1 << 17
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=10),
+        headers={"User-Agent": user_agent()},
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=1 << 17,
     )
+
+
+def user_agent() -> str:
+    """``kdns/0.1.0 (linux/amd64) aiohttp/3.14.5``: who asks, for audit logs, in the form and with the words for
+    architectures that client-go's User-Agent has."""
+    machine = platform.machine().lower()
+    architecture = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "armv7l": "arm"}.get(machine, machine)
+    system = platform.system().lower()
+    return f"kdns/{__version__} ({system}/{architecture or 'unknown'}) aiohttp/{aiohttp.__version__}"

@@ -9,7 +9,8 @@ import aiohttp
 
 from kdns.base.clock import Backoff
 from kdns.metrics.cluster import ClusterCounts
-from kdns.watch.api.client import LINE_LIMIT, Api, open_session
+from kdns.watch.api.audit import INTERVALS, Intervals
+from kdns.watch.api.client import LINE_LIMIT, WATCH_TIMEOUT, Api, open_session
 from kdns.watch.api.credentials import Anonymous, Credentials, ServiceAccount
 from kdns.watch.api.events import EventRecorder
 from kdns.watch.api.kubeconfig import Kubeconfig
@@ -30,17 +31,19 @@ class ApiSource:
         self,
         credentials: Credentials,
         *,
-        watch_timeout: float = 90.0,
+        watch_timeout: float = WATCH_TIMEOUT,
         line_limit: int = LINE_LIMIT,
         backoff: Callable[[], Backoff] = Backoff,
         pace: Pace | None = None,
         counts: ClusterCounts | None = None,
+        audits: Intervals = INTERVALS,
     ) -> None:
-        """`watch_timeout`: seconds of silence after which a watch is broken (bookmarks come about once a minute);
+        """`watch_timeout`: seconds of silence after which a watch is given up (bookmarks come about once a minute);
         `line_limit`: octets of the largest event; `backoff` makes the pauses of one stream; `pace` rations requests;
-        `counts` is told all of them."""
+        `counts` counts them; `audits`: how often the server is asked whether a watch shows all there is."""
         self._credentials, self._backoff, self._pace = credentials, backoff, pace
         self._counts = counts or ClusterCounts()
+        self._audits = audits
         self._watch_timeout, self._line_limit = watch_timeout, line_limit
         self._session: aiohttp.ClientSession | None = None
         self._api: Api | None = None
@@ -65,13 +68,20 @@ class ApiSource:
             await session.close()
 
     async def _follow(self, want: Want) -> AsyncIterator[Event]:
-        reflector = Reflector(self._connect(), want, warn=LOG.warning, backoff=self._backoff(), counts=self._counts)
+        reflector = Reflector(
+            self._connect(),
+            want,
+            warn=LOG.warning,
+            backoff=self._backoff(),
+            counts=self._counts,
+            audits=self._audits,
+        )
         async with aclosing(reflector.events()) as events:
             async for event in events:
                 yield event
 
     def _connect(self) -> Api:
-        """The one client of all streams, so that what it learns of the server (no streaming lists) is learnt once."""
+        """The one client of all streams, so that what it learns of the server (no streaming lists) is learned once."""
         if self._api is None:
             self._session = open_session()
             self._api = Api(

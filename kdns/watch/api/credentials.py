@@ -1,8 +1,8 @@
-"""Who kdns is to the API server: the Pod's service account, or nobody (tests, ``kubectl proxy``).
+"""Who kdns is to the API server: the Pod's service account, a client certificate, or anonymous (``kubectl proxy``).
 
 What a kubeconfig says is in `kdns.watch.api.kubeconfig`, which imports the `kubernetes` package only when it is used.
 Whatever is missing when kdns starts is a ConfigError; later the last credentials that could be read stay in use, and
-the server's 401 says so.
+the server's 401 says so. Tokens are read as client-go reads them: white space around them is not part of them.
 """
 
 import logging
@@ -32,7 +32,7 @@ class Access(NamedTuple):
 
 
 class Credentials(Protocol):
-    """One server, and how to be known there."""
+    """One server, and what identifies us there."""
 
     @property
     def server(self) -> str:
@@ -44,12 +44,12 @@ class Credentials(Protocol):
         ...
 
     async def renew(self) -> None:
-        """The server said 401: read everything anew."""
+        """The server has answered 401: read everything again."""
         ...
 
 
 class Anonymous:
-    """A server that asks nobody."""
+    """An API server without authentication."""
 
     def __init__(self, server: str) -> None:
         self.server = server.rstrip("/")
@@ -63,22 +63,22 @@ class Anonymous:
 
 
 class ServerOverride:
-    """Known as somebody else is, at another server: kube-proxy's ``--master`` beside a kubeconfig."""
+    """Another client's credentials, sent to a different server: kube-proxy's ``--master`` beside a kubeconfig."""
 
     def __init__(self, server: str, known: Credentials) -> None:
         self.server, self._known = server.rstrip("/"), known
 
     async def access(self) -> Access:
-        """What they say."""
+        """What the other credentials are just now."""
         return await self._known.access()
 
     async def renew(self) -> None:
-        """Have them read everything anew."""
+        """Have them read everything again."""
         await self._known.renew()
 
 
 class ClientCertificate:
-    """A server that knows us by a client certificate; the three files are read again when it does not any more."""
+    """A client certificate; the three files are read again when the server refuses it."""
 
     def __init__(self, server: str, cert_file: str, key_file: str, ca_file: str) -> None:
         """Raises ConfigError naming the file that cannot be used."""
@@ -120,7 +120,7 @@ class ServiceAccount:
             )
         self.server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
         self._token_path, self._ca_path = folder / "token", folder / "ca.crt"
-        self._token, self._ca = "", b""
+        self._token, self._ca, self._problem = "", b"", ""
         self._tls: ssl.SSLContext
         for path in (self._token_path, self._ca_path):
             if not path.is_file():
@@ -137,7 +137,9 @@ class ServiceAccount:
         except ConfigError as error:
             # The kubelet swaps folders, and a disk may fail: the last good ones may still do, and if they do not the
             # server's answer becomes the reason that operators read.
-            LOG.warning("%s; going on with what was read before", error.problem)
+            if error.problem != self._problem:
+                LOG.warning("%s; going on with what was read before", error.problem)
+            self._problem = error.problem
         return Access({"Authorization": f"Bearer {self._token}"}, self._tls)
 
     async def renew(self) -> None:
@@ -145,30 +147,42 @@ class ServiceAccount:
 
     def _read(self) -> None:
         try:
-            token, ca = self._token_path.read_text("ascii").strip(), self._ca_path.read_bytes()
+            token, ca = self._token_path.read_text("utf-8"), self._ca_path.read_bytes()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"cannot read the service account: {error}", hint="the files must be readable for the user kdns runs as"
             ) from error
-        if not token:
-            raise ConfigError(f"the service account's token is empty: {self._token_path}")
-        self._token = token
+        self._token = checked_token(token, "the service account's token", str(self._token_path))
         if ca != self._ca:
             self._tls = tls_context(ca_file=str(self._ca_path))
             self._ca = ca
+        self._problem = ""
+
+
+def checked_token(text: str, called: str, place: str = "") -> str:
+    """A bearer token without the white space around it; ConfigError for one that no request can carry."""
+    token, at = text.strip(), f": {place}" if place else ""
+    if not token:
+        raise ConfigError(f"{called} is empty{at}", hint="it must be a bearer token")
+    if any(not " " < char < "\x7f" for char in token):
+        raise ConfigError(
+            f"{called} holds a space, a control character, or one that is not ASCII{at}",
+            hint="it must be the token alone, on one line",
+        )
+    return token
 
 
 def tls_context(
     *, ca_file: str | None = None, cert_file: str | None = None, key_file: str | None = None, verify: bool = True
 ) -> ssl.SSLContext:
-    """For PEM files; `ca_file` None trusts the system's. Raises ConfigError naming the file that is none.
+    """For PEM files; `ca_file` None trusts the system's. Raises ConfigError naming the file that cannot be used.
 
     Certificate chains are checked as client-go does: the stricter reading of RFC 5280 that Python 3.13 has by default
     refuses the CAs of many running clusters, which have no authority key identifier.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
+    except (OSError, ssl.SSLError, ValueError) as error:
         raise ConfigError(f"no CA certificate in {ca_file}: {error}", hint="it must be a file in PEM form") from error
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
@@ -176,9 +190,14 @@ def tls_context(
         context.verify_mode = ssl.CERT_NONE
     if cert_file:
         try:
-            context.load_cert_chain(cert_file, key_file)
-        except (OSError, ssl.SSLError) as error:
+            context.load_cert_chain(cert_file, key_file, password=_no_password)
+        except (OSError, ssl.SSLError, ValueError) as error:
             raise ConfigError(
                 f"no client certificate with its key in {cert_file}: {error}", hint="both must be files in PEM form"
             ) from error
     return context
+
+
+def _no_password() -> str:
+    """Without this, OpenSSL would ask the terminal for it, and wait."""
+    raise ValueError("the key is encrypted")

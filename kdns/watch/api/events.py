@@ -18,7 +18,8 @@ import msgspec
 from kdns.base.clock import Backoff, Clock
 from kdns.base.errors import ApiError, Denied, Throttled
 from kdns.base.objects import ObjectKey
-from kdns.watch.api.client import RESOURCES, Api, reason_of
+from kdns.watch.api.client import RESOURCES, Api
+from kdns.watch.api.failures import reason_of
 from kdns.watch.api.pace import Pace
 
 LOG: Final = logging.getLogger("kdns.watch")

@@ -20,7 +20,8 @@ import msgspec
 
 from kdns.base.errors import ApiError, ConfigError
 from kdns.watch.api.certificate import not_after
-from kdns.watch.api.credentials import Access, tls_context
+from kdns.watch.api.credentials import Access, checked_token, tls_context
+from kdns.watch.decode.nesting import UNREADABLE
 
 REREAD: Final = 60.0
 """Seconds after which files are read again at the next request: tokens in files rotate."""
@@ -29,8 +30,9 @@ EARLY: Final = 60.0
 AGAIN: Final = 1.0
 """Seconds within which a second 401 does not run an exec plugin again: the streams meet it together."""
 
-MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, OSError)
-"""How the package says, besides its own exception, that a file is not of the form it expects."""
+MALFORMED: Final = (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, MemoryError)
+"""How the package says, besides its own exception, that a file, or what an exec plugin writes, is not of the form it
+expects."""
 
 
 class Loaded(NamedTuple):
@@ -39,7 +41,7 @@ class Loaded(NamedTuple):
     server: str
     access: Access
     expires: float | None
-    """Unix seconds; None: nobody knows."""
+    """Unix seconds; None: unknown."""
     executed: bool
     """By an exec plugin, which is not run more often than necessary."""
 
@@ -116,7 +118,12 @@ def read_kubeconfig(path: str, context: str | None) -> Loaded:
         try:
             merged = package.KubeConfigMerger(path).config
             _check_context(merged, path, context)
-            loader = package.KubeConfigLoader(merged, active_context=context, temp_file_path=folder)
+            loader = package.KubeConfigLoader(
+                merged,
+                active_context=context,
+                config_base_path=None,  # as kubectl: relative paths start at the file that names them
+                temp_file_path=folder,
+            )
             loader.load_and_set(import_module("kubernetes.client").Configuration())
             return _loaded(loader, path, executed=_executes(loader, merged))
         except (package.ConfigException, package.yaml.YAMLError, *MALFORMED) as error:
@@ -164,7 +171,7 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
             f"kubeconfig {path}: the server {server!r} is no URL",
             hint=f"kubectl config set-cluster NAME --server https://{server.rpartition('/')[2]}",
         )
-    token, cert_file = found.get("token"), found.get("cert_file")
+    token, cert_file = _authorization(loader, path), found.get("cert_file")
     if executed and not token and not cert_file:
         raise ConfigError(f"the exec plugin in kubeconfig {path} gave no credentials", hint="run it by hand to see why")
     tls = None
@@ -200,6 +207,20 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
     )
 
 
+def _authorization(loader: Any, path: str) -> str | None:
+    """The header, as client-go would send it: a token file is read in preference to a token, and an empty one is an
+    error (client-go: "read empty token from file")."""
+    user, header = vars(loader).get("_user"), vars(loader).get("token")
+    token_file = (user.value or {}).get("tokenFile") if user is not None else None
+    executed = user is not None and "exec" in (user.value or {})
+    if token_file and not executed:
+        file = Path(user.path or path).parent / token_file
+        return f"Bearer {checked_token(file.read_text('utf-8'), f'kubeconfig {path}: the token file', str(file))}"
+    if header and header.startswith("Bearer "):
+        return f"Bearer {checked_token(header[7:], f'kubeconfig {path}: the token')}"
+    return header.strip() if header else None
+
+
 class JwtClaims(msgspec.Struct):
     """Of a JSON web token: when it ends (RFC 7519 section 4.1.4)."""
 
@@ -213,5 +234,5 @@ def _token_end(header: str | None) -> float | None:
         return None
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=JwtClaims).exp
-    except (msgspec.DecodeError, UnicodeDecodeError, binascii.Error, ValueError):
+    except (*UNREADABLE, binascii.Error, ValueError):
         return None  # some other kind of token with two dots in it

@@ -1,7 +1,7 @@
 """What the API server writes, packed into `kdns.base.objects`. Pure.
 
 The ``keep_*`` functions decide what a null or a missing field means, and raise ValueError, in one line that does not
-repeat the object's name, for an object nobody can serve.
+repeat the object's name, for an object that cannot be served.
 
 ::
 
@@ -9,17 +9,17 @@ repeat the object's name, for an object nobody can serve.
       routing    of Services, what only the proxy reads
       states     of EndpointSlices, what only the proxy reads
       nodes      Nodes and ServiceCIDRs
+      names      the rules for names of objects and ports
+      addresses  addresses of endpoints, text to octets
 """
 
-import re
 import sys
-from collections.abc import Callable, Sequence
-from socket import AF_INET, AF_INET6, AddressFamily, inet_ntop, inet_pton
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET
 
-from kdns.base.addresses import MAPPED, parse_address
+from kdns.base.addresses import parse_address
 from kdns.base.objects import (
     UNKNOWN_AGE,
     EndpointPort,
@@ -35,6 +35,8 @@ from kdns.base.objects import (
     ServicePort,
     address_text,
 )
+from kdns.watch.decode.addresses import canonical, quick_ipv4, quick_ipv6
+from kdns.watch.decode.names import LABEL, check_port
 from kdns.watch.decode.nodes import keep_node, keep_service_cidr
 from kdns.watch.decode.outside import keep_outside
 from kdns.watch.decode.routing import keep_age, keep_node_port, keep_routing
@@ -55,7 +57,6 @@ from kdns.watch.decode.schema import (
 from kdns.watch.decode.spelling import Warn, quoted
 from kdns.watch.decode.states import SharedHints, keep_states
 
-CLUSTER: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 SHARED_LIMIT: Final = 4096
 """Of each kind of thing that is shared."""
 
@@ -77,16 +78,16 @@ def keep_service(
     warn: Warn | None = None,
     shared: Shared | None = None,
 ) -> Service:
-    """Pack a Service; ValueError for one without spec, with a port that is none, or an address that is none.
+    """Pack a Service; ValueError for one without spec, with an invalid port number, or an invalid cluster IP.
 
-    `external`: keep how it is reached from outside; `routing`: keep how traffic is to go. What is absurd there is left
-    out and told to `warn`.
+    `external`: keep how it is reached from outside; `routing`: keep how traffic is to go. Invalid values there, and
+    ports with an invalid name or protocol, are skipped and reported through `warn`.
     """
     key = key_of("Service", wire.metadata)
     spec = wire.spec
     if spec is None:
         raise ValueError("it has no spec")
-    ports = tuple(_service_port(port, routing, warn) for port in spec.ports or () if port is not None)
+    ports = tuple(_service_ports(spec.ports or (), routing, warn))
     outside = keep_outside(spec.external_ips or (), wire.status, warn) if external else Outside()
     if spec.type == "ExternalName":
         return Service(key, external_name=spec.external_name or "", ports=ports, outside=outside)
@@ -100,13 +101,16 @@ def keep_service(
     return Service(key, cluster_ips, ports=ports, outside=outside, selected=selected, routing=way, age=age)
 
 
-def keep_import(wire: ApiServiceImport) -> Service:
-    """Pack a ServiceImport; ValueError for one without spec, with a port that is none, or an address that is none."""
+def keep_import(wire: ApiServiceImport, warn: Warn | None = None) -> Service:
+    """Pack a ServiceImport; ValueError for one without spec, with an invalid port number, or an invalid address.
+
+    Ports with an invalid name or protocol are skipped and reported through `warn`.
+    """
     key = key_of("ServiceImport", wire.metadata)
     spec = wire.spec
     if spec is None:
         raise ValueError("it has no spec")
-    ports = tuple(_service_port(port, False, None) for port in spec.ports or () if port is not None)
+    ports = tuple(_service_ports(spec.ports or (), False, warn))
     if spec.type == "Headless":
         return Service(key, headless=True, ports=ports)
     return Service(key, cluster_ips=tuple(_packed_any(text) for text in spec.ips or () if text), ports=ports)
@@ -123,61 +127,76 @@ def keep_slice(
     warn: Warn | None = None,
     shared: Shared | None = None,
 ) -> EndpointSlice | None:
-    """Pack a slice; None for a slice of names (FQDN), which nobody uses, and for one that is of no Service if only
-    the proxy asks.
+    """Pack a slice; None for a slice of names (FQDN), which is not used, and for one without a Service if only the
+    proxy asks.
 
     `named`: the ready endpoints as DNS has them, `pod_names` and `zones` with them; `routing`: all endpoints as the
-    proxy has them, but not those of headless Services. An address that is none is left out and told to `warn`, once a
-    slice. `routing` needs an `ApiRoutedSlice`. ValueError: no name, or an address type nobody knows.
+    proxy has them, but not those of headless Services. Invalid addresses, host names, ports and labels are skipped
+    and reported through `warn`, each once a slice. `routing` needs an `ApiRoutedSlice`. ValueError: no valid name, or
+    an unknown address type.
     """
     key = key_of("EndpointSlice", wire.metadata)
     if wire.address_type == "FQDN":
         return None
-    family = {"IPv4": AF_INET, "IPv6": AF_INET6}.get(wire.address_type or "")
-    if family is None:
+    width = {"IPv4": 4, "IPv6": 16}.get(wire.address_type or "")
+    if width is None:
         raise ValueError(f"its addressType is {quoted(wire.address_type)}, not IPv4, IPv6 or FQDN")
     labels = wire.metadata.labels if wire.metadata else None
-    service = sys.intern(labels.service_name or "") if labels else ""
+    service = _service_label(labels, warn)
     if not service and not named:
         return None
     shared = shared or Shared()
-    packer = _Packer(family)
+    packer = _Packer(width)
     names = _keep_names(wire.endpoints or (), packer, pod_names, zones) if named else _Names()
     states: EndpointStates | None = None
     if routing and (labels is None or labels.headless is UNSET):
         assert isinstance(wire, ApiRoutedSlice), "decoded without what is to be kept"
         states = keep_states(wire.endpoints or (), packer, shared.hints)
-    if packer.bad and warn is not None:
-        first, *others = packer.bad
-        more = f" and {len(others)} more" if others else ""
-        warn(f"address {quoted(first)}{more} left out: not {wire.address_type}")
-    width = 4 if family is AF_INET else 16
+    if warn is not None:
+        _warn_once_a_slice(warn, "address", packer.bad, f"not {wire.address_type}")
+        _warn_once_a_slice(warn, "hostname", packer.bad_hostnames, "not a DNS label")
     ports = _endpoint_ports(wire.ports or (), warn, shared)
     imported, cluster = _import_labels(labels, warn) if imports and labels is not None else ("", "")
     return EndpointSlice(key, service, width, names.addresses, ports, *names[1:], states, imported, cluster)
 
 
+def _warn_once_a_slice(warn: Warn, called: str, values: dict[str | None, None], why: str) -> None:
+    if values:
+        first, *others = values
+        more = f" and {len(others)} more" if others else ""
+        warn(f"{called} {quoted(first)}{more} left out: {why}")
+
+
 class _Packer:
     """Packs the addresses of one slice, and remembers the invalid ones."""
 
-    def __init__(self, family: AddressFamily) -> None:
-        self.family = family
-        self.width = 4 if family is AF_INET else 16
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.quick = quick_ipv4 if width == 4 else quick_ipv6
         self.bad: dict[str | None, None] = {}
+        self.bad_hostnames: dict[str | None, None] = {}
 
     def __call__(self, text: str | None) -> bytes | None:
-        packed = _quickly(self.family, text) or self.sloppily(text)
+        packed = self.quick(text or "") or self.sloppily(text)
         if packed is None:
             self.bad[text] = None
         return packed
 
     def sloppily(self, text: str | None) -> bytes | None:
-        """What `inet_pton` refuses, or what it takes for an IPv6 address and Kubernetes does not."""
+        """What is not in its usual spelling."""
         try:
             packed = parse_address(text or "")
         except ValueError:
             return None
         return packed if len(packed) == self.width else None
+
+    def hostname(self, text: str) -> str:
+        """A host name in lower case; empty for an invalid one."""
+        folded = text.lower()
+        if LABEL.fullmatch(folded):
+            return folded
+        self.bad_hostnames[text] = None
+        return ""
 
 
 class _Names(NamedTuple):
@@ -197,23 +216,18 @@ def _keep_names(endpoints: Sequence[ApiEndpoint | None], packer: _Packer, pod_na
     taken as ready").
     """
     addresses, hostnames, pods, texts, places = bytearray(), [], [], [], []
-    family, odd = packer.family, False
+    quick, odd = packer.quick, False
     for endpoint in endpoints:
         if endpoint is None or (endpoint.conditions is not None and endpoint.conditions.ready is False):
             continue
         for text in endpoint.addresses or ():
-            try:  # not by `packer`, whose call would cost DNS a fifth more for each slice
-                packed = inet_pton(family, text or "")
-            except (OSError, ValueError):
-                packed = b""
-            if not packed or packed.startswith(MAPPED):
-                if (sloppy := packer(text)) is None:
-                    continue
-                packed = sloppy
-            odd = odd or (family is AF_INET6 and not _canonical(packed, (text or "").strip()))
+            packed = quick(text or "")  # not by `packer`, whose call would cost DNS a fifth more for each slice
+            if packed is None and (packed := packer(text)) is None:
+                continue
+            odd = odd or (packer.width == 16 and not canonical(packed, (text or "").strip()))
             addresses += packed
             texts.append((text or "").strip())
-            hostnames.append((endpoint.hostname or "").lower())
+            hostnames.append(packer.hostname(endpoint.hostname) if endpoint.hostname else "")
             pods.append(_pod_name(endpoint.target_ref) if pod_names else "")
             places.append(sys.intern((endpoint.zone or "").lower()) if zones else "")
     return _Names(
@@ -225,13 +239,24 @@ def _keep_names(endpoints: Sequence[ApiEndpoint | None], packer: _Packer, pod_na
     )
 
 
+def _service_label(labels: Labels | None, warn: Warn | None) -> str:
+    """The Service a slice is of; empty for none. The API server checks labels less strictly than names."""
+    service = (labels.service_name or "") if labels else ""
+    if service and not LABEL.fullmatch(service):
+        if warn is not None:
+            warn(f"its label kubernetes.io/service-name {quoted(service)} left out: not a valid name of a Service")
+        return ""
+    return sys.intern(service)
+
+
 def _import_labels(labels: Labels, warn: Warn | None) -> tuple[str, str]:
     """The ServiceImport a slice is of, and its cluster, which has to be a label of names (KEP-1645); empty for none."""
     imported, cluster = labels.import_name or "", (labels.source_cluster or "").lower()
-    if imported and cluster and not CLUSTER.fullmatch(cluster):
-        if warn is not None:
-            warn(f"no endpoints of ServiceImport {quoted(imported)}: its cluster {quoted(cluster)} is no label")
-        return "", ""
+    for value, what in ((imported, "name of a ServiceImport"), (cluster, "name of a cluster")):
+        if imported and value and not LABEL.fullmatch(value):
+            if warn is not None:
+                warn(f"no endpoints of ServiceImport {quoted(imported)}: {quoted(value)} is not a valid {what}")
+            return "", ""
     return sys.intern(imported), sys.intern(cluster)
 
 
@@ -283,18 +308,33 @@ def keeper(
         case "Pod":
             return lambda wire, warn: keep_pod(wire, labels=labels)
         case "ServiceImport":
-            return lambda wire, warn: keep_import(wire)
+            return keep_import
         case "Node":
             return keep_node
         case "ServiceCIDR":
             return keep_service_cidr
 
 
-def _service_port(port: ApiServicePort, routing: bool, warn: Warn | None) -> ServicePort:
-    if port.port is None or not 0 < port.port < 65536:
-        raise ValueError(f"its port {quoted(port.port)} is not 1 to 65535")
-    node_port = keep_node_port(port.node_port, "nodePort", warn) if routing else 0
-    return ServicePort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port, node_port)
+def _service_ports(ports: Sequence[ApiServicePort | None], routing: bool, warn: Warn | None) -> Iterator[ServicePort]:
+    for port in ports:
+        if port is None:
+            continue
+        if port.port is None or not 0 < port.port < 65536:
+            raise ValueError(f"its port {quoted(port.port)} is not 1 to 65535")
+        if not _valid_port(port.name, port.protocol, warn):
+            continue
+        node_port = keep_node_port(port.node_port, "nodePort", warn) if routing else 0
+        yield ServicePort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port, node_port)
+
+
+def _valid_port(name: str | None, protocol: str | None, warn: Warn | None) -> bool:
+    try:
+        check_port(name or "", protocol or "TCP")
+    except ValueError as error:
+        if warn is not None:
+            warn(f"a port left out: {error}")
+        return False
+    return True
 
 
 def _shared_routing(routing: Routing, shared: Shared | None) -> Routing:
@@ -314,6 +354,8 @@ def _endpoint_ports(
     for port in ports:
         if port is None or port.port is None:
             continue
+        if not _valid_port(port.name, port.protocol, warn):
+            continue
         if 0 < port.port < 65536:
             kept.append(EndpointPort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port))
         elif warn is not None:
@@ -326,18 +368,9 @@ def _endpoint_ports(
 
 def _packed_any(text: str) -> bytes:
     try:
-        return _quickly(AF_INET6 if ":" in text else AF_INET, text) or parse_address(text)
+        return (quick_ipv6 if ":" in text else quick_ipv4)(text) or parse_address(text)
     except ValueError:
         raise ValueError(f"its cluster IP {quoted(text)} is not an address") from None
-
-
-def _quickly(family: AddressFamily, text: str | None) -> bytes | None:
-    """The address of a text in its usual spelling; None for all that needs a second look."""
-    try:
-        packed = inet_pton(family, text or "")
-    except (OSError, ValueError):  # ValueError: octet 0 within the text
-        return None
-    return None if packed.startswith(MAPPED) else packed
 
 
 def _pod_address(text: str) -> str:
@@ -347,11 +380,6 @@ def _pod_address(text: str) -> str:
     except ValueError:
         return text
     return address_text(packed) if len(packed) == 4 else text.strip()
-
-
-def _canonical(packed: bytes, text: str) -> bool:
-    """RFC 5952 text. Below ::/80 libraries disagree (dotted quads or not), so the object's own spelling is kept."""
-    return any(packed[:10]) and inet_ntop(AF_INET6, packed) == text
 
 
 def _pod_name(target: ApiTargetRef | None) -> str:

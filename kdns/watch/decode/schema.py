@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from msgspec.json import Decoder
 
 from kdns.base.objects import Kind, ObjectKey
+from kdns.watch.decode.names import check_name, check_namespace
 from kdns.watch.decode.outside import ApiServiceStatus
 from kdns.watch.decode.status import Status, Wire
 
@@ -54,9 +55,11 @@ class Metadata(Wire):
     labels: Labels | None = None
     annotations: Annotations | None = None
     deletion_timestamp: str | None = None
-    """When its deletion was asked for; there as long as somebody still has to agree."""
+    """When its deletion was asked for; set until all finalizers are removed."""
     continue_token: str | None = field(name="continue", default=None)
     """Lists only: asks for the next page."""
+    remaining_item_count: int | None = None
+    """Lists only: how many objects the pages after this one have; unset where a selector was given."""
 
 
 class ApiServicePort(Wire):
@@ -343,13 +346,15 @@ def named_decoder() -> Decoder[WatchEvent]:
 
 
 def key_of(kind: Kind, metadata: Metadata | None) -> ObjectKey:
-    """The key of an object; ValueError if it has no name, or no namespace where its kind needs one."""
+    """The key of an object; ValueError if it has no valid name, or no valid namespace where its kind needs one."""
     if metadata is None or not metadata.name:
         raise ValueError("it has no name")
+    check_name(kind, metadata.name)
     if kind in CLUSTER_WIDE:
         return ObjectKey(kind, "", sys.intern(metadata.name))
     if not metadata.namespace:
         raise ValueError("it has no namespace")
+    check_namespace(metadata.namespace)
     return ObjectKey(kind, sys.intern(metadata.namespace), metadata.name)
 
 

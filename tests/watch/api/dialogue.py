@@ -6,6 +6,7 @@ from typing import Self
 
 from kdns.base.clock import Backoff
 from kdns.metrics.cluster import ClusterCounts
+from kdns.watch.api.audit import INTERVALS, Intervals
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.credentials import Anonymous, Credentials
 from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Upserted, Want
@@ -29,6 +30,7 @@ class Following:
         credentials: Credentials | None = None,
         watch_timeout: float = 30.0,
         line_limit: int = 1 << 20,
+        audits: Intervals = INTERVALS,
     ) -> None:
         url = api if isinstance(api, str) else api.url
         self.store = Store()
@@ -43,6 +45,7 @@ class Following:
             line_limit=line_limit,
             backoff=lambda: Backoff(sleep=self._sleep),
             counts=self.counts,
+            audits=audits,
         )
         self._wants: Sequence[Want] = wants or (SERVICES,)
         self._heard = asyncio.Event()

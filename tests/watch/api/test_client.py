@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from kdns.base.errors import ApiError, Denied, Expired, Throttled
 from kdns.config.settings import KubernetesOptions
-from kdns.watch.api.client import RESOURCES, Api, StreamingRefused, open_session, reason_of, refusal
+from kdns.watch.api.client import RESOURCES, Api, open_session
 from kdns.watch.api.credentials import Access, Anonymous, tls_context
+from kdns.watch.api.failures import StreamingRefused, reason_of, refusal
 from kdns.watch.api.lines import LineSplitter
 from kdns.watch.decode.status import Cause, Status, StatusDetails
 from kdns.watch.follower import proxy_wants, wants
@@ -154,7 +155,7 @@ async def test_only_what_may_be_done_is_asked(rules: frozenset[Rule], wanted: li
     async with FakeApiServer(rules=rules) as fake, api_of(fake.url) as api:
         for want in wanted:
             assert ("list", RESOURCES[want.kind].group, RESOURCES[want.kind].plural) in rules
-            assert await api.newest(want) == str(fake.version)
+            assert await api.newest(want) == (str(fake.version), 0)
             assert [page.version async for page in api.pages(want)] == [str(fake.version)]
             async with api.watch(want, since="", seconds=60, skipped=no_line) as lines:
                 assert b"initial-events-end" in (await anext(lines))[-1]
@@ -234,8 +235,8 @@ class Fault(NamedTuple):
 
 FAULTS = (
     Fault("a gateway's page", _text_reply, 502, "502: <html>no"),
-    Fault("no HTTP", _not_http, 0, "lost: "),
-    Fault("half a list", _garbage_list, 0, "garbage: a list of services that is none: "),
+    Fault("no HTTP", _not_http, 0, "lost: the reply is not HTTP"),
+    Fault("half a list", _garbage_list, 0, "garbage: the reply is not a list of services: "),
     Fault("silence", _nothing, 0, "timeout: nothing heard for 0.3 s"),
     Fault("hanging up", _hang_up, 0, "lost: "),
 )
@@ -305,7 +306,7 @@ async def test_a_certificate_of_somebody_else() -> None:
         assert reason_of(caught.value).startswith(f"TLS: {fake.url.removeprefix('https://')}: ")
         assert "object at" not in reason_of(caught.value)
         async with open_session() as session:
-            assert await Api(session, Trusting(fake.url)).newest(SERVICES) == str(fake.version)
+            assert await Api(session, Trusting(fake.url)).newest(SERVICES) == (str(fake.version), 0)
 
 
 async def test_the_kernel_watches_over_a_watch() -> None:

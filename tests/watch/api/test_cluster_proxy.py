@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 from msgspec.structs import replace
 
-from kdns.base.objects import Change, NodeChange, ServiceChange, ServiceCIDRChange, ServiceView
+from kdns.base.objects import Age, Change, NodeChange, ServiceChange, ServiceCIDRChange, ServiceView
 from kdns.metrics.dns import Metrics
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.credentials import Anonymous
@@ -82,7 +83,9 @@ def objects() -> list[dict[str, object]]:
     ]
 
 
-WEB = replace(proxied("shop/web", ["10.96.0.9"], [tcp(80, "http")], etp="Local"), selected=True)
+AGE = Age("2026-01-01T00:00:00Z", str(uuid5(NAMESPACE_URL, "services/shop/web")))
+"""As the fake API server writes them."""
+WEB = replace(proxied("shop/web", ["10.96.0.9"], [tcp(80, "http")], etp="Local"), selected=True, age=AGE)
 WEB_1 = states_slice("shop/web-1", ["10.244.0.5"], [tcp(8080, "http")], service="web")
 
 

@@ -169,6 +169,38 @@ async def test_a_token_in_a_file_is_read_again(tmp_path: Path) -> None:
     assert (await credentials.access()).headers == {"Authorization": "Bearer second"}
 
 
+async def test_tokens_are_read_as_client_go_reads_them(tmp_path: Path) -> None:
+    """White space around a token is not part of it; a token file goes before a token; its path is the kubeconfig's."""
+    (tmp_path / "token").write_text("  from-file \r\n\n")
+    for user, token in (
+        ({"tokenFile": "token"}, "from-file"),
+        ({"tokenFile": str(tmp_path / "token"), "token": "inline"}, "from-file"),
+        ({"token": "inline\n"}, "inline"),
+        (plugin(tmp_path, {"token": "executed\n"}), "executed"),
+    ):
+        credentials = await Kubeconfig.load(str(kubeconfig(tmp_path / "config", user)))
+        assert (await credentials.access()).headers == {"Authorization": f"Bearer {token}"}
+
+
+async def test_a_token_that_turns_bad_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where no good one is left, the kind is lost with the reason, pauses grow, and a good file heals it."""
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    async with FakeApiServer([WEB], token="second") as api:
+        path = kubeconfig(tmp_path / "config", {"tokenFile": str(token)}, server=api.url)
+        credentials = await Kubeconfig.load(str(path))
+        token.write_text("a\x01b")
+        credentials._read_at -= 5
+        async with Following(api, credentials=credentials) as seen:
+            reason = f"credentials: kubeconfig {path}: the token file holds a space, a control character"
+            await seen.until_said(f"lost Service: {reason}")
+            token.write_text("second\n")
+            credentials._read_at -= 5
+            await seen.synced()
+            assert sum(said.startswith("lost Service: credentials") for said in seen.said) == 1
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 class Bad(NamedTuple):
     """A kubeconfig that does not do, and what is said of it."""
 
@@ -187,6 +219,9 @@ current-context: lab
 """
 USERLESS = SCHEMELESS.replace("user: lab}", "user: nobody}")
 BAD = (
+    Bad("an empty token file", {"tokenFile": os.devnull}, "", "kubeconfig {}: the token file is empty: /dev/null"),
+    Bad("a token of two lines", {"token": "a\nb"}, "", "kubeconfig {}: the token holds a space, a control character"),
+    Bad("nothing but brackets", "[" * 20_000, "", "cannot use kubeconfig {}: "),
     Bad("a user that is not there", USERLESS, "", "kubeconfig {}: context 'lab' wants the user 'nobody'"),
     Bad("another context", {}, "@other", "kubeconfig {} has no context 'other'"),
     Bad("no YAML", "a: [", "", "cannot use kubeconfig {}: "),

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from kdns.base.objects import ObjectKey
+from kdns.base.objects import Kind, ObjectKey
+from kdns.lab.cluster_state import Json
 from kdns.watch.source import Want
-from tests.fakes.api_server import FakeApiServer, refuse
+from tests.fakes.api_server import SYSTEM_COREDNS, SYSTEM_NODE_PROXIER, FakeApiServer, refuse
 from tests.fakes.faults import (
     Close,
     Cut,
@@ -23,7 +24,7 @@ from tests.fakes.faults import (
     Stall,
     too_large,
 )
-from tests.fakes.objects import endpoint_slice, namespace, service
+from tests.fakes.objects import endpoint_slice, namespace, service, service_cidr
 from tests.watch.api.dialogue import SERVICES, SLICES, Following, asked
 
 WEB = service("shop", "web", "10.96.0.9")
@@ -251,6 +252,63 @@ async def test_an_optional_kind_that_is_forbidden_is_waived_once() -> None:
         assert waived[0].startswith("waived Namespace: 403: may not list namespaces (")
         api.rules |= {("list", "", "namespaces"), ("watch", "", "namespaces")}
         await seen.until_said("put Namespace shop")
+
+
+OPTIONAL = (
+    (namespace("shop"), namespace("new"), "Namespace", "namespaces"),
+    (service_cidr("kubernetes", "10.96.0.0/12"), service_cidr("more", "10.112.0.0/16"), "ServiceCIDR", "servicecidrs"),
+)
+
+
+@pytest.mark.parametrize(("known", "new", "kind", "plural"), OPTIONAL, ids=["DNS", "proxy"])
+async def test_an_optional_kind_that_was_followed_is_asked_for_again_at_once(
+    known: Json, new: Json, kind: Kind, plural: str
+) -> None:
+    """A real API server answers 403 for some seconds after a restart, until it knows its own rules: like any other
+    kind, an optional one is lost meanwhile, not skipped for minutes."""
+    rules = SYSTEM_NODE_PROXIER | SYSTEM_COREDNS
+    async with FakeApiServer([known], rules=rules) as api, Following(api, Want(kind, optional=True)) as seen:
+        await seen.synced()
+        await api.down()
+        api.next_reply(refuse(403), times=4)
+        api.put(new)
+        await api.up()
+        await seen.until_said(f"put {kind} {new['metadata']['name']}")
+        assert seen.store.count(kind) == 2
+        assert max(seen.pauses) <= 30
+        assert not any(said.startswith("waived") for said in seen.said)
+        assert any(said.startswith(f"lost {kind}: 403: may not list {plural}") for said in seen.said)
+
+
+async def test_an_optional_kind_that_is_forbidden_at_first_is_asked_for_again_soon() -> None:
+    """kdns may start within those seconds, too: the pauses of minutes begin after some short ones."""
+    async with FakeApiServer([namespace("shop")]) as api:
+        api.next_reply(refuse(403), times=6)
+        async with Following(api, Want("Namespace", optional=True)) as seen:
+            await seen.until_said("put Namespace shop")
+            assert max(seen.pauses) <= 30
+            assert sum(said.startswith("waived") for said in seen.said) == 1
+
+
+async def test_a_bookmark_from_the_future() -> None:
+    """A bookmark promises that all before it was shown. If an older event follows, only a list tells what is true."""
+    async with FakeApiServer([WEB]) as api, Following(api) as seen:
+        await seen.synced()
+        api.disturb(Mark(version=api.version + 100))
+        api.put(NEW)
+        await seen.until(lambda: seen.names() == {"shop/web", "shop/new"})
+        assert asked(api) == ["stream services"] * 2
+        assert seen.counted("kdns_watch_restarts_total") == {("Service", "older"): 1}
+        api.delete("Service", "shop", "new")
+        await seen.until(lambda: seen.names() == {"shop/web"})
+
+
+async def test_a_server_that_dies_has_not_said_400() -> None:
+    """The line says that the connection ended; a code stands there only if a server has sent one."""
+    async with FakeApiServer([WEB]) as api, Following(api) as seen:
+        await seen.synced()
+        api.disturb(Cut())
+        await seen.until_said("lost Service: lost: the connection ended in the middle of a reply")
 
 
 async def test_slow_bytes_are_bytes() -> None:

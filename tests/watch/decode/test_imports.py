@@ -74,4 +74,4 @@ def test_a_cluster_that_is_no_label() -> None:
     kept = packing.keep_slice(wire, pod_names=False, imports=True, warn=said.append)
     assert kept is not None
     assert (kept.imported, kept.cluster) == ("", "")
-    assert said == ["no endpoints of ServiceImport 'web': its cluster 'eu.west' is no label"]
+    assert said == ["no endpoints of ServiceImport 'web': 'eu.west' is not a valid name of a cluster"]
