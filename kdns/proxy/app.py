@@ -51,7 +51,7 @@ from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.proxier import Proxier, Round
-from kdns.proxy.report import Reports, Watches, cleaned_in, log_left_out
+from kdns.proxy.report import Reports, Watches, cleaned_in, counted_packets, log_left_out
 from kdns.proxy.rules import Policy
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.events import EventRecorder
@@ -211,7 +211,7 @@ class ProxyApp:
             raise problems[0]
         for problem in problems:
             LOG.warning("one address family is left out: %s", problem)
-        self._metrics = ProxyMetrics(self.settings.mode, [family.value for family in appliers])
+        self._metrics = ProxyMetrics(self.settings.mode, [family.value for family in appliers], counted_packets)
         self._cleaner = FlowCleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
         interfaces = own_interfaces()
         self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]

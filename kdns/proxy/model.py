@@ -182,6 +182,8 @@ class NodeRules(Struct, frozen=True):
     """Of this family; nftables mode drops what goes to an address in them that nobody has."""
     drop_invalid: bool = True
     """Drop packets that connection tracking calls INVALID before they are forwarded (not with tcpBeLiberal)."""
+    packet_counters: bool = False
+    """Rules count packets with nfacct (iptables mode, where the kernel has it); the applier says so."""
 
 
 class RuleSet(NamedTuple):

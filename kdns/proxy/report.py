@@ -10,15 +10,17 @@ from prometheus_client import Metric
 
 from kdns.base.clock import TimeSlice
 from kdns.base.objects import ObjectKey
+from kdns.kernel.nfacct import packets
 from kdns.metrics.dns import Metrics
 from kdns.metrics.families import counter
-from kdns.metrics.proxy import Policy, ProxyMetrics
+from kdns.metrics.proxy import INVALID_DROPPED, LOCALHOST_ACCEPTED, Policy, ProxyMetrics
 from kdns.proxy.apply.conntrack import Cleaned, FlowCleaner
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.service_checks import HealthCheck
 from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import Family, ServicePortName, ServicePortRules
 from kdns.proxy.proxier import Proxier, Round
+from kdns.proxy.render.iptables import names as iptables_names
 from kdns.proxy.rules import ServiceRules
 from kdns.proxy.stale_flows import FlowMemory
 
@@ -100,6 +102,16 @@ class Reports:
 def log_left_out(service: ObjectKey, left_out: LeftOut) -> None:
     """The line of a thing that is not programmed."""
     LOG.warning("%s: %s", service, left_out.message)
+
+
+def counted_packets() -> dict[str, int]:
+    """What the kernel has counted for mode iptables, by the name of the metric; without what it does not count."""
+    counts = packets(iptables_names.COUNTERS)
+    metrics = (
+        (INVALID_DROPPED, iptables_names.INVALID_DROPPED),
+        (LOCALHOST_ACCEPTED, iptables_names.LOCALHOST_ACCEPTED),
+    )
+    return {metric: counts[counter] for metric, counter in metrics if counter in counts}
 
 
 class Watches:

@@ -1,25 +1,32 @@
 """Rules of iptables mode into the kernel, for one family."""
 
 import asyncio
+import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final
+
+from msgspec.structs import replace
 
 from kdns.base.clock import Clock
 from kdns.base.errors import KernelError
+from kdns.kernel.nfacct import create_counters, delete_counters
 from kdns.kernel.run import Runner, Tallier, run, tally
 from kdns.proxy.apply.applier import Applied
 from kdns.proxy.apply.iptables_look import find, fingerprint, intact, look, tables
-from kdns.proxy.apply.iptables_probe import probe
+from kdns.proxy.apply.iptables_probe import counts, probe
 from kdns.proxy.apply.iptables_tools import LOCKED, Tool, detect, installed
 from kdns.proxy.model import Family, RuleChange, RuleSet, ServicePortName
+from kdns.proxy.render.iptables.names import COUNTERS
 from kdns.proxy.render.iptables.removal import removal
 from kdns.proxy.render.iptables.restore_input import Script
 from kdns.proxy.render.iptables.service import Conflict
 from kdns.proxy.render.iptables.table import alone, full, large, partial
 
+LOG: Final = logging.getLogger("kdns.proxy")
 PIECE: Final = 2750
 """Chains in one restore of the nft variant, whose time grows with the square of it: 250 Services of ten endpoints."""
 LEISURE: Final = 5
@@ -40,12 +47,17 @@ class IptablesApplier:
         run: Runner = run,
         tally: Tallier = tally,
         fingerprint: Callable[..., object] = fingerprint,
+        counters: Callable[[Iterable[str]], None] = create_counters,
+        delete_counters: Callable[[Iterable[str]], None] = delete_counters,
         clock: Clock = time.monotonic,
     ) -> None:
-        """`tool`: the variant to use; None: the kubelet's, found by `prepare`."""
+        """`tool`: the variant to use; None: the kubelet's, found by `prepare`. `counters` has the kernel have these."""
         self.family = family
         self._tool, self._run, self._tally = tool, run, tally
-        self._fingerprint, self._clock = fingerprint, clock
+        self._fingerprint, self._clock, self._counters = fingerprint, clock, counters
+        self._delete_counters = delete_counters
+        self._counting = False
+        """The kernel and the tool have packet counters."""
         self._given: RuleSet | None = None
         """What the last sync was given; None if it failed."""
         self._totals: Counter[str] = Counter()
@@ -64,14 +76,28 @@ class IptablesApplier:
         if self._tool is None:
             self._tool = await detect(self.family, self._run, self._tally)
         await probe(self.family, self._tool, self._run)
+        self._counting = await self._create_counters() and await counts(self._tool, self._run)
+
+    async def _create_counters(self) -> bool:
+        """Have the counters that rules refer to; False: the kernel has none, so rules do without, as kube-proxy's."""
+        try:
+            await asyncio.to_thread(self._counters, COUNTERS)
+        except (KernelError, OSError) as error:
+            LOG.info("packets are not counted by nfacct: %s", error)
+            return False
+        return True
 
     async def sync(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> Applied:
         """See `Applier.sync`. What `rules` say of the node is another than before: a full sync, whatever is asked."""
         tool = self.tool
         piece = PIECE if tool.nft else None
-        rules = RuleSet(rules.node, dict(rules.ports))  # as it is now, whatever becomes of it while we wait
+        node = replace(rules.node, packet_counters=self._counting)
+        rules = RuleSet(node, dict(rules.ports))  # as it is now, whatever becomes of it while we wait
         whole = changes is None or self._given is None or self._given.node != rules.node
         if whole or changes is None:
+            if self._counting:
+                self._counting = await self._create_counters()
+                rules = rules._replace(node=replace(node, packet_counters=self._counting))
             found = await find(tool, rules.node, self._run, self._tally)
             scripts = full(rules, found, random_fully=tool.modern, piece=piece)
             totals: Counter[str] = Counter()
@@ -160,6 +186,8 @@ class IptablesApplier:
                 lines = (await look(tool, table, self._tally)).lines
                 for script in removal(table, lines, piece=PIECE if tool.nft else None):
                     await self._run(tool.restore, script.text)
+        with suppress(KernelError, OSError):  # a kernel without counters has nothing to remove
+            await asyncio.to_thread(self._delete_counters, COUNTERS)
 
 
 def _at_fault(script: Script, error: KernelError) -> ServicePortName | None:

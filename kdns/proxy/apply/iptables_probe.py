@@ -6,7 +6,8 @@ from kdns.base.errors import ConfigError, KernelError
 from kdns.kernel.run import Runner
 from kdns.proxy.apply.iptables_tools import LOCKED, Tool
 from kdns.proxy.model import Family
-from kdns.proxy.render.iptables.names import CANARY
+from kdns.proxy.render.iptables.matches import counted
+from kdns.proxy.render.iptables.names import CANARY, COUNTERS
 from kdns.proxy.render.iptables.restore_input import TABLES, RestoreInput
 
 _RULES: Final = (
@@ -44,6 +45,21 @@ async def probe(family: Family, tool: Tool, run: Runner) -> None:
             await _try(tool, run, table, (rule,), f"does not take rules like {rule!r}", needs)
         raise
     await _all(tool, run, [])
+
+
+async def counts(tool: Tool, run: Runner) -> bool:
+    """Rules can count packets: the kernel has the counters (`create_counters` was called), and both take the match."""
+    sheet = RestoreInput()
+    sheet.chains("filter", (CANARY,))
+    sheet.rules("filter", (f"-A {CANARY} {counted(name)}" for name in COUNTERS))
+    try:
+        await run(tool.restore, sheet.script().text)
+    except KernelError as error:
+        if error.code == LOCKED:
+            raise
+        return False
+    await _all(tool, run, [])
+    return True
 
 
 async def _all(tool: Tool, run: Runner, rules: list[tuple[str, str, str]]) -> None:

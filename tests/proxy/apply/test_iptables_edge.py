@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -28,6 +28,8 @@ class Node:
         self.versions, self.refuse = versions, refuse
         self.ran: list[tuple[tuple[str, ...], str]] = []
         self.saves: dict[str, str] = {}
+        self.no_counters: Exception | None = None
+        """What making packet counters raises."""
 
     async def run(self, argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
         words, text = tuple(argv), stdin if isinstance(stdin, str) else stdin.decode()
@@ -47,8 +49,18 @@ class Node:
 
     def applier(self, tool: Tool = NFT) -> IptablesApplier:
         return IptablesApplier(
-            Family.IPV4, tool=tool, run=self.run, tally=self.tally, fingerprint=lambda family, *, nft: None
+            Family.IPV4,
+            tool=tool,
+            run=self.run,
+            tally=self.tally,
+            fingerprint=lambda family, *, nft: None,
+            counters=self._create,
+            delete_counters=lambda names: None,
         )
+
+    def _create(self, names: Iterable[str]) -> None:
+        if self.no_counters is not None:
+            raise self.no_counters
 
 
 BOTH = {"iptables-nft": "iptables v1.8.9 (nf_tables)\n", "iptables-legacy": "iptables v1.8.9 (legacy)\n"}
@@ -266,3 +278,30 @@ async def test_a_failed_partial_sync_is_followed_by_a_full_one() -> None:
         await applier.sync(RuleSet(node(), {**web(2).ports, one.name: one}), [RuleChange(one.name, before, one)])
     node_.refuse = lambda argv, stdin: None
     assert (await applier.sync(web(2), ())).full
+
+
+@pytest.mark.parametrize(
+    ("no_counters", "refuses", "counted"),
+    [
+        (None, "", True),
+        (KernelError(("netlink", "nfacct"), 22, "Invalid argument"), "", False),
+        (PermissionError(1, "Operation not permitted"), "", False),
+        (None, "--nfacct-name", False),
+    ],
+)
+async def test_packets_are_counted_where_kernel_and_tool_can(
+    no_counters: Exception | None, refuses: str, counted: bool
+) -> None:
+    """Elsewhere the rules do without, as kube-proxy's."""
+    node_ = Node(BOTH)
+    node_.no_counters = no_counters
+    node_.refuse = lambda argv, stdin: KernelError(argv, 1, "no match") if refuses and refuses in stdin else None
+    applier = node_.applier()
+    await applier.prepare()
+    node_.ran.clear()
+    await applier.sync(web(1), None)
+    written = "".join(text for argv, text in node_.ran if "-restore" in argv[0])
+    assert ("--nfacct-name ct_state_invalid_dropped_pkts" in written) is counted
+    assert "--ctstate INVALID" in written
+    node_.ran.clear()
+    assert not (await applier.sync(web(1), ())).full, "the node is the same"

@@ -328,3 +328,27 @@ def test_refused_services_cost_no_chain() -> None:
     rules = rule_set(node(), port("a/b", entry("cluster IP", "10.96.0.1", 80, REJECT)))
     tables = loaded(full(rules))
     assert tables.counts() - loaded(full(rule_set(node()))).counts() == {"filter": 1}
+
+
+def test_packets_are_counted_as_kube_proxy_counts_them() -> None:
+    """Its own rules: invalid packets in both families, node ports on loopback in IPv4 where they are served."""
+    invalid = (
+        "filter KUBE-FORWARD -m conntrack --ctstate INVALID"
+        " -m nfacct --nfacct-name ct_state_invalid_dropped_pkts -j DROP"
+    )
+    twin = (
+        "nat KUBE-NODEPORTS -m comment --comment shop/cart:web -m tcp -p tcp --dport 30080 -d 127.0.0.0/8"
+        " -m nfacct --nfacct-name localhost_nps_accepted_pkts -j "
+    )
+
+    def listed(chain: str, family: Family = Family.IPV4, **more: object) -> list[str]:
+        counting = node(family, packet_counters=True, **more)  # type: ignore[arg-type]
+        return loaded(full(rule_set(counting, cart()))).listing(chain.__eq__)
+
+    assert listed("KUBE-FORWARD")[0] == invalid
+    assert listed("KUBE-FORWARD", Family.IPV6)[0] == invalid
+    assert not any("nfacct" in rule for rule in listed("KUBE-FORWARD", drop_invalid=False))
+    first, second = (rule for rule in listed("KUBE-NODEPORTS", localhost_node_ports=True) if "--dport 30080" in rule)
+    assert first.startswith(twin)
+    assert second == first.replace(" -d 127.0.0.0/8 -m nfacct --nfacct-name localhost_nps_accepted_pkts", "")
+    assert not any("nfacct" in rule for rule in listed("KUBE-NODEPORTS", localhost_node_ports=False))

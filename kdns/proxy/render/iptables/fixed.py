@@ -5,10 +5,11 @@ from typing import Final, NamedTuple
 
 from kdns.base.objects import address_text
 from kdns.proxy.model import Family, NodeRules
-from kdns.proxy.render.iptables.matches import comment
+from kdns.proxy.render.iptables.matches import comment, counted
 from kdns.proxy.render.iptables.names import (
     EXTERNAL_SERVICES,
     FORWARD,
+    INVALID_DROPPED,
     MARK_MASQUERADE,
     NODE_PORTS,
     POSTROUTING,
@@ -74,7 +75,8 @@ def forwarding(node: NodeRules) -> Iterator[str]:
     """What is in filter KUBE-FORWARD."""
     mark = f"{node.masquerade_mark:#010x}"
     if node.drop_invalid:
-        yield f"-A {FORWARD} -m conntrack --ctstate INVALID -j DROP"
+        count = f"{counted(INVALID_DROPPED)} " if node.packet_counters else ""
+        yield f"-A {FORWARD} -m conntrack --ctstate INVALID {count}-j DROP"
     words = comment("kubernetes forwarding rules")
     yield f"-A {FORWARD} {words} -m mark --mark {mark}/{mark} -j ACCEPT"
     words = comment("kubernetes forwarding conntrack rule")

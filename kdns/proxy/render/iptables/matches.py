@@ -17,6 +17,11 @@ def comment(text: str) -> str:
     return f'-m comment --comment "{safe}"' if " " in safe or not safe else f"-m comment --comment {safe}"
 
 
+def counted(counter: str) -> str:
+    """A match on every packet, which a counter of the kernel counts (xt_nfacct)."""
+    return f"-m nfacct --nfacct-name {counter}"
+
+
 def source(network: Network, *, inverted: bool = False) -> str:
     """A match on the source; a single address is written without a length."""
     whole = network.length == len(network.address) * 8

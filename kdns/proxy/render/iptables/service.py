@@ -14,14 +14,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from kdns.base.objects import address_text
-from kdns.proxy.model import Backend, Entry, NodeRules, Path, ServicePortName, ServicePortRules
-from kdns.proxy.render.iptables.matches import comment, pod, source
+from kdns.proxy.model import Backend, Entry, Family, NodeRules, Path, ServicePortName, ServicePortRules
+from kdns.proxy.render.iptables.matches import comment, counted, pod, source
 from kdns.proxy.render.iptables.names import (
     CLUSTER,
     EXTERNAL,
     EXTERNAL_SERVICES,
     FIREWALL,
     LOCAL,
+    LOCALHOST_ACCEPTED,
     MARK_MASQUERADE,
     NODE_PORTS,
     PROXY_FIREWALL,
@@ -140,6 +141,9 @@ def _dispatch(port: ServicePortRules, node: NodeRules, names: _Names) -> Iterato
             else:
                 target = names.external if entry.sources is None else names.firewall
             if way == "node port":
+                if node.packet_counters and node.localhost_node_ports and node.family is Family.IPV4:
+                    to_loopback = f"{match} -d 127.0.0.0/8 {counted(LOCALHOST_ACCEPTED)}"
+                    yield Dispatch("nat", NODE_PORTS, f"{comment(names.text)} {to_loopback} -j {target}")
                 yield Dispatch("nat", NODE_PORTS, f"{comment(names.text)} {match} -j {target}")
             else:
                 words = comment(f"{names.text} {WAYS[way]}")
