@@ -22,7 +22,7 @@ def test_what_is_kept(line: str, kept: tuple[bool, bool, bool]) -> None:
     """External addresses for `k8s_external`, the Pods of clients for `autopath`, their labels for `metadata`."""
     (block,) = blocks(BLOCK.format(line))
     (cluster,) = block.parts.clusters._clusters
-    (options,) = cluster.fan.answers
+    (options,) = cluster.by_options
     assert (options.external, options.by_client, options.labelled) == kept
     assert [want.labels for want in cluster.wanted if want.kind == "Pod"] == [kept[2]]
     assert [want.external for want in cluster.wanted if want.kind == "Service"] == [kept[0]]

@@ -166,7 +166,7 @@ class ProxyApp:
         if not await unless_asked(stop, self._prepare()):
             return
         source = self._source
-        follower = Follower(source, proxy_wants(self.node_name), self, self._watching, names=False)
+        follower = Follower(source, proxy_wants(self.node_name), (self,), self._watching, names=False)
         ports = self._ports(Watches(self._watching))
         if not self._command.dry_run:
             self._cleaner.start()

@@ -2,7 +2,7 @@
 
 ::
 
-    Change ──> zone.apply ──> services, addresses ──> lookup(name, rtype) ──> Result (RRsets, or a reason)
+    Change ──> cluster.update ─> services, addresses ─> lookup(name, rtype) ──> Result (RRsets, or a reason)
                   │                                                              │
                   └── which service, which addresses changed ──> answers ────────┴──> Answer (octets)
 

@@ -108,8 +108,8 @@ class Answers:
         self._drop_all()
 
     def apply(self, change: Change, now: int) -> None:
-        """Take in a change: what it touches is answered anew from the next question on. ``now`` is Unix seconds."""
-        touched = self.zone.apply(change, now)
+        """Take in a change: the answers that it touches are dropped. ``now`` is Unix seconds."""
+        touched = self.zone.cluster.update(change, now)
         if not touched:
             return
         if isinstance(change, NamespaceChange):

@@ -1,4 +1,4 @@
-"""The objects of the cluster as names need them: by name and by address. Takes in Changes."""
+"""The objects of the cluster as names need them: by name and by address. A Change says which of them it touches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address
@@ -19,12 +19,16 @@ from kdns.base.objects import (
 from kdns.records.reasons import Missing, Reason
 from kdns.records.reverse import AddressIndex
 from kdns.records.schema import Schema
+from kdns.records.serial import Serial
 from kdns.records.service import external_target
 from kdns.wire.name import child, label
 
 
-class Cluster:
-    """What is exposed of one cluster, and can have names; the rest is left out, in one warning if it is odd."""
+class ClusterIndex:
+    """What is exposed of one cluster, and can have names; the rest is left out, in one warning if it is odd.
+
+    ``warn`` gets a line that names the object, and says what was left out and why.
+    """
 
     def __init__(self, schema: Schema, warn: Callable[[str], None]) -> None:
         self.services: dict[bytes, ServiceView] = {}
@@ -38,19 +42,36 @@ class Cluster:
         """Services by the addresses they have outside of the cluster, if those are kept."""
         self.clients: dict[bytes, dict[ObjectKey, Pod]] = {}
         """By packed address, each Pod that has it; only if the schema wants it."""
+        self.version = 0
+        """Another number after each change that touches something."""
+        self.serial, self.import_serial = Serial(), Serial()
+        """Of zones with Services, and of those with ServiceImports: a change of the one leaves the other as it is."""
         self._schema, self._warn = schema, warn
         self._namespaces: set[bytes] = set()
         self._service_counts: dict[bytes, int] = {}  # by namespace label
 
-    def apply(self, change: Change) -> Sequence[object]:
-        """Take in a change and say which tags it touches: keys of objects, and addresses; none if it is hidden."""
+    def update(self, change: Change, now: int) -> Sequence[object]:
+        """Index a change and say which tags it touches: keys of objects, and packed addresses; none if it is hidden.
+
+        ``now`` (Unix seconds) becomes the serial, see `kdns.records.serial`.
+        """
+        touched = self._index_change(change)
+        if touched:
+            self.version += 1
+            if change.key.kind != "ServiceImport":
+                self.serial.change(now)
+            if change.key.kind != "Service":
+                self.import_serial.change(now)
+        return touched
+
+    def _index_change(self, change: Change) -> Sequence[object]:
         match change:
             case ServiceChange():
-                return self._apply_service(change)
+                return self._index_service(change)
             case NamespaceChange():
-                return self._apply_namespace(change)
+                return self._index_namespace(change)
             case PodChange():
-                return self._apply_pod(change)
+                return self._index_pod(change)
         return ()  # nodes, and what else only the proxy reads
 
     def view(self, key: ObjectKey) -> ServiceView | None:
@@ -73,7 +94,7 @@ class Cluster:
         hidden = hidden or (schema.namespaces_selected and namespace in self._service_counts)
         return Missing(Reason.NAMESPACE_NOT_EXPOSED if hidden else Reason.NAMESPACE, labels=namespace)
 
-    def _apply_service(self, change: ServiceChange) -> Sequence[object]:
+    def _index_service(self, change: ServiceChange) -> Sequence[object]:
         key = change.key
         if not self._schema.exposed(key.namespace):
             return ()
@@ -89,7 +110,7 @@ class Cluster:
         before = change.before.service if change.before is not None else None
         after = change.after.service if change.after is not None else None
         if key.kind == "Service":
-            touched += self._index(change)
+            touched += self._index_addresses(change)
         if owner:
             self._put(owner, namespace, change)
         if after is not None and after.external_name is not None and before != after:
@@ -97,7 +118,7 @@ class Cluster:
         same = _same_to_dns(change.before or ServiceView(None), change.after or ServiceView(None))
         return () if same else touched
 
-    def _index(self, change: ServiceChange) -> Iterator[bytes]:
+    def _index_addresses(self, change: ServiceChange) -> Iterator[bytes]:
         """Note who has which address now; those that a change touches. ServiceImports have no reverse names."""
         before = change.before or ServiceView(None)
         after = change.after or ServiceView(None)
@@ -136,7 +157,7 @@ class Cluster:
             name = (service.external_name or "")[:80]
             self._warn(f"{service.key}: externalName {name!r} is not a domain name: it gets no records")
 
-    def _apply_namespace(self, change: NamespaceChange) -> Sequence[object]:
+    def _index_namespace(self, change: NamespaceChange) -> Sequence[object]:
         name = change.key.name
         if not self._schema.exposed(name):
             return ()
@@ -151,7 +172,7 @@ class Cluster:
             self._namespaces.add(namespace)
         return (change.key,)
 
-    def _apply_pod(self, change: PodChange) -> Sequence[object]:
+    def _index_pod(self, change: PodChange) -> Sequence[object]:
         if not self._schema.exposed(change.key.namespace):
             return ()
         for pod, add in ((change.before, False), (change.after, True)):

@@ -1,7 +1,7 @@
-"""The cluster as a tree of names: apply a Change, look up a name, walk all records.
+"""The cluster as a tree of names: look up a name, walk all records.
 
-Nothing here is compiled or cached: a lookup reads the objects as they are after the last `Zone.apply`, so it cannot
-be older than them. `answers` keeps what lookups found, for as long as the tags of a Result allow.
+Nothing here is compiled or kept: a lookup reads the objects as the last Change left them in `ClusterIndex`, so it
+cannot be older than them. `answers` keeps what lookups found, for as long as the tags of a Result allow.
 
 Where CoreDNS contradicts an RFC the RFC is followed: a name that exists has NODATA for types it lacks, never
 NXDOMAIN (RFC 2308, RFC 8020), and a CNAME is always in the answer, with the rcode of the end of its chain (RFC 6604).
@@ -11,15 +11,14 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from kdns.base.objects import Change, ServiceView
+from kdns.base.objects import ServiceView
 from kdns.records.apex import apex_node, name_servers, soa_rrset, version_node
-from kdns.records.cluster import Cluster
+from kdns.records.cluster import ClusterIndex
 from kdns.records.pod import pod_node, pod_text
 from kdns.records.reasons import EMPTY, NOT_A_NAME, OUTSIDE, PODS_DISABLED, SCHEMA, Missing, Reason
 from kdns.records.reverse import reverse_node
 from kdns.records.rrset import Node, Result, RRset, address_rrsets, pick, rrsets_of
 from kdns.records.schema import Schema
-from kdns.records.serial import Serial
 from kdns.records.service import service_names, service_node
 from kdns.wire.name import ROOT, child, label, label_starts, leading_labels, under
 from kdns.wire.numbers import ANY, CNAME, NOERROR, NS, SRV
@@ -36,39 +35,25 @@ _DNS_VERSION: Final = label("dns-version")
 
 
 class Zone:
-    """All names that one set of options gives to one cluster.
-
-    ``warn`` is told, in one line that names the object, what was left out and why.
-    """
+    """All names that one set of options gives to one cluster; see `ClusterIndex` for ``warn``."""
 
     def __init__(self, schema: Schema, warn: Callable[[str], None] = lambda _: None) -> None:
         self.schema = schema
         self.synced = False
         """False: not everything is known yet, so a name that is not found is SERVFAIL instead of NXDOMAIN."""
-        self._serial, self._import_serial = Serial(), Serial()
         self.own_addresses: tuple[bytes, ...] = ()
         """Packed addresses at which this server is reached."""
         self._apexes = sorted((*schema.zones, *schema.reverse_zones), key=len, reverse=True)
         self._nested = [
             inner for inner in self._apexes if any(under(inner, outer) for outer in self._apexes if outer != inner)
         ]
-        self.cluster = Cluster(schema, warn)
-        self._soas: dict[bytes, tuple[RRset]] = {}  # by apex, until the next change
-
-    def apply(self, change: Change, now: int) -> Sequence[object]:
-        """Take in a change and say which tags it touches; ``now`` (Unix seconds) becomes the serial, see `serial`."""
-        touched = self.cluster.apply(change)
-        if touched:
-            if change.key.kind != "ServiceImport":
-                self._serial.change(now)
-            if change.key.kind != "Service":
-                self._import_serial.change(now)
-            self._soas.clear()
-        return touched
+        self.cluster = ClusterIndex(schema, warn)
+        """The objects, which a Change is to be given to."""
+        self._soas: dict[bytes, tuple[int, tuple[RRset]]] = {}  # by apex, with the version of the index
 
     def serial(self, apex: bytes) -> int:
         """Of one of our zones: it grows with each change that matters there, see `kdns.records.serial`."""
-        return (self._import_serial if apex in self.schema.multicluster else self._serial).value
+        return (self.cluster.import_serial if apex in self.schema.multicluster else self.cluster.serial).value
 
     def apex_of(self, name: bytes, starts: Sequence[int]) -> bytes | None:
         """The longest of our zones that a folded name is in; ``starts`` is where its labels begin."""
@@ -149,9 +134,10 @@ class Zone:
         """NODATA or NXDOMAIN (RFC 2308)."""
         zones = self.schema.fallthrough
         fallthrough = bool(zones) and not missing.exists and any(under(name, zone) for zone in zones)
-        soa = self._soas.get(apex)
-        if soa is None:
-            soa = self._soas[apex] = (soa_rrset(apex, self.serial(apex), self.schema),)
+        version, soa = self._soas.get(apex, (-1, None))
+        if soa is None or version != self.cluster.version:
+            soa = (soa_rrset(apex, self.serial(apex), self.schema),)
+            self._soas[apex] = (self.cluster.version, soa)
         return Result(apex, missing.rcode(synced=self.synced), (), soa, fallthrough=fallthrough, missing=missing)
 
     def _node(self, apex: bytes, name: bytes, starts: Sequence[int], rtype: int | None) -> Node | Missing:

@@ -2,7 +2,7 @@
 
 ::
 
-    source.streams ──event──> store ──change──> answers, or the proxy
+    source.streams ──event──> store ──change──> each ChangeConsumer: answers, or the proxy
                        │
                        └──> readiness, counters, one log line per change of state
 """
@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Final, Protocol
 
 from kdns.base.clock import Backoff, TimeSlice
@@ -76,30 +76,39 @@ def proxy_wants(node: str) -> list[Want]:
 
 
 class ChangeConsumer(Protocol):
-    """Where changes go: `kdns.records.answers.Answers`, several of them, or the proxy."""
+    """What changes are given to: `kdns.records.answers.Answers`, or the proxy."""
 
     synced: bool
-    """Set once every kind wanted was listed or waived, after the changes of the lists."""
+    """Set once every initial list is complete or its kind skipped, after the changes of the lists."""
 
     def apply(self, change: Change, now: int) -> None:
         """Take in one change; ``now`` is Unix seconds."""
 
 
 class Follower:
-    """Keeps the store, and what takes its changes, as the source says the cluster is."""
+    """Keeps the store, and the consumers of its changes, as the source says the cluster is."""
 
     def __init__(
-        self, source: Source, wanted: Sequence[Want], answers: ChangeConsumer, metrics: Metrics, *, names: bool = True
+        self,
+        source: Source,
+        wanted: Sequence[Want],
+        consumers: Collection[ChangeConsumer],
+        metrics: Metrics,
+        *,
+        names: bool = True,
     ) -> None:
-        """`names`: what takes the changes answers names, and how long it took until it knew them is measured. The
-        proxy is done only when the kernel is, and measures that itself by `ServiceChange.triggered`."""
+        """``consumers`` may change while the cluster is followed: each Change goes to those that are in it.
+
+        ``names``: they answer names, and the time from a change to its answers is measured here. The proxy is done only
+        when the kernel is, and measures that itself by `ServiceChange.triggered`.
+        """
         self.readiness = Readiness(wanted)
         self.synced = asyncio.Event()
-        """Every kind wanted was listed once, or waived."""
+        """Set once every initial list is complete, or its kind skipped."""
         self._source, self._wanted = source, wanted
         self.store = Store()
         """All that is known by now."""
-        self._answers, self._metrics, self._names = answers, metrics, names
+        self._consumers, self._metrics, self._names = consumers, metrics, names
         self._counts = metrics.cluster
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
@@ -116,12 +125,13 @@ class Follower:
         ]
 
     async def _follow(self, index: int, stream: AsyncIterator[Event]) -> None:
-        """Read one stream for ever. A bug ends the stream, not the process: it is logged, counted and begun anew."""
+        """Read one stream for ever. A bug ends the stream, not the process: it is logged and counted, and the stream
+        is started again after a pause."""
         backoff = Backoff()
         while True:
             try:
                 await self._read(stream, backoff)
-                LOG.error("a stream of the source has ended, which it never should; it begins anew")
+                LOG.error("watch stream ended unexpectedly; restarting")
             except ConfigError:
                 raise
             except Exception:
@@ -148,7 +158,8 @@ class Follower:
         """
         changes = self.store.apply(event)
         for change in changes:
-            self._answers.apply(change, int(now))
+            for consumer in self._consumers:
+                consumer.apply(change, int(now))
         if isinstance(event, Upserted | Deleted):
             for change in changes if self._names else ():
                 if isinstance(change, ServiceChange):
@@ -211,7 +222,8 @@ class Follower:
     def _settle(self) -> None:
         """Everything is listed: say so the first time."""
         if not self.synced.is_set():
-            self._answers.synced = True
+            for consumer in self._consumers:
+                consumer.synced = True
             self.synced.set()
             LOG.info("synced in %.1f s: %s", time.monotonic() - self._began, self.inventory())
         gc.freeze()
@@ -244,8 +256,8 @@ def _kind(service: Service, *, triggered: bool = False) -> ServiceKind:
     return "headless_with_selector" if service.selected or triggered else "headless_without_selector"
 
 
-async def read_once(source: Source, wanted: Sequence[Want], answers: ChangeConsumer) -> None:
-    """Fill the answers (or the proxy) with what a source says now, and follow it no further.
+async def read_once(source: Source, wanted: Sequence[Want], consumer: ChangeConsumer) -> None:
+    """Give a consumer what a source has now, and follow it no further.
 
     Raises ConfigError if something wanted cannot be read.
     """
@@ -254,12 +266,12 @@ async def read_once(source: Source, wanted: Sequence[Want], answers: ChangeConsu
     async def read(stream: AsyncIterator[Event]) -> None:
         async for event in stream:
             for change in store.apply(event):
-                answers.apply(change, int(time.time()))
+                consumer.apply(change, int(time.time()))
             readiness.note(event)
             if isinstance(event, Lost):
                 raise ConfigError(f"cannot read {PLURALS[event.kind]}: {event.reason}")
             if readiness.synced:
-                answers.synced = True
+                consumer.synced = True
                 done.set()
                 return
 

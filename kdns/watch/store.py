@@ -1,7 +1,7 @@
 """The cluster as far as it is known: events in, changes out. Pure.
 
-Objects may come in any order: a slice before its Service, a Service after its Namespace is gone. What counts is that
-the same objects in the end make the same store, and that a change is told only when something kept has changed.
+Objects may come in any order: a slice before its Service, a Service after its Namespace is gone. The same objects in
+the end make the same store, and an event yields a Change only if something that is kept is different now.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ class Store:
         self._tallies: dict[Kind, list[int]] = {}
         """While a list is under way: added, changed and removed so far."""
         self._relisted: dict[Kind, Relisted] = {}
-        self._waived: set[Kind] = set()
+        self._skipped: set[Kind] = set()
 
     def apply(self, event: Event) -> Sequence[Change]:
         """Take one event; the changes it makes, none if nothing that is kept is different now."""
@@ -71,12 +71,12 @@ class Store:
             case ListComplete(kind=kind):
                 return self._sweep(kind)
             case Skipped(kind=kind):
-                self._waived.add(kind)
+                self._skipped.add(kind)
         return ()
 
     def synced(self, kind: Kind) -> bool:
-        """The kind was listed completely once, or is lived without."""
-        return kind in self._relisted or kind in self._waived
+        """True if the kind was listed completely once, or is skipped."""
+        return kind in self._relisted or kind in self._skipped
 
     def count(self, kind: Kind) -> int:
         """How many objects of the kind are known."""
@@ -114,6 +114,19 @@ class Store:
         """Every ServiceCIDR."""
         return iter(self._objects["ServiceCIDR"].values())
 
+    def changes(self) -> Iterator[Change]:
+        """Every object as the Change that brought it, for a consumer that begins later."""
+        for namespace in self.namespaces():
+            yield NamespaceChange(namespace.key, None, namespace)
+        for key, view in self.views():
+            yield ServiceChange(key, None, view)
+        for pod in self.pods():
+            yield PodChange(pod.key, None, pod)
+        for node in self.nodes():
+            yield NodeChange(node.key, None, node)
+        for cidr in self.service_cidrs():
+            yield ServiceCIDRChange(cidr.key, None, cidr)
+
     def _put(self, kept: Object, triggered: float | None) -> Sequence[Change]:
         kind, known = kept.key.kind, self._objects[kept.key.kind]
         if (unseen := self._unseen.get(kind)) is not None:
@@ -139,7 +152,7 @@ class Store:
         """What a full list did not mention is gone."""
         changes = [change for key in self._unseen.pop(kind, ()) for change in self._remove(key)]
         self._relisted[kind] = Relisted(*self._tallies.pop(kind, (0, 0, 0)))
-        self._waived.discard(kind)
+        self._skipped.discard(kind)
         return changes
 
     def _replace(

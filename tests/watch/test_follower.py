@@ -128,7 +128,7 @@ class Parts(NamedTuple):
 def parts(*streams: Sequence[Script], options: KubernetesOptions = OPTIONS) -> Parts:
     """A follower of scripted streams."""
     answers, metrics = Answers(schema_of(options)), Metrics()
-    return Parts(Follower(ScriptedSource(*streams), wants(options), answers, metrics), answers, metrics)
+    return Parts(Follower(ScriptedSource(*streams), wants(options), (answers,), metrics), answers, metrics)
 
 
 async def run(follower: Follower, until: Callable[[], bool]) -> None:
@@ -350,7 +350,7 @@ async def test_the_proxy_follows_too(caplog: pytest.LogCaptureFixture) -> None:
     """It is told every change of what it wants, is synced when all is listed or waived, and is not measured as DNS."""
     caplog.set_level(logging.INFO, "kdns")
     taken, metrics = Taken(), Metrics()
-    follower = Follower(ScriptedSource([says()]), proxy_wants("node1"), taken, metrics, names=False)
+    follower = Follower(ScriptedSource([says()]), proxy_wants("node1"), (taken,), metrics, names=False)
     web, web_1 = proxied("shop/web", ["10.96.0.9"], etp="Local"), states_slice("shop/web", [("10.244.0.5", "node1")])
     events: list[Event] = [
         *(Listing("Service"), Upserted(web), ListComplete("Service")),

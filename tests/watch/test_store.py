@@ -266,5 +266,6 @@ def test_any_order_that_ends_in_the_same_objects(
     assert set(store.namespaces()) == set(at_once.namespaces())
     assert set(store.nodes()) == set(at_once.nodes())
     assert set(store.service_cidrs()) == set(at_once.service_cidrs())
+    assert {change.key: change for change in store.changes()} == {change.key: change for change in at_once.changes()}
     views = {key: after for key, after in told.items() if key.kind == "Service" and after is not None}
     assert views == dict(at_once.views())

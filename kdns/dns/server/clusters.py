@@ -4,7 +4,7 @@
 
     KubernetesOptions ──> Cluster (source, follower, store) ──change──> Answers, one for each different set of options
 
-A cluster lives on through reloads while some block uses it, and so do its answers; what no block uses is let go of.
+A cluster stays through reloads while some block uses it, and so do its answers; what no block uses is closed.
 """
 
 import asyncio
@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from kdns.base.errors import ConfigError
-from kdns.base.objects import Change, NamespaceChange, NodeChange, PodChange, ServiceChange, ServiceCIDRChange
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.metrics.dns import Metrics
@@ -23,33 +22,8 @@ from kdns.watch.follower import Follower, wants
 from kdns.watch.source import Source, Want
 
 LOG: Final = logging.getLogger("kdns.watch")
-SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 
 MakeSource = Callable[[KubernetesOptions], Awaitable[Source]]
-
-
-class AnswersGroup:
-    """Every Answers of one cluster, as one."""
-
-    def __init__(self) -> None:
-        self.answers: dict[KubernetesOptions, Answers] = {}
-        self._synced = False
-
-    @property
-    def synced(self) -> bool:
-        """Everything wanted was listed."""
-        return self._synced
-
-    @synced.setter
-    def synced(self, synced: bool) -> None:
-        self._synced = synced
-        for answers in self.answers.values():
-            answers.synced = synced
-
-    def apply(self, change: Change, now: int) -> None:
-        """Hand on one change; ``now`` is Unix seconds."""
-        for answers in self.answers.values():
-            answers.apply(change, now)
 
 
 class Cluster:
@@ -58,58 +32,44 @@ class Cluster:
     def __init__(self, key: tuple[object, ...], wanted: Sequence[Want], metrics: Metrics) -> None:
         self.key = key
         self.wanted = tuple(wanted)
-        self.fan = AnswersGroup()
+        self.by_options: dict[KubernetesOptions, Answers] = {}
+        """One Answers for each different set of options; each takes every Change."""
         self.follower: Follower | None = None
         self._metrics = metrics
         self._source: Source | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     def covers(self, options: KubernetesOptions) -> bool:
-        """What the options need is followed here, or can be since nothing is followed yet."""
+        """True if what the options need is followed here, or can be since nothing is followed yet."""
         return self.follower is None or all(_within(want, self.wanted) for want in wants(options))
 
     def answers(self, options: KubernetesOptions) -> Answers:
         """The answers for these options, filled with all that is known by now."""
-        if (found := self.fan.answers.get(options)) is not None:
-            return found
+        if (known := self.by_options.get(options)) is not None:
+            return known
         made = Answers(schema_of(options), LOG.warning)
         if self.follower is None:
             self.wanted = tuple(_united((*self.wanted, *wants(options))))
         else:
-            for change in known(self.follower):
+            for change in self.follower.store.changes():
                 made.apply(change, int(time.time()))
-            made.synced = self.fan.synced
-        self.fan.answers[options] = made
+            made.synced = self.follower.synced.is_set()
+        self.by_options[options] = made
         return made
 
     async def start(self, source: Source, tasks: asyncio.TaskGroup) -> None:
-        """Begin to follow."""
+        """Start following a source."""
         self._source = source
-        self.follower = Follower(source, self.wanted, self.fan, self._metrics)
+        self.follower = Follower(source, self.wanted, self.by_options.values(), self._metrics)
         self._tasks = self.follower.start(tasks)
 
     async def stop(self) -> None:
-        """Follow no more."""
+        """Stop following, and close the source."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._source is not None:
             await self._source.close()
-
-
-def known(follower: Follower) -> Iterator[Change]:
-    """All that is known, as if each thing had just come."""
-    store = follower.store
-    for namespace in store.namespaces():
-        yield NamespaceChange(namespace.key, None, namespace)
-    for key, view in store.views():
-        yield ServiceChange(key, None, view)
-    for pod in store.pods():
-        yield PodChange(pod.key, None, pod)
-    for node in store.nodes():
-        yield NodeChange(node.key, None, node)
-    for cidr in store.service_cidrs():
-        yield ServiceCIDRChange(cidr.key, None, cidr)
 
 
 def _within(want: Want, wanted: Iterable[Want]) -> bool:
@@ -118,7 +78,7 @@ def _within(want: Want, wanted: Iterable[Want]) -> bool:
 
 
 def _united(several: Iterable[Want]) -> Iterator[Want]:
-    """Each kind once, with every column that somebody wants."""
+    """Each kind once, with every column that any of them wants."""
     found: dict[object, Want] = {}
     for want in several:
         found[want.kind] = found.setdefault(want.kind, want).joined(want)
@@ -149,7 +109,7 @@ class Clusters:
         try:
             for cluster in self._clusters:
                 if cluster.follower is None:
-                    sources.append((cluster, await self._make_source(next(iter(cluster.fan.answers)))))
+                    sources.append((cluster, await self._make_source(next(iter(cluster.by_options)))))
         except ConfigError:
             for _, source in sources:
                 await source.close()
@@ -158,17 +118,17 @@ class Clusters:
             await cluster.start(source, tasks)
 
     async def retain(self, used: Sequence[Answers]) -> None:
-        """Let go of all answers but these, and of the clusters that have none any more."""
+        """Drop all answers but these, and stop following the clusters that have none left."""
         for cluster in tuple(self._clusters):
-            for options, answers in tuple(cluster.fan.answers.items()):
+            for options, answers in tuple(cluster.by_options.items()):
                 if all(answers is not one for one in used):
-                    del cluster.fan.answers[options]
-            if not cluster.fan.answers:
+                    del cluster.by_options[options]
+            if not cluster.by_options:
                 self._clusters.remove(cluster)
                 await cluster.stop()
 
     async def stop(self) -> None:
-        """Let go of everything."""
+        """Stop following every cluster."""
         await self.retain(())
 
     @property
@@ -178,11 +138,11 @@ class Clusters:
 
     def all_answers(self) -> list[Answers]:
         """Every set of answers."""
-        return [answers for cluster in self._clusters for answers in cluster.fan.answers.values()]
+        return [answers for cluster in self._clusters for answers in cluster.by_options.values()]
 
     def startup_timeout(self) -> float:
         """Seconds: the longest that any options say."""
-        times = [options.startup_timeout for cluster in self._clusters for options in cluster.fan.answers]
+        times = [options.startup_timeout for cluster in self._clusters for options in cluster.by_options]
         return max(times, default=0.0)
 
     def reasons(self) -> list[str]:
@@ -190,6 +150,6 @@ class Clusters:
         return [reason for follower in self.followers for reason in follower.readiness.reasons()]
 
     async def synced(self) -> None:
-        """Wait until every cluster is known."""
+        """Wait until every initial list is complete."""
         for follower in self.followers:
             await follower.synced.wait()

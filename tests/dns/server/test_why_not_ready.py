@@ -83,7 +83,7 @@ async def test_readiness_names_every_resource_and_the_cause(cause: Cause) -> Non
     """Each of the three has a line with what is wrong, and with the verb where it is a matter of permission."""
     async with cause.server() as url:
         source = ApiSource(Anonymous(url), watch_timeout=0.2)
-        follower = Follower(source, wants(OPTIONS), Answers(schema_of(OPTIONS)), Metrics())
+        follower = Follower(source, wants(OPTIONS), (Answers(schema_of(OPTIONS)),), Metrics())
         readiness = follower.readiness
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
             streams = follower.start(tasks)

@@ -50,7 +50,7 @@ class Taken:
 async def follow(api: FakeApiServer, until: Callable[[Taken], bool], then: Callable[[], object] | None = None) -> Taken:
     """Follow until it is synced and something holds; `then` happens once it is synced."""
     source, taken = ApiSource(Anonymous(api.url)), Taken()
-    follower = Follower(source, proxy_wants("node1"), taken, Metrics(), names=False)
+    follower = Follower(source, proxy_wants("node1"), (taken,), Metrics(), names=False)
     async with asyncio.TaskGroup() as tasks:
         streams = follower.start(tasks)
         async with asyncio.timeout(20):
