@@ -127,6 +127,14 @@ def check(capsys: pytest.CaptureFixture[str], path: Path, text: str, **flags: An
     return status, out, errors.replace(str(path / "Corefile"), "F")
 
 
+@pytest.mark.parametrize(("key", "warned"), [(".:5300", True), (".", False), (".:5300 a.test", False)])
+def test_a_port_without_effect(capsys: pytest.CaptureFixture[str], tmp_path: Path, key: str, warned: bool) -> None:
+    """``--port`` is for keys that name none; where all do, that is said."""
+    status, out, _ = check(capsys, tmp_path, f"{key} {{\n whoami\n}}\n", port=1053)
+    assert status == 0
+    assert ("warning: --port 1053 has no effect: every server block names its own port" in out) is warned
+
+
 def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A Corefile that is right is told as chains in the order in which plugins see questions; nothing is opened."""
     text = ". {\n kubernetes cluster.local\n whoami\n errors\n}\nexample.org:54 {\n}\n"
@@ -172,7 +180,7 @@ def test_check_finds_every_mistake(capsys: pytest.CaptureFixture[str], tmp_path:
     status, out, errors = check(capsys, tmp_path, ". {\n erors\n whoami x\n}\na {\n dnssec\n}\n")
     assert (status, out) == (1, "")
     assert [line for line in errors.splitlines() if line.startswith("F:")] == [
-        "F:2:2: 'erors' is no plugin",
+        "F:2:2: unknown plugin 'erors'",
         "F:3:9: 'whoami' takes no argument",
         "F:6:2: kdns does not have CoreDNS's plugin dnssec",
     ]
@@ -202,7 +210,7 @@ def test_check_never_tells_a_secret(capsys: pytest.CaptureFixture[str], tmp_path
     status, out, errors = check(capsys, tmp_path, ". {\n import token\n}\n")
     assert status == 1
     assert "s3cr3t" not in out + errors
-    assert f"{tmp_path}/token:1:1: (not shown) is no plugin" in errors
+    assert f"{tmp_path}/token:1:1: unknown plugin (not shown)" in errors
 
 
 @pytest.mark.e2e

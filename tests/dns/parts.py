@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from kdns.base.errors import UpstreamError
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, DirectiveContext
@@ -73,6 +73,7 @@ class FakeParts:
         self.forgotten = 0
         """How often `forget` was called."""
         self.fatals: list[str] = []
+        self.warnings: list[str] = []
         self.kept: dict[str, Any] = {}
         """What `lasting` made."""
         self.offers: dict[str, object] = dict(offers or {})
@@ -133,6 +134,10 @@ class FakeParts:
     def offer(self, name: str, what: object) -> None:
         """Kept in `offers`."""
         self.offers[name] = what
+
+    def warn(self, warning: ConfigError) -> None:
+        """Kept in `warnings`."""
+        self.warnings.append(str(warning))
 
     def lasting(self, key: str, make: Callable[[], T]) -> T:
         """Made once for these parts."""

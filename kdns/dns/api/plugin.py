@@ -23,6 +23,7 @@ from msgspec import Struct
 from prometheus_client import Counter, Gauge, Histogram
 
 from kdns.base.clock import Clock
+from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
@@ -176,6 +177,9 @@ class BlockContext(Protocol):
 
         What leads there must not be ready for everybody, nor kept for others: `lookup` asks the acl.
         """
+
+    def warn(self, warning: ConfigError) -> None:
+        """Something in the Corefile that is allowed, and probably not meant: logged, and printed by ``kdns check``."""
 
     def lasting(self, key: str, make: Callable[[], T]) -> T:
         """What outlives reloads: made once for the process and key. A key belongs to one plugin and one type."""

@@ -23,10 +23,10 @@ from msgspec.structs import replace
 from prometheus_client import Counter
 
 from kdns.base.errors import ConfigError
-from kdns.config.directive import Directive
+from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, no_block, once, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_nothing
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
@@ -51,6 +51,8 @@ class Options(Struct, frozen=True):
     zones: tuple[str, ...]
     source: str
     """``@kubernetes``: that of the Pod that asks; else a file like resolv.conf, the same list for all clients."""
+    word: Word | None = None
+    """Where the source is named."""
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
@@ -61,7 +63,7 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     if last.text.startswith("@") and last.text != CLUSTER:
         raise last.error(f"{last.text!r} knows no search lists", f"{CLUSTER} does")
     source = last.text if last.text == CLUSTER else str(Path(place.folder) / last.text)
-    return Options(zones(words, place), source)
+    return Options(zones(words, place), source, last)
 
 
 def build(options: Options, parts: BlockContext) -> Built:
@@ -71,8 +73,14 @@ def build(options: Options, parts: BlockContext) -> Built:
         raise ConfigError(
             f"{NAME} has no cluster to know clients from", hint="name kubernetes in the same server block"
         )
-    if isinstance(answers, Answers) and answers.schema.pods != "verified":
-        raise ConfigError(f"{NAME} {CLUSTER} does nothing without the Pods", hint="kubernetes needs `pods verified`")
+    if isinstance(answers, Answers) and answers.schema.pods != "verified" and options.word is not None:
+        parts.warn(
+            options.word.error(
+                f"{NAME} {CLUSTER} is left out: without `pods verified` it is not known who asks",
+                "clients walk their search lists themselves; add `pods verified` to the kubernetes block",
+            )
+        )
+        return Built(must_see=sees_nothing)
     success = parts.counter("coredns_autopath_success", "Names found further on in a search list.", ("server",))
     walker = Autopath(options, answers if isinstance(answers, Answers) else None, success)
     return Built(plugin=walker.plugin, must_see=walker.must_see, ignores=walker.ignores, start=walker.start)

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 
-from kdns.base.errors import ConfigError, Span
+from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, properties
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
@@ -47,11 +47,6 @@ def _spare(line: Directive) -> None:
 def build(_options: Options, _parts: BlockContext) -> Built:
     """No part of the chain."""
     return Built(must_see=sees_nothing)
-
-
-def options_for(listen: Sequence[str]) -> Options:
-    """As if a Corefile had named these addresses."""
-    return Options(lines=(Line(tuple(Word(text, Span("--listen", 1, 1)) for text in listen)),))
 
 
 def addresses(options: Options, here: Sequence[InterfaceAddress] | None = None) -> tuple[str, ...]:

@@ -9,13 +9,15 @@
 The cluster is the one of the block's ``kubernetes``; see `kdns.records.external` for the names.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from kdns.base.errors import ConfigError
+from kdns.base.errors import ConfigError, KdnsError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, integer, no_args, once, properties, zones
 from kdns.dns.api.chase import chased
@@ -27,7 +29,7 @@ from kdns.records.external import External, ExternalOptions
 from kdns.records.reasons import Missing
 from kdns.records.schema import is_reverse
 from kdns.wire.name import MAX_NAME, ROOT, parse_name
-from kdns.wire.numbers import AA, AXFR, IN, IXFR, REFUSED
+from kdns.wire.numbers import AA, AAAA, AXFR, IN, IXFR, NOERROR, REFUSED, SRV, A
 from kdns.wire.rr import RR
 
 NAME: Final = "k8s_external"
@@ -152,7 +154,28 @@ class _Plugin:
             authority, additional = tuple(to_rrs(result.authority)), tuple(to_rrs(result.additional))
             response = Response(result.rcode, AA, answer, authority, additional, NAME)
             if result.chase is None:
-                return response
+                return await self._with_targets(request, response) if query.rtype == SRV else response
             return await chased(request, response, result.chase, self._parts.lookup)
 
         return handle
+
+    async def _with_targets(self, request: Request, response: Response) -> Response:
+        """The response to an SRV question with the addresses of targets outside, as RFC 2782 wants it ("should").
+
+        A target that cannot be looked up has none: the SRV records are right without.
+        """
+        there = {rr.owner for rr in response.additional}
+        targets = dict.fromkeys(rr.rdata[6:].lower() for rr in response.answer if rr.rtype == SRV)
+        asked = [(target, rtype) for target in targets if target not in there for rtype in (A, AAAA)]
+        found = await asyncio.gather(*(self._addresses(request, target, rtype) for target, rtype in asked))
+        additional = tuple(dict.fromkeys(chain(response.additional, *found)))
+        return replace(response, additional=additional) if asked else response
+
+    async def _addresses(self, request: Request, target: bytes, rtype: int) -> tuple[RR, ...]:
+        question = target + rtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
+        query = request.query._replace(question=question, name=target, rtype=rtype)
+        try:
+            found = await self._parts.lookup(request._replace(query=query))
+        except KdnsError:
+            return ()
+        return found.answer if found.rcode == NOERROR else ()

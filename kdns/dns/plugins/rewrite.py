@@ -15,14 +15,14 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.base.errors import UpstreamError
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.rewriting.reading import read_rule
 from kdns.dns.rewriting.replies import Alias, Rcode, Reply, retargeted
-from kdns.dns.rewriting.rules import NumberRule, Rule, named
+from kdns.dns.rewriting.rules import NumberRule, Rule, named, stops_everything
 from kdns.wire.name import name_text
 from kdns.wire.numbers import IN, SERVFAIL
 from kdns.wire.query import Query
@@ -37,22 +37,33 @@ class Options(Struct, frozen=True, kw_only=True):
 
     rules: tuple[Rule, ...]
     """In the order of the file."""
+    warnings: tuple[ConfigError, ...] = ()
+    """What is allowed, and never meant."""
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The rules, one for each occurrence."""
     rules: list[Rule] = []
+    warnings: list[ConfigError] = []
     mistakes = Mistakes()
+    last: Directive | None = None  # that no question gets past
     for directive in directives:
         with mistakes.noted():
-            rules.append(read_rule(directive, place.port))
+            if last is not None:
+                problem = f"this rule is never tried: that in line {last.name.at.line} ends every question's way"
+                warnings.append(directive.name.error(problem, "write `rewrite continue ...` there"))
+            rule = read_rule(directive, place.port, warnings.append)
+            rules.append(rule)
+            last = directive if last is None and stops_everything(rule) else last
     mistakes.settle()
-    return Options(rules=tuple(rules))
+    return Options(rules=tuple(rules), warnings=tuple(warnings))
 
 
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     rules = options.rules
+    for warning in options.warnings:
+        parts.warn(warning)
 
     def must_see(name: bytes, below: bool) -> bool:
         text = name_text(name)

@@ -1,9 +1,10 @@
 """The words of one ``rewrite`` line become a rule. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+from kdns.base.errors import ConfigError
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import choice, integer, no_block
@@ -17,11 +18,19 @@ from kdns.wire.types import CLASSES, type_number
 
 FIELDS: Final = ("name", "type", "class", "ttl", "rcode", "cname", "edns0")
 RANGE: Final = re.compile(r"([0-9]{0,10})-([0-9]{0,10})")
+BRACES: Final = re.compile(r"\{[^{}]*[^{}0-9][^{}]*\}")
+"""What looks like a variable, and is no group of a pattern."""
 METADATA: Final = re.compile(r"[^/{}]+(/[^/{}]+)+")
 
 
-def read_rule(directive: Directive, port: int) -> Rule:
-    """One rule, from a line or from a line and its block. Raises ConfigError at the word that is wrong."""
+Warn = Callable[[ConfigError], None]
+
+
+def read_rule(directive: Directive, port: int, warn: Warn = lambda _: None) -> Rule:
+    """One rule, from a line or from a line and its block. Raises ConfigError at the word that is wrong.
+
+    ``warn`` is told what is allowed, and never meant.
+    """
     words = list(directive.args)
     if len(words) < 2:
         for line in directive.block or ():
@@ -40,14 +49,14 @@ def read_rule(directive: Directive, port: int) -> Rule:
         raise field.error("'answer' stands behind 'name'", hint="such as name suffix .a.test .b.test answer auto")
     if what not in FIELDS:
         raise field.error(f"'rewrite' has no field {field.text!r}", near(what, FIELDS) or f"there are {FIELDS}")
-    return _Words(field, rest, stop, port).rule()
+    return _Words(field, rest, stop, port, warn).rule()
 
 
 class _Words:
     """What stands behind the field."""
 
-    def __init__(self, field: Word, words: Sequence[Word], stop: bool, port: int) -> None:
-        self.field, self.words, self.stop, self.port = field, list(words), stop, port
+    def __init__(self, field: Word, words: Sequence[Word], stop: bool, port: int, warn: Warn) -> None:
+        self.field, self.words, self.stop, self.port, self.warn = field, list(words), stop, port, warn
 
     def rule(self) -> Rule:
         match self.field.text.lower():
@@ -92,8 +101,8 @@ class _Words:
         if len(words) < 2:
             raise self.field.error(f"'name {kind}' needs FROM and TO")
         matcher = _matcher(kind, words[0])
-        to = _target(words[1], matcher)
-        auto, answers = _answers(words[2:])
+        to = _target(words[1], matcher, self.warn)
+        auto, answers = _answers(words[2:], self.warn)
         return NameRule(matcher, absolute(to), auto or kind == "exact", answers, self.stop)
 
     def _alias(self) -> AliasRule:
@@ -102,7 +111,7 @@ class _Words:
         kind = cast(Kind, choice(_lower(words.pop(0)), KINDS)) if len(words) == 3 else "exact"
         whole = kind in {"exact", "suffix"}
         matcher = _matcher(kind, words[0], whole=whole)
-        to = _target(words[1], matcher)
+        to = _target(words[1], matcher, self.warn)
         return AliasRule(Alias(matcher, absolute(to) if whole else to.lower()), self.stop)
 
     def _edit(self) -> Edit:
@@ -143,16 +152,28 @@ def _matcher(kind: Kind, word: Word, *, whole: bool = True) -> Matcher:
     return Matcher(kind, absolute(word.text) if whole else word.text.lower())
 
 
-def _target(word: Word, matcher: Matcher) -> str:
+def _target(word: Word, matcher: Matcher, warn: Warn) -> str:
     groups = matcher.pattern.groups if matcher.pattern is not None else 999
     if largest_group(word.text) > groups:
         raise word.error(f"{word.text!r} uses more groups than the pattern has", hint=f"it has {groups}")
     if not word.text.isascii():
-        raise word.error(f"{word.text!r} is no name", hint="write it in ASCII (xn--...)")
+        raise word.error(f"invalid name: {word.text!r}", hint="write it in ASCII (xn--...)")
+    if variable := BRACES.search(word.text):
+        raise word.error(
+            f"{variable[0]} is not replaced in a name",
+            hint='names take groups such as {1}; `template` has metadata: {{ .Meta "kubernetes/client-namespace" }}',
+        )
+    if "\\" in word.text:
+        warn(
+            word.error(
+                "the backslash becomes a part of the name, which Go's resolver refuses",
+                hint=f"a replacement is not a pattern; did you mean {word.text.replace(chr(92), '')}?",
+            )
+        )
     return word.text
 
 
-def _answers(words: Sequence[Word]) -> tuple[bool, tuple[Reply, ...]]:
+def _answers(words: Sequence[Word], warn: Warn) -> tuple[bool, tuple[Reply, ...]]:
     """``answer auto | name FROM TO | value FROM TO``, again and again; only the first ``answer`` is needed."""
     if words and words[0].text.lower() != "answer":
         raise words[0].error("behind the name comes 'answer', or nothing")
@@ -177,7 +198,7 @@ def _answers(words: Sequence[Word]) -> tuple[bool, tuple[Reply, ...]]:
         if len(words) < at + 3:
             raise what.error(f"'answer {what.text}' needs FROM and TO")
         matcher = _matcher("regex", words[at + 1])
-        pairs = Pairs(matcher, absolute(_target(words[at + 2], matcher)))
+        pairs = Pairs(matcher, absolute(_target(words[at + 2], matcher, warn)))
         if what.text == "name":
             owner = what
         replies.append(Owners(pairs) if what.text == "name" else Values(pairs))

@@ -4,7 +4,7 @@ from typing import NamedTuple, TypeAlias
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Request
-from kdns.dns.rewriting.edns import Edit
+from kdns.dns.rewriting.edns import Edit, Variable
 from kdns.dns.rewriting.names import Matcher
 from kdns.dns.rewriting.replies import Back, BackSuffix, Owners, Reply, Values
 from kdns.wire.name import name_text, parse_name
@@ -100,6 +100,17 @@ class NumberRule(NamedTuple):
     def touches(self, _name: str, _below: bool) -> bool:
         """Whatever the name is."""
         return True
+
+
+def stops_everything(rule: "Rule") -> bool:
+    """True if no question gets past the rule, so that those behind it are never tried."""
+    match rule:
+        case AliasRule(_, stop):
+            return stop
+        case EdnsRule(edit, stop):
+            sure = edit.action == "unset" or (edit.action == "set" and not isinstance(edit.data, Variable))
+            return stop and sure
+    return False
 
 
 class EdnsRule(NamedTuple):

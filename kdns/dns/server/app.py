@@ -22,7 +22,7 @@ from kdns import __version__
 from kdns.base.errors import ConfigError, first_mistake
 from kdns.config.load import STDIN, load
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.plugins import UNSUPPORTED
+from kdns.dns.plugins import LEFT_OUT, UNSUPPORTED
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.dns.server.block import RunningServerBlock, describe
 from kdns.dns.server.clusters import Clusters
@@ -175,7 +175,8 @@ class App:
             await asyncio.wait((starting,))
 
     async def _install(self, loaded: Loaded, blocks: list[RunningServerBlock]) -> None:
-        for line in loaded.warnings:
+        fresh = [warning for live in blocks if live not in self.serving.blocks for warning in live.warnings]
+        for line in (*loaded.warnings, *fresh):
             LOG.warning("%s", line)
         await self.serving.install(blocks)
         self.wishes = wishes(loaded.plans)
@@ -270,11 +271,17 @@ async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[
 
 def load_plans(settings: ServeSettings, registry: Registry) -> Loaded:
     """What the Corefile says. Reads files. Raises ConfigError, or ConfigErrors with all that is wrong."""
-    corefile = load(settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *UNSUPPORTED})
+    corefile = load(
+        settings.corefile, environ=os.environ, port=settings.port, known={*registry.names(), *LEFT_OUT, *UNSUPPORTED}
+    )
     plans = plan_corefile(corefile, registry, os.getcwd())
     files = secured_files(plans)  # a new certificate is served like a new Corefile
     digest = hashlib.sha512(f"{corefile.digest} {files}".encode()).hexdigest() if files else corefile.digest
-    return Loaded(plans, digest, corefile.warnings)
+    warnings = list(corefile.warnings)
+    ports = {key.port for plan in plans for key in plan.keys}
+    if settings.port not in {ServeSettings().port, *ports}:
+        warnings.append(ConfigError(f"--port {settings.port} has no effect: every server block names its own port"))
+    return Loaded(plans, digest, tuple(warnings))
 
 
 class Checked(NamedTuple):
@@ -292,8 +299,10 @@ def check(settings: ServeSettings) -> Checked:
     registry = Registry(settings.plugins)
     loaded = load_plans(settings, registry)
     serving = App(settings).serving
-    warnings = [f"warning: {line}" for line in (*map(str, loaded.warnings), *registry.ignored())]
-    return Checked([*warnings, *describe(serving.build(loaded.plans))], len(loaded.plans), len(warnings))
+    blocks = serving.build(loaded.plans)
+    found = (*loaded.warnings, *(warning for live in blocks for warning in live.warnings))
+    warnings = [f"warning: {line}" for line in (*map(str, found), *registry.ignored())]
+    return Checked([*warnings, *describe(blocks)], len(loaded.plans), len(warnings))
 
 
 def banner(plans: tuple[ServerBlockPlan, ...], serving: Serving) -> list[str]:

@@ -61,6 +61,11 @@ class RunningServerBlock:
             raise ConfigError(problem, self.plan.keys[0].at, f"it is {step.origin}") from error
         return guarded(step.name, built, hub, foreign=bool(step.origin))
 
+    @property
+    def warnings(self) -> tuple[ConfigError, ...]:
+        """What is allowed in the Corefile, and probably not meant."""
+        return (*self.plan.warnings, *self.parts.warnings)
+
     async def start(self) -> None:
         """Begin what waits or opens. Raises ConfigError, with nothing left running."""
         for step, built in zip(self.plan.steps, self.built, strict=True):

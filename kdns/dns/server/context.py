@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram
 
 from kdns.base.clock import Clock
-from kdns.base.errors import UpstreamError
+from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import DirectiveContext
@@ -125,6 +125,8 @@ class RunningBlockContext:
         self.listeners = tuple(listeners)
         self.answers: list[Answers] = []
         """What `cluster` gave."""
+        self.warnings: list[ConfigError] = []
+        """What `warn` was told."""
         self._hub = hub
         self._offers: dict[str, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -211,6 +213,10 @@ class RunningBlockContext:
     def offer(self, name: str, what: object) -> None:
         """For plugins of this block."""
         self._offers[name] = what
+
+    def warn(self, warning: ConfigError) -> None:
+        """Kept for who builds the block."""
+        self.warnings.append(warning)
 
     def lasting(self, key: str, make: Callable[[], T]) -> T:
         """Made once for the process."""

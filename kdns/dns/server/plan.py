@@ -18,7 +18,7 @@ from kdns.config.directive import Corefile, Directive, Key, ServerBlock
 from kdns.config.reading import Mistakes
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.api.plugin import DirectiveContext, PluginModule
-from kdns.dns.plugins import bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts, tls
+from kdns.dns.plugins import LEFT_OUT, bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts, tls
 from kdns.dns.plugins.reload import Options as ReloadOptions
 from kdns.dns.server.context import Listener
 from kdns.dns.server.registry import LoadedPlugin, Registry
@@ -52,6 +52,8 @@ class ServerBlockPlan(NamedTuple):
     """What to bind; the empty text is everything."""
     said: object
     """What the block says, for comparison: equal blocks are the same block after a reload."""
+    warnings: tuple[ConfigError, ...] = ()
+    """Directives that are left out, since no answer depends on them."""
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -88,7 +90,11 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
         by_name.setdefault(directive.name.text, []).append(directive)
     found: list[tuple[LoadedPlugin, Step]] = []
     addresses: tuple[str, ...] = ("",)
+    warnings: list[ConfigError] = []
     for name, directives in by_name.items():
+        if name in LEFT_OUT and name not in registry.names():
+            warnings += [each.name.error(f"{name} is left out: {LEFT_OUT[name]}") for each in directives]
+            continue
         with mistakes.noted():
             known = registry.load(directives[0].name)
             step = Step(name, known.module, _options(known, directives, place), known.origin)
@@ -98,7 +104,7 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
     found.sort(key=lambda pair: pair[0].rank)
     files = tuple(tls.stamp(step.options) for _, step in found if isinstance(step.options, tls.Options))
     said = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder, files
-    return ServerBlockPlan(block.keys, tuple(step for _, step in found), place, addresses, said)
+    return ServerBlockPlan(block.keys, tuple(step for _, step in found), place, addresses, said, tuple(warnings))
 
 
 def _options(known: LoadedPlugin, directives: Sequence[Directive], place: DirectiveContext) -> Any:

@@ -73,7 +73,7 @@ class Registry:
         name = word.text
         if name in PLACES:
             if find_spec(f"kdns.dns.plugins.{name}") is None:
-                raise word.error(f"plugin {name} is not supported yet", f"there are {', '.join(self.names())}")
+                raise word.error(f"plugin {name} is not supported yet", "`kdns plugins` lists those there are")
             module = import_module(f"kdns.dns.plugins.{name}")
             return LoadedPlugin(name, cast(PluginModule, module), "", (PLACES[name], 0, ""))
         found = [*self._packaged.get(name, ()), *([self._files[name]] if name in self._files else ())]
@@ -89,8 +89,8 @@ class Registry:
             return word.error(f"kdns does not have CoreDNS's plugin {word.text}", UNSUPPORTED[word.text])
         names = self.names()
         close = get_close_matches(word.text, names, n=1, cutoff=0.6)
-        nearest = f"did you mean {close[0]}? " if close else ""
-        return word.error(f"{word.text!r} is no plugin", f"{nearest}There are {', '.join(names)}".strip())
+        hint = f"did you mean {close[0]}?" if close else "`kdns plugins` lists those there are"
+        return word.error(f"unknown plugin {word.text!r}", hint)
 
 
 def _files(folder: str) -> Iterable[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdns.base.errors import ConfigError, UpstreamError
-from kdns.config.settings import KubernetesOptions
+from kdns.config.settings import KubernetesOptions, PodMode
 from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import acl, autopath
 from kdns.dns.plugins.kubernetes import built as kubernetes_built
@@ -212,15 +212,21 @@ def test_the_fast_way() -> None:
     assert takes_the_fast_way(made, f"nope.bad{ZONE}", no)
 
 
-@pytest.mark.parametrize(
-    ("answers", "told"),
-    [(None, "no cluster to know clients from"), (cluster(), "does nothing without the Pods")],
-    ids=["no kubernetes", "no pods"],
-)
-def test_a_cluster_that_does_not_know_clients(answers: Answers | None, told: str) -> None:
+def test_there_must_be_a_cluster() -> None:
     """Said when the block is built."""
-    with pytest.raises(ConfigError, match=told):
-        built(autopath, "autopath @kubernetes", FakeParts(offers={"kubernetes": answers} if answers else {}))
+    with pytest.raises(ConfigError, match="no cluster to know clients from"):
+        built(autopath, "autopath @kubernetes", FakeParts())
+
+
+@pytest.mark.parametrize("pods", ["disabled", "insecure"])
+def test_a_cluster_that_does_not_know_clients(pods: PodMode) -> None:
+    """As in CoreDNS there is no walk, and no answer depends on one: it is a warning, and the fast path stays."""
+    parts = FakeParts(offers={"kubernetes": cluster(*OBJECTS, options=KubernetesOptions(pods=pods))})
+    made = built(autopath, "autopath @kubernetes", parts)
+    (warning,) = parts.warnings
+    assert "1:10: autopath @kubernetes is left out: without `pods verified`" in warning
+    assert made.plugin is None
+    assert takes_the_fast_way(made, f"nope.shop.{ZONE}", ready(rcode=NXDOMAIN))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Response
 from kdns.dns.plugins import k8s_external, kubernetes
 from kdns.records.answers import Answers
-from kdns.wire.numbers import NXDOMAIN, REFUSED
+from kdns.wire.numbers import NXDOMAIN, REFUSED, SERVFAIL
 from tests.address_plan import NOW
 from tests.build import Endpoint, Thing, change, namespace, tcp, view
 from tests.config.text import directives
@@ -54,7 +54,8 @@ CASES = (
     ("", "named.shop.example.org. A",
      "NOERROR aa | named.shop.example.org. 5 CNAME LB.example.com. | lb.example.com. 60 A 198.51.100.1"),
     ("", "_http._tcp.named.shop.example.org. SRV",
-     "NOERROR aa | _http._tcp.named.shop.example.org. 5 SRV 0 100 80 LB.example.com."),
+     "NOERROR aa | _http._tcp.named.shop.example.org. 5 SRV 0 100 80 LB.example.com. | "
+     "++ lb.example.com. 60 A 198.51.100.1"),
     ("", "x.named.shop.example.org. A", NONE),
     # nothing outside
     ("", "plain.shop.example.org. A", NONE),
@@ -163,6 +164,22 @@ async def test_a_name_that_leads_nowhere(found: Response | UpstreamError, reply:
     server.answer_lookup = lookup
     made = built(k8s_external, ZONES, server)
     assert words(await handler(made)(request("named.shop.example.org. A"))) == reply
+
+
+@pytest.mark.parametrize("found", [Response(NXDOMAIN), Response(SERVFAIL, unclaimed=True), UpstreamError("down")])
+async def test_srv_of_a_host_that_cannot_be_looked_up(found: Response | UpstreamError) -> None:
+    """The SRV records stand without addresses (RFC 2782: they "should" be there); CoreDNS leaves them out, too."""
+    server = parts(shop())
+
+    async def lookup(_: object) -> Response:
+        if isinstance(found, UpstreamError):
+            raise found
+        return found
+
+    server.answer_lookup = lookup
+    made = built(k8s_external, ZONES, server)
+    reply = words(await handler(made)(request("_http._tcp.named.shop.example.org. SRV")))
+    assert reply == "NOERROR aa | _http._tcp.named.shop.example.org. 5 SRV 0 100 80 LB.example.com."
 
 
 async def test_unsynced() -> None:

@@ -260,6 +260,53 @@ async def test_a_subnet_of_ipv6() -> None:
     assert dict(edns_options(edns.options)) == {8: bytes.fromhex("00023800fd000001000200")}
 
 
+SLIPS: tuple[tuple[str, list[tuple[int, str]]], ...] = (
+    # rules, the warnings
+    (r"rewrite name regex (.*)\.a {1}.b\.c", [(1, "did you mean {1}.b.c?")]),
+    (r"rewrite name suffix .a.test .b\.test", [(1, "the backslash")]),
+    ("rewrite name regex (.*)\\.a {1}.b answer name (.*)\\.b {1}.a\\.c", [(1, "the backslash")]),
+    ("rewrite name regex (.*)\\.a {1}.b answer value (.*)\\.b {1}.a\\.c", [(1, "the backslash")]),
+    ("rewrite cname regex (.*)\\.a {1}.b\\.c", [(1, "the backslash")]),
+    ("rewrite cname a b\nrewrite cname c d", [(2, "never tried: that in line 1")]),
+    ("rewrite cname a b\nrewrite cname c d\nrewrite name e f", [(2, "line 1"), (3, "line 1")]),
+    ("rewrite continue cname a b\nrewrite cname c d\nrewrite cname e f", [(3, "line 2")]),
+    ("rewrite edns0 nsid set\nrewrite name a b", [(2, "line 1")]),
+    ("rewrite edns0 local unset 1000\nrewrite name a b", [(2, "line 1")]),
+    ("rewrite continue cname a b\nrewrite cname c d", []),
+    ("rewrite name a b\nrewrite cname c d", []),
+    ("rewrite edns0 local append 1000 x\nrewrite name a b", []),
+    ("rewrite edns0 local set 1000 {kubernetes/client-namespace}\nrewrite name a b", []),
+    (r"rewrite name regex (.*)\.a\.test {1}.b.test", []),
+)
+
+
+@pytest.mark.parametrize(("text", "expected"), SLIPS)
+def test_what_is_allowed_and_never_meant(text: str, expected: list[tuple[int, str]]) -> None:
+    """It works as in CoreDNS, and `kdns check` and the log say so."""
+    parts = FakeParts()
+    built(rewrite, text, parts)
+    assert len(parts.warnings) == len(expected)
+    for warning, (line, part) in zip(parts.warnings, expected, strict=True):
+        assert f":{line}:" in warning
+        assert part in warning
+
+
+VARIABLES = (
+    "rewrite name regex (.+)\\.here\\.corp {1}.{kubernetes/client-namespace}.svc.cluster.local",
+    "rewrite name suffix .here .{kubernetes/client-namespace}.there",
+    "rewrite name exact a.test {qname}",
+    "rewrite cname regex (.+) {client_ip}.{1}",
+    "rewrite name regex (.+)\\.a {1}.b answer name (.+)\\.b {1}.{view/name}",
+)
+
+
+@pytest.mark.parametrize("text", VARIABLES)
+def test_metadata_in_a_name_is_a_mistake(text: str) -> None:
+    """A name takes groups only; it would be asked for as it stands, and never exist."""
+    found = mistakes(rewrite, text, FakeParts())
+    assert "is not replaced in a name" in found
+
+
 FAST = (
     (EXACT, "web.test.", True),
     (EXACT, "ex.b.test.", False),

@@ -150,7 +150,7 @@ async def test_a_reload_loses_nothing(tmp_path: Path) -> None:
         assert len(answers) > 40
         assert sum(asked.verb == "watch" and asked.plural == "services" for asked in api.asked) == 1
         await kdns.reload(text.replace("forward .", "foward ."))
-        await kdns.line(r"^\[ERROR\] plugin/reload: .*'foward' is no plugin")
+        await kdns.line(r"^\[ERROR\] plugin/reload: .*unknown plugin 'foward'")
         assert await kdns.ask(WEB) == FOUND
         assert await kdns.value("coredns_reload_failed_total") == 1
         kdns.send(signal.SIGHUP)

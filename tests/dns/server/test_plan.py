@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from kdns.base.errors import ConfigError
 from kdns.config.settings import KubernetesOptions, ServeSettings
+from kdns.dns.plugins import LEFT_OUT
 from kdns.dns.server.block import RunningServerBlock, describe, sites
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.server.context import Listener, ServerContext
@@ -118,9 +119,9 @@ async def test_what_would_be_served(title: str, text: str, lines: str) -> None:
 
 
 MISTAKES = (
-    (". {\n kuberntes\n}", "Corefile:2:2: 'kuberntes' is no plugin"),
+    (". {\n kuberntes\n}", "Corefile:2:2: unknown plugin 'kuberntes'"),
     (". {\n etcd\n cahce\n}", "Corefile:2:2: kdns does not have CoreDNS's plugin etcd"),
-    (". {\n etcd\n cahce\n}", "Corefile:3:2: 'cahce' is no plugin"),
+    (". {\n etcd\n cahce\n}", "Corefile:3:2: unknown plugin 'cahce'"),
     (". {\n errors\n}\n. {\n errors\n}", "Corefile:4:1: .:53 is served twice"),
     ("a.test:1053 b.test:1053 a.test:1053 {\n}", "'a.test:1053' stands for a.test. on port 1053 a second time"),
     (". {\n bind 127.0.0.1\n}\n. {\n bind 127.0.0.1 127.0.0.2\n}", "Corefile:4:1: .:53 is served twice"),
@@ -207,3 +208,24 @@ async def test_a_plugin_from_a_folder_in_a_chain(tmp_path: Path) -> None:
         plans(text.format("x"), str(tmp_path))
     with pytest.raises(ConfigError, match="plugin mine cannot be built: ZeroDivisionError"):
         blocks(text.format(0), str(tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_OUT))
+def test_what_no_answer_depends_on_is_left_out(name: str) -> None:
+    """CoreDNS's Corefiles with such a directive are served; the warning has its place and says what is not done."""
+    text = f".:53 {{\n    {name} one two {{\n        three\n    }}\n    whoami\n}}\n"
+    (plan,) = plans(text)
+    assert [step.name for step in plan.steps] == ["whoami"]
+    (warning,) = blocks(text)[0].warnings
+    assert str(warning).startswith(f"/etc/coredns/Corefile:2:5: {name} is left out: {LEFT_OUT[name]}")
+
+
+def test_a_plugin_of_that_name_is_not_left_out(tmp_path: Path) -> None:
+    """One from a folder takes its place."""
+    (tmp_path / "trace.py").write_text(
+        "from kdns.dns.api.plugin import Built\nNAME = 'trace'\nBEFORE = 'forward'\n"
+        "def parse(directives, place):\n    return None\ndef build(options, parts):\n    return Built()\n"
+    )
+    (plan,) = plans(". {\n trace\n}", str(tmp_path))
+    assert [step.name for step in plan.steps] == ["trace"]
+    assert plan.warnings == ()

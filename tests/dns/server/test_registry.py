@@ -6,7 +6,7 @@ import pytest
 
 from kdns.base.errors import ConfigError, Span
 from kdns.config.directive import Word
-from kdns.dns.plugins import ORDER, UNSUPPORTED
+from kdns.dns.plugins import LEFT_OUT, ORDER, UNSUPPORTED
 from kdns.dns.server.registry import Registry, built_in
 
 GOOD = """
@@ -47,18 +47,19 @@ def test_built_in_plugins_are_what_they_are_called() -> None:
     assert sorted(found, key=lambda known: known.rank) == found
     assert [known.origin for known in found] == [""] * len(found)
     assert "kubernetes" in built_in()
-    assert not set(ORDER) & set(UNSUPPORTED)
+    assert not set(ORDER) & {*LEFT_OUT, *UNSUPPORTED}
+    assert not set(LEFT_OUT) & set(UNSUPPORTED)
 
 
 @pytest.mark.parametrize(
     ("name", "problem", "hint"),
     [
-        ("kuberntes", "'kuberntes' is no plugin", "did you mean kubernetes? There are "),
-        ("qqqqq", "'qqqqq' is no plugin", "There are "),
+        ("kuberntes", "unknown plugin 'kuberntes'", "did you mean kubernetes?"),
+        ("qqqqq", "unknown plugin 'qqqqq'", "`kdns plugins` lists those there are"),
         ("etcd", "kdns does not have CoreDNS's plugin etcd", "kdns does not read etcd"),
         ("route53", "kdns does not have CoreDNS's plugin route53", "forward to the VPC's resolver"),
-        ("os", "'os' is no plugin", ""),
-        ("..errors", "'..errors' is no plugin", "did you mean errors?"),
+        ("os", "unknown plugin 'os'", ""),
+        ("..errors", "unknown plugin '..errors'", "did you mean errors?"),
     ],
 )
 def test_what_is_not_there(name: str, problem: str, hint: str) -> None:
@@ -67,6 +68,7 @@ def test_what_is_not_there(name: str, problem: str, hint: str) -> None:
         Registry().load(word(name))
     assert caught.value.problem == problem
     assert hint in caught.value.hint
+    assert len(caught.value.hint) < 120
     assert caught.value.at == word(name).at
 
 
