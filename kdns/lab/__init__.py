@@ -10,7 +10,8 @@
     cluster_state, paths, refusal, api    the API server
     kubelet, cluster       Pods that run, slices that follow, an API server that tells everybody
     standard, walk, steps  the cluster that `kdns lab` shows, and the walk through it
-    labs, keeper, commands, flags     `kdns lab up`, `run`, `exec`, `status`, `down`
+    folder                 manifests as people write them, as objects of a lab
+    labs, naming, keeper, status, commands, flags     `kdns lab up`, `run`, `exec`, `status`, `down`
 
 Nothing has a name outside: namespaces are kept by open files of the process that made them, and every process of a
 lab lives in a process namespace whose first process ends when the maker does. So nothing is left behind when the

@@ -12,7 +12,6 @@ what runs into what the objects say. Methods may be called from any other thread
 """
 
 import logging
-import os
 import secrets
 import ssl
 import threading
@@ -27,12 +26,13 @@ from kdns.base.errors import ConfigError
 from kdns.lab import namespaces as kernel
 from kdns.lab.api import ApiServer
 from kdns.lab.credentials import certificate, kubeconfig
+from kdns.lab.folder import Folder, read_folder
 from kdns.lab.kubelet import Kubelet, runs_programs
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, SERVICES, Pair, Plan, Pod
 from kdns.lab.processes import Process
 from kdns.lab.resolv_conf import Resolver, resolver
-from kdns.lab.slices import build_slices
+from kdns.lab.slices import build_slices, mirrored
 from kdns.lab.tools import KDNS
 from kdns.lab.workloads import (
     READY_ANNOTATION,
@@ -45,18 +45,20 @@ from kdns.lab.workloads import (
     pod_status,
     wanted_pods,
 )
-from kdns.watch.manifests.documents import read_documents
+from kdns.watch.manifests.defaults import cluster_ips
+from kdns.watch.manifests.mirror import MIRRORED_BY
+from kdns.watch.manifests.workloads import WORKLOADS
 
 LOG = logging.getLogger(__name__)
 
 API_PORT: Final = 6443
 CLUSTER_DNS: Final = (str(SERVICES[0][10]),)
 """The kubelets' clusterDNS: 10.96.0.10."""
+FEWER: Final = "a lab has room for some 500 Pods; give it a part of the manifests (--folder), or fewer replicas"
 LOOK: Final = 0.2
 """Seconds between two looks at what runs."""
 DERIVED: Final = "kdns"
 """Who manages the slices that are written here (endpointslice.kubernetes.io/managed-by)."""
-SUFFIXES: Final = (".yaml", ".yml", ".json")
 T = TypeVar("T")
 
 
@@ -92,7 +94,10 @@ class Cluster:
         self.problem: Exception | None = None
         """What ended the thread before its time; every method raises it."""
         try:
-            self._build([*_read(folder), *objects], dict(environ or {}), upstream, iptables)
+            read = read_folder(folder, plan) if folder else Folder()
+            for line in read.lines:
+                LOG.warning("%s", line)
+            self._build([*read.objects, *objects], dict(environ or {}), upstream, iptables)
         except BaseException:
             self.close()
             raise
@@ -147,9 +152,8 @@ class Cluster:
         (Programs take their time to start: `wait_until_ready`.)
         """
         with self._lock:
-            for body in bodies:
-                taken = {one["spec"].get("clusterIP", "") for one in self.objects("Service")}
-                made = completed(body, taken)
+            for body in sorted(bodies, key=_has_address, reverse=True):
+                made = completed(body, self.objects("Service") if body["kind"] == "Service" else ())
                 if made["kind"] == "Pod":
                     made.setdefault("status", {"phase": "Pending"})
                 self._at_api(self._api.put, made)
@@ -269,9 +273,9 @@ class Cluster:
         return self._settled or bool(pod["spec"].get("hostNetwork")) or not runs_programs(pod)
 
     def _own(self) -> None:
-        """Deployments and DaemonSets: make missing Pods, end those that are too many."""
+        """Workloads: make missing Pods, end those that are too many."""
         wanted: dict[tuple[str, str], Json] = {}
-        for kind in ("Deployment", "DaemonSet"):
+        for kind in WORKLOADS:
             for owner in self.objects(kind):
                 wanted |= {key_of(pod): pod for pod in wanted_pods(owner, self.plan.nodes)}
         there = {key_of(pod): pod for pod in self.objects("Pod")}
@@ -305,7 +309,9 @@ class Cluster:
             return self.plan.pod("", said).addresses
         taken = {one.addresses for one in self.network.pods.values()}
         wanted = (self.plan.node(node).pod_addresses(number) for number in range(5, 255))
-        return next(pair for pair in wanted if pair not in taken)
+        if (free := next((pair for pair in wanted if pair not in taken), None)) is None:
+            raise ConfigError(f"no address is free for Pod {key_of(pod)[1]}: {node} has {len(taken)} Pods", hint=FEWER)
+        return free
 
     def _least_loaded(self, owner: tuple[str, str, str] | None) -> str:
         """The node with the fewest Pods of this owner, and of those the one with the fewest Pods."""
@@ -319,7 +325,8 @@ class Cluster:
     def _volumes(self, pod: Json) -> dict[str, Mapping[str, str]]:
         maps = {key_of(one): one.get("data") or {} for one in self.objects("ConfigMap")}
         named = ((volume["name"], volume.get("configMap")) for volume in pod["spec"].get("volumes") or ())
-        return {name: maps[pod["metadata"]["namespace"], source["name"]] for name, source in named if source}
+        namespace = pod["metadata"]["namespace"]
+        return {name: maps.get((namespace, source.get("name", "")), {}) for name, source in named if source}
 
     def _report(self, pod: Json) -> None:
         """Write a Pod's readiness, or take it away when it has terminated."""
@@ -345,14 +352,16 @@ class Cluster:
 
     def _write_slices(self) -> None:
         zones = {node.name: node.zone for node in self.plan.nodes}
-        wanted = {key_of(one): one for one in build_slices(self.objects("Service"), self.objects("Pod"), zones)}
+        services = self.objects("Service")
+        wanted = {key_of(one): one for one in build_slices(services, self.objects("Pod"), zones)}
+        wanted |= {key_of(one): one for one in mirrored(services, self.objects("Endpoints"))}
         there = {key_of(one): one for one in self.objects("EndpointSlice")}
         for key, one in wanted.items():
             if any(there.get(key, {}).get(field) != one[field] for field in ("endpoints", "ports", "addressType")):
                 self._at_api(self._api.put, one)
         for key, one in there.items():
             managed = (one["metadata"].get("labels") or {}).get("endpointslice.kubernetes.io/managed-by")
-            if key not in wanted and managed == DERIVED:
+            if key not in wanted and managed in (DERIVED, MIRRORED_BY):
                 self._at_api(self._api.delete, "EndpointSlice", *key)
 
     def _last_words(self, pod: Json) -> str:
@@ -365,14 +374,6 @@ def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _read(folder: Path | None) -> list[Json]:
-    """The objects of a manifests folder; those of kinds that a lab has no use for are left out, and told."""
-    found: list[Json] = []
-    if folder is None:
-        return found
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder of manifests")
-    for path in sorted(folder.iterdir()):
-        if path.suffix in SUFFIXES:
-            found += [document.value for document in read_documents(path.read_bytes(), os.fspath(path))]
-    return found
+def _has_address(body: Json) -> bool:
+    """Whether a Service says its cluster IP: these come first, so that no other one is given the same."""
+    return body["kind"] == "Service" and bool(cluster_ips(body.get("spec") or {}))

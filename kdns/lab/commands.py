@@ -7,19 +7,18 @@ import argparse
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-
 from kdns.base.errors import ConfigError
-from kdns.lab import labs
+from kdns.lab import labs, naming
+from kdns.lab.folder import tell_folder
 from kdns.lab.kind import Kind
-from kdns.lab.plan import CLIENT
+from kdns.lab.status import status
 from kdns.lab.tools import KDNS, PROGRAMS, READY, require
-from kdns.lab.workloads import is_ready
+from kdns.ops.progress import Waiting
 
 DEFAULT: Final = "kdns"
 """A lab's name when nobody says another."""
@@ -31,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "exec":
             return execute(arguments.name, arguments.part, arguments.words)
         case "status":
-            return status(arguments.name)
+            return status(arguments.name, arguments.output)
         case "down":
             return down(arguments.name)
         case "run":
@@ -57,7 +56,23 @@ def up(name: str, kind: Kind) -> int:
         print(f"removed what was left of lab {gone}")
     if any(one.name == name and one.alive for one in labs.labs()):
         raise ConfigError(f"lab {name} is up already", hint="kdns lab down ends it; --name makes another one")
+    tell_folder(kind.folder)
     began = time.monotonic()
+    with Waiting(f"making lab {name}"):
+        said, status = _start_keeper(name, kind)
+    if said.strip() != READY:
+        raise ConfigError(said.strip() or f"the keeper of the lab ended with {status}")
+    print(f"lab {name} is ready, after {time.monotonic() - began:.1f} s; try:")
+    which = "" if name == DEFAULT else f" --name {shlex.quote(name)}"
+    print(f"  kdns lab status{which}")
+    if asked := _to_ask(name, kind):
+        print(f"  kdns lab exec{which} {asked}")
+    print(f"  kdns lab down{which}")
+    return 0
+
+
+def _start_keeper(name: str, kind: Kind) -> tuple[str, int | None]:
+    """Start what keeps the lab; what it said, and its exit status if it has ended. Ctrl-C ends it, too."""
     keeper = subprocess.Popen(
         (*KDNS, "lab", "keep", "--name", name, *kind.flags),
         stdin=subprocess.DEVNULL,
@@ -68,18 +83,32 @@ def up(name: str, kind: Kind) -> int:
     try:
         assert keeper.stdout is not None
         said = keeper.stdout.read()
+        return said, keeper.wait() if said.strip() != READY else None
     except BaseException:
+        print("\nending the lab", file=sys.stderr)
         keeper.terminate()
         keeper.wait()
         raise
-    if said.strip() != READY:
-        keeper.wait()
-        raise ConfigError(said.strip() or f"the keeper of the lab ended with {keeper.returncode}")
-    print(f"lab {name} is ready, after {time.monotonic() - began:.1f} s; try:")
-    which = "" if name == DEFAULT else f" --name {shlex.quote(name)}"
-    for action, rest in (("status", ""), ("exec", " busybox -- busybox nslookup hostnames.default"), ("down", "")):
-        print(f"  kdns lab {action}{which}{rest}")
-    return 0
+
+
+def _to_ask(name: str, kind: Kind) -> str:
+    """A part and a command that work in this lab: a Pod that asks for a Service; empty if it has no such Pod."""
+    if not kind.folder:
+        return "busybox -- busybox nslookup hostnames.default"
+    if kind.mode == "none":
+        return ""
+    found = labs.find(name)
+    pods = [pod for pod in labs.ask_api(found, "/api/v1/pods")["items"] if not pod["spec"].get("hostNetwork")]
+    pods.sort(key=lambda pod: (pod["metadata"]["namespace"] == "kube-system", pod["metadata"]["name"]))
+    services = labs.ask_api(found, "/api/v1/services")["items"]
+    services.sort(key=lambda service: service["metadata"]["namespace"] in ("kube-system", "default"))
+    plain = [one["metadata"] for one in services if one["spec"].get("clusterIP") not in (None, "", "None")]
+    known = [one for one in plain if (one["namespace"], one["name"]) != ("default", "kubernetes")]
+    if not pods or not known:
+        return ""
+    asked = next((one for one in known if one["namespace"] != "kube-system"), known[0])
+    where = naming.part_of(pods[0], found.parts)
+    return f"{where} -- getent hosts {asked['name']}.{asked['namespace']}.svc.cluster.local"
 
 
 def execute(name: str, part: str, command: Sequence[str]) -> int:
@@ -87,58 +116,9 @@ def execute(name: str, part: str, command: Sequence[str]) -> int:
     require()
     if not command:
         raise ConfigError(f"say what to run in {part}: kdns lab exec PART -- COMMAND", hint="such as sh")
-    return labs.execute(labs.find(name), part, command)
-
-
-def status(name: str) -> int:
-    """Print the labs, or the Pods and Services of one."""
-    require()
-    console = Console(highlight=False)
-    found = [one for one in labs.labs() if one.kept and (not name or one.name == name)]
-    if not found:
-        console.print(f"no lab {name or ''} is up".replace("  ", " "))
-        return 1
-    for one in found:
-        if not one.alive:
-            console.print(f"lab {one.name}: its process is gone; kdns lab down removes its files")
-            continue
-        console.print(f"lab {one.name}: process {one.pid}, files in {one.folder}")
-        console.print(_pods(one))
-        console.print(_services(one))
-    return 0
-
-
-def _table(*columns: str) -> Table:
-    """Names are copied from it, so they are broken over lines where it is narrow, and never cut off."""
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _pods(found: labs.Found) -> Table:
-    table = _table("part", "node", "addresses", "ready")
-    for node in labs.ask_api(found, "/api/v1/nodes")["items"]:
-        addresses = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
-        table.add_row(node["metadata"]["name"], "", ", ".join(addresses), "")
-    table.add_row("outside", "", ", ".join(map(str, CLIENT)), "")
-    for pod in sorted(labs.ask_api(found, "/api/v1/pods")["items"], key=lambda pod: str(pod["metadata"]["name"])):
-        addresses = [each["ip"] for each in pod["status"].get("podIPs", ())]
-        ready = "yes" if is_ready(pod) else "no"
-        if "deletionTimestamp" in pod["metadata"]:
-            ready = "ends"
-        table.add_row(pod["metadata"]["name"], pod["spec"].get("nodeName", ""), ", ".join(addresses), ready)
-    return table
-
-
-def _services(found: labs.Found) -> Table:
-    table = _table("service", "addresses", "ports")
-    for service in labs.ask_api(found, "/api/v1/services")["items"]:
-        metadata, spec = service["metadata"], service["spec"]
-        ports = [f"{port['port']}/{port['protocol']}" for port in spec.get("ports") or ()]
-        addresses = spec.get("clusterIPs") or [spec.get("externalName", "")]
-        table.add_row(f"{metadata['namespace']}/{metadata['name']}", ", ".join(addresses), ", ".join(ports))
-    return table
+    found = labs.find(name)
+    pods = labs.ask_api(found, "/api/v1/pods")["items"] if "/" in part else ()
+    return labs.execute(found, naming.find_part(found.name, part, found.parts, pods), command)
 
 
 def down(name: str) -> int:

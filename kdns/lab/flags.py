@@ -39,6 +39,9 @@ def add_flags(part: argparse.ArgumentParser) -> None:
             one.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
         if action == "run":
             one.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")
+        if action == "status":
+            one.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text (default) or json")
         if action == "exec":
-            one.add_argument("part", metavar="PART", help="a node, a Pod, or outside")
+            part_help = "a node, a Pod (or how it begins), outside, or deploy/NAME"
+            one.add_argument("part", metavar="PART", help=part_help)
             one.add_argument("words", nargs="*", metavar="-- COMMAND", help="what to run there")

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from kdns.base.errors import ConfigError
+from kdns.lab.folder import tell_folder
 from kdns.lab.kind import Kind
 from kdns.lab.standard import make_cluster, wait_until_ready
 from kdns.lab.steps import STEPS
 from kdns.lab.tools import PROGRAMS, READY, WALKERS, require
 from kdns.lab.walk import Walk
+from kdns.ops.progress import Waiting
 
 COLOURS: Final = {"=": "1", "✓": "32", "✗": "31", "└": "2"}
 """What lines of the walk begin with: bold, green, red, faint (ECMA-48, select graphic rendition)."""
@@ -50,13 +52,16 @@ def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     if unknown := [step for step in steps if step not in STEPS]:
         raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
     require(("ip", "openssl", *WALKERS, *PROGRAMS[kind.mode]))
+    tell_folder(kind.folder)
     began = time.monotonic()
     leaving, tell = _Leaving(), _Screen()
+    waiting = Waiting(f"making lab {name}")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leaving)
-    with make_cluster(kind, name) as cluster:
+    with waiting, make_cluster(kind, name) as cluster:
         leaving.allow()
         wait_until_ready(cluster, kind, PATIENCE)
+        waiting.end()
         tell(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
         walking = Walk(cluster, kind, tell)
         for step in steps or STEPS:

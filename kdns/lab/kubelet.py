@@ -77,17 +77,23 @@ class Kubelet:
         started = RunningPod(pod, part, addresses)
         (self.network.folder / part / "resolv.conf").write_text(resolv_conf)
         files = {f"{ACCOUNT}/{name}": content for name, content in self._account.items()}
-        for container in pod["spec"].get("containers", ()):
+        containers = [one for one in pod["spec"].get("containers") or () if isinstance(one, dict)]
+        for container in filter(_program, containers):
             for mounted in container.get("volumeMounts") or ():
+                path = str(mounted["mountPath"])
+                if not path.startswith("/run/") and volumes.get(mounted["name"]):
+                    LOG.warning("%s: nothing is mounted at %s: only /run is a part's own", part, path)
+                    continue
                 for name, text in volumes.get(mounted["name"], {}).items():
-                    files[f"{mounted['mountPath']}/{name}"] = text.encode()
+                    files[f"{path}/{name}"] = text.encode()
         self.network.write(part, files)
         self.running[key_of(pod)] = started
-        for container in pod["spec"].get("containers", ()):
+        served: set[tuple[int, str]] = set()
+        for container in containers:
             if _program(container):
                 self._run(started, container)
             else:
-                self._serve(started, container)
+                self._serve(started, container, served)
 
     def look(self) -> None:
         """Start again what has ended a moment ago, in Pods that do not terminate."""
@@ -95,8 +101,8 @@ class Kubelet:
         for running in self.running.values():
             if running.until is not None:
                 continue
-            for container in running.pod["spec"].get("containers", ()):
-                program = running.programs.get(container["name"])
+            for container in running.pod["spec"].get("containers") or ():
+                program = running.programs.get(container.get("name", ""))
                 if program is None or program.status is None:
                     continue
                 since = running.ended.setdefault(container["name"], now)
@@ -146,23 +152,30 @@ class Kubelet:
         for serving in running.servings:
             serving.close()
 
-    def _serve(self, running: RunningPod, container: Json) -> None:
+    def _serve(self, running: RunningPod, container: Json, served: set[tuple[int, str]]) -> None:
+        """Tiny servers for a container's ports, those that no other container of the Pod has; noted in ``served``."""
+        name = running.pod["metadata"]["name"]
         for port in container.get("ports") or ():
-            protocols = (port["protocol"],) if "protocol" in port else ("TCP", "UDP")
-            served = self.network.serve(
-                running.part,
-                port["containerPort"],
-                protocols,
-                name=running.pod["metadata"]["name"],
-                addresses=running.addresses,
-            )
-            running.servings.append(served)
+            number = port.get("containerPort")
+            said = port.get("protocol")
+            for protocol in (said,) if said else ("TCP", "UDP"):
+                if not number or (number, protocol) in served:
+                    continue
+                served.add((number, protocol))
+                try:
+                    serving = self.network.serve(
+                        running.part, number, (protocol,), name=name, addresses=running.addresses
+                    )
+                except (OSError, KeyError) as error:  # taken on its node, or a protocol that this kernel has not
+                    LOG.warning("%s: nothing serves port %s/%s: %s", running.part, number, protocol, error)
+                else:
+                    running.servings.append(serving)
 
     def _run(self, running: RunningPod, container: Json) -> None:
         running.ended.pop(container["name"], None)
         running.answers = False
         environ = {**self._environ, **dict(_variables(running.pod, container))}
-        words = [_VARIABLE.sub(lambda found: environ.get(found[1], found[0]), word) for word in container["args"]]
+        words = [_VARIABLE.sub(lambda found: environ.get(found[1], found[0]), word) for word in _words(container)]
         argv = (*KDNS, *words)
         running.programs[container["name"]] = self.network.start(running.part, argv, environ, container["name"])
 
@@ -195,7 +208,12 @@ class _Within(http.client.HTTPConnection):
 
 def runs_programs(pod: Json) -> bool:
     """Whether there is more in a Pod than tiny servers."""
-    return any(_program(container) for container in pod["spec"].get("containers", ()))
+    return any(_program(container) for container in pod["spec"].get("containers") or ())
+
+
+def _words(container: Mapping[str, Any]) -> list[str]:
+    """What kdns is run with: the container's args."""
+    return [str(word) for word in container.get("args") or ()]
 
 
 def _program(container: Mapping[str, Any]) -> bool:
@@ -204,16 +222,17 @@ def _program(container: Mapping[str, Any]) -> bool:
 
 
 def _probes(pod: Json) -> Iterator[Json]:
-    """The HTTP readiness probes of a Pod."""
-    for container in pod["spec"].get("containers", ()):
-        if probe := container.get("readinessProbe", {}).get("httpGet"):
-            yield probe
+    """The HTTP readiness probes of a Pod's programs, with numbers for ports; tiny servers are ready at once."""
+    for container in filter(_program, pod["spec"].get("containers") or ()):
+        if probe := (container.get("readinessProbe") or {}).get("httpGet"):
+            names = {port.get("name"): port.get("containerPort") for port in container.get("ports") or ()}
+            yield {**probe, "port": names.get(probe["port"], probe["port"])}
 
 
 def _variables(pod: Json, container: Json) -> Iterator[tuple[str, str]]:
     """A container's ``env``; of ``valueFrom`` only fields of the Pod."""
     for entry in container.get("env") or ():
-        path = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        path = ((entry.get("valueFrom") or {}).get("fieldRef") or {}).get("fieldPath")
         value: Any = entry.get("value", "")
         if path:
             value = pod

@@ -52,8 +52,7 @@ class Found(NamedTuple):
     def open(self, part: str) -> Part:
         """Open a part's namespaces. ConfigError if there is none of that name."""
         if part not in self.parts:
-            known = ", ".join(sorted(self.parts))
-            raise ConfigError(f"lab {self.name} has no {part!r}", hint=f"it has: {known}")
+            raise ConfigError(f"lab {self.name} has no {part!r}", hint=f"it has: {', '.join(sorted(self.parts))}")
         files = (os.open(f"/proc/{self.pid}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC) for number in self.parts[part])
         return Part(part, *files)
 

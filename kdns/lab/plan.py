@@ -44,7 +44,8 @@ def ranges(four: str, six: str) -> Ranges:
 
 NODES: Final = ranges("172.18.0.0/16", "fc00:f853:ccd:e793::/64")
 PODS: Final = ranges("10.244.0.0/16", "fd00:10:244::/56")
-SERVICES: Final = ranges("10.96.0.0/16", "fd00:10:96::/112")
+SERVICES: Final = ranges("10.96.0.0/12", "fd00:10:96::/112")
+"""Those of `kdns.watch.manifests.addresses`: so a Service has the same address in `kdns records` and in a lab."""
 EXTERNAL: Final = ranges("198.51.100.0/24", "2001:db8:1::/64")
 """Where external IPs come from."""
 BALANCERS: Final = ranges("203.0.113.0/24", "2001:db8:2::/64")

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from kdns.watch.manifests.mirror import SourceEndpoints, is_mirrored, mirrored_slices
 from kdns.watch.manifests.slices import DerivedSlice, SourcePod, SourceService, derive_slices
 
 Json = dict[str, Any]
@@ -27,6 +28,19 @@ def build_slices(services: Iterable[Json], pods: Iterable[Json], zones: Mapping[
         namespace = metadata.namespace or ""
         spec = specs[namespace, found.labels["kubernetes.io/service-name"]]
         yield _slice(found, namespace, str(spec.get("trafficDistribution")), by_name, zones)
+
+
+def mirrored(services: Iterable[Json], endpoints: Iterable[Json]) -> Iterator[Json]:
+    """The slice objects for Endpoints of Services without selectors."""
+    plain = {
+        (one["metadata"]["namespace"], one["metadata"]["name"])
+        for one in services
+        if not (one.get("spec") or {}).get("selector")
+    }
+    for body in endpoints:
+        source = msgspec.convert(body, SourceEndpoints)
+        if (body["metadata"]["namespace"], body["metadata"]["name"]) in plain and is_mirrored(source):
+            yield from mirrored_slices(source)
 
 
 def _slice(

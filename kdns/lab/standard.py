@@ -9,7 +9,9 @@ from kdns.base.errors import ConfigError
 from kdns.kernel.netlink import generic_family
 from kdns.lab.cluster import API_PORT, Cluster
 from kdns.lab.flags import LAYOUTS
+from kdns.lab.folder import brings_dns, read_folder
 from kdns.lab.kind import Kind
+from kdns.lab.kubelet import runs_programs
 from kdns.lab.plan import CLIENT, OUTSIDE, PLAN, PODS
 from kdns.lab.processes import Process
 from kdns.lab.question import KUBE_DNS, is_answered
@@ -50,8 +52,7 @@ def make_cluster(kind: Kind, name: str = "", *, kept: bool = False) -> Cluster:
             "this machine's kernel has no IPVS", hint="load its module (modprobe ip_vs), or choose another --mode"
         )
     made = Cluster(
-        [*([] if kind.folder else objects(kind.layout)), *programs(kind)],
-        folder=Path(kind.folder) if kind.folder else None,
+        [*wanted_objects(kind), *programs(kind)],
         environ=DIRECT if kind.mode == "none" else {},
         upstream=[UPSTREAM],
         programs=PROGRAMS[kind.mode],
@@ -74,7 +75,7 @@ def wait_until_ready(cluster: Cluster, kind: Kind, patience: float) -> None:
     """
     cluster.wait_until_ready(patience)
     addresses = [service["spec"].get("clusterIP") for service in cluster.objects("Service")]
-    if kind.mode == "none" or KUBE_DNS[0] not in addresses:
+    if kind.mode == "none" or KUBE_DNS[0] not in addresses or not _runs_dns(cluster):
         return
     names = [IN_CLUSTER] if kind.folder else [IN_CLUSTER, IN_THE_WORLD]
     nodes = [cluster.network.parts[node.name].network for node in cluster.plan.nodes]
@@ -93,6 +94,28 @@ def objects(layout: str = LAYOUTS[0]) -> list[Json]:
         if entry.name.endswith(".yaml") and entry.name not in others:
             found += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
     return found
+
+
+def wanted_objects(kind: Kind) -> list[Json]:
+    """Those of the package, or those of the folder with the package's cluster DNS, unless the folder brings its own."""
+    if not kind.folder:
+        return objects(kind.layout)
+    read = read_folder(Path(kind.folder), PLAN)
+    return [*read.objects, *([] if brings_dns(read.objects) else dns_objects(kind.layout))]
+
+
+def dns_objects(layout: str) -> list[Json]:
+    """The cluster DNS of the package, as the layout has it."""
+    entry = files("kdns.lab").joinpath("manifests", f"dns-{layout}.yaml")
+    return [document.value for document in read_documents(entry.read_bytes(), entry.name)]
+
+
+def _runs_dns(cluster: Cluster) -> bool:
+    """Whether kdns runs for the cluster DNS: of any other image, which a folder may bring, there is no program here."""
+    return any(
+        runs_programs(pod) and (pod["metadata"].get("labels") or {}).get("k8s-app") == "kube-dns"
+        for pod in cluster.objects("Pod")
+    )
 
 
 def start_upstream(cluster: Cluster) -> Process:

@@ -1,21 +1,22 @@
-"""What a lab's objects ask for: Pods of Deployments and DaemonSets, and what is filled into new objects. Pure."""
+"""What a lab's objects ask for: Pods of workloads, and what is filled into new objects. Pure.
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping
+Most of it is what `kdns records --source` does with the same manifests, see `kdns.watch.manifests`.
+"""
+
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Final
 
 from kdns.lab.plan import SERVICES, Node, Plan
+from kdns.watch.manifests import workloads
+from kdns.watch.manifests.addresses import WELL_KNOWN, Addresses
+from kdns.watch.manifests.defaults import cluster_ips, completed_service
 
 Json = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name."""
 READY_ANNOTATION: Final = "kdns.lab/ready"
 """``"false"`` on a Pod: it is not ready, whatever it does."""
-_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
-"""Those of generated names in Kubernetes: no vowels, no words."""
-_FIRST_ALLOCATED: Final = 256
-"""Cluster IPs that nobody chose begin at 10.96.1.0."""
 
 
 def key_of(body: Mapping[str, Any]) -> Key:
@@ -23,26 +24,12 @@ def key_of(body: Mapping[str, Any]) -> Key:
     return body["metadata"].get("namespace", ""), body["metadata"]["name"]
 
 
-def wanted_pods(owner: Json, nodes: Iterable[Node]) -> list[Json]:
-    """The Pods of a Deployment (``replicas`` of them) or DaemonSet (one on each node); always the same names."""
-    spec, metadata = owner["spec"], owner["metadata"]
-    digest = _letters(f"{metadata['namespace']}/{metadata['name']}", 9)
-    if owner["kind"] == "DaemonSet":
-        return [_pod(owner, f"{metadata['name']}-{_letters(node.name, 5)}", node.name) for node in nodes]
-    names = (f"{metadata['name']}-{digest}-{_letters(f'{digest}{number}', 5)}" for number in range(spec["replicas"]))
-    return [_pod(owner, name, "") for name in names]
-
-
-def _pod(owner: Json, name: str, node: str) -> Json:
-    template = deepcopy(owner["spec"]["template"])
-    template["metadata"] |= {
-        "name": name,
-        "namespace": owner["metadata"]["namespace"],
-        "ownerReferences": [{"kind": owner["kind"], "name": owner["metadata"]["name"], "controller": True}],
-    }
-    if node:
-        template["spec"]["nodeName"] = node
-    return {"apiVersion": "v1", "kind": "Pod", **template}
+def wanted_pods(owner: Json, nodes: Iterable[Node]) -> Iterable[Json]:
+    """The Pods of a workload; none for one that makes no sense, of which a warning was logged when it was read."""
+    try:
+        return list(workloads.wanted_pods(owner, [node.name for node in nodes]))
+    except ValueError:
+        return ()
 
 
 def owner_of(pod: Json) -> tuple[str, str, str] | None:
@@ -52,43 +39,17 @@ def owner_of(pod: Json) -> tuple[str, str, str] | None:
     return None
 
 
-def _letters(text: str, count: int) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "".join(_LETTERS[octet % len(_LETTERS)] for octet in digest[:count])
-
-
-def completed(body: Json, taken: Collection[str]) -> Json:
-    """A Service, Deployment or Pod with what the API server fills in; ``taken`` are the cluster IPs in use."""
+def completed(body: Json, services: Iterable[Json]) -> Json:
+    """A Service or another object with what the API server fills in; ``services`` are those that are there."""
     body = deepcopy(body)
     if body["kind"] not in ("Namespace", "Node", "ServiceCIDR"):
         body["metadata"].setdefault("namespace", "default")
-    if body["kind"] == "Deployment":
-        body["spec"].setdefault("replicas", 1)
     if body["kind"] != "Service":
         return body
-    spec = body["spec"]
-    spec.setdefault("type", "ClusterIP")
-    if spec["type"] == "ExternalName":
-        return body
-    if not spec.get("clusterIP"):
-        spec["clusterIP"] = (spec.get("clusterIPs") or [_free_address(taken)])[0]
-    spec.setdefault("clusterIPs", [spec["clusterIP"]])
-    six = [":" in address for address in spec["clusterIPs"]]
-    spec.setdefault("ipFamilies", ["IPv6" if one else "IPv4" for one in six])
-    spec.setdefault("ipFamilyPolicy", "SingleStack" if len(spec["ipFamilies"]) == 1 else "RequireDualStack")
-    spec.setdefault("internalTrafficPolicy", "Cluster")
-    spec.setdefault("sessionAffinity", "None")
-    for port in spec.get("ports") or ():
-        port.setdefault("protocol", "TCP")
-        port.setdefault("targetPort", port["port"])
-    return body
-
-
-def _free_address(taken: Collection[str]) -> str:
-    for number in range(_FIRST_ALLOCATED, SERVICES[0].num_addresses - 1):
-        if (address := str(SERVICES[0][number])) not in taken:
-            return address
-    raise ValueError("no cluster IP is free")
+    others = [one["spec"] for one in services if key_of(one) != key_of(body)]
+    addresses = Addresses(SERVICES, (text for spec in others for text in cluster_ips(spec)), WELL_KNOWN)
+    node_ports = {port["nodePort"] for spec in others for port in spec.get("ports") or () if port.get("nodePort")}
+    return completed_service(body, addresses, node_ports)
 
 
 def pod_status(pod: Json, node: Node, addresses: Iterable[str], ready: bool, now: str) -> Json:

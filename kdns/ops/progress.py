@@ -65,6 +65,10 @@ class Waiting:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Take the line away; what was waited for is there."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()

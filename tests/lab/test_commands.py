@@ -1,5 +1,6 @@
 """`kdns lab up`, `exec`, `status` and `down`, as people run them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -71,6 +72,10 @@ def test_the_life_of_a_lab(kdns: Run, tmp_path: Path) -> None:
     again = kdns("up", "--mode", "none")
     assert (again.returncode, "up already" in again.stderr) == (1, True)
     assert kdns("exec", "nobody", "--", "true").stderr.startswith("kdns: lab kdns has no 'nobody'")
+    assert kdns("exec", "cli", "--", "hostname").stdout == "client\n"
+    assert kdns("exec", "deploy/kdn", "--", "hostname").stdout.startswith("kdns-")
+    (lab,) = json.loads(kdns("status", "-o", "json").stdout)
+    assert [part["name"] for part in lab["parts"][:5]] == ["node-0", "node-1", "outside", "client", "web"]
     assert kdns("exec", "client", "--", "no-such-program").returncode == 1
     (found,) = labs.labs()
     assert kdns("down").returncode == 0

@@ -47,6 +47,6 @@ def test_links_have_names_that_the_kernel_takes() -> None:
 def test_what_outside_reaches_through_a_node() -> None:
     """Services, external and load balancer IPs of both families go through the node that was chosen."""
     lines = list(wiring.ways(node(1)))
-    assert "route replace 10.96.0.0/16 via 172.18.0.3" in lines
+    assert "route replace 10.96.0.0/12 via 172.18.0.3" in lines
     assert "route replace 2001:db8:2::/64 via fc00:f853:ccd:e793::3" in lines
     assert len(lines) == 6

@@ -35,13 +35,43 @@ class Collection(NamedTuple):
     """What was made and what was passed over."""
 
 
-def collect(files: Mapping[str, Manifests]) -> Collection:
-    """Put files together: the first in the order of their names wins, derived objects fill what no file has."""
+class Gathered(NamedTuple):
+    """What files say, each object once, before anything is added."""
+
+    objects: dict[ObjectKey, Manifest]
+    played: dict[tuple[str, str, str], Played]
+    """By kind, namespace and name."""
+    warnings: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    passed_over: Mapping[str, int]
+    templates: tuple[str, ...]
+    unapplied: Mapping[str, tuple[str, ...]]
+
+
+def gather(files: Mapping[str, Manifests]) -> Gathered:
+    """Put files together: the first in the order of their names wins; files of patches and templates are left out."""
     patches = set(_patches(files))
     read = {name: files[name] for name in sorted(files) if name not in patches}
-    warnings: list[str] = []
-    objects, played = _each_once(read, warnings)
-    making = Making(objects, tuple(played.values()))
+    objects, played, warnings = _each_once(read)
+    passed_over: Counter[str] = Counter()
+    for manifests in read.values():
+        passed_over.update(manifests.passed_over)
+    return Gathered(
+        objects,
+        played,
+        tuple(warnings),
+        tuple(problem for one in read.values() if not one.template for problem in one.problems),
+        dict(passed_over),
+        tuple(name for name, manifests in read.items() if manifests.template),
+        {name: manifests.unapplied for name, manifests in read.items() if manifests.unapplied},
+    )
+
+
+def collect(files: Mapping[str, Manifests]) -> Collection:
+    """What a cluster that holds just these files would list."""
+    gathered = gather(files)
+    objects = gathered.objects
+    making = Making(objects, tuple(gathered.played.values()))
     making.complete_services()
     making.make_pods()
     making.derive_slices()
@@ -49,19 +79,15 @@ def collect(files: Mapping[str, Manifests]) -> Collection:
     for key, manifest in objects.items():
         if key.kind == "Namespace" and NAMESPACE_NAME not in manifest.labels:
             objects[key] = replace(manifest, labels={**manifest.labels, NAMESPACE_NAME: key.name})
-    passed_over: Counter[str] = Counter()
-    for manifests in read.values():
-        passed_over.update(manifests.passed_over)
     summary = Summary(
         making.addresses,
         dict(making.pods),
         making.mirrored,
-        dict(passed_over),
-        tuple(name for name, manifests in read.items() if manifests.template),
-        {name: manifests.unapplied for name, manifests in read.items() if manifests.unapplied},
+        gathered.passed_over,
+        gathered.templates,
+        gathered.unapplied,
     )
-    problems = (problem for manifests in read.values() if not manifests.template for problem in manifests.problems)
-    return Collection(objects, (*warnings, *making.warnings), tuple(problems), summary)
+    return Collection(objects, (*gathered.warnings, *making.warnings), gathered.problems, summary)
 
 
 def _patches(files: Mapping[str, Manifests]) -> Iterator[str]:
@@ -71,13 +97,13 @@ def _patches(files: Mapping[str, Manifests]) -> Iterator[str]:
             yield normpath(join(dirname(name), patch))
 
 
-Written = tuple[dict[ObjectKey, Manifest], dict[tuple[str, str, str], Played]]
-
-
-def _each_once(files: Mapping[str, Manifests], warnings: list[str]) -> Written:
-    """The first object of each name; of the others it is warned, and of nothing else about them."""
+def _each_once(
+    files: Mapping[str, Manifests],
+) -> tuple[dict[ObjectKey, Manifest], dict[tuple[str, str, str], Played], list[str]]:
+    """The first object of each name, and warnings: about the others only that they are others."""
     objects: dict[ObjectKey, Manifest] = {}
     played: dict[tuple[str, str, str], Played] = {}
+    warnings: list[str] = []
     for manifests in files.values():
         for entry in manifests.entries:
             first: Manifest | Played
@@ -92,4 +118,4 @@ def _each_once(files: Mapping[str, Manifests], warnings: list[str]) -> Written:
                 warnings.append(f"{called} in {entry.at}: skipped: it is in {first.at} already")
             elif isinstance(entry, Manifest) and entry.warning:
                 warnings.append(entry.warning)
-    return objects, played
+    return objects, played, warnings

@@ -1,0 +1,94 @@
+"""``kdns lab status``: the parts and Services of labs, in columns that never cut a name, or as JSON."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from kdns.lab import labs
+from kdns.lab.naming import part_of
+from kdns.lab.plan import CLIENT, OUTSIDE
+from kdns.lab.tools import require
+from kdns.lab.workloads import is_ready
+
+GAP = 2
+"""Blanks between two columns."""
+
+
+def status(name: str, form: str = "text") -> int:
+    """Print the labs, or the one of a name; 1 if there is none."""
+    require()
+    found = [one for one in labs.labs() if one.kept and (not name or one.name == name)]
+    if form == "json":
+        json.dump([_values(one) for one in found], sys.stdout, indent=1)
+        print()
+        return 0 if found else 1
+    if not found:
+        print(f"no lab {name} is up" if name else "no lab is up")
+    for one in found:
+        if not one.alive:
+            print(f"lab {one.name}: its process is gone; kdns lab down removes its files")
+            continue
+        print(f"lab {one.name}: process {one.pid}, files in {one.folder}\n")
+        values = _values(one)
+        parts = [
+            (part["name"], part["node"], ", ".join(part["addresses"]), part["ready"], part["namespace"])
+            for part in values["parts"]
+        ]
+        print("\n".join(columns(("PART", "NODE", "ADDRESSES", "READY", "NAMESPACE"), parts)) + "\n")
+        services = [
+            (f"{service['namespace']}/{service['name']}", ", ".join(service["addresses"]), ", ".join(service["ports"]))
+            for service in values["services"]
+        ]
+        print("\n".join(columns(("SERVICE", "ADDRESSES", "PORTS"), services)))
+    return 0 if found else 1
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines whose columns are as wide as what stands in them: names are copied from there."""
+    table = [head, *rows]
+    widths = [max(len(row[number]) for row in table) + GAP for number in range(len(head))]
+    for row in table:
+        yield "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _values(found: labs.Found) -> dict[str, Any]:
+    """What is known of a lab, for JSON."""
+    head = {"name": found.name, "pid": found.pid, "folder": str(found.folder), "alive": found.alive}
+    if not found.alive:
+        return {**head, "parts": [], "services": []}
+    return {**head, "parts": list(_parts(found)), "services": list(_services(found))}
+
+
+def _parts(found: labs.Found) -> Iterator[dict[str, Any]]:
+    for node in labs.ask_api(found, "/api/v1/nodes")["items"]:
+        addresses = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+        yield _part(node["metadata"]["name"], addresses)
+    yield _part(OUTSIDE, [str(address) for address in CLIENT])
+    pods = labs.ask_api(found, "/api/v1/pods")["items"]
+    for pod in sorted(pods, key=lambda pod: (str(pod["metadata"]["namespace"]), str(pod["metadata"]["name"]))):
+        addresses = [each["ip"] for each in pod["status"].get("podIPs", ())]
+        ready = "ends" if "deletionTimestamp" in pod["metadata"] else "yes" if is_ready(pod) else "no"
+        part = _part(part_of(pod, found.parts), addresses)
+        yield {
+            **part,
+            "node": pod["spec"].get("nodeName", ""),
+            "ready": ready,
+            "namespace": pod["metadata"]["namespace"],
+        }
+
+
+def _part(name: str, addresses: list[str]) -> dict[str, Any]:
+    return {"name": name, "node": "", "addresses": addresses, "ready": "", "namespace": ""}
+
+
+def _services(found: labs.Found) -> Iterator[dict[str, Any]]:
+    for service in labs.ask_api(found, "/api/v1/services")["items"]:
+        metadata, spec = service["metadata"], service["spec"]
+        yield {
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "type": spec.get("type", "ClusterIP"),
+            "addresses": spec.get("clusterIPs") or [spec.get("externalName", "")],
+            "ports": [f"{port['port']}/{port['protocol']}" for port in spec.get("ports") or ()],
+        }
