@@ -7,19 +7,19 @@ from typing import Final
 
 from kdns.base.errors import ConfigError, KernelError
 from kdns.config.kubeproxy.flags import ProxyCommand
-from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.kubeproxy.writing import as_yaml
-from kdns.kernel import sysctl
 from kdns.kernel.capability import require_net_admin
-from kdns.proxy.apply.modes import MODES, make_applier
+from kdns.proxy.apply.modes import MODES
+from kdns.proxy.machine import Machine
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import takes_localhost
 
 LOG: Final = logging.getLogger("kdns.proxy")
 
 
-async def run_one_shot(command: ProxyCommand) -> int | None:
-    """What is done without following a cluster; None if it is not such a command."""
+async def run_one_shot(command: ProxyCommand, machine: Machine | None = None) -> int | None:
+    """What is done without following a cluster; None if it is not such a command. ``machine``: None is this one."""
+    machine = machine or Machine(command.settings)
     for line in command.warnings:
         LOG.warning("%s", line)
     if command.write_config_to:
@@ -30,24 +30,24 @@ async def run_one_shot(command: ProxyCommand) -> int | None:
         LOG.info("the configuration is in %s", command.write_config_to)
         return 0
     if command.cleanup:
-        return await clean_up(command.settings)
+        return await clean_up(machine)
     if command.init_only:
-        await sysctl.load_conntrack()
-        problems = await asyncio.to_thread(sysctl.apply_conntrack, command.settings.conntrack)
+        await machine.load_conntrack()
+        problems = await asyncio.to_thread(machine.apply_conntrack)
         if takes_localhost(command.settings, Family.IPV4):
-            problems = (*problems, *filter(None, [sysctl.route_localnet()]))
+            problems = (*problems, *filter(None, [machine.route_localnet()]))
         return 1 if problems else 0
     return None
 
 
-async def clean_up(settings: ProxySettings) -> int:
+async def clean_up(machine: Machine) -> int:
     """``--cleanup``: remove what every mode writes; 1 if something is still there. Raises ConfigError if we may not."""
     require_net_admin()
     status = 0
     for mode in MODES:
         for family in Family:
             try:
-                await make_applier(mode, family, settings).cleanup()
+                await machine.applier(mode, family).cleanup()
             except ConfigError as error:
                 LOG.info("mode %s, %s: nothing to remove: %s", mode, family.value, error.problem)
             except KernelError as error:

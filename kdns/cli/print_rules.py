@@ -20,9 +20,9 @@ from kdns.base.objects import (
 from kdns.cli.output import write
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.flags import ProxyCommand
-from kdns.proxy.app import own_interfaces
 from kdns.proxy.apply.modes import script, service_ports
 from kdns.proxy.decisions import decided
+from kdns.proxy.machine import own_interfaces
 from kdns.proxy.model import Family, RuleSet
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.present import rule_set_values

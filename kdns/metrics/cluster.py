@@ -6,7 +6,7 @@ scrapes.
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ PROGRAMMING_BUCKETS: Final = tuple(0.001 * 2**k for k in range(20))
 """Seconds: 1 ms doubling up to 524 s."""
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: what Prometheus' client for Go has where nothing else is said."""
+CLIENT_GO_BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+"""Seconds: of the rest_client_ metrics that programs of Kubernetes have."""
 NO_CODE: Final = "<error>"
 """The code of a request without a reply, as client-go says it."""
 
@@ -57,9 +59,12 @@ class WatchFreshness:
 class ClusterCounts:
     """Everything that is counted of the cluster, for all sources."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` is the one that `WatchFreshness.at` is read from."""
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, request_buckets: Sequence[float] = REQUEST_BUCKETS
+    ) -> None:
+        """``clock`` is the one that `WatchFreshness.at` is read from; ``request_buckets`` are in seconds."""
         self.clock = clock
+        self._request_buckets = request_buckets
         self.watches: defaultdict[str, WatchCounts] = defaultdict(WatchCounts)
         """By kind."""
         self.coredns_programming: dict[tuple[str, ...], Durations] = {
@@ -96,29 +101,23 @@ class ClusterCounts:
 
     def waited(self, server: str, method: str, seconds: float) -> None:
         """A request was held back so long by our own limits; ``server`` is the URL."""
-        self._waited.setdefault((method, _host(server)), Durations(REQUEST_BUCKETS)).observe(seconds)
+        self._waited.setdefault((method, _host(server)), Durations(self._request_buckets)).observe(seconds)
 
     def requested(self, server: str, method: str, code: int, seconds: float) -> None:
         """A request was answered, or failed with the code 0; until the head of the reply it took so long."""
         host = _host(server)
         self._requests[str(code) if code else NO_CODE, method, host] += 1
-        self._request_seconds.setdefault((method, host), Durations(REQUEST_BUCKETS)).observe(seconds)
+        self._request_seconds.setdefault((method, host), Durations(self._request_buckets)).observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """Every family with what it counts now."""
         now = self.clock()
-        by_host = ("verb", "host")
         yield histogram(
             "coredns_kubernetes_dns_programming_duration_seconds",
             "Seconds from a change of a Service's endpoints until its names show it.",
             ("service_kind",), self.coredns_programming,
         )  # fmt: skip
-        yield histogram("coredns_kubernetes_rest_client_request_duration_seconds",
-                        "Seconds until the API server began to reply.", by_host, self._request_seconds)  # fmt: skip
-        yield histogram("coredns_kubernetes_rest_client_rate_limiter_duration_seconds",
-                        "Seconds that requests to it were held back here.", by_host, self._waited)  # fmt: skip
-        yield counter("coredns_kubernetes_rest_client_requests", "Requests to the API server.",
-                      ("code", "method", "host"), self._requests)  # fmt: skip
+        yield from self.collect_requests("coredns_kubernetes_rest_client")
         yield histogram("kdns_dns_programming_duration_seconds",
                         "Seconds from any change of a Service until its names show it.",
                         ("service_kind", "since"), self._programming)  # fmt: skip
@@ -138,6 +137,16 @@ class ClusterCounts:
                       {(kind,): watch.losses for kind, watch in watches})  # fmt: skip
         yield gauge("kdns_objects", "Objects kept of each kind.", ("kind",),
                     {(kind,): watch.objects for kind, watch in watches})  # fmt: skip
+
+    def collect_requests(self, prefix: str) -> Iterator[Metric]:
+        """What was asked of the API server, under names that begin with ``prefix``."""
+        by_host = ("verb", "host")
+        yield histogram(f"{prefix}_request_duration_seconds",
+                        "Seconds until the API server began to reply.", by_host, self._request_seconds)  # fmt: skip
+        yield histogram(f"{prefix}_rate_limiter_duration_seconds",
+                        "Seconds that requests to it were held back here.", by_host, self._waited)  # fmt: skip
+        yield counter(f"{prefix}_requests", "Requests to the API server.",
+                      ("code", "method", "host"), self._requests)  # fmt: skip
 
 
 def _host(server: str) -> str:

@@ -16,7 +16,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
@@ -35,32 +34,30 @@ from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
 from kdns.config.settings import ApiOptions
-from kdns.kernel import sysctl
-from kdns.kernel.interfaces import interface_addresses
+from kdns.metrics.cluster import CLIENT_GO_BUCKETS, ClusterCounts
 from kdns.metrics.dns import Metrics
 from kdns.metrics.proxy import ProxyMetrics
 from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.shutdown import Stop, unless_asked
 from kdns.proxy.apply.applier import Applier
-from kdns.proxy.apply.conntrack import FlowCleaner
-from kdns.proxy.apply.modes import MODES, Printer, make_applier, prepare_with_retries
+from kdns.proxy.apply.modes import MODES, Printer, prepare_with_retries
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
 from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
 from kdns.proxy.left_out import LeftOut
+from kdns.proxy.machine import Machine
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.proxier import Proxier, Round
-from kdns.proxy.report import Reports, Watches, cleaned_in, counted_packets, log_left_out
+from kdns.proxy.report import Reports, Watches, cleaned_in, log_left_out
 from kdns.proxy.rules import Policy
 from kdns.watch.api.cluster import ApiSource
-from kdns.watch.api.events import EventRecorder
+from kdns.watch.api.events import CONTROLLER, EventRecorder
 from kdns.watch.follower import Follower, proxy_wants
 from kdns.watch.open_source import build_source
 from kdns.watch.source import Source
 
 LOG: Final = logging.getLogger("kdns.proxy")
-IPV6: Final = Path("/proc/net/if_inet6")
 POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
 AFTER_A_BUG: Final = 5.0
@@ -85,14 +82,17 @@ class FamilyProxy(NamedTuple):
 class ProxyApp:
     """One proxy on one node."""
 
-    def __init__(self, command: ProxyCommand) -> None:
+    def __init__(self, command: ProxyCommand, machine: Machine | None = None, *, config_every: float = EVERY) -> None:
+        """``machine``: None is the one we run on. ``config_every``: seconds from one look at the file to the next."""
         self.settings, self._command = command.settings, command
+        self._machine, self._config_every = machine or Machine(command.settings), config_every
         self.node_name = self.settings.node_name(socket.gethostname())
         self.node: Node | None = None
         self.families: list[FamilyProxy] = []
         self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
         self._watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
         """Of the watches; and bugs are counted here."""
+        self._watching.cluster = ClusterCounts(request_buckets=CLIENT_GO_BUCKETS)
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
         self._recorder: EventRecorder | None = None
         self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
@@ -104,8 +104,12 @@ class ProxyApp:
         self._node_known = asyncio.Event()
 
     @property
+    def _node_key(self) -> ObjectKey:
+        return ObjectKey("Node", "", self.node_name)
+
+    @property
     def synced(self) -> bool:
-        """Everything wanted was listed."""
+        """True once every initial list is complete."""
         return self._synced.is_set()
 
     @synced.setter
@@ -118,7 +122,7 @@ class ProxyApp:
         match change:
             case ServiceChange(_, before, after):
                 if (before.service if before else None) is not (after.service if after else None):
-                    self._metrics.changed("service")
+                    self._metrics.changed("service", len(self.families))  # as kube-proxy: once for each family
                     self._waits("service")
                 if (before.slices if before else ()) is not (after.slices if after else ()):
                     self._metrics.changed("endpoint")
@@ -149,7 +153,7 @@ class ProxyApp:
     def renew(self) -> None:
         """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
         try:
-            interfaces = own_interfaces()
+            interfaces = self._machine.interfaces()
         except OSError as error:
             LOG.warning("the addresses of this machine cannot be read, to be tried again: %s", error)
             return
@@ -159,7 +163,7 @@ class ProxyApp:
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
         cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
         known = (self.settings, family, self.node, self.node_name)
-        return node_policy(*known, interfaces, cidrs, liberal=sysctl.liberal())
+        return node_policy(*known, interfaces, cidrs, liberal=self._machine.liberal())
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
@@ -181,7 +185,8 @@ class ProxyApp:
                         works += [self._keep(partial(self._sync_checks, one)) for one in self.families]
                     running += [tasks.create_task(work) for work in works]
                     if isinstance(source, ApiSource) and not self._command.dry_run:
-                        self._recorder = source.recorder(self.node_name)
+                        self._recorder = source.recorder(f"{CONTROLLER}-{socket.gethostname()}")
+                        self._event(self._node_key, "Normal", "Starting", "", "StartKubeProxy")
                         running.append(tasks.create_task(self._recorder.run(), name="events"))
                     running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
                     await stop.asked.wait()
@@ -197,10 +202,9 @@ class ProxyApp:
 
     async def _prepare(self) -> None:
         """Find out which families can be served, and where the cluster is. Raises ConfigError if there is none."""
-        wanted = [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
         appliers: dict[Family, Applier] = {}
         problems: list[ConfigError] = []
-        for family in wanted:
+        for family in self._machine.families():
             try:
                 appliers[family] = await prepare_with_retries(
                     self._applier(family), f"mode {self.settings.mode}, {family.value}"
@@ -211,16 +215,18 @@ class ProxyApp:
             raise problems[0]
         for problem in problems:
             LOG.warning("one address family is left out: %s", problem)
-        self._metrics = ProxyMetrics(self.settings.mode, [family.value for family in appliers], counted_packets)
-        self._cleaner = FlowCleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
-        interfaces = own_interfaces()
+        self._metrics = ProxyMetrics(
+            self.settings.mode, [family.value for family in appliers], self._machine.counted_packets
+        )
+        self._cleaner = self._machine.flow_cleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
+        interfaces = self._machine.interfaces()
         self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]
         self._source = await self._build_source()
 
     def _applier(self, family: Family) -> Applier:
         if self._command.dry_run:
-            return Printer(self.settings, family, own_interfaces())
-        return make_applier(self.settings.mode, family, self.settings)
+            return Printer(self.settings, family, self._machine.interfaces())
+        return self._machine.applier(self.settings.mode, family)
 
     def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
         checked = asyncio.Event()
@@ -292,8 +298,8 @@ class ProxyApp:
         if self.settings.detect_local_mode == "NodeCIDR":
             await self._wait_for_pod_cidrs()
         if not self._command.dry_run:
-            await sysctl.load_conntrack()  # else its settings are not there before the first rule that needs it
-            await self._set(lambda: sysctl.apply_conntrack(self.settings.conntrack))
+            await self._machine.load_conntrack()  # else its settings are not there before the first rule that needs it
+            await self._set(self._machine.apply_conntrack)
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()
@@ -302,12 +308,12 @@ class ProxyApp:
             return
         if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
             # not before: the rules keep others on the network from reaching what listens on loopback
-            await self._set(lambda: (sysctl.route_localnet(),))
+            await self._set(lambda: (self._machine.route_localnet(),))
         LOG.info(
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
         try:
-            await clean_up_others(self)
+            await self._clean_up_others()
         except Exception:
             LOG.exception("a bug met while removing what other modes have left")
             self._bug()
@@ -327,7 +333,7 @@ class ProxyApp:
     async def _set(self, sysctls: Callable[[], Iterable[str]]) -> None:
         """Settings of the kernel; what fails is a warning and an Event of our Node."""
         for problem in filter(None, await asyncio.to_thread(sysctls)):
-            self._event(ObjectKey("Node", "", self.node_name), "Warning", "SysctlNotSet", problem)
+            self._event(self._node_key, "Warning", "SysctlNotSet", problem)
 
     async def _keep(self, go: Callable[[], Awaitable[None]]) -> None:
         """Again and again; a bug ends one go and not the process."""
@@ -361,30 +367,26 @@ class ProxyApp:
         """A new configuration is read by a new process, which the DaemonSet starts."""
         if self._command.config:
             known = (self._command.config, self._command.config_text, read_kubeproxy)
-            stop.fail(await until_changed(*known, every=EVERY))
+            stop.fail(await until_changed(*known, every=self._config_every))
 
     def _left_out(self, service: ObjectKey, left_out: LeftOut) -> None:
         log_left_out(service, left_out)
         self._event(service, "Warning", left_out.reason, left_out.message)
 
-    def _event(self, about: ObjectKey, kind: Literal["Warning"], reason: str, message: str, action: str = "") -> None:
+    def _event(
+        self, about: ObjectKey, kind: Literal["Normal", "Warning"], reason: str, message: str, action: str = ""
+    ) -> None:
         if self._recorder is not None:
             self._recorder.event(about, kind, reason, message, action)
 
-
-def own_interfaces() -> tuple[bytes, ...]:
-    """Every address of this machine."""
-    return tuple(one.address for one in interface_addresses())
-
-
-async def clean_up_others(app: ProxyApp) -> None:
-    """Remove what this node was given in other modes, as far as their tools are there."""
-    for mode in MODES:
-        if mode == app.settings.mode:
-            continue
-        for one in app.families:
-            try:
-                await make_applier(mode, one.family, app.settings).cleanup()
-            except (KernelError, ConfigError) as error:
-                # most nodes lack the tools of some mode, and have nothing of it
-                LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)
+    async def _clean_up_others(self) -> None:
+        """Remove what this node was given in other modes, as far as their tools are there."""
+        for mode in MODES:
+            if mode == self.settings.mode:
+                continue
+            for one in self.families:
+                try:
+                    await self._machine.applier(mode, one.family).cleanup()
+                except (KernelError, ConfigError) as error:
+                    # most nodes lack the tools of some mode, and have nothing of it
+                    LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)

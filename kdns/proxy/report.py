@@ -115,13 +115,15 @@ def counted_packets() -> dict[str, int]:
 
 
 class Watches:
-    """What kdns alone says, on the proxy's page: of its watches, and of bugs; other such families are about DNS."""
+    """What is said of the API server on the proxy's page: requests as every program of Kubernetes counts them, and what
+    kdns alone says of its watches, and of bugs."""
 
     def __init__(self, watching: Metrics) -> None:
         self._watching = watching
 
     def collect(self) -> Iterator[Metric]:
         """Families for a scrape."""
+        yield from self._watching.cluster.collect_requests("rest_client")
         yield from (family for family in self._watching.cluster.collect() if family.name.startswith("kdns_watch_"))
         text = "Bugs met and survived; each is logged with its cause."
         yield counter("kdns_proxy_bugs", text, (), {(): self._watching.panics})

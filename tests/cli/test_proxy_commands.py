@@ -22,6 +22,7 @@ from kdns.proxy.app import ProxyApp
 from kdns.proxy.model import Mode
 from tests.build import network
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
+from tests.fakes.machine import FakeMachine
 from tests.fakes.objects import node as node_body
 from tests.proxy.test_app import NODE, endpoints, free_port, web
 from tests.proxy.test_proxier import FakeApplier
@@ -75,7 +76,7 @@ async def test_a_dry_run_prints_and_leaves_everything_alone(
     def nobody(*_: object, **__: object) -> None:
         raise AssertionError("a dry run must not do this")
 
-    for name in ("proxy.app.make_applier", "kernel.sysctl.put", "proxy.healthcheck.service_checks.open_port",
+    for name in ("proxy.machine.make_applier", "kernel.sysctl.put", "proxy.healthcheck.service_checks.open_port",
                  "proxy.healthcheck.proxy_ports.open_port", "watch.api.events.EventRecorder.event"):  # fmt: skip
         monkeypatch.setattr(f"kdns.{name}", nobody)
     async with FakeApiServer(
@@ -103,36 +104,31 @@ async def test_a_configuration_is_written_and_says_the_same(tmp_path: Path) -> N
         await run_one_shot(ProxyCommand(settings, write_config_to=str(tmp_path / "no" / "such")))
 
 
-@pytest.fixture
-def cleaned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What was cleaned up. Mode ipvs is not there; IPv6 of nftables goes wrong if ``fails`` says so."""
-    found: dict[str, list[str]] = {"done": [], "fails": []}
+class Cleaning(FakeApplier):
+    """Mode ipvs is not there; some go wrong."""
 
-    class Cleaning(FakeApplier):
-        def __init__(self, name: str) -> None:
-            super().__init__()
-            self.name = name
+    def __init__(self, name: str, fails: str, done: list[str]) -> None:
+        super().__init__()
+        self.name, self.fails, self.done = name, fails, done
 
-        async def cleanup(self) -> None:
-            if self.name.startswith("ipvs"):
-                raise ConfigError("mode ipvs needs IPVS in the kernel")
-            if self.name in found["fails"]:
-                raise KernelError(("nft",), 1, "Operation not permitted")
-            found["done"].append(self.name)
-
-    monkeypatch.setattr("kdns.cli.one_shot.make_applier", lambda mode, family, _: Cleaning(f"{mode} {family.value}"))
-    return found
+    async def cleanup(self) -> None:
+        """Note it, or fail."""
+        if self.name.startswith("ipvs"):
+            raise ConfigError("mode ipvs needs IPVS in the kernel")
+        if self.name == self.fails:
+            raise KernelError(("nft",), 1, "Operation not permitted")
+        self.done.append(self.name)
 
 
-async def test_cleanup_is_of_every_mode(cleaned: dict[str, list[str]]) -> None:
+@pytest.mark.parametrize(("fails", "status"), [("", 0), ("iptables IPv6", 1)])
+async def test_cleanup_is_of_every_mode(fails: str, status: int) -> None:
     """What a node never had is nothing to remove; what stays is exit status 1, and the rest goes all the same."""
+    done: list[str] = []
+    machine = FakeMachine(ProxySettings())
+    machine.make = lambda mode, family: Cleaning(f"{mode} {family.value}", fails, done)
+    assert await run_one_shot(command(cleanup=True), machine) == status
     every = ["iptables IPv4", "iptables IPv6", "nftables IPv4", "nftables IPv6"]
-    assert await run_one_shot(command(cleanup=True)) == 0
-    assert cleaned["done"] == every
-    cleaned["done"].clear()
-    cleaned["fails"] = ["iptables IPv6"]
-    assert await run_one_shot(command(cleanup=True)) == 1
-    assert cleaned["done"] == [one for one in every if one != "iptables IPv6"]
+    assert done == [name for name in every if name != fails]
 
 
 @pytest.mark.parametrize(
@@ -145,26 +141,13 @@ async def test_cleanup_is_of_every_mode(cleaned: dict[str, list[str]]) -> None:
         (ProxySettings(node_port_addresses=NodePortAddresses(primary=True)), False),
     ],
 )
-async def test_init_only_sets_what_needs_privileges(
-    monkeypatch: pytest.MonkeyPatch, settings: ProxySettings, routed: bool
-) -> None:
+async def test_init_only_sets_what_needs_privileges(settings: ProxySettings, routed: bool) -> None:
     """Connection tracking; loopback is routed only where node ports are on it. What fails is exit status 1."""
-    done: list[str] = []
-
-    async def load() -> None:
-        done.append("conntrack")
-
-    def route() -> str:
-        done.append("localnet")
-        return ""
-
-    monkeypatch.setattr("kdns.kernel.sysctl.load_conntrack", load)
-    monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ())
-    monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", route)
-    assert await run_one_shot(ProxyCommand(settings, init_only=True)) == 0
-    assert done == ["conntrack", *(["localnet"] if routed else [])]
-    monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ("read-only",))
-    assert await run_one_shot(ProxyCommand(settings, init_only=True)) == 1
+    machine = FakeMachine(settings)
+    assert await run_one_shot(ProxyCommand(settings, init_only=True), machine) == 0
+    assert machine.done == ["load conntrack", "apply conntrack", *(["route localnet"] if routed else [])]
+    machine.problems = ("read-only",)
+    assert await run_one_shot(ProxyCommand(settings, init_only=True), machine) == 1
 
 
 async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

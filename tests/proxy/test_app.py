@@ -21,6 +21,7 @@ from kdns.proxy.app import ProxyApp
 from kdns.proxy.apply.modes import ATTEMPTS, prepare_with_retries
 from kdns.proxy.model import Family, Mode
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
+from tests.fakes.machine import FakeMachine
 from tests.fakes.objects import endpoint_slice, node, service, service_cidr
 from tests.proxy.test_proxier import FakeApplier
 
@@ -57,15 +58,10 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def _nothing() -> None:
-    """In the place of what would load a module."""
-
-
 class Rig:
     """A running proxy."""
 
     def __init__(self, api: FakeApiServer, **settings: Any) -> None:
-        self.appliers = {family: FakeApplier() for family in Family}
         self.healthz, self.pages = free_port(), free_port()
         settings.setdefault("healthz_bind_address", f"127.0.0.1:{self.healthz}")
         self.settings = ProxySettings(
@@ -73,25 +69,22 @@ class Rig:
             metrics_bind_address=f"127.0.0.1:{self.pages}",
             **settings,
         )
-        self.app = ProxyApp(ProxyCommand(self.settings, source=api.url))
+        self.machine = FakeMachine(self.settings)
+        self.machine.problems = ("conntrack max is read-only",)
+        self.app = ProxyApp(ProxyCommand(self.settings, source=api.url), self.machine)
         self.stop = Stop()
 
     @property
     def kernel(self) -> dict[str, list[str]]:
         """Service port -> addresses of its backends, of IPv4."""
-        applied = self.appliers[Family.IPV4].kernel
+        applied = self.machine.appliers[Family.IPV4].kernel
         return {str(name): [str(backend) for backend in rules.reachable] for name, rules in applied.items()}
 
-    def applier(self, mode: str, family: Family, _settings: ProxySettings) -> FakeApplier:
-        """In the place of the real ones: other modes have kernels of their own, which are cleaned up."""
-        return self.appliers[family] if mode == self.settings.mode else FakeApplier()
-
-    def without_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Have the app touch nothing of this machine."""
-        monkeypatch.setattr("kdns.proxy.app.make_applier", self.applier)
-        monkeypatch.setattr("kdns.kernel.sysctl.apply_conntrack", lambda _: ("conntrack max is read-only",))
-        monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", lambda: "")
-        monkeypatch.setattr("kdns.kernel.sysctl.load_conntrack", _nothing)
+    @property
+    def ways(self) -> set[str]:
+        """What the frontends are that the kernel has, of IPv4."""
+        applied = self.machine.appliers[Family.IPV4].kernel.values()
+        return {entry.frontend.way for rules in applied for entry in rules.entries}
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait for something that must happen."""
@@ -106,10 +99,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[Rig]:
+async def running(api: FakeApiServer, **settings: Any) -> AsyncIterator[Rig]:
     """A proxy, from start to end."""
     rig = Rig(api, **settings)
-    rig.without_kernel(monkeypatch)
     task = asyncio.create_task(rig.app.run(rig.stop))
     try:
         yield rig
@@ -118,16 +110,16 @@ async def running(api: FakeApiServer, monkeypatch: pytest.MonkeyPatch, **setting
         await task
 
 
-async def test_a_cluster_becomes_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cluster_becomes_rules() -> None:
     """With exactly the rights of system:node-proxier; a change is in force within the least interval."""
     objects = (node(NODE, "172.18.0.2"), service_cidr("kubernetes", "10.96.0.0/16"), web(), endpoints("10.244.0.5"))
-    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api) as rig:
         await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.5:8080"]})
         api.put(endpoints("10.244.0.5", "10.244.0.6"))
         await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.5:8080", "10.244.0.6:8080"]})
         node_rules = rig.app.families[0].proxier.policy.node
         assert [str(cidr) for cidr in node_rules.service_cidrs] == ["10.96.0.0/16"]
-        assert rig.appliers[Family.IPV4].syncs[-1] == "shop/web:http"
+        assert rig.machine.appliers[Family.IPV4].syncs[-1] == "shop/web:http"
         triggered = endpoints("10.244.0.5")
         await asyncio.sleep(1)  # the annotation is in whole seconds, and what began before the start does not count
         began = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -138,10 +130,10 @@ async def test_a_cluster_becomes_rules(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 'kubeproxy_network_programming_duration_seconds_count{ip_family="IPv4"} 1.0' in scraped
 
 
-async def test_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_pages() -> None:
     """Health, mode, configuration and metrics, where kube-proxy has them."""
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
-    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api) as rig:
         await rig.until(lambda: rig.kernel)
         status, text = await rig.get(rig.healthz, "/healthz")
         assert (status, json.loads(text)["healthy"]) == (200, True)
@@ -155,13 +147,20 @@ async def test_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
         assert counts["IPv4"] >= 1
         (pending,) = families["kubeproxy_sync_proxy_rules_service_changes_pending"].samples
         assert pending.value == 0
+        (changes,) = families["kubeproxy_sync_proxy_rules_service_changes"].samples
+        assert changes.value == 2, "each family counts a Service's change, as in kube-proxy"
+        requests = families["rest_client_requests"].samples
+        assert {(sample.labels["code"], sample.labels["method"]) for sample in requests} >= {("200", "GET")}
+        asked = families["rest_client_request_duration_seconds"].samples
+        bounds = [sample.labels["le"] for sample in asked if sample.name.endswith("_bucket")][:12]
+        assert bounds == ["0.005", "0.025", "0.1", "0.25", "0.5", "1", "2", "4", "8", "15", "30", "60"]
         api.put(node(NODE, "172.18.0.2") | {"spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler"}]}})
         await rig.until(lambda: not rig.app._health.node_eligible)
         assert (await rig.get(rig.healthz, "/healthz"))[0] == 503
         assert (await rig.get(rig.healthz, "/livez"))[0] == 200
 
 
-async def test_health_checks_of_services(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_checks_of_services() -> None:
     """200 while there is a ready endpoint here, 503 otherwise; the port closes with the Service.
 
     Where all terminate, the rules stay as they are, and load balancers are told to go elsewhere.
@@ -176,7 +175,7 @@ async def test_health_checks_of_services(monkeypatch: pytest.MonkeyPatch) -> Non
         except aiohttp.ClientConnectorError:
             return 0
 
-    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api) as rig:
         ending = terminating("10.244.0.5", "10.244.0.6")
         steps = ((None, 200), (ending, 503), (endpoints("10.244.0.5"), 200), (endpoints(), 503), (web(), 0))
         for change, expected in steps:
@@ -187,71 +186,73 @@ async def test_health_checks_of_services(monkeypatch: pytest.MonkeyPatch) -> Non
                     await asyncio.sleep(0.02)
 
 
-async def test_what_is_left_out_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_left_out_is_an_event() -> None:
     """About the Service; a sysctl that cannot be set, about the Node. Both say who says so."""
     objects = (node(NODE, "172.18.0.2"), web(("169.254.169.254", "203.0.113.5")), endpoints("10.244.0.5"))
-    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
-        await rig.until(lambda: len(api.events) >= 2)
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api) as rig:
+        await rig.until(lambda: len(api.events) >= 3)
         said = {(event["regarding"]["name"], event["reason"], event["note"]) for event in api.events}
         assert said == {
             ("web", "AddressLeftOut", "external IP 169.254.169.254 left out: it is link-local"),
             (NODE, "SysctlNotSet", "conntrack max is read-only"),
+            (NODE, "Starting", ""),
         }
-        ways = {entry.frontend.way for rules in rig.appliers[Family.IPV4].kernel.values() for entry in rules.entries}
+        (starting,) = (event for event in api.events if event["reason"] == "Starting")
+        assert (starting["type"], starting["action"], starting["regarding"]["kind"]) == (
+            "Normal",
+            "StartKubeProxy",
+            "Node",
+        )
+        assert starting["metadata"]["namespace"] == "default"
+        instances = {event["reportingInstance"] for event in api.events}
+        assert instances == {f"kube-proxy-{socket.gethostname()}"}
+        ways = {
+            entry.frontend.way for rules in rig.machine.appliers[Family.IPV4].kernel.values() for entry in rules.entries
+        }
         assert ways == {"cluster IP", "external IP"}
 
 
 @pytest.mark.parametrize("mode", ["iptables", "nftables"])
-async def test_loopback_is_routed_only_behind_the_guard(monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+async def test_loopback_is_routed_only_behind_the_guard(mode: Mode) -> None:
     """Whatever listens on 127.0.0.1 of a node trusts that nobody else comes there (CVE-2020-8558)."""
-    before: list[bool] = []
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
     async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
         rig = Rig(api, mode=mode)
-        rig.without_kernel(monkeypatch)
-        cleaned = asyncio.Event()
-
-        def routed() -> str:
-            before.append(bool(rig.kernel))
-            return ""
-
-        async def clean_up(_: ProxyApp) -> None:
-            cleaned.set()
-
-        monkeypatch.setattr("kdns.kernel.sysctl.route_localnet", routed)
-        monkeypatch.setattr("kdns.proxy.app.clean_up_others", clean_up)
         task = asyncio.create_task(rig.app.run(rig.stop))
-        await rig.until(cleaned.is_set)
+        await rig.until(lambda: "clean up ipvs IPv6" in rig.machine.done)
         rig.stop.asked.set()
         await task
-    assert before == ([True] if mode == "iptables" else [])
+    routed = ["route localnet behind rules"] if mode == "iptables" else []
+    other = "nftables" if mode == "iptables" else "iptables"
+    cleaned = [f"clean up {name} {family.value}" for name in (other, "ipvs") for family in Family]
+    assert rig.machine.done == ["load conntrack", "apply conntrack", *routed, *cleaned]
 
 
-async def test_external_ips_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_external_ips_can_be_switched_off() -> None:
     """CVE-2020-8554: one setting."""
     objects = (node(NODE, "172.18.0.2"), web(("203.0.113.5",)), endpoints("10.244.0.5"))
     async with (
         FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api,
-        running(api, monkeypatch, external_ips=False) as rig,
+        running(api, external_ips=False) as rig,
     ):
         await rig.until(lambda: rig.kernel)
-        ways = {entry.frontend.way for rules in rig.appliers[Family.IPV4].kernel.values() for entry in rules.entries}
+        ways = {
+            entry.frontend.way for rules in rig.machine.appliers[Family.IPV4].kernel.values() for entry in rules.entries
+        }
         assert ways == {"cluster IP"}
 
 
-async def test_an_older_cluster_without_servicecidrs(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_older_cluster_without_servicecidrs(caplog: pytest.LogCaptureFixture) -> None:
     """Rules of before 1.33: one warning, and all goes on."""
     older = {rule for rule in SYSTEM_NODE_PROXIER if rule[2] != "servicecidrs"}
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
     with caplog.at_level(logging.WARNING):
-        async with FakeApiServer(objects, rules=older) as api, running(api, monkeypatch) as rig:
+        async with FakeApiServer(objects, rules=older) as api, running(api) as rig:
             await rig.until(lambda: rig.kernel)
     assert len([one for one in caplog.messages if "servicecidrs" in one]) == 1
 
 
-async def test_a_family_that_cannot_be_served_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_family_that_cannot_be_served_is_left_out() -> None:
     """One that can is enough; with none at all, the first problem is the operator's."""
 
     class Lacking(FakeApplier):
@@ -261,28 +262,24 @@ async def test_a_family_that_cannot_be_served_is_left_out(monkeypatch: pytest.Mo
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
     async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
         rig = Rig(api)
-        rig.appliers[Family.IPV6] = Lacking()
-        rig.without_kernel(monkeypatch)
+        rig.machine.appliers[Family.IPV6] = Lacking()
         task = asyncio.create_task(rig.app.run(rig.stop))
         await rig.until(lambda: rig.kernel)
         rig.stop.asked.set()
         await task
         rig = Rig(api)
-        rig.without_kernel(monkeypatch)
-        rig.appliers = {family: Lacking() for family in Family}
+        rig.machine.appliers = {family: Lacking() for family in Family}
         with pytest.raises(ConfigError, match="ip6tables"):
             await rig.app.run(rig.stop)
 
 
-async def test_a_node_that_is_gone_keeps_its_rules(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_node_that_is_gone_keeps_its_rules(caplog: pytest.LogCaptureFixture) -> None:
     """Somebody has deleted the Node object, and the kubelet makes another: meanwhile addresses are what they were."""
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
     primary = NodePortAddresses(primary=True)
     async with (
         FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api,
-        running(api, monkeypatch, node_port_addresses=primary) as rig,
+        running(api, node_port_addresses=primary) as rig,
     ):
         await rig.until(lambda: rig.kernel)
         before = rig.app.families[0].proxier.policy
@@ -292,7 +289,7 @@ async def test_a_node_that_is_gone_keeps_its_rules(
         assert rig.app.families[0].proxier.policy == before
 
 
-async def test_a_lock_that_others_hold_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lock_that_others_hold_is_waited_for() -> None:
     """A family is not left out for it; what goes on and on is told. Asked to end meanwhile, it ends."""
 
     class Locked(FakeApplier):
@@ -312,8 +309,7 @@ async def test_a_lock_that_others_hold_is_waited_for(monkeypatch: pytest.MonkeyP
 
     async with FakeApiServer((), rules=SYSTEM_NODE_PROXIER) as api:
         rig = Rig(api)
-        rig.without_kernel(monkeypatch)
-        rig.appliers = dict.fromkeys(Family, applier)
+        rig.machine.appliers = dict.fromkeys(Family, applier)
         applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * 1000
         task = asyncio.create_task(rig.app.run(rig.stop))
         await asyncio.sleep(0.05)
@@ -326,25 +322,25 @@ async def test_a_bug_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither one in a round, nor one beside the rules; the page counts them."""
     local = web(externalTrafficPolicy="Local", healthCheckNodePort=free_port())
     objects = (node(NODE, "172.18.0.2"), local, endpoints("10.244.0.5"))
-    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, monkeypatch) as rig:
-        rig.appliers[Family.IPV4].failures = [RuntimeError("a bug")]
-        monkeypatch.setattr("kdns.proxy.healthcheck.service_checks.ServiceChecks.sync", None)
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api) as rig:
+        rig.machine.appliers[Family.IPV4].failures = [RuntimeError("a bug")]
+        await rig.until(lambda: rig.app.families)
+        monkeypatch.setattr(rig.app.families[0].checks, "sync", None)
         await rig.until(lambda: rig.kernel)
         await rig.until(lambda: rig.app._watching.panics == 2)
         _, scraped = await rig.get(rig.pages, "/metrics")
         assert "kdns_proxy_bugs_total 2.0" in scraped
 
 
-async def test_a_changed_configuration_ends_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+async def test_a_changed_configuration_ends_the_process(tmp_path: Any) -> None:
     """With exit status 1, so that it is started anew."""
-    monkeypatch.setattr("kdns.proxy.app.EVERY", 0.05)
     path = tmp_path / "config.conf"
     path.write_text("a")
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
     async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
         rig = Rig(api)
-        rig.app = ProxyApp(ProxyCommand(rig.settings, source=api.url, config=str(path), config_text="a"))
-        rig.without_kernel(monkeypatch)
+        command = ProxyCommand(rig.settings, source=api.url, config=str(path), config_text="a")
+        rig.app = ProxyApp(command, rig.machine, config_every=0.05)
         task = asyncio.create_task(rig.app.run(rig.stop))
         await rig.until(lambda: rig.kernel)
         path.write_text("b")

@@ -15,7 +15,7 @@ class Applied(NamedTuple):
     totals: tuple[tuple[str, int], ...] = ()
     """Kernel objects in force, by table or kind, for the metrics: ``("nat", 5012)``."""
     written: tuple[tuple[str, int], ...] = ()
-    """Of `rules`, how many went to each of those, where that is known."""
+    """How many rules in chains of ours went to each of those, where that is known: as kube-proxy counts them."""
 
 
 class Applier(Protocol):

@@ -106,18 +106,21 @@ class IptablesApplier:
             totals = Counter(self._totals)
         self._given = None
         sent: Counter[str] = Counter()
+        jumps: Counter[str] = Counter()
         try:
             # To spell ten thousand Services takes seconds, and there may be DNS to be served meanwhile.
             while (script := await asyncio.to_thread(next, scripts, None)) is not None:
                 await self._restore(script, rules)
                 sent.update(dict(script.sent))
+                jumps.update(dict(script.jumps))
                 totals.update(dict(script.grown))
         except Conflict as conflict:
             raise KernelError(tool.restore, 1, str(conflict), conflict.name) from conflict
         self._given, self._totals = rules, totals
         if sent:
             self._seen = self._fingerprint(self.family, nft=tool.nft)
-        return Applied(sent.total(), whole, tuple(sorted(totals.items())), tuple(sorted(sent.items())))
+        written = {table: lines - jumps[table] for table, lines in sent.items()}
+        return Applied(sent.total(), whole, tuple(sorted(totals.items())), tuple(sorted(written.items())))
 
     async def _restore(self, script: Script, rules: RuleSet) -> None:
         if not script.text:

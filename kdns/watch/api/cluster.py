@@ -57,9 +57,9 @@ class ApiSource:
         """One endless stream per kind, in the order of `wants`."""
         return [self._follow(want) for want in wants]
 
-    def recorder(self, node: str) -> EventRecorder:
-        """What writes Events into this cluster, as the proxy of a Node; its `run` must end before `close`."""
-        return EventRecorder(self._connect, node)
+    def recorder(self, instance: str) -> EventRecorder:
+        """What writes Events into this cluster, reported by an instance; its `run` must end before `close`."""
+        return EventRecorder(self._connect, instance)
 
     async def close(self) -> None:
         """Close every connection; whoever reads the streams has stopped before."""

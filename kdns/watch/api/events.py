@@ -64,20 +64,23 @@ class _Series:
 
 
 class EventRecorder:
-    """Writes Events as the proxy of one Node. `event` never waits and never raises; `run` is an endless task."""
+    """Writes Events of one instance of kube-proxy. `event` never waits and never raises; `run` is an endless task."""
 
     def __init__(
         self,
         api: Callable[[], Api],
-        node: str,
+        instance: str,
         *,
         clock: Clock = time.monotonic,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         pace: Pace | None = None,
     ) -> None:
-        """`api` is asked for when the first Event is written; `now` is Unix seconds."""
-        self._api, self._node = api, node[:NAME_LIMIT]
+        """`api` is asked for when the first Event is written; `now` is Unix seconds.
+
+        `instance` is what reports: kube-proxy's own is ``kube-proxy-HOSTNAME``.
+        """
+        self._api, self._instance = api, instance[:NAME_LIMIT]
         self._clock, self._now, self._sleep = clock, now, sleep
         self._pace = pace or Pace(qps=1.0, burst=10, clock=clock, sleep=sleep)
         self._series: dict[Said, _Series] = {}
@@ -179,7 +182,7 @@ class EventRecorder:
                 return
         name = f"{said.regarding.name[:200].rstrip('-.')}.{token_hex(8)}"  # every node may say this now
         about = _reference(said, await api.uid_of(said.regarding))
-        await api.create_event(namespace, msgspec.json.encode(_event(said, series, name, self._node, about)))
+        await api.create_event(namespace, msgspec.json.encode(_event(said, series, name, self._instance, about)))
         series.name = name
 
     def _warn_once(self, error: ApiError) -> None:
@@ -191,7 +194,7 @@ class EventRecorder:
             LOG.warning("an Event could not be written: %s; further ones like this are not told", reason)
 
 
-def _event(said: Said, series: _Series, name: str, node: str, about: dict[str, str]) -> dict[str, Any]:
+def _event(said: Said, series: _Series, name: str, instance: str, about: dict[str, str]) -> dict[str, Any]:
     """events.k8s.io/v1"""
     event = {
         "apiVersion": "events.k8s.io/v1",
@@ -199,7 +202,7 @@ def _event(said: Said, series: _Series, name: str, node: str, about: dict[str, s
         "metadata": {"name": name, "namespace": said.regarding.namespace or "default"},
         "eventTime": _micro_time(series.last),
         "reportingController": CONTROLLER,
-        "reportingInstance": node,
+        "reportingInstance": instance,
         "regarding": about,
         "action": said.action,
         "reason": said.reason,

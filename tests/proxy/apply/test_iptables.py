@@ -89,7 +89,8 @@ async def test_everything_is_in_the_kernel(tool: Tool, rules: RuleSet, applier: 
         assert Counter(line.split()[1] for line in there if line.startswith("-A")) == wanted
         in_ours = sum(count for name, count in wanted.items() if name.startswith("KUBE-") and name != "KUBE-FIREWALL")
         assert dict(applied.totals).get(table, 0) == in_ours
-        assert dict(applied.written).get(table, 0) == wanted.total()
+        jumps = len(re.findall("^-I ", part, re.MULTILINE))  # which kube-proxy does not count as written
+        assert dict(applied.written).get(table, 0) == wanted.total() - jumps
     assert applied.full
     assert applied.rules == len(re.findall(r"^-[AI]", text, re.MULTILINE))
 

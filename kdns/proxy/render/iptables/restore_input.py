@@ -18,6 +18,8 @@ class Script(NamedTuple):
     """How many rules, and chains without use, it adds or deletes in each table."""
     grown: tuple[tuple[str, int], ...]
     """By how many rules each table is larger afterwards."""
+    jumps: tuple[tuple[str, int], ...] = ()
+    """How many of the rules sent are jumps from built-in chains, which kube-proxy does not count."""
     owners: tuple[tuple[int, ServicePortName | None], ...] = ()
     """From which line on, counted from 1, lines belong to whom; None: to nobody in particular."""
 
@@ -52,6 +54,12 @@ class RestoreInput:
         self._ends: dict[str, list[_Block]] = {table: [] for table in TABLES}
         self._grown: dict[str, int] = {}
         self._sent: dict[str, int] = {}
+        self._jumps: dict[str, int] = {}
+
+    def jump(self, table: str, rule: str) -> None:
+        """A rule at the top of a built-in chain that leads to one of ours."""
+        self.rules(table, (rule,), grows=0)
+        self._jumps[table] = self._jumps.get(table, 0) + 1
 
     def chains(self, table: str, names: Iterable[str]) -> None:
         """Chains that are to be there, and empty."""
@@ -98,4 +106,6 @@ class RestoreInput:
                 texts.append(block.text)
                 line += block.lines
         text = "\n".join((*texts, "")) if texts else ""
-        return Script(text, tuple(self._sent.items()), tuple(self._grown.items()), tuple(owners))
+        return Script(
+            text, tuple(self._sent.items()), tuple(self._grown.items()), tuple(self._jumps.items()), tuple(owners)
+        )

@@ -202,7 +202,7 @@ def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool)
         sheet.rules("filter", (f"-A {SHARED_FIREWALL} {guard}",), grows=0)
     for jump in (*JUMPS, *SHARED_JUMPS):
         if jump not in found.jumps:
-            sheet.rules(jump.table, (f"-I {jump.chain} {jump.body}",), grows=0)
+            sheet.jump(jump.table, f"-I {jump.chain} {jump.body}")
     for port, rows in ports:
         sheet.rules("filter", (str(row) for row in rows if row.table == "filter"), port.name)
     return sheet
