@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from kdns.base.listen_address import parse_port
 from kdns.cli.parser import Parser, UsageError, corefile, value
-from kdns.config.arguments import parse_port
 from kdns.config.flags import DEFAULT_COREFILE
 from kdns.config.settings import ServeSettings
 

@@ -3,8 +3,8 @@
 import argparse
 import asyncio
 
+from kdns.base.listen_address import parse_port
 from kdns.cli.parser import Parser, value
-from kdns.config.arguments import parse_port
 
 EXAMPLES = """
   kdns demo

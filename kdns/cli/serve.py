@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from kdns.base.listen_address import parse_port
 from kdns.cli import names
 from kdns.cli.parser import Parser, UsageError, corefile, usage_errors, value
-from kdns.config.arguments import parse_duration, parse_listen, parse_pause, parse_port, parse_word
+from kdns.config.arguments import parse_listen, parse_pause, parse_seconds, parse_word
 from kdns.config.settings import ServeSettings
 from kdns.config.source import IN_CLUSTER, pick_source
 
@@ -48,7 +49,7 @@ def add_arguments(parser: Parser) -> None:
 
 def _add_server(part: Parser) -> None:
     defaults = ServeSettings()
-    seconds = value(parse_duration)
+    seconds = value(parse_seconds)
     flags: dict[str, dict[str, Any]] = {
         "--listen": {"action": "append", "type": value(parse_listen), "metavar": "ADDR",
                      "help": "an IP address to bind; repeatable (default: every address)"},

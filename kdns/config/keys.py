@@ -19,7 +19,7 @@ def parse_key(word: Word, port: int) -> tuple[Key, ...]:
     Raises ConfigError at the word.
     """
     if word.text.startswith("("):
-        raise word.error(f"{word.text!r} is no zone", hint="a snippet is a name in parentheses, alone: (common) {")
+        raise word.error(f"{word.text!r} is not a zone", hint="a snippet is a name in parentheses, alone: (common) {")
     scheme, separator, rest = word.text.rpartition("://")
     if not separator:
         scheme = "dns"
@@ -38,6 +38,6 @@ def parse_key(word: Word, port: int) -> tuple[Key, ...]:
             f"{word.text!r} has no zone", hint=f"the root is a dot: {word.text[: -len(rest) or None]}.{rest}"
         )
     if ":" in name and not CIDR.fullmatch(name):
-        problem = f"{word.text!r} has no port after its colon" if name.endswith(":") else f"{word.text!r} is no zone"
+        problem = f"{word.text!r} has no port after its colon" if name.endswith(":") else f"{word.text!r} is not a zone"
         raise word.error(problem, hint="such as example.org:53, or fd00::/64 for reverse names")
     return tuple(Key(scheme, text, number, word.at) for text in zone(word._replace(text=name)))

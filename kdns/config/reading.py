@@ -12,15 +12,10 @@ from typing import Final, Protocol, TypeVar
 from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.config.arguments import near
 from kdns.config.directive import Directive, Word
+from kdns.config.durations import LONGEST, parse_duration
 from kdns.wire.name import name_text
 from kdns.wire.reverse import zone_names
 
-UNITS: Final = {
-    "ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
-}  # fmt: skip
-PART: Final = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
-LONGEST: Final = 1e9
-"""Seconds; over thirty years, and less than Go's longest duration."""
 MOST_MISTAKES: Final = 100
 """More are not told: whoever has fixed these will see the rest."""
 BOOLEANS: Final = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
@@ -126,7 +121,7 @@ def integer(word: Word, low: int, high: int | None = None) -> int:
     """A whole number from ``low`` to ``high``; ``high`` None means without limit."""
     bounds = f"at least {low}" if high is None else f"{low} to {high}"
     if not re.fullmatch(r"[-+]?[0-9]{1,18}", word.text):
-        raise word.error(f"{word.text!r} is no whole number", hint=bounds)
+        raise word.error(f"invalid whole number {word.text!r}", hint=bounds)
     number = int(word.text)
     if number < low or (high is not None and number > high):
         raise word.error(f"{word.text} is out of range", hint=bounds)
@@ -135,12 +130,7 @@ def integer(word: Word, low: int, high: int | None = None) -> int:
 
 def duration(word: Word, low: float = 0.0, high: float | None = None) -> float:
     """Seconds from a duration as Go writes it: ``300ms``, ``1.5h``, ``2h45m``; a unit is needed but for ``0``."""
-    text = word.text.removeprefix("+")
-    parts = PART.findall(text)
-    if text != "0" and (not parts or "".join(map("".join, parts)) != text):
-        hint = "it needs a unit, such as s" if re.fullmatch(r"[0-9]+", text) else "such as 300ms, 5s or 1m30s"
-        raise word.error(f"{word.text!r} is no duration", hint=hint)
-    seconds: float = sum(float(number) * UNITS[unit] for number, unit in parts)
+    seconds = value(word, parse_duration)
     most = LONGEST if high is None else high
     if not low <= seconds <= most:
         hint = f"at least {low:g}s" if seconds < low else f"at most {most:g}s"
@@ -169,15 +159,15 @@ def zones(words: Sequence[Word], place: HasZones) -> tuple[str, ...]:
 def zone(word: Word) -> tuple[str, ...]:
     """The zone, or for a CIDR the reverse zones, that one word stands for."""
     if not word.text:
-        raise word.error("an empty text is no zone", hint="the root is a dot")
+        raise word.error("an empty text is not a zone", hint="the root is a dot")
     if not word.text.isprintable() or " " in word.text:
         raise word.error(
-            f"{word.text!r} is no zone: there is a blank in it", hint="write each zone as a word of its own"
+            f"{word.text!r} is not a zone: there is a blank in it", hint="write each zone as a word of its own"
         )
     try:
         return tuple(map(name_text, zone_names(word.text)))
     except UnicodeEncodeError:
-        raise word.error(f"{word.text!r} is no zone", hint="write it in ASCII (xn--...)") from None
+        raise word.error(f"{word.text!r} is not a zone", hint="write it in ASCII (xn--...)") from None
     except ValueError as error:
         raise word.error(f"no zone: {error}") from None
 
@@ -187,7 +177,7 @@ def network(word: Word) -> IPv4Network | IPv6Network:
     try:
         return ip_network(word.text, strict=False)
     except ValueError:
-        raise word.error(f"{word.text!r} is no network", hint="such as 10.0.0.0/8, fd00::/8 or 10.0.0.1") from None
+        raise word.error(f"{word.text!r} is not a network", hint="such as 10.0.0.0/8, fd00::/8 or 10.0.0.1") from None
 
 
 def address(word: Word) -> IPv4Address | IPv6Address:
@@ -195,7 +185,7 @@ def address(word: Word) -> IPv4Address | IPv6Address:
     try:
         return ip_address(word.text)
     except ValueError:
-        raise word.error(f"{word.text!r} is no IP address", hint="such as 10.96.0.10 or fd00::10") from None
+        raise word.error(f"invalid IP address {word.text!r}", hint="such as 10.96.0.10 or fd00::10") from None
 
 
 def value(word: Word, read: Callable[[str], T]) -> T:

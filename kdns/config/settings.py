@@ -1,6 +1,6 @@
 """What an operator can decide, as typed values with their defaults.
 
-The command line fills them now; the Corefile of CoreDNS will fill the same ones. Durations are seconds.
+The command line and the Corefile fill the same ones. Durations are seconds.
 """
 
 from typing import Literal

@@ -15,8 +15,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from kdns.base.listen_address import Address, spelled
 from kdns.metrics.dns import Metrics
-from kdns.ops.listen import Address, parse_address, spelled
+from kdns.ops.listen import parse_address
 from kdns.ops.port import Answer, HttpPort, links_page, open_port
 
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")

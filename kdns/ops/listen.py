@@ -2,41 +2,18 @@
 
 import errno
 import socket
-from ipaddress import ip_address
-from typing import NamedTuple
 
 from kdns.base.errors import ConfigError
-
-
-class Address(NamedTuple):
-    """Where to listen."""
-
-    host: str
-    """An IP address; empty for every address of both families."""
-    port: int
-    """0 lets the system choose."""
+from kdns.base.listen_address import Address, parse_address_port, spelled
 
 
 def parse_address(text: str, flag: str) -> Address:
-    """Read ``:8080``, ``127.0.0.1:8080`` or ``[::1]:8080``. Raises ConfigError naming the flag."""
-    host, colon, port_text = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ConfigError(
-            f"{flag}: {text!r} is no ADDRESS:PORT", hint="put brackets around an IPv6 address: [::1]:8080"
-        )
-    if not colon or not (port_text.isascii() and port_text.isdigit() and int(port_text) <= 65535):
-        raise ConfigError(f"{flag}: {text!r} is no ADDRESS:PORT", hint="such as :8080 or 127.0.0.1:8080; '' for off")
+    """ADDRESS:PORT of a flag. Raises ConfigError naming the flag."""
     try:
-        return Address(str(ip_address(host)) if host else "", int(port_text))
+        return parse_address_port(text)
     except ValueError as error:
-        raise ConfigError(f"{flag}: {host!r} is no IP address", hint="such as 127.0.0.1 or [::1]") from error
-
-
-def spelled(host: str) -> str:
-    """The address as URLs have it: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
+        problem, _, hint = str(error).partition("\n")
+        raise ConfigError(f"{flag}: {problem}", hint=f"{hint}; '' for off") from None
 
 
 def listen(address: Address, move: str = "") -> socket.socket:

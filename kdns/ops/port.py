@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from kdns.ops.listen import Address, listen
+from kdns.base.listen_address import Address
+from kdns.ops.listen import listen
 
 SERVER: Final = logging.getLogger("kdns.ops.http.server")
 """Bugs in pages. What is no HTTP is the client's fault: four octets must not write twenty lines of traceback."""

@@ -63,7 +63,7 @@ MISTAKES = (
     ("-cnof F", "kdns: kdns: unknown flag -cnof", "did you mean -conf?"),
     ("--dns.prt 5", "kdns: kdns: unknown flag --dns.prt", "did you mean -dns.port?"),
     ("-conf", "kdns: --conf: expected one argument", ""),
-    ("-p x", "kdns: --port: 'x' is no port", ""),
+    ("-p x", "kdns: --port: invalid port 'x'", ""),
     ("-conf F --ttl 5", "kdns: --ttl does not go with a Corefile", "kubernetes { ttl }"),
     ("-conf F --ttl 7", "kdns: --ttl does not go with a Corefile", "set it there: "),
     ("serve --conf F --listen ::1", "kdns: --listen does not go with a Corefile", "set it there: "),

@@ -99,13 +99,13 @@ CASES = (
         C:1:1: '.:' has no port after its colon
            1 | .: a:b .:70000 .:-1 {
                ^ such as example.org:53, or fd00::/64 for reverse names
-        C:1:4: 'a:b' is no zone
+        C:1:4: 'a:b' is not a zone
            1 | .: a:b .:70000 .:-1 {
                   ^ such as example.org:53, or fd00::/64 for reverse names
         C:1:8: '.:70000': no such port
            1 | .: a:b .:70000 .:-1 {
                       ^ 0 to 65535
-        C:1:16: '.:-1' is no zone
+        C:1:16: '.:-1' is not a zone
            1 | .: a:b .:70000 .:-1 {
                               ^ such as example.org:53, or fd00::/64 for reverse names
     """),
@@ -124,10 +124,10 @@ CASES = (
         C:1:13: no zone: empty label in 'a..b'
            1 | 10.0.0.0/33 a..b b\u00fccher {$BLANKS} {
                            ^
-        C:1:18: 'b\u00fccher' is no zone
+        C:1:18: 'b\u00fccher' is not a zone
            1 | 10.0.0.0/33 a..b b\u00fccher {$BLANKS} {
                                 ^ write it in ASCII (xn--...)
-        C:1:25: 'a b' is no zone: there is a blank in it
+        C:1:25: 'a b' is not a zone: there is a blank in it
            1 | 10.0.0.0/33 a..b b\u00fccher {$BLANKS} {
                                        ^ write each zone as a word of its own
     """),
@@ -154,13 +154,13 @@ CASES = (
                ^ such as (t) {
     """),
     Case("half a snippet", "(s {\n}\n(a) (b) {\n}", """
-        C:1:1: '(s' is no zone
+        C:1:1: '(s' is not a zone
            1 | (s {
                ^ a snippet is a name in parentheses, alone: (common) {
-        C:3:1: '(a)' is no zone
+        C:3:1: '(a)' is not a zone
            3 | (a) (b) {
                ^ a snippet is a name in parentheses, alone: (common) {
-        C:3:5: '(b)' is no zone
+        C:3:5: '(b)' is not a zone
            3 | (a) (b) {
                    ^ a snippet is a name in parentheses, alone: (common) {
     """),

@@ -11,9 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.base.errors import ConfigError
+from kdns.base.listen_address import Address
 from kdns.metrics.dns import Metrics
 from kdns.ops.http import HttpPorts
-from kdns.ops.listen import Address, listen, parse_address
+from kdns.ops.listen import listen, parse_address
 
 ANY = "127.0.0.1:0"
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from kdns.ops.listen import Address
+from kdns.base.listen_address import Address
 from kdns.ops.port import Answer, Bounds, open_port
 
 PATIENT = 3600.0

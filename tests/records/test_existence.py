@@ -103,7 +103,7 @@ NOWHERE = (
     ("a network nobody uses", "99.10.in-addr.arpa."),
     ("an address nobody has", "200.0.96.10.in-addr.arpa."),
     ("left of a reverse name", "1.9.0.96.10.in-addr.arpa."),
-    ("what is no number", "x.0.96.10.in-addr.arpa."),
+    ("what is not a number", "x.0.96.10.in-addr.arpa."),
     ("an octet with a leading zero", "09.0.96.10.in-addr.arpa."),
     ("an octet over 255", "256.0.96.10.in-addr.arpa."),
     ("a nibble nobody uses", "e.f.ip6.arpa."),

@@ -257,8 +257,8 @@ BAD = (
     ("a ttl below zero", ("cluster.local.",), -1),
     ("a ttl over an hour", ("cluster.local.",), 3601),
     ("only reverse zones", ("in-addr.arpa.", "10.96.0.0/12"), 5),
-    ("what is no zone", ("a..b",), 5),
-    ("what is no network", ("10.96.0.0/33",), 5),
+    ("what is not a zone", ("a..b",), 5),
+    ("what is not a network", ("10.96.0.0/33",), 5),
 )
 
 

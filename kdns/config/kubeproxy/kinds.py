@@ -11,12 +11,11 @@ from typing import Any, Final, NamedTuple
 from kdns.base.addresses import parse_address, parse_network
 from kdns.base.objects import Network, address_text
 from kdns.config.arguments import near
+from kdns.config.durations import parse_duration
 from kdns.config.kubeproxy.settings import ALL, LOCALHOST, PRIMARY, NodePortAddresses
-from kdns.config.reading import PART, UNITS
 
 LONGEST: Final = 292 * 365 * 86400.0
 """Seconds; about Go's longest duration."""
-NANOSECONDS: Final = {unit: round(seconds * 1e9) for unit, seconds in UNITS.items()}
 LARGEST: Final = 2**31 - 1
 LONGEST_SHOWN: Final = 80
 """Characters of a value that are shown with its mistake."""
@@ -68,7 +67,7 @@ def shown(value: Any) -> str:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(
-            f"{shown(value)} is no text" + ("\nput it in quotes" if isinstance(value, int | float) else "")
+            f"{shown(value)} is not text" + ("\nput it in quotes" if isinstance(value, int | float) else "")
         )
     return value
 
@@ -87,7 +86,7 @@ def integer(low: int, high: int = LARGEST) -> Kind:
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
             quoted = ", without quotes" if isinstance(value, str) and re.fullmatch(r"-?[0-9]+", value) else ""
-            raise ValueError(f"{shown(value)} is no whole number\n{bounds}{quoted}")
+            raise ValueError(f"invalid whole number {shown(value)}\n{bounds}{quoted}")
         if not low <= value <= high:
             raise ValueError(f"{shown(value)} is out of range\n{bounds}")
         return int(value)
@@ -97,7 +96,7 @@ def integer(low: int, high: int = LARGEST) -> Kind:
 
 def _rate(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{shown(value)} is no number\nsuch as 5 or 2.5")
+        raise ValueError(f"{shown(value)} is not a number\nsuch as 5 or 2.5")
     if not -LARGEST <= value <= LARGEST:
         raise ValueError(f"{shown(value)} is out of range\nsuch as 5 or 2.5")
     return float(value)
@@ -137,15 +136,9 @@ def duration(*, positive: bool = False, nanoseconds: bool = False) -> Kind:
 def _seconds(value: Any) -> float:
     if not isinstance(value, str):
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        hint = f"text with a unit, such as {value}s" if number and value else "such as 30s, 500ms or 1h30m"
-        raise ValueError(f"{shown(value)} is no duration\n{hint[:LONGEST_SHOWN]}")
-    negative, text = value.startswith("-"), re.sub(r"^[-+]", "", value, count=1)
-    parts = PART.findall(text)
-    if len(text) > LONGEST_SHOWN or (text != "0" and (not parts or "".join(map("".join, parts)) != text)):
-        hint = "it needs a unit, such as s" if re.fullmatch(r"[0-9]+", text) else "such as 30s, 500ms or 1h30m"
-        raise ValueError(f"{shown(value)} is no duration\n{hint}")
-    nanoseconds = round(sum(Fraction(number) * NANOSECONDS[unit] for number, unit in parts))
-    return (-nanoseconds if negative else nanoseconds) / 10**9
+        hint = f"text with a unit, such as {value}s" if number and value else "such as 300ms, 5s or 1m30s"
+        raise ValueError(f"invalid duration {shown(value)}\n{hint[:LONGEST_SHOWN]}")
+    return parse_duration(value)
 
 
 def go_duration(seconds: float) -> str:
@@ -250,7 +243,7 @@ def http_address(port: int) -> Kind:
 def _interface(value: Any) -> str:
     text = _text(value)
     if text and not re.fullmatch(r"[A-Za-z0-9_.:@-]{1,15}", text):
-        raise ValueError(f"{shown(value)} is no name of an interface\nat most 15 letters, digits and . _ - : @")
+        raise ValueError(f"{shown(value)} is not an interface name\nat most 15 letters, digits and . _ - : @")
     return text
 
 

@@ -82,7 +82,7 @@ class Reading:
         if node.value is None:
             return defaults
         if not isinstance(node.value, Mapping):
-            self._wrongly(path, ValueError(f"{shown(node.value)} is no mapping"), node.at)
+            self._wrongly(path, ValueError(f"{shown(node.value)} is not a mapping"), node.at)
             return defaults
         fields = {field.word: field for field in section.fields}
         values: dict[str, Any] = {}
@@ -126,13 +126,13 @@ class Reading:
                 return kind.read(node.value)
             case ManyKind():
                 if not isinstance(node.value, tuple):
-                    raise ValueError(f"{shown(node.value)} is no list")
+                    raise ValueError(f"{shown(node.value)} is not a list")
                 pairs = [(f"{path[-1]}[{n}]", item) for n, item in enumerate(node.value)]
                 items = [self._item(kind.item, item, (*path[:-1], word)) for word, item in pairs]
                 return kind.build(tuple(item for item in items if item is not None))
             case MapKind():
                 if not isinstance(node.value, Mapping):
-                    raise ValueError(f"{shown(node.value)} is no mapping")
+                    raise ValueError(f"{shown(node.value)} is not a mapping")
                 pairs = [(word, entry.node) for word, entry in node.value.items() if entry.node.value is not None]
                 found = {word: self._item(kind.item, item, (*path, word)) for word, item in pairs}
                 return {word: item for word, item in found.items() if item is not None}

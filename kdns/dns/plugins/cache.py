@@ -150,7 +150,7 @@ class _Reading:
         if rest:
             ttl = duration(rest[0], 0.0, MAX_TTL)
             if ttl != int(ttl):
-                raise rest[0].error(f"{rest[0].text} is no whole number of seconds")
+                raise rest[0].error(f"{rest[0].text} is not a whole number of seconds")
             said["ttl"] = int(ttl)
         if len(rest) > 1:
             said["recheck"] = duration(rest[1], 0.0, MAX_RECHECK)

@@ -68,7 +68,7 @@ class _Reading:
         try:
             number = float(word.text)
         except ValueError:
-            raise word.error(f"{word.text!r} is no number", "requests a second, 0 for no limit") from None
+            raise word.error(f"{word.text!r} is not a number", "requests a second, 0 for no limit") from None
         if not 0 <= number < 1e9:
             raise word.error(f"{word.text} is out of range", "at least 0")
         self.api["qps"] = number

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
 from kdns.base.errors import ConfigError
+from kdns.base.listen_address import parse_ip
 from kdns.dns.api.message_handler import Family, MessageHandlers
 from kdns.dns.transport.https import HttpsListener
 from kdns.dns.transport.tcp import TcpLimits, TcpListener
@@ -212,20 +213,20 @@ def label(address: str, port: int, scheme: str = "dns") -> str:
 def parse_listen(listen: Sequence[str], port: int, scheme: str = "dns") -> Iterator[_Wanted]:
     """What to bind, each address once. Raises ConfigError for what is no address or no port."""
     if not 0 <= port <= 65_535:
-        raise ConfigError(f"no port: {port}", hint="ports are 0 to 65535")
+        raise ConfigError(f"invalid port {port}", hint="ports are 0 to 65535")
     seen: set[str] = set()
     for text in listen:
         if not text:
             several = [_Wanted("0.0.0.0", port, 1, "", optional=False), _Wanted("::", port, 2, "", optional=True)]
         else:
             try:
-                address = ip_address(text.removeprefix("[").removesuffix("]"))
+                address = parse_ip(text)
             except ValueError as error:
                 raise ConfigError(
-                    f"cannot listen on {text!r}: that is no address",
+                    f"cannot listen on {text!r}: invalid IP address",
                     hint="give an IPv4 or IPv6 address without a port, such as 127.0.0.1; leave it out for all",
                 ) from error
-            several = [_Wanted(str(address), port, 1 if address.version == 4 else 2, str(address), optional=False)]
+            several = [_Wanted(address, port, 2 if ":" in address else 1, address, optional=False)]
         for wanted in several:
             if wanted.address not in seen:
                 seen.add(wanted.address)

@@ -211,7 +211,7 @@ class _Reader:
         for word in arguments(line, 1, None):
             target = _target(word)
             if isinstance(target, File) or target.transport != "dns" or not target.resolved:
-                raise word.error(f"{word.text!r} is no IP address", hint="with a port, if need be: 10.0.0.10:53")
+                raise word.error(f"invalid IP address {word.text!r}", hint="with a port, if need be: 10.0.0.10:53")
             found.append(target)
         self._line["resolvers"] = tuple(found)
 

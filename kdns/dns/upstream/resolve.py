@@ -12,6 +12,7 @@ from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import address_of
 from kdns.dns.upstream.target import File, Target, nameservers
 from kdns.dns.upstream.udp import Udp
+from kdns.ops.tls import client_context
 from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, A
@@ -73,11 +74,8 @@ async def _addresses(udp: Udp, host: str, rtype: int) -> Iterable[str]:
 
 
 def tls_context(ca: str = "", cert: str = "", key: str = "") -> ssl.SSLContext:
-    """For servers over TLS 1.2 or newer; no ``ca``: the system's. Raises OSError (also for what is no PEM file)."""
-    context = ssl.create_default_context(cafile=ca or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Python 3.13 and later refuse CAs without a key identifier, which Go and the rest of the field accept.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    """See `client_context`, with a client's certificate if there is one. Raises OSError."""
+    context = client_context(ca)
     if cert:
         context.load_cert_chain(cert, key)
     return context

@@ -10,6 +10,7 @@
 from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
+from kdns.base.listen_address import parse_port, split_port
 from kdns.wire.name import parse_name
 
 Transport = Literal["dns", "tls", "https"]
@@ -88,26 +89,17 @@ def _split(rest: str, transport: Transport) -> tuple[str, str, int]:
             rest, name = rest[1:], name.removesuffix("]")
         if not name:
             raise ValueError("nothing stands after %\nthe name of the server, as in tls://9.9.9.9%dns.quad9.net")
-    elif rest.startswith("["):
-        rest, bracket, tail = rest[1:].partition("]")
-        if not bracket or (tail and not tail.startswith(":")):
-            raise ValueError("no address\nan IPv6 address with a port is written [2001:db8::1]:53")
-        port = tail[1:]
-    elif rest.count(":") == 1:
-        rest, _, port = rest.partition(":")
+    else:
+        rest, port = split_port(rest)
     if name and transport == "dns":
         return f"{rest}%{name}", "", _port(port, transport)
     if name and transport == "https":
-        raise ValueError("the name of a server over HTTPS is not said with %\nuse tls_servername")
+        raise ValueError("the name of a server over HTTPS is not written with %\nuse tls_servername")
     return rest, name, _port(port, transport)
 
 
 def _port(text: str, transport: Transport) -> int:
-    if not text:
-        return PORTS[transport]
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 65535):
-        raise ValueError(f"{text!r} is no port\na number from 1 to 65535")
-    return int(text)
+    return parse_port(text, 1) if text else PORTS[transport]
 
 
 def _check_host_name(host: str) -> None:
@@ -116,7 +108,7 @@ def _check_host_name(host: str) -> None:
     except ValueError as error:
         raise ValueError(f"neither an address nor a host name: {error}") from None
     if all(part.isdigit() for part in host.rstrip(".").split(".")) or ":" in host or "%" in host:
-        raise ValueError(f"{host!r} is no IP address\nsuch as 10.0.0.10 or 2001:db8::1")
+        raise ValueError(f"invalid IP address {host!r}\nsuch as 10.0.0.10 or 2001:db8::1")
 
 
 def nameservers(text: str) -> list[Target]:

@@ -17,8 +17,8 @@ from aiohttp import web
 
 from kdns.base.clock import TimeSlice
 from kdns.base.errors import ConfigError
+from kdns.base.listen_address import Address
 from kdns.base.objects import ObjectKey, address_text
-from kdns.ops.listen import Address
 from kdns.ops.port import HttpPort, open_port
 from kdns.proxy.model import Family
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from kdns.base.errors import ConfigError
+from kdns.ops.tls import client_context
 
 LOG: Final = logging.getLogger("kdns.watch")
 
@@ -175,16 +176,11 @@ def checked_token(text: str, called: str, place: str = "") -> str:
 def tls_context(
     *, ca_file: str | None = None, cert_file: str | None = None, key_file: str | None = None, verify: bool = True
 ) -> ssl.SSLContext:
-    """For PEM files; `ca_file` None trusts the system's. Raises ConfigError naming the file that cannot be used.
-
-    Certificate chains are checked as client-go does: the stricter reading of RFC 5280 that Python 3.13 has by default
-    refuses the CAs of many running clusters, which have no authority key identifier.
-    """
+    """For PEM files; `ca_file` None trusts the system's. Raises ConfigError naming the file that cannot be used."""
     try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError, ValueError) as error:
+        context = client_context(ca_file)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"no CA certificate in {ca_file}: {error}", hint="it must be a file in PEM form") from error
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -166,8 +166,8 @@ def test_external_ips_can_be_switched_off() -> None:
 MISTAKES = (
     ("--proxy-mode=userspace", "--proxy-mode: 'userspace' is none of iptables, nftables, ipvs"),
     ("--iptables-masquerade-bit=32", "--iptables-masquerade-bit: 32 is out of range\n  0 to 31"),
-    ("--iptables-masquerade-bit=x", "--iptables-masquerade-bit: 'x' is no whole number\n  0 to 31"),
-    ("--iptables-sync-period=30", "--iptables-sync-period: '30' is no duration\n  it needs a unit, such as s"),
+    ("--iptables-masquerade-bit=x", "--iptables-masquerade-bit: invalid whole number 'x'\n  0 to 31"),
+    ("--iptables-sync-period=30", "--iptables-sync-period: invalid duration '30'\n  it needs a unit, such as s"),
     ("--iptables-sync-period=0", "--iptables-sync-period: 0s is out of range\n  longer than 0s"),
     ("--iptables-sync-period=1s --iptables-min-sync-period=2s",
      "--iptables-min-sync-period: 2s is longer than syncPeriod (1s)\n  at most as long"),

@@ -33,7 +33,7 @@ MISTAKES = (
                                 ^ 0 to 31
     """),
     Case("a number in quotes", "nftables: {masqueradeBit: '14'}\nmode: nftables", """
-        c:3:27: nftables.masqueradeBit: '14' is no whole number
+        c:3:27: nftables.masqueradeBit: invalid whole number '14'
            3 | nftables: {masqueradeBit: '14'}
                                          ^ 0 to 31, without quotes
     """),
@@ -53,14 +53,14 @@ MISTAKES = (
                      ^ did you mean nftables?
     """),
     Case("a duration without a unit", "iptables: {syncPeriod: 30}", """
-        c:3:24: iptables.syncPeriod: 30 is no duration
+        c:3:24: iptables.syncPeriod: invalid duration 30
            3 | iptables: {syncPeriod: 30}
                                       ^ text with a unit, such as 30s
     """),
     Case("a duration that is none", "configSyncPeriod: soon", """
-        c:3:19: configSyncPeriod: 'soon' is no duration
+        c:3:19: configSyncPeriod: invalid duration 'soon'
            3 | configSyncPeriod: soon
-                                 ^ such as 30s, 500ms or 1h30m
+                                 ^ such as 300ms, 5s or 1m30s
     """),
     Case("a period that goes back", "ipvs: {syncPeriod: -1s}\nmode: ipvs", """
         c:3:20: ipvs.syncPeriod: '-1s' is out of range
@@ -103,7 +103,7 @@ MISTAKES = (
                                                  ^ such as 10.244.0.0/16 or fd00:10:244::/56
     """),
     Case("no list", "nodePortAddresses: primary", """
-        c:3:20: nodePortAddresses: 'primary' is no list
+        c:3:20: nodePortAddresses: 'primary' is not a list
            3 | nodePortAddresses: primary
                                   ^
     """),
@@ -123,7 +123,7 @@ MISTAKES = (
                                 ^ such as cbr0
     """),
     Case("no interface has such a name", "detectLocal: {bridgeInterface: 'a; drop'}", """
-        c:3:32: detectLocal.bridgeInterface: 'a; drop' is no name of an interface
+        c:3:32: detectLocal.bridgeInterface: 'a; drop' is not an interface name
            3 | detectLocal: {bridgeInterface: 'a; drop'}
                                               ^ at most 15 letters, digits and . _ - : @
     """),
@@ -163,17 +163,17 @@ MISTAKES = (
                     ^ true or false
     """),
     Case("text where a mapping belongs", "iptables: on-the-node", """
-        c:3:11: iptables: 'on-the-node' is no mapping
+        c:3:11: iptables: 'on-the-node' is not a mapping
            3 | iptables: on-the-node
                          ^
     """),
     Case("a number where text belongs", "hostnameOverride: 7", """
-        c:3:19: hostnameOverride: 7 is no text
+        c:3:19: hostnameOverride: 7 is not text
            3 | hostnameOverride: 7
                                  ^ put it in quotes
     """),
     Case("a rate that is none", "clientConnection: {qps: fast}", """
-        c:3:25: clientConnection.qps: 'fast' is no number
+        c:3:25: clientConnection.qps: 'fast' is not a number
            3 | clientConnection: {qps: fast}
                                        ^ such as 5 or 2.5
     """),
@@ -182,10 +182,10 @@ MISTAKES = (
         c:3:7: mode: 'ebpf' is none of iptables, nftables, ipvs
            3 | mode: ebpf
                      ^
-        c:4:24: iptables.syncPeriod: 'x' is no duration
+        c:4:24: iptables.syncPeriod: invalid duration 'x'
            4 | iptables: {syncPeriod: x, minSyncPeriod: 1h}
-                                      ^ such as 30s, 500ms or 1h30m
-        c:5:14: oomScoreAdj: 'a' is no whole number
+                                      ^ such as 300ms, 5s or 1m30s
+        c:5:14: oomScoreAdj: invalid whole number 'a'
            5 | oomScoreAdj: a
                             ^ -1000 to 1000
     """),

@@ -161,7 +161,7 @@ MISTAKES = (
     ("acl {\n block type AAAAA\n}", "2:13 'AAAAA' is no type"),
     ("acl {\n block net\n}", "2:2 nothing stands behind 'net'"),
     ("acl {\n block net 10.0.0.0/33\n allow type net *\n}",
-     "2:12 '10.0.0.0/33' is no network\n3:2 nothing stands behind 'type'"),
+     "2:12 '10.0.0.0/33' is not a network\n3:2 nothing stands behind 'type'"),
 )  # fmt: skip
 
 

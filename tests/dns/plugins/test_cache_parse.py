@@ -48,17 +48,18 @@ BAD = {
     "cache -1": "1:7 -1 is out of range",
     "cache\ncache": "2:1 'cache' stands twice in this server block",
     "cache {\n success\n denial x\n nothing\n}": (
-        "2:2 'success' needs 1 to 3 arguments, got 0\n3:9 'x' is no whole number\n4:2 'cache' has no property 'nothing'"
+        "2:2 'success' needs 1 to 3 arguments, got 0\n3:9 invalid whole number 'x'\n"
+        "4:2 'cache' has no property 'nothing'"
     ),
     "cache {\n success 10 0\n denial 10 20 -1\n}": "2:13 0 is out of range\n3:15 -1 is out of range",
     "cache {\n prefetch 10 1m 10\n}": "2:17 '10' is no percentage",
     "cache {\n prefetch 10 1m 95%\n}": "2:17 95 is out of range",
-    "cache {\n serve_stale 10\n}": "2:14 '10' is no duration",
+    "cache {\n serve_stale 10\n}": "2:14 invalid duration '10'",
     "cache {\n serve_stale 1h maybe\n}": "2:17 'maybe' is none of immediate, verify",
     "cache {\n serve_stale 1h immediate 1s 1s 1s\n}": (
         "2:33 serve_stale immediate takes a TTL and a recheck time, no more"
     ),
-    "cache {\n serve_stale 1h immediate 500ms\n}": "2:27 500ms is no whole number of seconds",
+    "cache {\n serve_stale 1h immediate 500ms\n}": "2:27 500ms is not a whole number of seconds",
     "cache {\n serve_stale 1h verify 0s 0s 6m\n}": "2:30 6m is out of range",
     "cache {\n serve_stale_policy prefer_positive\n}": "2:2 serve_stale_policy without serve_stale",
     "cache {\n serve_stale\n serve_stale_policy prefer_negative\n}": "3:21 no such policy: 'prefer_negative'",

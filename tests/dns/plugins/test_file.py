@@ -323,7 +323,7 @@ async def test_a_missing_file_that_is_not_looked_at_again(tmp_path: Path) -> Non
     [
         ("file", "1:1 'file' needs at least 1 argument, got 0"),
         ("file db a..b", "1:9 no zone: empty label in 'a..b'"),
-        ("file db {\n reload 5\n}", "2:9 '5' is no duration"),
+        ("file db {\n reload 5\n}", "2:9 invalid duration '5'"),
         ("file db {\n reload_by_mtime x\n}", "2:18 'reload_by_mtime' takes no argument"),
         ("file db {\n upstreams\n}", "2:2 'file' has no property 'upstreams'"),
         ("file db a.test\nfile other a.test", "2:1 zone a.test. is read from two files"),

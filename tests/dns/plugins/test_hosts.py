@@ -206,7 +206,7 @@ async def test_a_missing_file_is_a_warning(tmp_path: Path, caplog: pytest.LogCap
 MISTAKES = (
     ("hosts x {\n ttl 0\n}", "2:6 0 is out of range"),
     ("hosts x {\n ttl\n}", "2:2 'ttl' needs 1 argument, got 0"),
-    ("hosts x {\n ttl 65536\n reload 5\n}", "2:6 65536 is out of range\n3:9 '5' is no duration"),
+    ("hosts x {\n ttl 65536\n reload 5\n}", "2:6 65536 is out of range\n3:9 invalid duration '5'"),
     ("hosts x {\n no_reverse x\n}", "2:13 'no_reverse' takes no argument"),
     ("hosts x {\n fallthrogh\n}", "2:2 'hosts' has no property 'fallthrogh'"),
     ("hosts x {\n 10.0.0.300 a.test\n}", "2:2 'hosts' has no property '10.0.0.300'"),

@@ -93,7 +93,7 @@ MISTAKES = (
     ("loadbalance robin", "1:13 'robin' is none of round_robin"),
     ("loadbalance round_robin x", "1:25 'loadbalance' takes 0 to 1 arguments, got 2"),
     ("loadbalance {\n prefer\n}", "2:2 'prefer' needs at least 1 argument, got 0"),
-    ("loadbalance {\n prefer 10.0.0.0/33 x\n}", "2:9 '10.0.0.0/33' is no network\n2:21 'x' is no network"),
+    ("loadbalance {\n prefer 10.0.0.0/33 x\n}", "2:9 '10.0.0.0/33' is not a network\n2:21 'x' is not a network"),
     ("loadbalance {\n reload 5s\n}", "2:2 'loadbalance' has no property 'reload'"),
     ("loadbalance\nloadbalance", "2:1 'loadbalance' stands twice in this server block"),
 )

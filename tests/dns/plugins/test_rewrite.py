@@ -371,7 +371,7 @@ MISTAKES = (
     ("rewrite class IN XX", "1:18 'XX' is none of IN, CH, HS, NONE, ANY"),
     ("rewrite ttl a -", "1:15 '-' is no TTL"),
     ("rewrite ttl a 30-20", "1:15 '30-20' is no range"),
-    ("rewrite ttl a x", "1:15 'x' is no whole number"),
+    ("rewrite ttl a x", "1:15 invalid whole number 'x'"),
     ("rewrite rcode a 2 24", "1:19 24 is out of range"),
     ("rewrite edns0 locl set 1 a", "1:15 'locl' is none of local, nsid, subnet"),
     ("rewrite edns0 local set 0x1ffff a", "1:25 '0x1ffff' is no option code"),
@@ -381,7 +381,7 @@ MISTAKES = (
     ("rewrite edns0 subnet set 33 56", "1:26 33 is out of range"),
     ("rewrite edns0 nsid set x", "1:24 'nsid set' takes 0 words, got 1"),
     ("rewrite name a b {\n x\n}", "2:2 'rewrite' has no block"),
-    ("rewrite ttl a x\nrewrite nme a b", "1:15 'x' is no whole number\n2:9 'rewrite' has no field 'nme'"),
+    ("rewrite ttl a x\nrewrite nme a b", "1:15 invalid whole number 'x'\n2:9 'rewrite' has no field 'nme'"),
 )
 
 

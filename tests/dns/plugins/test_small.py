@@ -245,7 +245,7 @@ MISTAKES = (
      "2:11 'put' is none of set, clear\n3:12 'ad' is none of aa, ra, rd"),
     (bufsize, "bufsize 511", "1:9 511 is out of range"),
     (bufsize, "bufsize 4097", "1:9 4097 is out of range"),
-    (bufsize, "bufsize a", "1:9 'a' is no whole number"),
+    (bufsize, "bufsize a", "1:9 invalid whole number 'a'"),
     (bufsize, "bufsize 600 700", "1:13 'bufsize' takes 0 to 1 arguments, got 2"),
     (bufsize, "bufsize\nbufsize", "2:1 'bufsize' stands twice in this server block"),
     (nsid, "nsid " + 256 * "x", "1:6 256 octets, at most 255"),

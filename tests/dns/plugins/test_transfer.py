@@ -383,7 +383,7 @@ async def test_a_notify_is_repeated() -> None:
         ("transfer {\n to nobody\n}", "2:5 'nobody' is no address"),
         ("transfer {\n to 10.0.0.1:0\n}", "2:5 '10.0.0.1:0' is no address"),
         ("transfer {\n to [::1]x\n}", "2:5 '[::1]x' is no address"),
-        ("transfer {\n to *\n source x\n}", "3:9 'x' is no IP address"),
+        ("transfer {\n to *\n source x\n}", "3:9 invalid IP address 'x'"),
         ("transfer {\n to *\n source ::1\n source ::1\n}", "4:2 source stands twice"),
         ("transfer {\n to 10.0.0.1\n source ::1\n}", "1:1 10.0.0.1 cannot be told from ::1: they are of two families"),
         ("transfer a.test {\n to *\n}\ntransfer a.test {\n to *\n}", "4:1 zone a.test. is in two transfers"),

@@ -115,8 +115,8 @@ def test_addresses_to_listen_on(listen: tuple[str, ...], expected: list[str]) ->
     [
         (("localhost",), 53, "cannot listen on 'localhost'"),
         (("127.0.0.1:53",), 53, "cannot listen on '127.0.0.1:53'"),
-        (("",), 65_536, "no port: 65536"),
-        (("",), -1, "no port: -1"),
+        (("",), 65_536, "invalid port 65536"),
+        (("",), -1, "invalid port -1"),
     ],
 )
 def test_what_is_no_address(listen: tuple[str, ...], port: int, problem: str) -> None:

@@ -15,9 +15,10 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.base.errors import ConfigError
+from kdns.base.listen_address import Address
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.kubeproxy.writing import configz
-from kdns.ops.listen import Address, listen
+from kdns.ops.listen import listen
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import Pages, PagesPort, go_time, health_pages, metrics_pages
 from tests.ops.test_http import until

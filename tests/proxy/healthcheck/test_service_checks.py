@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from kdns.base.listen_address import Address
 from kdns.base.objects import ObjectKey
-from kdns.ops.listen import Address, listen
+from kdns.ops.listen import listen
 from kdns.proxy.healthcheck.service_checks import HealthCheck, ServiceChecks, hosts
 from kdns.proxy.model import Family
 from kdns.watch.api.client import Api

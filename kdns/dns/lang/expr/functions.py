@@ -42,7 +42,7 @@ def _split(text: str, by: str) -> list[str]:
 
 def _whole(text: str) -> int:
     if not text.removeprefix("-").isdecimal() or not text.isascii() or len(text) > 20:
-        raise ValueError(f"{text[:20]!r} is no whole number")
+        raise ValueError(f"{text[:20]!r} is not a whole number")
     return int(text)
 
 
