@@ -6,11 +6,13 @@ What the program prints comes back; its exit status is printed, too, since the k
 """
 
 import os
+import select
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,6 +24,8 @@ KERNEL: Final = "linux.uml"
 MODULES: Final = Path("/usr/lib/uml/modules")
 SHARED_MEMORY: Final = Path("/dev/shm")
 """Where the guest's memory is kept; the kernel removes the file's name at once."""
+BOOTED: Final = 300.0
+"""Seconds a boot may take on a busy machine; on an idle one it is two or three."""
 HOUSE: Final = Path(__file__).parent.parent
 IPVS_MODULES: Final = (
     "ip_vs ip_vs_rr ip_vs_sh dummy veth bridge ip_set xt_set xt_ipvs nf_conntrack_netlink iptable_nat iptable_filter "
@@ -86,7 +90,7 @@ def run(
     memory: str = "1G",
     modules: str = IPVS_MODULES,
 ) -> Ran:
-    """Run `argv` in a guest, in this repository's folder, as root; TimeoutError after `timeout` seconds of all.
+    """Run `argv` in a guest, in this repository's folder, as root; TimeoutError after `timeout` seconds, boot apart.
 
     `memory` is the guest's (``512M``), `modules` are loaded first; others load when they are asked for.
     The guest and all its processes are ended in any case.
@@ -125,15 +129,15 @@ def run(
             start_new_session=True,
         )
         try:
-            raw, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            raw, _ = process.communicate()
-            told = raw.decode(errors="replace")[-2000:]
-            raise TimeoutError(f"{shlex.join(argv)}: no end within {timeout:g} s; it had said:\n{told}") from None
+            output = _Output(process)
+            if not output.read(f"{mark} begins", BOOTED):
+                raise TimeoutError(f"User-Mode Linux has not booted within {BOOTED:g} s; it printed:\n{output.end()}")
+            if not output.read("", timeout):
+                raise TimeoutError(f"{shlex.join(argv)}: no end within {timeout:g} s; it printed:\n{output.end()}")
         finally:
             _end(process)
-    text = raw.decode(errors="replace").replace("\r\n", "\n")
+            process.communicate()
+    text = output.text.replace("\r\n", "\n")
     parts = text.split(f"{mark} ")
     if len(parts) != 3:
         raise RuntimeError(f"the guest ended without a verdict:\n{text[-2000:]}")
@@ -143,6 +147,36 @@ def run(
 def python(*arguments: str) -> tuple[str, ...]:
     """The arguments of this interpreter, for `run`."""
     return (sys.executable, *arguments)
+
+
+class _Output:
+    """What a process has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self._pipe = process.stdout
+        self._octets = bytearray()
+
+    @property
+    def text(self) -> str:
+        return self._octets.decode(errors="replace")
+
+    def end(self) -> str:
+        """The last of it."""
+        return self.text[-2000:]
+
+    def read(self, word: str, timeout: float) -> bool:
+        """Until `word` has been printed, or for an empty one until the end; False if `timeout` seconds are over."""
+        until = time.monotonic() + timeout
+        while not (word and word.encode() in self._octets):
+            left = until - time.monotonic()
+            if left < 0:
+                return False
+            if select.select([self._pipe], [], [], left)[0]:
+                if not (octets := os.read(self._pipe.fileno(), 1 << 16)):
+                    return True  # it has ended, and what it printed says how
+                self._octets += octets
+        return True
 
 
 def _roomy(memory: str) -> bool:

@@ -144,7 +144,7 @@ def test_the_others(root: Path) -> None:
 
 SCRIPT = """
 from kdns.config.kubeproxy.settings import ConntrackSettings
-from kdns.proxy.apply import sysctl
+from kdns.kernel import sysctl
 settings = ConntrackSettings(max_per_core=0, udp_timeout=17)
 print(*sysctl.apply_conntrack(settings), sep="\\n")
 print(sysctl.read("net/netfilter/nf_conntrack_udp_timeout"))
