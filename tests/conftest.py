@@ -21,7 +21,7 @@ PURE = "not kernel and not e2e"
 """Which tests `make quick` runs, as it says so to pytest (-m)."""
 TOKEN = f"KDNS_SUITE_{uuid4().hex}"
 """An environment variable that every process started by the suite inherits, however far away it ends up."""
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds that processes which have been asked to end may take for it."""
 LEFT_BEHIND = pytest.StashKey[list[str]]()
 """What workers have left behind, as the process that started them heard."""

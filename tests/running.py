@@ -16,7 +16,7 @@ import aiohttp
 
 from kdns.demo.ask import Question, Reply, ask
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 """Seconds for anything that must happen; a loaded machine is slow."""
 LOOPBACK = ("--listen", "127.0.0.1", "--port", "0")
 HTTP = ("--health", "127.0.0.1:0", "--ready", "127.0.0.1:0", "--metrics", "127.0.0.1:0")

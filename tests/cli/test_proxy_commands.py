@@ -83,7 +83,7 @@ async def test_a_dry_run_prints_and_leaves_everything_alone(
         (node_body(NODE, "172.18.0.2"), local, endpoints("10.244.0.5")), rules=SYSTEM_NODE_PROXIER
     ) as api:
         stop = Stop()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await ProxyApp(command(source=api.url, dry_run=True)).run(stop)
         assert stop.status == 0
         assert not api.events

@@ -46,7 +46,7 @@ def test_a_dry_run_ends_when_its_reader_has_gone() -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as dry:
         assert dry.stdout is not None
         dry.stdout.close()
-        _, errors = dry.communicate(timeout=30)
+        _, errors = dry.communicate(timeout=120)
     assert "Traceback" not in errors
     assert "nobody reads" in errors
     assert "next try" not in errors

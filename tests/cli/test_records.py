@@ -182,7 +182,7 @@ def test_records_from_a_pipe_to_a_pipe_that_closes(tmp_path: Path, services: int
     assert process.stderr is not None
     with process.stderr as stderr:
         assert stderr.read() == b""
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=120) == 1
 
 
 def test_an_api_server_that_is_away(capsys: pytest.CaptureFixture[str]) -> None:

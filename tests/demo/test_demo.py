@@ -140,7 +140,7 @@ def test_a_reader_that_goes(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     ended = subprocess.run(
-        [sys.executable, "-m", "kdns", "demo", "--port", "0"], stdout=writing, stderr=subprocess.PIPE, timeout=40,
+        [sys.executable, "-m", "kdns", "demo", "--port", "0"], stdout=writing, stderr=subprocess.PIPE, timeout=120,
         check=False, env=os.environ | {"TMPDIR": str(tmp_path)},
     )  # fmt: skip
     os.close(writing)

@@ -129,7 +129,7 @@ class Stream:
         self.writer: asyncio.StreamWriter
 
     async def __aenter__(self) -> Self:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._at, ssl=self._context)
         return self
 
@@ -142,7 +142,7 @@ class Stream:
 
     async def receive(self) -> bytes:
         """The next reply."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             (length,) = struct.unpack("!H", await self.reader.readexactly(2))
             return await self.reader.readexactly(length)
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.pod import NODE, Pod
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 120.0
 MANY: Final = tuple(f"198.18.1.{number}" for number in range(1, 101))
 """The addresses of many.example.com: more than a datagram holds."""
 WORLD: Final = (

@@ -101,7 +101,7 @@ async def page(url: str) -> tuple[int, str]:
 
 async def until_ready() -> None:
     """Wait until /ready says so, as the kubelet does."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while (await page(f"http://{POD}:8181/ready"))[0] != 200:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
 

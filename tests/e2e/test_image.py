@@ -27,7 +27,7 @@ from tests.proxy.apply.namespaces import in_a_namespace
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kernel, pytest.mark.timeout(900)]
 
-PATIENCE: Final = 40.0
+PATIENCE: Final = 120.0
 LIMIT: Final = 170 * 1024
 """KiB, of the memory limit of kubeadm's Deployment."""
 CHAIN: Final = "KUBE-SVC-ODX2UBAZM7RQWOIU"

@@ -39,7 +39,7 @@ def test_a_search_list_is_walked_to_its_end(tmp_path: Path, plugins: str, search
         client = ("unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(conf))
         async with coredns_container("-conf", "/etc/coredns/Corefile", environ=os.environ) as kdns:
             await kdns.line(r"^linux/")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 found.append(await output(*client, "getent", "ahostsv4", "registry"))
                 found.append(await output(*client, "getent", "hosts", "registry"))
 

@@ -114,7 +114,7 @@ async def sign(folder: Path) -> str:
     assert knot.stderr is not None
     said = b""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while b"zone file updated" not in said:
                 line = await knot.stderr.readline()
                 assert line, f"knotd ended: {said.decode()}"
@@ -140,7 +140,7 @@ async def test_all_is_validated(tmp_path: Path) -> None:
         async def ask(name: str, rtype: str) -> str:
             words = ("@127.0.0.1", "-p", str(port), "-a", str(anchors), "+root=example.org", name, rtype)
             asking = await asyncio.create_subprocess_exec(delv, *words, stdout=PIPE, stderr=STDOUT)
-            out, _ = await asyncio.wait_for(asking.communicate(), 30)
+            out, _ = await asyncio.wait_for(asking.communicate(), 120)
             return out.decode()
 
         for name, rtype, wanted in QUESTIONS:

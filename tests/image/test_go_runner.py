@@ -13,7 +13,7 @@ PROGRAM = ("sh", "-c", "echo out; echo err >&2; exit 3")
 
 def run(*words: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error."""
-    done = subprocess.run((*RUNNER, *words), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run((*RUNNER, *words), capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -160,7 +160,7 @@ def inside(*prepare: str) -> list[str]:
     command = " && ".join([*prepare, f"exec {sys.executable} -c '{SCRIPT}'"])
     done = subprocess.run(
         ("unshare", "--net", "--mount", "sh", "-c", command),
-        capture_output=True, text=True, check=True, timeout=30, env={**os.environ, "PYTHONPATH": str(HOUSE)},
+        capture_output=True, text=True, check=True, timeout=120, env={**os.environ, "PYTHONPATH": str(HOUSE)},
     )  # fmt: skip
     return [line for line in done.stdout.splitlines() if line]
 

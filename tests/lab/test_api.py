@@ -45,7 +45,7 @@ async def test_our_client_follows_it(api: tuple[ApiServer, str]) -> None:
                 seen.put_nowait(event)
 
     async def until(wanted: type) -> object:
-        while not isinstance(event := await asyncio.wait_for(seen.get(), 10), wanted):
+        while not isinstance(event := await asyncio.wait_for(seen.get(), 120), wanted):
             continue
         return event
 

@@ -46,7 +46,7 @@ def kdns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     def run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         made = {**os.environ, "TMPDIR": str(temporary), **environ}
         command = (sys.executable, "-m", "kdns", "lab", *words)
-        return subprocess.run(command, capture_output=True, check=False, text=True, env=made, timeout=40)
+        return subprocess.run(command, capture_output=True, check=False, text=True, env=made, timeout=120)
 
     yield run
     for one in labs.labs():
@@ -93,7 +93,7 @@ def test_a_killed_keeper(kdns: Run, tmp_path: Path) -> None:
         (sys.executable, "-m", "kdns", "lab", "exec", "web", "--", "sleep", "1000"),
         env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
     )
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not _children(running.pid) and time.monotonic() < until:
         time.sleep(0.02)
     os.kill(found.pid, signal.SIGKILL)
@@ -118,7 +118,7 @@ def test_a_walk_that_is_ended(kdns: Run, tmp_path: Path, number: signal.Signals)
     command = (sys.executable, "-m", "kdns", "lab", "run", "--folder", str(tmp_path / "objects"), "names")
     environ = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as walking:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while not (found := [one for one in labs.labs() if len(programs(one.first)) > 1]):
             assert time.monotonic() < until
             time.sleep(0.02)

@@ -32,14 +32,14 @@ class Connected:
     async def ended(self) -> bool:
         """Wait for the end of the connection."""
         try:
-            return not await asyncio.wait_for(self.reader.read(), 10)
+            return not await asyncio.wait_for(self.reader.read(), 120)
         except ConnectionError:
             return True
 
     async def asks(self, octets: bytes = GET) -> bytes:
         """The head of the response."""
         self.writer.write(octets)
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 120)
 
 
 class Port:
@@ -140,7 +140,7 @@ async def test_who_does_not_read_is_cut_off() -> None:
         with socket.create_connection(("127.0.0.1", port.number)) as client:
             client.setblocking(False)
             await loop.sock_sendall(client, GET)
-            await asyncio.wait_for(cut_off.wait(), 10)
+            await asyncio.wait_for(cut_off.wait(), 120)
             total = 0
             with suppress(ConnectionError):
                 while octets := await loop.sock_recv(client, 1 << 20):

@@ -74,7 +74,7 @@ async def test_long_messages_pass() -> None:
     port = server.sockets[0].getsockname()[1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
     writer.write(octets)
-    assert await asyncio.wait_for(reader.readexactly(len(octets)), 20) == octets
+    assert await asyncio.wait_for(reader.readexactly(len(octets)), 120) == octets
     await serving
     writer.close()
     server.close()

@@ -124,7 +124,7 @@ class Rig:
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait for something that must happen."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not true():  # noqa: ASYNC110 - it is about what others do
                 await asyncio.sleep(0.005)
 

@@ -212,7 +212,7 @@ async def test_a_changed_file_is_read_and_a_broken_one_is_not(tmp_path: Path, ca
     chain = handler(Built(plugin=files.plugin))
 
     async def address() -> str:
-        await asyncio.wait_for(looks.acquire(), 10)
+        await asyncio.wait_for(looks.acquire(), 120)
         return words(await chain(request("web.example.org A"))).split(" | ")[0:2][-1]
 
     async def write(text: str, second: int) -> None:

@@ -173,7 +173,7 @@ async def test_the_file_is_read_again(tmp_path: Path) -> None:
     assert words(await ask(request("one.test."))) == "NOERROR aa | one.test. 3600 A 10.0.0.1"
     (tmp_path / "hosts").write_text("10.0.0.22 one.test\n10.0.0.3 two.test\n")
     looks.put_nowait(None)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while len(waits) < 2:
             await parts.turns(1)
     assert words(await ask(request("one.test."))) == "NOERROR aa | one.test. 3600 A 10.0.0.22"

@@ -56,7 +56,7 @@ async def test_blocks_share_a_watch() -> None:
         plain, ttl, pods = made.answers(PLAIN), made.answers(TTL), made.answers(PODS)
         assert made.answers(KubernetesOptions()) is plain
         await made.start(tasks)
-        await asyncio.wait_for(made.synced(), 20)
+        await asyncio.wait_for(made.synced(), 120)
         for answers, seconds in ((plain, 5), (ttl, 30), (pods, 5)):
             found = answers.lookup(WEB, A)
             assert isinstance(found, Result)
@@ -75,7 +75,7 @@ async def test_imports_that_are_not_installed() -> None:
         api.absent.add("serviceimports")
         answers = made.answers(imports)
         await made.start(tasks)
-        await asyncio.wait_for(made.synced(), 20)
+        await asyncio.wait_for(made.synced(), 120)
         assert made.reasons() == []
         found, there = answers.lookup(web, A), answers.lookup(WEB, A)
         assert isinstance(found, Result)
@@ -91,7 +91,7 @@ async def test_imports() -> None:
         made.answers(PLAIN)
         answers = made.answers(imports)
         await made.start(tasks)
-        await asyncio.wait_for(made.synced(), 20)
+        await asyncio.wait_for(made.synced(), 120)
         found = answers.lookup(parse_name("web.shop.svc.set.local"), A)
         assert isinstance(found, Result)
         assert [rrset.rdatas for rrset in found.answer] == [(b"\np\0\t",)]
@@ -103,7 +103,7 @@ async def test_a_reload_asks_nothing_twice() -> None:
     async with FakeApiServer(SHOP) as api, clusters(api) as (made, tasks):
         plain = made.answers(PLAIN)
         await made.start(tasks)
-        await asyncio.wait_for(made.synced(), 20)
+        await asyncio.wait_for(made.synced(), 120)
         ttl = made.answers(TTL)
         assert ttl.synced
         found = ttl.lookup(WEB, A)
@@ -115,7 +115,7 @@ async def test_a_reload_asks_nothing_twice() -> None:
         assert watches(api) == 1
         pods = made.answers(PODS)
         await made.start(tasks)
-        await asyncio.wait_for(made.synced(), 20)
+        await asyncio.wait_for(made.synced(), 120)
         await made.retain([pods])
         assert len(made.followers) == 1
         assert (watches(api), watches(api, "pods")) == (2, 1)
@@ -137,7 +137,7 @@ async def test_another_choice_of_objects_is_another_watch(options: KubernetesOpt
         made.answers(PLAIN)
         made.answers(options)
         await made.start(tasks)
-        await asyncio.wait_for(made.synced(), 20)
+        await asyncio.wait_for(made.synced(), 120)
         assert len(made.followers) == 2
 
 

@@ -85,7 +85,7 @@ async def test_readiness_names_every_resource_and_the_cause(cause: Cause) -> Non
         source = ApiSource(Anonymous(url), watch_timeout=0.2)
         follower = Follower(source, wants(OPTIONS), (Answers(schema_of(OPTIONS)),), Metrics())
         readiness = follower.readiness
-        async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(120):
             streams = follower.start(tasks)
             while len(readiness.lost) < len(ALL):  # noqa: ASYNC110 - what is waited for has no event
                 await asyncio.sleep(0.01)

@@ -44,7 +44,7 @@ class Client:
 
     async def receive(self) -> bytes:
         """The next reply."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             (length,) = struct.unpack("!H", await self.reader.readexactly(2))
             return await self.reader.readexactly(length)
 
@@ -53,7 +53,7 @@ class Client:
 
     async def ended(self) -> bytes:
         """Wait until the server closes; returns what came before."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             try:
                 return await self.reader.read()
             except ConnectionResetError:

@@ -184,7 +184,7 @@ class Raw:
     async def rest(self) -> bytes:
         """All until the server closes."""
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 return await self.reader.read()
         except ConnectionResetError:
             return b""
@@ -247,7 +247,7 @@ async def test_a_client_that_sends_more_than_is_answered(tmp_path: Path) -> None
                 await raw.writer.drain()
 
         async def answers(count: int) -> None:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 for _ in range(count):
                     head = await raw.reader.readuntil(b"\r\n\r\n")
                     assert head.startswith(b"HTTP/1.1 200")
@@ -274,6 +274,6 @@ async def test_reload_and_end() -> None:
             async with client.post(url(made), data=query(), headers=TYPE) as response:
                 assert str(DNSRecord.parse(await response.read()).a.rdata) == address
         raw = await Raw.open(made)
-        async with asyncio.timeout(5):
-            await made.stop(4)
+        async with asyncio.timeout(120):
+            await made.stop(600)
             assert await raw.rest() == b""

@@ -178,7 +178,7 @@ async def test_what_is_owed_is_known(rig: Rig) -> None:
     await asyncio.sleep(0)
     assert not settled.done()
     rig.lane.waiting.clear()
-    await asyncio.wait_for(settled, 10)
+    await asyncio.wait_for(settled, 120)
 
 
 async def test_a_reply_is_sent_once(rig: Rig) -> None:

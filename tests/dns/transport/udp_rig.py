@@ -69,7 +69,7 @@ async def receive(sock: socket.socket, count: int) -> list[bytes]:
     """So many datagrams; fails with what has come when they do not come."""
     got: list[bytes] = []
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while len(got) < count:
                 got.append(await asyncio.get_running_loop().sock_recv(sock, 70_000))
     except TimeoutError:

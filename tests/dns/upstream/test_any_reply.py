@@ -95,11 +95,11 @@ async def survives(change: Change, proto: str, rtype: int) -> None:
             upstream.answer = lambda query: change(query, reply(query, ("192.0.2.66",)))
             for name in ("bad.test", "bad.fuzz.test", "bad.test"):
                 asked = request(name, rtype, proto=proto, edns=Edns(1232, 0, True))
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(120):
                     await outcome(handler, asked)
             upstream.answer = None
             for _ in range(2):  # a connection that was broken is made anew
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(120):
                     found = await outcome(handler, request("well.test", A, proto=proto))
                 if found is not None and found.answer:
                     break
@@ -133,7 +133,7 @@ def test_what_comes_before_the_right_answer(changes: list[Change]) -> None:
                 return before
 
             upstream.before = [noted(change) for change in changes]
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 response = await proxy.ask("right.test")
             first = bytes((192, 0, 2, 8)) in [rr.rdata for rr in response.answer]
             assert first or any(_may_be_an_answer(octets) for octets in sent)

@@ -120,8 +120,8 @@ def test_deleting_keeps_to_its_rate_and_submitting_does_not_wait() -> None:
         try:
             started = time.monotonic()
             cleaner.submit([stale("10.96.0.10", 53)])
-            assert time.monotonic() - started < 0.1
-            assert cleaner.idle(30)
+            assert not cleaner.idle(0)
+            assert cleaner.idle(120)
             assert time.monotonic() - started > 0.8
         finally:
             cleaner.close()
@@ -138,12 +138,12 @@ def test_a_large_table_is_walked_in_the_kernel() -> None:
         make_flows(60_000, "10.96.0.10", 53, "10.244.0.5")
         make_flows(10, "10.96.0.11", 53, "10.244.0.5")
         with Netlink(NETLINK_NETFILTER, "conntrack") as link:
-            started = time.monotonic()
+            started = time.thread_time()
             assert sum(1 for _ in list_flows(link, Family.IPV4)) == 60_010
-            all_of_them = time.monotonic() - started
-            started = time.monotonic()
+            all_of_them = time.thread_time() - started
+            started = time.thread_time()
             assert sum(1 for _ in list_flows(link, Family.IPV4, packed("10.96.0.11"), 53)) == 10
-            assert time.monotonic() - started < all_of_them
+            assert time.thread_time() - started < all_of_them
         clean(stale("10.96.0.11", 53))
         assert left() == {("10.96.0.10", 53, "10.244.0.5"): 60_000}
 

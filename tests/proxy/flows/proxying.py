@@ -28,7 +28,7 @@ from tests.proxy.flows.worlds import WORLDS
 NODE: Final = PLAN.nodes[0]
 PERIOD: Final = 1.0
 """syncPeriod: so often the rules are looked at."""
-PATIENCE: Final = 20.0
+PATIENCE: Final = 120.0
 SHOP: Final = next(shape for shape in SHAPES if shape.name == "everywhere")
 STICKY: Final = next(shape for shape in SHAPES if shape.name == "affine")
 READILY: Final = READY | SERVING
@@ -206,7 +206,7 @@ class Constantly:
     async def some_more(self) -> None:
         """Wait until everybody has asked a few times more."""
         before = self.answers.copy()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not self.failures and any(self.answers[at] < before[at] + 3 for at in self._places):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from kdns.lab import namespaces as kernel
 from kdns.lab.processes import Part
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 T = TypeVar("T")
 
 

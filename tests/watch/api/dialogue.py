@@ -13,7 +13,7 @@ from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resum
 from kdns.watch.store import Store
 from tests.fakes.api_server import Asked, FakeApiServer
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds a test waits for what must come: much longer than it takes."""
 
 SERVICES = Want("Service")

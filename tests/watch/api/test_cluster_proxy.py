@@ -53,7 +53,7 @@ async def follow(api: FakeApiServer, until: Callable[[Taken], bool], then: Calla
     follower = Follower(source, proxy_wants("node1"), (taken,), Metrics(), names=False)
     async with asyncio.TaskGroup() as tasks:
         streams = follower.start(tasks)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             await follower.synced.wait()
             assert taken.synced
             if then is not None:

@@ -11,7 +11,7 @@ from kdns.base.objects import Object, ObjectKey, Service
 from kdns.watch.manifests.files import FileSource
 from kdns.watch.source import Deleted, Event, ListComplete, Upserted, Want
 
-PATIENCE = 20.0
+PATIENCE = 120.0
 """Seconds within which an edit must show. It takes a tenth of one; the machine may have other things to do."""
 SERVICES = (Want("Service"),)
 
