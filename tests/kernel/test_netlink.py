@@ -23,9 +23,9 @@ def test_attributes_come_back(parts: list[tuple[int, bytes]]) -> None:
 
 @given(st.binary(max_size=60))
 def test_any_octets_can_be_read(data: bytes) -> None:
-    """What is cut off or nonsense ends the reading and nothing else."""
-    attributes(data)
-    elements(data)
+    """What is cut off or nonsense ends the reading and nothing else; what is read was there."""
+    assert all(value in data for value in attributes(data).values())
+    assert all(value in data for _, value in elements(data))
 
 
 def payload(number: int) -> bytes:

@@ -143,6 +143,7 @@ async def test_a_client_that_goes_away_is_forgotten() -> None:
         await until(lambda: rig.listener.pending_replies.count == 1)
         rig.lane.finish(slow("a"))
         await asyncio.wait_for(rig.listener.pending_replies.drained(), 120)
+        assert not rig.listener._open
 
 
 async def test_stop_finishes_what_is_owed() -> None:

@@ -148,6 +148,7 @@ async def test_a_client_that_does_not_read_is_closed() -> None:
     async with serving(TcpLimits(write=SHORT)) as rig:
         sock = await flood(rig)
         await asyncio.wait_for(rig.listener.pending_replies.drained(), 120)
+        assert not rig.listener._open
         sock.close()
 
 

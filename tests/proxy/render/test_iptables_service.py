@@ -93,8 +93,12 @@ def test_probabilities(endpoints: int, chances: list[str]) -> None:
 
 
 def test_small_probabilities_do_not_turn_into_exponents() -> None:
-    """With a hundred thousand endpoints the chance is still written with ten decimals."""
-    assert f"{1 / 100001:.10f}" == "0.0000099999"
+    """With twenty thousand endpoints the chance is still written with ten decimals, as kube-proxy does (%0.10f)."""
+    backends = " ".join(f"10.244.{n >> 8}.{n & 255}:80" for n in range(20_000))
+    rules = lines(port("a/b", entry("cluster IP", "10.96.0.1", 80, INSIDE), cluster=backends))
+    chances = [rule.split("--probability ")[1].split()[0] for rule in rules if "--probability" in rule]
+    assert chances[:2] == ["0.0000500000", "0.0000500025"]
+    assert len(chances) == 19_999
 
 
 def test_masquerading_towards_a_cluster_ip() -> None:
