@@ -27,8 +27,9 @@ from kdns.kernel.run import Runner, run
 from kdns.proxy.apply.applier import Applied
 from kdns.proxy.model import Family, NodeRules, RuleChange, RuleSet, ServicePortName
 from kdns.proxy.render.nftables import fixed
+from kdns.proxy.render.nftables.command import Chain, Command, Elements, Verb, WholeTable, script_text
 from kdns.proxy.render.nftables.service import Element
-from kdns.proxy.render.nftables.table import Command, Found, Table, transactions
+from kdns.proxy.render.nftables.table import Found, Table, transactions
 from kdns.proxy.render.nftables.text import word
 
 LOG: Final = logging.getLogger("kdns.proxy.nftables")
@@ -41,6 +42,9 @@ SAMPLE: Final = 40
 NFT: Final = (1, 0, 1)
 KERNEL: Final = (5, 13)
 SKIP: Final = "KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK"
+
+WITHOUT: Final = (Command(Verb.ADD, WholeTable()), Command(Verb.DELETE, WholeTable()))
+"""There is no table: deleting one that is not there would be an error."""
 
 _PLACE: Final = re.compile(r":(\d+):\d+(?:-\d+)?: Error")
 _ELEMENT: Final = re.compile(r"([0-9a-z:./_-]+(?: \. [0-9a-z:./_-]+)*)((?: comment \"[^\"]*\")?(?: : [^,]+)?)")
@@ -90,7 +94,7 @@ class NftablesApplier:
     async def _try_kernel(self) -> None:
         node = NodeRules(Family.IPV4 if self._word == "ip" else Family.IPV6)
         commands = Table(node).rebuild(RuleSet(node, {}), Found({}))
-        text = "".join(command.text + "\n" for command in commands).replace(fixed.TABLE, f"{fixed.TABLE}-try")
+        text = script_text(commands, f"{self._table}-try")
         try:
             await self._run(["nft", "-c", "-f", "-"], text)
         except KernelError as error:
@@ -138,7 +142,7 @@ class NftablesApplier:
         try:
             listing = await self._list()
         except KernelError as error:  # perhaps another table of the node is too new for this nft
-            LOG.warning("table %s is made anew, since what is there cannot be read: %s", self._table, error)
+            LOG.warning("table %s is made again, since what is there cannot be read: %s", self._table, error)
         else:
             if listing is None:
                 return written, await self._write(written.rebuild(rules, Found({})))
@@ -147,13 +151,11 @@ class NftablesApplier:
                 found = await self._read(listing)
                 return written, await self._write(written.rebuild(rules, found))
             except _UnreadableError as problem:
-                LOG.warning("table %s is made anew: %s", self._table, problem)
+                LOG.warning("table %s is made again: %s", self._table, problem)
             except KernelError as error:
-                LOG.warning("table %s cannot be brought up to date, so it is made anew: %s", self._table, error)
+                LOG.warning("table %s cannot be brought up to date, so it is made again: %s", self._table, error)
         written = Table(rules.node)
-        gone = [Command(f"add table {self._table}"), Command(f"delete table {self._table}")]
-        anew = [*gone, *written.rebuild(rules, Found({}))]
-        return written, await self._write(anew, whole=True)
+        return written, await self._write([*WITHOUT, *written.rebuild(rules, Found({}))], whole=True)
 
     async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
         """Send commands; how many rules and elements they were."""
@@ -172,10 +174,10 @@ class NftablesApplier:
 
     async def _send(self, piece: Sequence[Command]) -> None:
         for command in piece:
-            if command.text.startswith("flush chain"):
-                self._listed.pop(command.text.rsplit(" ", 1)[-1], None)
+            if command.verb is Verb.FLUSH and isinstance(command.object, Chain):
+                self._listed.pop(command.object.name, None)
         try:
-            await self._run(["nft", "-f", "-"], "".join(command.text + "\n" for command in piece))
+            await self._run(["nft", "-f", "-"], script_text(piece, self._table))
         except KernelError as error:
             raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
 
@@ -245,13 +247,11 @@ class NftablesApplier:
             elements |= written.elements_of(name)
         if not elements:
             return True
-        keys = [f"delete element {self._table} {container} {{ {key} }}" for container, key in elements]
-        whole = [
-            f"add element {self._table} {container} {{ {key}{value} }}" for (container, key), value in elements.items()
-        ]
-        for texts in (keys, whole):
+        keys = [Command(Verb.DELETE, Elements(container, (key,))) for container, key in elements]
+        whole = [Command(Verb.ADD, Elements(container, (key + value,))) for (container, key), value in elements.items()]
+        for commands in (keys, whole):
             try:
-                await self._run(["nft", "-c", "-f", "-"], "\n".join(texts) + "\n")
+                await self._run(["nft", "-c", "-f", "-"], script_text(commands, self._table))
             except KernelError as error:
                 if any(sign in error.stderr for sign in _OTHERS):
                     return False
@@ -270,7 +270,8 @@ class NftablesApplier:
         due = [name for name, since in self._stale_since.items() if since <= until]
         for start in range(0, len(due), PIECE):
             some = due[start : start + PIECE]
-            await self._run(["nft", "-f", "-"], "".join(f"delete chain {self._table} {name}\n" for name in some))
+            commands = [Command(Verb.DELETE, Chain(name)) for name in some]
+            await self._run(["nft", "-f", "-"], script_text(commands, self._table))
             written.stale.difference_update(some)
             for name in some:
                 del self._stale_since[name]
@@ -278,7 +279,7 @@ class NftablesApplier:
     async def cleanup(self) -> None:
         """See `Applier.cleanup`: the table is ours and kube-proxy's alike."""
         self._written = None
-        await self._run(["nft", "-f", "-"], f"add table {self._table}\ndelete table {self._table}\n")
+        await self._run(["nft", "-f", "-"], script_text(WITHOUT, self._table))
 
 
 class _UnreadableError(Exception):

@@ -140,7 +140,7 @@ async def test_a_corrupt_table_is_made_anew(space: Space, family: Family, caplog
     with caplog.at_level(logging.WARNING):
         await NftablesApplier(family, space.run).sync(rules, None)
     assert space.table(family) == whole
-    assert "made anew" in caplog.text
+    assert "made again" in caplog.text
 
 
 @FAMILIES

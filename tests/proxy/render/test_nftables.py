@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from kdns.proxy.model import Backend, Family, LocalDetector, Path, ServicePortName
+from kdns.proxy.render.nftables.command import Chain, Command, Verb
 from kdns.proxy.render.nftables.fixed import fixed_chains, not_pod_match, pod_match
 from kdns.proxy.render.nftables.script import script
 from kdns.proxy.render.nftables.service import render
-from kdns.proxy.render.nftables.table import Command, Found, Table, transactions
+from kdns.proxy.render.nftables.table import Found, Table, transactions
 from kdns.proxy.render.nftables.text import LONGEST, address, comment, endpoint_identity, identity
 from tests.proxy.nftables_plan import V4, V6, many, node_rules, of_kind, packed, rich, rule_set
 
@@ -207,7 +208,11 @@ def test_chains_grow_with_numbers_of_endpoints_not_with_services() -> None:
 def test_pieces_keep_the_ports_of_a_service_together() -> None:
     """Else one port of a cluster IP would be refused while the other is served."""
     names = [ServicePortName("ns", f"s{number // 3}", f"p{number % 3}", "TCP") for number in range(30)]
-    commands = [Command("fixed", 5), *(Command(str(name), 4, name) for name in names), *[Command("late", 1)] * 30]
+    commands = [
+        Command(Verb.ADD, Chain("fixed"), 5),
+        *(Command(Verb.ADD, Chain(str(name)), 4, name) for name in names),
+        *[Command(Verb.ADD, Chain("late"), 1)] * 30,
+    ]
     pieces = list(transactions(commands, 10))
     assert [command for piece in pieces for command in piece] == commands
     homes = [{command.port.service for command in piece if command.port} for piece in pieces]

@@ -8,11 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.proxy.model import RuleSet, ServicePortName, ServicePortRules
-from kdns.proxy.render.nftables.table import BATCH, Command, Found, Table
+from kdns.proxy.render.nftables.command import Chain, Command, Container, Elements, Rule, Verb
+from kdns.proxy.render.nftables.table import BATCH, Found, Table
 from tests.proxy.nftables_plan import KINDS, V4, V6, node_rules, of_kind, rule_set
-
-ELEMENTS = re.compile(r"(add|delete) element \S+ \S+ (\S+) \{ (.*) \}")
-OTHER = re.compile(r"(add|flush|delete) (chain|rule|set) \S+ \S+ (\S+)(.*)")
 
 
 class Kernel:
@@ -27,33 +25,29 @@ class Kernel:
         count = 0
         for command in commands:
             count += 1
-            if found := ELEMENTS.fullmatch(command.text):
-                for item in found[3].split(", "):
-                    self._element(found[1], found[2], item)
-            elif found := OTHER.match(command.text):
-                self._other(*found.groups())
+            match command.verb, command.object:
+                case verb, Elements(container, texts):
+                    for text in texts:
+                        self._element(verb, container, text)
+                case Verb.ADD, Chain(name):
+                    self.chains.setdefault(name, [])
+                case Verb.FLUSH, Chain(name):
+                    self.chains[name].clear()
+                case Verb.ADD, Rule(chain, text):
+                    self.chains[chain].append(f" {text}")
+                case Verb.ADD, Container("set", name):
+                    self.sets.add(name)
+                case Verb.DELETE, Container("set", name):
+                    assert not any(f"@{name} " in rule for rules in self.chains.values() for rule in rules), "busy"
+                    self.sets.remove(name)
         return count
 
-    def _element(self, verb: str, container: str, item: str) -> None:
+    def _element(self, verb: Verb, container: str, item: str) -> None:
         key, value = re.fullmatch(r"(.*?)((?: comment .*)?(?: : .*)?)", item).groups()  # type: ignore[union-attr]
-        if verb == "delete":
+        if verb is Verb.DELETE:
             del self.elements[container, key]
         else:
             assert self.elements.setdefault((container, key), value) == value, "File exists"
-
-    def _other(self, verb: str, kind: str, name: str, rest: str) -> None:
-        match verb, kind:
-            case "add", "chain":
-                self.chains.setdefault(name, [])
-            case "flush", "chain":
-                self.chains[name].clear()
-            case "add", "rule":
-                self.chains[name].append(rest)
-            case "add", "set":
-                self.sets.add(name)
-            case "delete", "set":
-                assert not any(f"@{name} " in rule for rules in self.chains.values() for rule in rules), "busy"
-                self.sets.remove(name)
 
 
 def a_cluster(chance: Random, count: int) -> dict[ServicePortName, ServicePortRules]:

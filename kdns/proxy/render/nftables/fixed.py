@@ -21,6 +21,7 @@ is silently made one for TCP alone.
 from typing import Final
 
 from kdns.proxy.model import LOOPBACK, Family, LocalDetector, NodeRules, Protocol
+from kdns.proxy.render.nftables.command import Chain, Command, Container, Verb, WholeTable
 from kdns.proxy.render.nftables.text import address, word
 
 TABLE: Final = "kube-proxy"
@@ -75,10 +76,9 @@ Chains = dict[str, tuple[str, ...]]
 """Rules by chain."""
 
 
-def declarations(node: NodeRules) -> list[str]:
+def declarations(node: NodeRules) -> list[Command]:
     """The commands that make the table, its sets, its maps and its base chains, empty; again, they change nothing."""
     ip = word(node.family)
-    table = f"{ip} {TABLE}"
     addr = "ipv4_addr" if node.family is Family.IPV4 else "ipv6_addr"
     to_verdict = f"type {addr} . inet_proto . inet_service : verdict"
     node_port_to_verdict = "type inet_proto . inet_service : verdict"
@@ -100,10 +100,10 @@ def declarations(node: NodeRules) -> list[str]:
                 frontend = port if node_port else f"{ip} daddr . {port}"
                 kinds[name] = f"typeof {frontend} . numgen random mod 2 : {ip} daddr . {port}"
     return [
-        f'add table {table} {{ comment "rules for kube-proxy" ; }}',
-        *(f"add {'set' if name in SETS else 'map'} {table} {name} {{ {kind} ; }}" for name, kind in kinds.items()),
+        Command(Verb.ADD, WholeTable("rules for kube-proxy")),
+        *(Command(Verb.ADD, Container("set" if name in SETS else "map", name, kind)) for name, kind in kinds.items()),
         *(
-            f"add chain {table} {name} {{ type {kind} hook {hook} priority {priority} ; }}"
+            Command(Verb.ADD, Chain(name, f"type {kind} hook {hook} priority {priority}"))
             for name, kind, hook, priority in BASE_CHAINS
         ),
     ]

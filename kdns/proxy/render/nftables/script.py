@@ -3,15 +3,18 @@
 from itertools import groupby
 
 from kdns.proxy.model import RuleSet
+from kdns.proxy.render.nftables.command import Verb, script_text
+from kdns.proxy.render.nftables.fixed import TABLE
 from kdns.proxy.render.nftables.table import Found, Table
-from kdns.proxy.render.nftables.text import comment
+from kdns.proxy.render.nftables.text import comment, word
 
 
 def script(rules: RuleSet) -> str:
     """The whole table, as a node that has none would be given it, with the name of each service port above its part."""
     commands = Table(rules.node).rebuild(rules, Found({}))
+    table = f"{word(rules.node.family)} {TABLE}"
     parts = []
     for port, some in groupby(commands, key=lambda command: command.port):
         head = f"# {comment(f'{port} {port.protocol}')[1:-1]}\n" if port else ""
-        parts.append(head + "".join(command.text + "\n" for command in some if not command.text.startswith("flush")))
+        parts.append(head + script_text((command for command in some if command.verb is not Verb.FLUSH), table))
     return "\n".join(parts)

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from kdns.proxy.model import NodeRules, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.render.nftables import fixed
-from kdns.proxy.render.nftables.fixed import TABLE, Chains
+from kdns.proxy.render.nftables.command import Chain, Command, Container, Elements, Rule, Verb
+from kdns.proxy.render.nftables.fixed import Chains
 from kdns.proxy.render.nftables.service import Element, ServicePortObjects, Spread, render
 from kdns.proxy.render.nftables.text import address, word
 
@@ -24,16 +25,6 @@ SharedKey = tuple[str, bytes]
 
 Change = tuple[ServicePortName, ServicePortRules | None]
 """A service port as it is now; None: gone."""
-
-
-class Command(NamedTuple):
-    """One line for nft."""
-
-    text: str
-    weight: int = 1
-    """Rules and elements in it."""
-    port: ServicePortName | None = None
-    """Whose it is."""
 
 
 BATCH: Final = 50
@@ -64,7 +55,6 @@ class Table:
         self.affinity_sets: set[str] = set()
         self._shared: dict[str, Counter[bytes]] = {fixed.CLUSTER_IPS: Counter(), fixed.HAIRPIN: Counter()}
         self._spreads: Counter[Spread] = Counter()
-        self._at = f"{word(node.family)} {TABLE}"
 
     def rules(self) -> dict[str, int]:
         """How many rules each chain has, stale ones among them."""
@@ -86,7 +76,7 @@ class Table:
         Every chain is written again, and of elements what differs. One service port after the other, so that who
         sends the commands need not wait for the last one.
         """
-        yield from map(Command, fixed.declarations(self.node))
+        yield from fixed.declarations(self.node)
         yield from self._chains(fixed.fixed_chains(self.node))
         node_ports = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
         self.elements = len(node_ports)
@@ -128,8 +118,8 @@ class Table:
 
     def _change(self, node: NodeRules, changes: Iterable[Change]) -> Iterator[Command]:
         old, self.node = self.node, node
-        all_anew = old.detector != node.detector  # nothing else of the node is in what service ports come to
-        changed = [(name, after) for name, after in changes if all_anew or self.ports.get(name) != after]
+        all_again = old.detector != node.detector  # nothing else of the node is in what service ports come to
+        changed = [(name, after) for name, after in changes if all_again or self.ports.get(name) != after]
         for some in _batches(changed, self.ports):
             yield from self._batch(old, some)
 
@@ -207,8 +197,8 @@ class Table:
     ) -> list[Command]:
         addr = "ipv4_addr" if word(self.node.family) == "ip" else "ipv6_addr"
         declared = [
-            Command(f"add set {self._at} {each} {{ type {addr} ; flags dynamic,timeout ; }}", 1, name)
-            for each in sorted(sets)
+            Command(Verb.ADD, Container("set", affinity, f"type {addr} ; flags dynamic,timeout"), 1, name)
+            for affinity in sorted(sets)
         ]
         elements = {**{_shared_element(*key): "" for key in sorted(shared)}, **one.elements}
         return [*declared, *self._chains(chains, name), *self._elements(old, elements, name)]
@@ -216,10 +206,10 @@ class Table:
     def _chains(self, chains: Chains, name: ServicePortName | None = None) -> list[Command]:
         """All are added before any rule is, since rules lead from one to another."""
         self.stale -= chains.keys()
-        commands = [Command(f"add chain {self._at} {chain}", 1, name) for chain in chains]
-        commands += [Command(f"flush chain {self._at} {chain}", 0, name) for chain in chains]
+        commands = [Command(Verb.ADD, Chain(chain), 1, name) for chain in chains]
+        commands += [Command(Verb.FLUSH, Chain(chain), 0, name) for chain in chains]
         return commands + [
-            Command(f"add rule {self._at} {chain} {rule}", 1, name) for chain, rules in chains.items() for rule in rules
+            Command(Verb.ADD, Rule(chain, rule), 1, name) for chain, rules in chains.items() for rule in rules
         ]
 
     def _elements(
@@ -236,9 +226,9 @@ class Table:
             if found is not None:
                 out.setdefault(container, []).append(key)
             into.setdefault(container, []).append(key + value)
-        for verb, every in (("delete", out), ("add", into)):
-            for container, texts in every.items():
-                yield Command(f"{verb} element {self._at} {container} {{ {', '.join(texts)} }}", len(texts), name)
+        for verb, by_container in ((Verb.DELETE, out), (Verb.ADD, into)):
+            for container, texts in by_container.items():
+                yield Command(verb, Elements(container, tuple(texts)), len(texts), name)
 
     def _removed(self, old: dict[Element, str]) -> Iterator[Command]:
         keys: dict[str, list[str]] = {}
@@ -247,14 +237,14 @@ class Table:
         for container in sorted(keys, key=fixed.CONTAINERS.index):
             for start in range(0, len(keys[container]), AT_ONCE):
                 some = keys[container][start : start + AT_ONCE]
-                yield Command(f"delete element {self._at} {container} {{ {', '.join(some)} }}", len(some))
+                yield Command(Verb.DELETE, Elements(container, tuple(some)), len(some))
 
     def _leftovers(self, old: dict[Element, str], chains: Iterable[str], sets: Iterable[str]) -> list[Command]:
         gone = sorted(chains)
         self.stale.update(gone)
         commands = list(self._removed(old))
-        commands += [Command(f"flush chain {self._at} {chain}") for chain in gone]
-        return commands + [Command(f"delete set {self._at} {each}") for each in sorted(sets)]
+        commands += [Command(Verb.FLUSH, Chain(chain)) for chain in gone]
+        return commands + [Command(Verb.DELETE, Container("set", name)) for name in sorted(sets)]
 
 
 def _shared_keys(one: ServicePortObjects) -> Iterator[SharedKey]:
