@@ -1,8 +1,10 @@
-"""Which source of objects a command reads."""
+"""Where objects come from: the words of ``--source`` and of Corefiles, read once into a typed value."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from kdns.base.errors import ConfigError
 from kdns.config.arguments import near
@@ -13,11 +15,56 @@ IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 """The variable that every Pod has."""
 
 
+class InCluster(Struct, frozen=True):
+    """The API server of the cluster that kdns runs in, as its ServiceAccount."""
+
+
+class KubeconfigContext(Struct, frozen=True):
+    """A context of a kubeconfig."""
+
+    path: str = ""
+    """Empty: the file that KUBECONFIG names, else ~/.kube/config."""
+    context: str | None = None
+    """None: the current one."""
+
+
+class ServerUrl(Struct, frozen=True):
+    """An API server that needs no credentials, such as ``kubectl proxy``."""
+
+    url: str
+
+
+class Manifests(Struct, frozen=True):
+    """A file or folder of manifests."""
+
+    path: str
+    """``-`` is standard input."""
+
+
+SourceSpec: TypeAlias = InCluster | KubeconfigContext | ServerUrl | Manifests
+
+
+def parse_source(text: str) -> SourceSpec:
+    """``cluster``, ``kubeconfig[:PATH[@CONTEXT]]``, an ``http://`` or ``https://`` URL; any other text is a path.
+
+    Contexts often contain an ``@`` (kubernetes-admin@kubernetes), paths hardly ever: the first one counts.
+    """
+    if text == "cluster":
+        return InCluster()
+    if text.startswith(("http://", "https://")):
+        return ServerUrl(text)
+    kind, _, place = text.partition(":")
+    if kind == "kubeconfig":
+        path, _, context = place.partition("@")
+        return KubeconfigContext(path, context or None)
+    return Manifests(text)
+
+
 def pick_source(text: str, environ: Mapping[str, str]) -> str:
     """The source in words, or the cluster we run in. Raises ConfigError naming the three when there is none."""
     if text:
-        known = text in {"cluster", "kubeconfig", "-"} or text.startswith(("kubeconfig:", "http://", "https://"))
-        if not known and not Path(text).exists():
+        source = parse_source(text)
+        if isinstance(source, Manifests) and text != "-" and not Path(text).exists():
             hint = near(text.partition(":")[0].partition("@")[0], ("cluster", "kubeconfig"))
             if text.startswith("kubeconfig@"):
                 hint = f"did you mean {text.replace('@', ':@', 1)}?"

@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
-from typing import BinaryIO, Final, TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 
 from kdns.base.errors import ConfigError
 from kdns.config.settings import ApiOptions
+from kdns.config.source import KubeconfigContext, Manifests, parse_source
 from kdns.metrics.cluster import ClusterCounts
 from kdns.watch.api.client import WATCH_TIMEOUT
 from kdns.watch.api.cluster import ApiSource, load_credentials
@@ -18,8 +19,6 @@ from kdns.watch.manifests.files import FileSource
 from kdns.watch.source import Source
 
 T = TypeVar("T")
-
-SERVER_OF_ITS_OWN: Final = ("cluster", "kubeconfig", "http", "https")
 
 
 async def build_source(
@@ -39,16 +38,17 @@ async def build_source(
     pace = Pace(api.qps, api.burst, api.inflight)
     credentials: Credentials
     if api.kubeconfig:
-        at = f"@{api.context}" if api.context else ""
-        credentials = await load_credentials(f"kubeconfig:{api.kubeconfig}{at}")
+        credentials = await load_credentials(KubeconfigContext(api.kubeconfig, api.context or None))
     elif api.certificate:
         credentials = ClientCertificate(api.endpoint, api.certificate, api.key, api.ca)
     elif api.endpoint:
         credentials = Anonymous(api.endpoint)
-    elif text == "cluster" or text.partition(":")[0] in SERVER_OF_ITS_OWN:
-        credentials = await load_credentials(text)
     else:
-        return await _aside(lambda: _file_source(text))
+        spec = parse_source(text)
+        if isinstance(spec, Manifests):
+            path = spec.path
+            return await _aside(lambda: _file_source(path))
+        credentials = await load_credentials(spec)
     if master:
         credentials = ServerOverride(master, credentials)
     return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace, counts=counts)

@@ -8,6 +8,7 @@ from typing import Final
 import aiohttp
 
 from kdns.base.clock import Backoff
+from kdns.config.source import InCluster, KubeconfigContext, ServerUrl
 from kdns.metrics.cluster import ClusterCounts
 from kdns.watch.api.audit import INTERVALS, Intervals
 from kdns.watch.api.client import LINE_LIMIT, WATCH_TIMEOUT, Api, open_session
@@ -95,13 +96,12 @@ class ApiSource:
         return self._api
 
 
-async def load_credentials(source: str) -> Credentials:
-    """For ``cluster``, ``kubeconfig[:PATH[@CONTEXT]]`` or a plain ``http://`` URL. Raises ConfigError."""
-    if source == "cluster":
-        return ServiceAccount()
-    if source.startswith(("http://", "https://")):
-        return Anonymous(source)
-    kind, _, place = source.partition(":")
-    if kind != "kubeconfig":
-        raise ValueError(f"not a cluster: {source}")
-    return await Kubeconfig.load(place)
+async def load_credentials(source: InCluster | KubeconfigContext | ServerUrl) -> Credentials:
+    """Those of a source that is an API server. Raises ConfigError."""
+    match source:
+        case InCluster():
+            return ServiceAccount()
+        case ServerUrl(url):
+            return Anonymous(url)
+        case KubeconfigContext(path, context):
+            return await Kubeconfig.load(path, context)

@@ -46,14 +46,9 @@ class Loaded(NamedTuple):
     """By an exec plugin, which is not run more often than necessary."""
 
 
-def parse_kubeconfig(text: str, environ: Mapping[str, str] = os.environ) -> tuple[str, str | None]:
-    """``[PATH][@CONTEXT]`` to path and context; without a path KUBECONFIG (maybe several), else ~/.kube/config.
-
-    Contexts often contain an ``@`` (kubernetes-admin@kubernetes), paths hardly ever: the first one counts.
-    """
-    path, at, context = text.partition("@")
-    path = path or environ.get("KUBECONFIG", "") or str(Path(environ.get("HOME", "~")) / ".kube" / "config")
-    return path, context if at and context else None
+def kubeconfig_path(path: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A path, or where there is none KUBECONFIG (maybe several, with colons between), else ~/.kube/config."""
+    return path or environ.get("KUBECONFIG", "") or str(Path(environ.get("HOME", "~")) / ".kube" / "config")
 
 
 class Kubeconfig:
@@ -65,9 +60,12 @@ class Kubeconfig:
         self._lock = asyncio.Lock()
 
     @classmethod
-    async def load(cls, text: str = "") -> Self:
-        """`text` as for `parse_kubeconfig`. Raises ConfigError: no file, no such context, expired, no certificate."""
-        path, context = parse_kubeconfig(text)
+    async def load(cls, path: str = "", context: str | None = None) -> Self:
+        """`path` as for `kubeconfig_path`; without a context the current one.
+
+        Raises ConfigError: no file, no such context, expired, no certificate.
+        """
+        path = kubeconfig_path(path)
         loaded = await asyncio.to_thread(read_kubeconfig, path, context)
         if loaded.expires is not None and loaded.expires <= time.time():
             ended = datetime.fromtimestamp(loaded.expires).astimezone().isoformat(timespec="seconds")

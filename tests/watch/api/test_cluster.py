@@ -7,6 +7,7 @@ import pytest
 
 from kdns.base.errors import ConfigError
 from kdns.base.objects import ObjectKey
+from kdns.config.source import InCluster, KubeconfigContext, ServerUrl
 from kdns.watch.api.cluster import load_credentials
 from kdns.watch.api.credentials import Anonymous
 from kdns.watch.source import Want
@@ -87,11 +88,9 @@ async def test_closing_leaves_nothing_open() -> None:
 
 async def test_where_credentials_come_from(tmp_path: object) -> None:
     """A URL asks nobody; a cluster and a kubeconfig that are not there say so."""
-    credentials = await load_credentials("http://127.0.0.1:8001")
+    credentials = await load_credentials(ServerUrl("http://127.0.0.1:8001"))
     assert isinstance(credentials, Anonymous)
     with pytest.raises(ConfigError, match="not inside a cluster"):
-        await load_credentials("cluster")
+        await load_credentials(InCluster())
     with pytest.raises(ConfigError, match=f"no kubeconfig at {tmp_path}/none"):
-        await load_credentials(f"kubeconfig:{tmp_path}/none@lab")
-    with pytest.raises(ValueError, match="not a cluster"):
-        await load_credentials("manifests/")
+        await load_credentials(KubeconfigContext(f"{tmp_path}/none", "lab"))

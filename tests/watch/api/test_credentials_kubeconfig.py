@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from kdns.base.errors import ApiError, ConfigError
-from kdns.watch.api.kubeconfig import Kubeconfig, parse_kubeconfig, read_kubeconfig
+from kdns.config.source import KubeconfigContext, parse_source
+from kdns.watch.api.kubeconfig import Kubeconfig, kubeconfig_path, read_kubeconfig
 from tests.fakes.api_server import FakeApiServer
 from tests.fakes.certificates import EXPIRED, EXPIRED_AT, SERVER, server_context
 from tests.fakes.objects import service
@@ -86,7 +87,9 @@ def web_token(expires: float) -> str:
 )
 def test_path_and_context(text: str, environ: dict[str, str], path: str, context: str | None) -> None:
     """Both may be left out; contexts may contain an @."""
-    assert parse_kubeconfig(text, environ) == (path, context)
+    source = parse_source(f"kubeconfig:{text}")
+    assert isinstance(source, KubeconfigContext)
+    assert (kubeconfig_path(source.path, environ), source.context) == (path, context)
 
 
 async def test_a_bearer_token(tmp_path: Path) -> None:
@@ -256,7 +259,7 @@ async def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, case: Bad) -> N
     else:
         kubeconfig(path, case.user)
     with pytest.raises(ConfigError) as caught:
-        await Kubeconfig.load(f"{path}{case.context}")
+        await Kubeconfig.load(str(path), case.context.removeprefix("@") or None)
     assert caught.value.problem.startswith(case.problem.format(path))
     assert "\n" not in caught.value.problem
     assert caught.value.hint
