@@ -30,7 +30,7 @@ CLONE_NEWNET: Final = 0x4000_0000
 POD, SERVICE, CLUSTER_DNS, LOCAL = "10.244.0.53", "10.96.0.10", "10.96.0.11", "169.254.20.10"
 """The Pod itself; the Services kube-dns and kube-dns-upstream; NodeLocal DNSCache."""
 NODE: Final = "192.0.2.53"
-TOKEN: Final = "a token of the service account"
+TOKEN: Final = "a-token-of-the-service-account"
 LIFE: Final = 50.0
 """Seconds that a Pod may live."""
 OUTSIDE: Final = f"nameserver {NODE}\n"
