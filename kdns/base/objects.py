@@ -249,6 +249,10 @@ class Pod(Struct, frozen=True):
     """status.podIP as the object spells it; empty before there is one."""
     labels: tuple[tuple[str, str], ...] = ()
     """Keys and values, in the order of the keys; kept only when a setting tells of clients."""
+    node: str = ""
+    """spec.nodeName; empty before it is scheduled."""
+    host_network: bool = False
+    """Its address is its node's."""
 
 
 class Node(Struct, frozen=True):

@@ -7,7 +7,7 @@
                      └─ no: zone.lookup ──> Result ──> compiled, and kept under its tags
 
 There is no time in here: an answer is dropped by the event that changes it, before the next question is read.
-Dropping sets ``Answer.live`` to False, so whoever holds on to octets made from it (the lanes of `kdns.dns`) sees it
+Dropping sets ``Answer.live`` to False, so what keeps octets made from it (`kdns.dns.query.fast`) sees it
 with one look. "No" answers to question names of one length are the same octets (see `kdns.wire.compose`), so misses
 share a few hundred Answers however many random names are asked, and all of them are dropped at each change: a name
 that did not exist may exist now, and their SOA carries the serial.
@@ -31,7 +31,7 @@ MAX_ANSWERS: Final = 32768
 MAX_OCTETS: Final = 24 * 2**20
 """Octets of compiled answers kept at most: the whole SRV set of a large headless Service has many spellings."""
 MAX_NEGATIVE: Final = 4096
-"""Compiled "no" answers kept at most: a handful of types by the lengths of names, unless somebody tries all types."""
+"""Compiled "no" answers kept at most: a handful of types by the lengths of names, unless a client tries all types."""
 
 
 class Answer:
@@ -77,7 +77,7 @@ class Answers:
     def __init__(self, schema: Schema, warn: Callable[[str], None] = lambda _: None) -> None:
         self.zone = Zone(schema, warn)
         self.chased_elsewhere = False
-        """True if somebody can look up CNAME targets outside our zones: such answers are not ours alone then."""
+        """True if CNAME targets outside of our zones can be looked up: such answers are not ours alone then."""
         self._kept: dict[int, dict[bytes, Answer]] = {}  # by type, then name
         self._count = 0  # of the answers in it, live or not, and about how many octets they take
         self._octets = 0
@@ -129,7 +129,7 @@ class Answers:
         return self.zone.records()
 
     def kept(self, name: bytes, rtype: int) -> Answer | None:
-        """The Answer for a folded name if it is compiled already; octets that are no name have none."""
+        """The Answer for a folded name if it is compiled already; octets that are not a name have none."""
         by_name = self._kept.get(rtype)
         if by_name is None:
             return None
@@ -137,7 +137,7 @@ class Answers:
         return answer if answer is not None and answer.live else None
 
     def find(self, name: bytes, rtype: int) -> Answer | None:
-        """The Answer for a folded name; None for octets that are no name, or if somebody else answers, see `ours`."""
+        """The Answer for a folded name; None for one outside of our zones, or if another plugin answers, see `ours`."""
         answer = self.kept(name, rtype)
         if answer is not None:
             return answer

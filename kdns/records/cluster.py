@@ -10,12 +10,12 @@ from kdns.base.objects import (
     EndpointSlice,
     NamespaceChange,
     ObjectKey,
-    Pod,
     PodChange,
     Service,
     ServiceChange,
     ServiceView,
 )
+from kdns.records.clients import ClientIndex
 from kdns.records.reasons import Missing, Reason
 from kdns.records.reverse import AddressIndex
 from kdns.records.schema import Schema
@@ -40,8 +40,8 @@ class ClusterIndex:
         self.addresses = AddressIndex()
         self.outside = AddressIndex()
         """Services by the addresses they have outside of the cluster, if those are kept."""
-        self.clients: dict[bytes, dict[ObjectKey, Pod]] = {}
-        """By packed address, each Pod that has it; only if the schema wants it."""
+        self.clients = ClientIndex()
+        """Pods by address; filled only if the schema wants it."""
         self.version = 0
         """Another number after each change that touches something."""
         self.serial, self.import_serial = Serial(), Serial()
@@ -184,35 +184,10 @@ class ClusterIndex:
                 self.pods[at] = keys
             else:
                 self.pods.pop(at, None)
-            if self._schema.by_client:
-                self._note_client(pod, add=add)
+        if self._schema.by_client:
+            self.clients.update(change.before, change.after)
         addresses = {pod.address if pod is not None else "" for pod in (change.before, change.after)}
         return (change.key,) if len(addresses) > 1 else ()  # labels make no names
-
-    def _note_client(self, pod: Pod, *, add: bool) -> None:
-        address = ip_address(pod.address).packed
-        known = self.clients.setdefault(address, {})
-        known.pop(pod.key, None)
-        if add:
-            known[pod.key] = pod
-        if not known:
-            del self.clients[address]
-
-    def client_namespace(self, address: bytes) -> bytes | None:
-        """The Namespace, as label, of the Pod that has a packed address.
-
-        None if there is none, or if it cannot be told: Pods on the host's network share the address of their node.
-        """
-        found = {pod.key.namespace for pod in self.clients.get(address, {}).values()}
-        try:
-            return label(found.pop()) if len(found) == 1 else None
-        except ValueError:  # told when the Namespace came
-            return None
-
-    def client(self, address: bytes) -> Pod | None:
-        """The Pod that has a packed address; None if there is none, or if several share it."""
-        found = tuple(self.clients.get(address, {}).values())
-        return found[0] if len(found) == 1 else None
 
 
 def _same_to_dns(before: ServiceView, after: ServiceView) -> bool:

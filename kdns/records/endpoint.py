@@ -39,7 +39,7 @@ def endpoint_name(part: EndpointSlice, row: int, schema: Schema) -> str:
 def endpoint_labels(part: EndpointSlice, row: int, schema: Schema, *, imported: bool) -> bytes:
     """What stands left of the Service's name in that of one endpoint; for a ServiceImport with its cluster's label.
 
-    Raises ValueError if that is no label.
+    Raises ValueError if that is not a label.
     """
     name = label(endpoint_name(part, row, schema))
     return name + label(part.cluster) if imported and part.cluster else name

@@ -60,7 +60,8 @@ def build_schema(
 ) -> Schema:
     """A Schema from options in text.
 
-    Raises ValueError for a bad zone or ttl, when no forward zone is left, or for a zone of ServiceImports that is none.
+    Raises ValueError for a bad zone or ttl, when no forward zone is left, or for a zone of ServiceImports that is not
+    one of them.
     """
     apexes = [apex for text in zones for apex in zone_names(text)]
     reverse = tuple(apex for apex in apexes if is_reverse(apex))

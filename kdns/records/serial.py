@@ -1,7 +1,7 @@
 """The serial of a zone's SOA record: Unix seconds of the last change, and always another one after a change.
 
 Secondaries look at nothing else to see whether there is news (RFC 1034 section 4.3.5), so two changes within one second
-must not share a serial. Only a serial that somebody has read has to be followed by a greater one: the ten thousand
+must not share a serial. Only a serial that was read has to be followed by a greater one: the ten thousand
 changes of a first list are one step, not ten thousand that would run ahead of the clock, which is what the serial of
 the next process begins with.
 """
@@ -16,7 +16,7 @@ class Serial:
     """One zone's."""
 
     def __init__(self) -> None:
-        self._told: int | None = None
+        self._read: int | None = None
         self._changed: int | None = None
 
     def change(self, now: int) -> None:
@@ -27,9 +27,9 @@ class Serial:
     def value(self) -> int:
         """32 bits; 0 before the first change."""
         if self._changed is not None:
-            self._told = next_serial(self._told, self._changed)
+            self._read = next_serial(self._read, self._changed)
             self._changed = None
-        return self._told or 0
+        return self._read or 0
 
 
 def next_serial(last: int | None, now: int) -> int:

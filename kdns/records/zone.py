@@ -77,7 +77,7 @@ class Zone:
         if node.rrsets and node.rrsets[0].rtype == CNAME and rtype not in {CNAME, ANY}:
             return self._follow(apex, name, node, rtype)
         # RFC 1034 section 4.3.2 step 3a: an alias is all there is, so to ask for ANY is to ask for it. Of other names
-        # ANY gets nothing (RFC 8482 section 4): nobody needs it, and it makes small questions into big answers.
+        # ANY gets nothing (RFC 8482 section 4): no client needs it, and it makes small questions into big answers.
         answer = pick(node.rrsets, CNAME if rtype == ANY else rtype)
         if not answer:
             return self._negative(apex, name, node.lacks(rtype))

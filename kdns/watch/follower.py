@@ -114,8 +114,8 @@ class Follower:
         self._listed_once: set[Kind] = set()
         self._listing: set[Kind] = set()
         """Kinds of which a list is under way."""
-        self._said: dict[Kind, set[str]] = {}
-        """Why a kind is lost, as far as it was told in this outage."""
+        self._logged: dict[Kind, set[str]] = {}
+        """Why a kind is lost: the reasons that were logged in this outage."""
 
     def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """One endless task per stream; a ConfigError ends it."""
@@ -191,8 +191,8 @@ class Follower:
             case Lost(reason=reason):
                 watch.losses += lost_before is None
                 self._listing.discard(kind)  # what is listed next begins with Listing again
-                if reason not in (said := self._said.setdefault(kind, set())):
-                    said.add(reason)
+                if reason not in (logged := self._logged.setdefault(kind, set())):
+                    logged.add(reason)
                     LOG.warning("watch of %s lost: %s", resource, reason.removeprefix("lost: "))
                 return
             case Listing():
@@ -200,7 +200,7 @@ class Follower:
             case Skipped(reason=reason):
                 LOG.warning("not following %s: %s", resource, reason)
             case Resumed():
-                self._said.pop(kind, None)
+                self._logged.pop(kind, None)
                 LOG.info("watch of %s resumed", resource)
             case ListComplete():
                 self._listed(kind, watch)
@@ -211,7 +211,7 @@ class Follower:
     def _listed(self, kind: Kind, watch: WatchCounts) -> None:
         """Say what a list has changed, unless it is a first one."""
         self._listing.discard(kind)
-        self._said.pop(kind, None)
+        self._logged.pop(kind, None)
         known = self.store.relisted(kind)
         if kind in self._listed_once and known is not None:
             watch.relists += 1

@@ -30,6 +30,7 @@ from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Precompil
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
+from kdns.records.clients import Unidentified
 from kdns.wire.name import MAX_NAME, ROOT, label, parse_name, under
 from kdns.wire.numbers import CNAME, IN, NXDOMAIN
 from kdns.wire.query import Query
@@ -137,8 +138,8 @@ class Autopath:
         if self._answers is None:
             return (*self._search, ROOT) if self._search else ()
         zone = next((one for one in self._clusters if under(query.name, one)), None)
-        namespace = self._answers.zone.cluster.client_namespace(client(request))
-        if zone is None or namespace is None:
+        namespace = self._answers.zone.cluster.clients.namespace(client(request))
+        if zone is None or isinstance(namespace, Unidentified):
             return ()
         return (namespace + _SVC + zone, _SVC + zone, zone, *self._search, ROOT)
 

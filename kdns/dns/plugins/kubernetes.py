@@ -30,7 +30,7 @@ MODES: Final = ("disabled", "insecure", "verified")
 
 @dataclass
 class _Reading:
-    """What the lines of the block have said so far; each method reads one property."""
+    """The properties read so far; each method reads one."""
 
     place: DirectiveContext
     found: dict[str, Any] = field(default_factory=dict)
@@ -38,12 +38,12 @@ class _Reading:
     imports: list[tuple[Word, str]] = field(default_factory=list)
     """Zones of ServiceImports, and where they stand."""
 
-    def flag(self, name: str, told: object) -> Callable[[Directive], None]:
+    def flag(self, name: str, setting: object) -> Callable[[Directive], None]:
         """A property without arguments."""
 
         def read(line: Directive) -> None:
             no_args(line)
-            self.found[name] = told
+            self.found[name] = setting
 
         return read
 
@@ -56,7 +56,7 @@ class _Reading:
         return read
 
     def text(self, name: str) -> Callable[[Directive], None]:
-        """A label selector, which may have spaces in it; whether it is one, the source says."""
+        """A label selector, which may have spaces in it; the source checks it."""
 
         def read(line: Directive) -> None:
             self.found[name] = " ".join(word.text for word in arguments(line, 1, None))
@@ -91,7 +91,7 @@ class _Reading:
         if len(words) > 1:
             raise words[1].error("only one endpoint is supported", "CoreDNS uses the first one only; remove the rest")
         if not words[0].text.startswith(("http://", "https://")):
-            raise words[0].error(f"{words[0].text!r} is no URL", "such as https://10.96.0.1:443")
+            raise words[0].error(f"invalid URL {words[0].text!r}", "such as https://10.96.0.1:443")
         self.api["endpoint"] = words[0].text
 
     def tls(self, line: Directive) -> None:
@@ -166,9 +166,9 @@ def build(options: KubernetesOptions, parts: BlockContext) -> Built:
     """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
     if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
-    told = parts.sibling("options/metadata") is not None
-    if told or parts.sibling("options/autopath") is not None:
-        options = replace(options, by_client=True, labelled=told)
+    labelled = parts.sibling("options/metadata") is not None
+    if labelled or parts.sibling("options/autopath") is not None:
+        options = replace(options, by_client=True, labelled=labelled)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
     return built(answers, parts.lookup, lambda: parts.restricted(ROOT, True))

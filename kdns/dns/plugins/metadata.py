@@ -9,7 +9,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from kdns.base.objects import Pod
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once, zones
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
@@ -18,6 +17,7 @@ from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.dns.plugins import ORDER
 from kdns.records.answers import Answers
+from kdns.records.clients import Client, ClientIndex
 from kdns.wire.name import leading_labels, name_text
 
 NAME: Final = "metadata"
@@ -51,7 +51,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         schema = answers.schema
         providers.append(of_cluster_names(schema.zones, schema.multicluster, zonal=schema.zonal))
         if schema.pods == "verified":
-            providers.append(of_clients(answers.zone.cluster.client))
+            providers.append(of_clients(answers.zone.cluster.clients))
 
     def collect(request: Request) -> None:
         if within.of(request.query.name) is not None:
@@ -68,15 +68,15 @@ def build(options: Options, parts: BlockContext) -> Built:
     return Built(plugin=plugin, must_see=sees_nothing, collect=collect)
 
 
-def of_clients(pod_of: Callable[[bytes], Pod | None]) -> Provide:
+def of_clients(clients: ClientIndex) -> Provide:
     """Which Pod asks, if that is known; its labels, too."""
 
     def provide(request: Request) -> None:
-        pod = pod_of(client(request))
-        if pod is not None:
-            request.metadata["kubernetes/client-namespace"] = pod.key.namespace
-            request.metadata["kubernetes/client-pod-name"] = pod.key.name
-            request.metadata.update((f"kubernetes/client-label/{key}", value) for key, value in pod.labels)
+        found = clients.lookup(client(request))
+        if isinstance(found, Client):
+            request.metadata["kubernetes/client-namespace"] = found.pod.namespace
+            request.metadata["kubernetes/client-pod-name"] = found.pod.name
+            request.metadata.update((f"kubernetes/client-label/{key}", value) for key, value in found.labels)
 
     return provide
 

@@ -46,6 +46,7 @@ from kdns.watch.decode.schema import (
     ApiEndpointSlice,
     ApiNamespace,
     ApiPod,
+    ApiPodSpec,
     ApiRoutedSlice,
     ApiService,
     ApiServiceImport,
@@ -270,7 +271,9 @@ def keep_pod(wire: ApiPod, *, labels: bool = False) -> Pod:
     key = key_of("Pod", wire.metadata)
     found = (wire.metadata.labels if labels and wire.metadata else None) or {}
     kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(found.items()))
-    return Pod(key, _pod_address((wire.status.pod_ip if wire.status else None) or ""), kept)
+    address = _pod_address((wire.status.pod_ip if wire.status else None) or "")
+    spec = wire.spec or ApiPodSpec()
+    return Pod(key, address, kept, sys.intern(spec.node_name or ""), bool(spec.host_network))
 
 
 def keeper(

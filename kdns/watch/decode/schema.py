@@ -218,6 +218,13 @@ class ApiPodStatus(Wire):
     pod_ip: str | None = field(name="podIP", default=None)
 
 
+class ApiPodSpec(Wire):
+    """Pod.spec."""
+
+    node_name: str | None = None
+    host_network: bool | None = None
+
+
 class PodMetadata(Metadata):
     """ObjectMeta of a Pod, with all its labels."""
 
@@ -228,6 +235,7 @@ class ApiPod(Wire):
     """A core/v1 Pod."""
 
     metadata: PodMetadata | None = None
+    spec: ApiPodSpec | None = None
     status: ApiPodStatus | None = None
 
 

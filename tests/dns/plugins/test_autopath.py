@@ -11,10 +11,11 @@ from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import acl, autopath
 from kdns.dns.plugins.kubernetes import built as kubernetes_built
 from kdns.records.answers import Answers
+from kdns.records.clients import Unidentified
 from kdns.wire.name import name_text
 from kdns.wire.numbers import NXDOMAIN, SERVFAIL
 from tests.address_plan import NOW
-from tests.build import Thing, change, pod, view
+from tests.build import Thing, change, packed, pod, view
 from tests.dns.parts import FakeParts
 from tests.dns.plugins.asking import built, client, mistakes, ready, request, response, takes_the_fast_way, words
 from tests.records.zone_text import cluster
@@ -141,7 +142,7 @@ async def test_pods_come_and_go() -> None:
     assert (await walk(f"www.example.com.shop.{ZONE} A", answers=answers))[1] == []
     assert (await walk(f"www.example.com.infra.{ZONE} A", answers=answers))[1] == ["www.example.com."]
     answers.apply(change(pod("infra/other", "10.1.0.7"), None), NOW)
-    assert POD.key not in {key for keys in answers.zone.cluster.clients.values() for key in keys}
+    assert answers.zone.cluster.clients.lookup(packed("10.1.0.7")) is Unidentified.UNKNOWN
 
 
 async def test_the_hosts_search_list() -> None:

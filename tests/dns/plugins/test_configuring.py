@@ -145,7 +145,7 @@ BAD: tuple[tuple[ModuleType, str, str], ...] = (
     (kubernetes, "kubernetes {\n namespaces A_B\n}", "invalid Namespace"),
     (kubernetes, "kubernetes {\n tls a b\n}", "'tls' needs 3 arguments"),
     (kubernetes, "kubernetes {\n tls a b c\n}", "tls without endpoint"),
-    (kubernetes, "kubernetes {\n endpoint k8s:6443\n}", "'k8s:6443' is no URL"),
+    (kubernetes, "kubernetes {\n endpoint k8s:6443\n}", "invalid URL 'k8s:6443'"),
     (kubernetes, "kubernetes {\n endpoint https://a https://b\n}", "only one endpoint"),
     (kubernetes, "kubernetes {\n kubeconfig\n}", "'kubeconfig' needs 1 to 2 arguments"),
     (kubernetes, "kubernetes {\n apiserver_qps nan\n}", "at least 0"),

@@ -7,6 +7,7 @@ from kdns.config.settings import KubernetesOptions, PodMode
 from kdns.dns.api.handler import Request
 from kdns.dns.plugins import metadata
 from kdns.dns.plugins.metadata import of_cluster_names
+from kdns.records.clients import Client, Unidentified
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import A
 from tests.address_plan import NOW
@@ -93,10 +94,11 @@ def test_a_client_that_changes() -> None:
     assert found is not None
     answers.apply(change(WEB, newer := replace(WEB, labels=(("app", "api"),))), NOW)
     live = [found.live]
-    assert answers.zone.cluster.client(packed("10.0.0.7")) == newer
+    clients = answers.zone.cluster.clients
+    assert clients.lookup(packed("10.0.0.7")) == Client(newer.key, newer.labels, "")
     answers.apply(change(newer, None), NOW)
     assert [*live, found.live] == [True, False]
-    assert answers.zone.cluster.client(packed("10.0.0.7")) is None
+    assert clients.lookup(packed("10.0.0.7")) is Unidentified.UNKNOWN
 
 
 def test_a_name_elsewhere_says_nothing() -> None:

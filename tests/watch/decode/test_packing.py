@@ -258,8 +258,13 @@ def test_absurd_objects(case: Absurd) -> None:
 
 def test_pods_and_namespaces() -> None:
     """A Pod is its address as the object spells it, empty before there is one; a Namespace is its name."""
-    assert kept(pod("shop", "web-1", "10.244.0.4")) == Pod(ObjectKey("Pod", "shop", "web-1"), "10.244.0.4")
-    assert kept(_without(pod("shop", "web-1", ""), "status")) == Pod(ObjectKey("Pod", "shop", "web-1"), "")
+    key = ObjectKey("Pod", "shop", "web-1")
+    wire = pod("shop", "web-1", "10.244.0.4")
+    assert kept(wire) == Pod(key, "10.244.0.4", node="node-1")
+    assert kept(_without(wire, "spec")) == Pod(key, "10.244.0.4")
+    assert kept(_without(wire, "status")) == Pod(key, "", node="node-1")
+    wire["spec"]["hostNetwork"] = True
+    assert kept(wire) == Pod(key, "10.244.0.4", node="node-1", host_network=True)
     assert kept(namespace("shop")) == Namespace(ObjectKey("Namespace", "", "shop"))
 
 
