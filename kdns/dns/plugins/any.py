@@ -1,38 +1,23 @@
 """``any``: answers ANY questions with as little as RFC 8482 section 4.2 allows."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
-from kdns.config.directive import Directive
-from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all
+from kdns.dns.api.options import NoOptions, parse_bare
+from kdns.dns.api.plugin import BlockContext, Built, PrecompiledAnswer, sees_all
 from kdns.wire.numbers import ANY, HINFO, IN
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
 NAME: Final = "any"
+parse = parse_bare
 TTL: Final = 8482
 """Seconds; the number of the RFC."""
 CPU: Final = b"ANY obsoleted"
 OS: Final = b"See RFC 8482"
 
 
-class Options(Struct, frozen=True):
-    """There are none."""
-
-
-def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
-    """No argument, no block."""
-    for directive in directives:
-        no_args(directive)
-        no_block(directive)
-    return Options()
-
-
-def build(_options: Options, _parts: BlockContext) -> Built:
+def build(_options: NoOptions, _parts: BlockContext) -> Built:
     """The plugin for one server block."""
     return Built(plugin=plugin, must_see=sees_all, ignores=ignores)
 

@@ -18,7 +18,6 @@ import os
 import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +32,7 @@ from kdns.dns.api.request_values import do
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import LookupResult, StaticZone
+from kdns.ops.file_stamp import FileStamp, file_stamps, stamp_of
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AA, AXFR, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from kdns.wire.query import Query
@@ -44,8 +44,6 @@ NAME: Final = "file"
 RELOAD: Final = 60.0
 MAX_FILE: Final = 64 << 20
 """Octets of a file at most."""
-
-Signature = tuple[int, int, int]
 
 
 class ZoneFile(Struct, frozen=True, kw_only=True):
@@ -116,7 +114,7 @@ class Loading:
     """The files that one zone is read from."""
 
     def __init__(self) -> None:
-        self.signatures: dict[str, Signature] = {}
+        self.stamps: dict[str, FileStamp] = {}
         """As they were when they were read."""
         self._octets = 0
 
@@ -125,7 +123,7 @@ class Loading:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{path} is not a regular file")
-        self.signatures[path] = _signature(status)
+        self.stamps[path] = stamp_of(status)
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE - self._octets + 1)
         self._octets += len(data)
@@ -137,10 +135,6 @@ class Loading:
         """See `kdns.dns.zonefile.reading.Open`: names are relative to the file that includes them."""
         path = os.path.join(os.path.dirname(by), name)
         return path, self.lines(path)
-
-
-def _signature(status: os.stat_result) -> Signature:
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def load(path: str, apex: bytes, loading: Loading | None = None) -> StaticZone:
@@ -167,7 +161,7 @@ class Files:
         self.known = Zones(options.zones)
         self._through = {zone: Fallthrough(each.fallthrough) for each in options.files for zone in _apexes(each)}
         self._zones: dict[bytes, StaticZone] = {}
-        self._signatures: dict[str, dict[str, Signature]] = {}
+        self._stamps: dict[str, dict[str, FileStamp]] = {}
         """By the name of a directive's file, that file and those that it includes as they were when they were read."""
 
     async def start(self) -> None:
@@ -206,16 +200,16 @@ class Files:
 
         Raises ConfigError and OSError.
         """
-        known = self._signatures.get(each.file)
-        if known is not None and known == await asyncio.to_thread(_signatures, known):
+        known = self._stamps.get(each.file)
+        if known is not None and known == await asyncio.to_thread(file_stamps, known):
             return False
-        found: dict[str, Signature] = {}
+        found: dict[str, FileStamp] = {}
         loaded: dict[bytes, StaticZone] = {}
         for apex in _apexes(each):
             loading = Loading()
             loaded[apex] = await asyncio.to_thread(load, each.file, apex, loading)
-            found = loading.signatures | found  # the older one, if a file has changed in between
-        self._signatures[each.file] = found
+            found = loading.stamps | found  # the older one, if a file has changed in between
+        self._stamps[each.file] = found
         self._zones |= loaded
         for apex, zone in loaded.items():
             log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), each.file, zone.serial)
@@ -277,12 +271,3 @@ class Files:
 
 def _apexes(each: ZoneFile) -> list[bytes]:
     return [parse_name(zone) for zone in each.zones]
-
-
-def _signatures(paths: Iterable[str]) -> dict[str, Signature]:
-    """Of the files as they are now; those that are gone are left out."""
-    found: dict[str, Signature] = {}
-    for path in paths:
-        with suppress(OSError):
-            found[path] = _signature(os.stat(path))
-    return found

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kdns.config.arguments import parse_http_address
 from kdns.config.directive import Directive
-from kdns.config.reading import arguments, duration, once, properties, value
+from kdns.config.reading import arguments, duration
+from kdns.dns.api.options import page_options
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "health"
@@ -25,16 +25,11 @@ class Options(Struct, frozen=True, kw_only=True):
 
 def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
-    directive = once(directives)
-    args = arguments(directive, 0, 1)
-    lameduck = 0.0
+    return Options(**page_options(directives, {"lameduck": ("lameduck", _lameduck)}))
 
-    def read_lameduck(line: Directive) -> None:
-        nonlocal lameduck
-        lameduck = duration(arguments(line, 1, 1)[0])
 
-    properties(directive, {"lameduck": read_lameduck})
-    return Options(address=value(args[0], parse_http_address) if args else Options().address, lameduck=lameduck)
+def _lameduck(line: Directive) -> float:
+    return duration(arguments(line, 1, 1)[0])
 
 
 def build(_options: Options, _parts: BlockContext) -> Built:

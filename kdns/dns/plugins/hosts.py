@@ -25,6 +25,7 @@ from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Fallthrough, Zones
 from kdns.dns.zonefile.hosts_table import EMPTY, Table, parse_address, parse_hosts
+from kdns.ops.file_stamp import FileStamp, file_stamp
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import AA, AAAA, IN, PTR, SERVFAIL, A
 from kdns.wire.rr import RR
@@ -147,7 +148,7 @@ class Hosts:
         self._fallthrough = Fallthrough(options.fallthrough)
         self._inline = parse_hosts(options.inline.splitlines(), self._zones, reverse=options.reverse)
         self._file = EMPTY
-        self._signature: tuple[int, ...] = ()
+        self._stamp: FileStamp | None = None
         self._entries = parts.gauge("coredns_hosts_entries", "Entries of all files and lines.")
         self._noted = 0
         self._read = parts.gauge("coredns_hosts_reload_timestamp_seconds", "Unix time of the file that is in use.")
@@ -192,18 +193,17 @@ class Hosts:
         found = await asyncio.to_thread(self._load)
         if found is None:
             return False
-        self._file, self._signature = found
+        self._file, self._stamp = found
         return True
 
-    def _load(self) -> tuple[Table, tuple[int, ...]] | None:
+    def _load(self) -> tuple[Table, FileStamp] | None:
         path = Path(self._options.file)
         try:
-            status = path.stat()
-            signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-            if signature == self._signature or not path.is_file():
+            stamp = file_stamp(path)
+            if stamp == self._stamp or not path.is_file():
                 return None
             with path.open(encoding="utf-8", errors="replace") as lines:
-                return parse_hosts(lines, self._zones, reverse=self._options.reverse), signature
+                return parse_hosts(lines, self._zones, reverse=self._options.reverse), stamp
         except OSError:
             return None
 
@@ -212,8 +212,8 @@ class Hosts:
         entries = sum(table.entries for table in self.tables)
         self._entries.inc(entries - self._noted)
         self._noted = entries
-        if self._signature:
-            self._read.set(self._signature[0] / 1e9)
+        if self._stamp is not None:
+            self._read.set(self._stamp.modified / 1e9)
 
     async def close(self) -> None:
         """It is served no more."""

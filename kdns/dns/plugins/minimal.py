@@ -1,35 +1,21 @@
 """``minimal``: replies that say yes carry the answer alone."""
 
-from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from kdns.config.directive import Directive
-from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all
+from kdns.dns.api.options import NoOptions, parse_bare
+from kdns.dns.api.plugin import BlockContext, Built, PrecompiledAnswer, sees_all
 from kdns.dns.api.response_kind import kind_of
 from kdns.wire.numbers import NOERROR
 from kdns.wire.query import Query
 
 NAME: Final = "minimal"
+parse = parse_bare
 
 
-class Options(Struct, frozen=True):
-    """There are none."""
-
-
-def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
-    """No argument, no block."""
-    for directive in directives:
-        no_args(directive)
-        no_block(directive)
-    return Options()
-
-
-def build(_options: Options, _parts: BlockContext) -> Built:
+def build(_options: NoOptions, _parts: BlockContext) -> Built:
     """The plugin for one server block."""
     return Built(plugin=plugin, must_see=sees_all, ignores=ignores)
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kdns.config.arguments import parse_http_address
 from kdns.config.directive import Directive
-from kdns.config.reading import arguments, no_args, once, properties, value
+from kdns.dns.api.options import flag, page_options
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "prometheus"
@@ -24,17 +23,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
-    directive = once(directives)
-    args = arguments(directive, 0, 1)
-    runtime = False
-
-    def read_runtime(line: Directive) -> None:
-        nonlocal runtime
-        no_args(line)
-        runtime = True
-
-    properties(directive, {"runtime_metrics": read_runtime})
-    return Options(address=value(args[0], parse_http_address) if args else Options().address, runtime_metrics=runtime)
+    return Options(**page_options(directives, {"runtime_metrics": ("runtime_metrics", flag)}))
 
 
 def build(_options: Options, _parts: BlockContext) -> Built:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from kdns.config.arguments import parse_http_address
 from kdns.config.directive import Directive
-from kdns.config.reading import arguments, choice, once, properties, value
+from kdns.config.reading import arguments, choice
+from kdns.dns.api.options import page_options
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 
 NAME = "ready"
@@ -24,16 +24,11 @@ class Options(Struct, frozen=True, kw_only=True):
 
 def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError."""
-    directive = once(directives)
-    args = arguments(directive, 0, 1)
-    continuously = False
+    return Options(**page_options(directives, {"monitor": ("continuously", _monitor)}))
 
-    def read_monitor(line: Directive) -> None:
-        nonlocal continuously
-        continuously = choice(arguments(line, 1, 1)[0], ("until-ready", "continuously")) == "continuously"
 
-    properties(directive, {"monitor": read_monitor})
-    return Options(address=value(args[0], parse_http_address) if args else Options().address, continuously=continuously)
+def _monitor(line: Directive) -> bool:
+    return choice(arguments(line, 1, 1)[0], ("until-ready", "continuously")) == "continuously"
 
 
 def build(_options: Options, _parts: BlockContext) -> Built:

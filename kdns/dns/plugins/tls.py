@@ -14,6 +14,7 @@ from msgspec import Struct
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, once, properties
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
+from kdns.ops.file_stamp import file_stamp
 
 NAME: Final = "tls"
 LOG: Final = logging.getLogger("kdns.dns.plugins.tls")
@@ -104,10 +105,9 @@ def stamp(options: Options) -> tuple[object, ...]:
 
 def _stamp(file: File) -> object:
     try:
-        found = os.stat(file.path)
+        return file_stamp(file.path)
     except OSError as error:
         return error.errno
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def build(options: Options, parts: BlockContext) -> Built:

@@ -1,35 +1,20 @@
 """``whoami``: tells clients their own address and port, whatever they ask."""
 
-from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from msgspec import Struct
-
-from kdns.config.directive import Directive
-from kdns.config.reading import no_args, no_block
 from kdns.dns.api.handler import Client, Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
+from kdns.dns.api.options import NoOptions, parse_bare
+from kdns.dns.api.plugin import BlockContext, Built
 from kdns.wire.name import MAX_NAME, ROOT, child
 from kdns.wire.numbers import AA, AAAA, SRV, A
 from kdns.wire.rr import RR
 
 NAME: Final = "whoami"
+parse = parse_bare
 
 
-class Options(Struct, frozen=True):
-    """There are none."""
-
-
-def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
-    """No argument, no block."""
-    for directive in directives:
-        no_args(directive)
-        no_block(directive)
-    return Options()
-
-
-def build(_options: Options, _parts: BlockContext) -> Built:
+def build(_options: NoOptions, _parts: BlockContext) -> Built:
     """The plugin for one server block; nothing behind it is ever asked."""
     return Built(plugin=whoami)
 
