@@ -15,6 +15,7 @@ from kdns.base.errors import ConfigError
 from kdns.base.objects import RecordSource
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.demo.ask import Question, ask
+from kdns.demo.edits import tell_edits
 from kdns.demo.folder import Folder, leave, prepare
 from kdns.demo.show import Row, commands, table
 from kdns.dns.server.app import Running, serve
@@ -84,9 +85,11 @@ class Terminal(Console):
 
 
 async def show(console: Console, folder: Folder, running: Running) -> None:
-    """`explain`, and end as Ctrl-C does when nobody reads it any more."""
+    """`explain`, then tell what edits change; end as Ctrl-C does when the reader of the output has gone."""
     try:
         await explain(console, folder, running)
+        tell = partial(console.print, soft_wrap=True, markup=False)
+        await tell_edits(folder.path, running.answers.records, tell)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         running.stop()
@@ -104,7 +107,7 @@ async def explain(console: Console, folder: Folder, running: Running) -> None:
     console.print(table(rows, console.width))
     console.print("\nAsk it yourself:")
     commands(console, how_to_ask(port))
-    console.print("\nThe example is in this folder; edit a file, and the next answer shows it:")
+    console.print("\nThe example is in this folder; edit a file, and the answers change within a second:")
     commands(console, [str(folder.path)])
     console.print("\nIts metrics:")
     commands(console, [running.urls["/metrics"]])
