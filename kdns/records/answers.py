@@ -14,6 +14,7 @@ that did not exist may exist now, and their SOA carries the serial.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from kdns.base.objects import Change, NamespaceChange
@@ -23,6 +24,7 @@ from kdns.records.schema import Schema
 from kdns.records.zone import Zone
 from kdns.wire.compose import Sections, compose_rrsets
 from kdns.wire.numbers import AAAA, A
+from kdns.wire.query import TCP_LIMIT
 from kdns.wire.rr import RR
 
 MAX_ANSWERS: Final = 32768
@@ -41,7 +43,19 @@ class Answer:
     one serves all names of one length and type.
     """
 
-    __slots__ = ("after", "before", "live", "rcode", "ring", "ring_size", "sections", "shared", "turn", "unit")
+    __slots__ = (
+        "after",
+        "before",
+        "live",
+        "rcode",
+        "ring",
+        "ring_size",
+        "sections",
+        "shared",
+        "turn",
+        "uncompressed",
+        "unit",
+    )
 
     def __init__(self, rcode: int, sections: Sections, rotated: tuple[int, int], *, shared: bool) -> None:
         self.live = True
@@ -57,6 +71,8 @@ class Answer:
         """Octets of each record in the ring."""
         self.turn = 0
         """Where in the ring the next reply begins."""
+        self.uncompressed = 0
+        """Octets of its records if no name were compressed, as query lines have it."""
 
     @property
     def octets(self) -> int:
@@ -175,10 +191,11 @@ class Answers:
         return answer
 
     def _compile(self, name: bytes, result: Result) -> Answer:
-        sections = compose_rrsets(name, result.answer, result.authority, result.additional)
+        sections = compose_rrsets(name, result.answer, result.authority, result.additional, TCP_LIMIT)
         first, last = rotated_run(result.answer)
         ends = (0, *sections.ends)
         compiled = Answer(result.rcode, sections, (ends[first], ends[last]), shared=not result.answer)
+        compiled.uncompressed = sum(map(uncompressed, chain(result.answer, result.authority, result.additional)))
         if last > first:
             compiled.unit = ends[first + 1] - ends[first]
             # Answers that change often begin at ever another record, or the first would get all the traffic.
@@ -202,6 +219,11 @@ class Answers:
         self._by_tag.clear()
         self._count = self._octets = 0
         self._drop_passing()
+
+
+def uncompressed(rrset: RRset) -> int:
+    """Octets of the records of an RRset with its owner written out: 10 of each are type, class, TTL and length."""
+    return (len(rrset.owner) + 10) * len(rrset.rdatas) + sum(map(len, rrset.rdatas))
 
 
 def to_rrs(rrsets: Sequence[RRset]) -> Iterator[RR]:

@@ -18,19 +18,28 @@ five thousand SRV records to answer an A question.
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import Final
 
 from kdns.base.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
 from kdns.records.endpoint import endpoint_labels, row_addresses, rows, rows_named
 from kdns.records.reasons import SCHEMA, Missing, Reason
-from kdns.records.rrset import Node, RRset, address_rrsets, srv_rdata
+from kdns.records.rrset import Node, RRset, address_rrsets, rrsets_of, srv_rdata
 from kdns.records.schema import Schema
 from kdns.records.zonal import ANCHOR, PIN, PREFER, chosen
 from kdns.wire.name import MAX_NAME, ROOT, leading_labels, parse_name
 from kdns.wire.numbers import AAAA, CNAME, SRV, A
+from kdns.wire.query import TCP_LIMIT
 
 ALL: Final = None
 """Instead of a type: every RRset of the name."""
+PART: Final = 200
+"""Records of a large RRset that `streamed_rrsets` gives at a time: about a millisecond of work."""
+SRV_RECORD: Final = 18
+"""Octets of an SRV record besides its target: a pointer to its owner, type, class, TTL, length, and three numbers."""
+
+RowPort = tuple[EndpointSlice, int, EndpointPort]
+"""A row of a slice, and one of its ports."""
 
 
 def service_node(
@@ -136,7 +145,7 @@ def _own_node(
         if rtype in {SRV, ALL}:
             ports = _row_ports(view.slices, b"", b"")
             bare = sum(part.rows for part in view.slices if not part.ports)
-            srv, additional = _endpoint_srv(owner, service_name, ports, service, schema, bare)
+            srv, additional = _endpoint_srv(owner, service_name, ports, service, schema, bare, _room(rtype))
             return Node((*rrsets, *srv), additional, tags)
         return Node(rrsets, tags=tags)
     return _cluster_ip_node(service, owner, service_name, service.ports, schema, rtype)
@@ -174,7 +183,7 @@ def _endpoint_node(
             return Node(addresses, tags=tags)
         ports = [(part, row, port) for part, row in found for port in part.ports]
         bare = sum(not part.ports for part, _ in found)
-        srv, additional = _endpoint_srv(name, owner, ports, service, schema, bare)
+        srv, additional = _endpoint_srv(name, owner, ports, service, schema, bare, _room(rtype))
         return Node((*addresses, *srv), additional, tags)
     if len(left) == 1 and (_names_a_cluster(view, service, left[0]) or _names_a_protocol(view, service, left[0])):
         return Missing(Reason.EMPTY, service.key)
@@ -226,37 +235,45 @@ def _port_node(
     found = list(_row_ports(view.slices, port, protocol))
     if not found:
         return Missing(Reason.NO_PORT, service.key, _joined(left))
-    rrsets = address_rrsets(name, row_addresses((part, row) for part, row, _ in found), schema.ttl, service.key)
+    addresses = row_addresses((part, row) for part, row, _ in found) if rtype != SRV else ()
+    rrsets = address_rrsets(name, addresses, schema.ttl, service.key)
     if rtype not in {SRV, ALL}:
         return Node(rrsets, tags=(service.key,))
-    srv, additional = _endpoint_srv(name, owner, found, service, schema)
+    srv, additional = _endpoint_srv(name, owner, found, service, schema, room=_room(rtype))
     return Node((*rrsets, *srv), additional, (service.key,))
+
+
+def _room(rtype: int | None) -> float:
+    """Octets that an answer for a type can carry; no limit for walking the zone."""
+    return inf if rtype is ALL else TCP_LIMIT
 
 
 def _endpoint_srv(
     owner: bytes,
     service_name: bytes,
-    ports: Iterable[tuple[EndpointSlice, int, EndpointPort]],
+    ports: Iterable[RowPort],
     service: Service,
     schema: Schema,
     bare: int = 0,
+    room: float = inf,
 ) -> tuple[tuple[RRset, ...], tuple[RRset, ...]]:
     """The SRV RRset for rows and their ports, and the addresses of its targets.
 
-    ``bare``: how many rows have no ports; they have no records, but take their share of the weight.
+    ``bare``: how many rows have no ports; they have no records, but take their share of the weight. ``room``: no record
+    is made behind the first one that ends beyond so many octets, since no message can carry it.
     """
     found = list(ports)
-    if not found:
-        return (), ()
-    weight = max(1, 100 // (len(found) + bare))
     rdatas: dict[bytes, None] = {}
     targets: dict[bytes, dict[bytes, None]] = {}
-    for part, row, port in found:
-        target = endpoint_labels(part, row, schema, imported=_is_import(service)) + service_name
-        if len(target) > MAX_NAME:
-            continue
-        rdatas[srv_rdata(weight, port.port, target)] = None
-        targets.setdefault(target, {})[part.address(row)] = None
+    size = 0
+    for target, address, rdata in _srv_targets(service_name, found, service, schema, bare):
+        if rdata not in rdatas:
+            size += SRV_RECORD + len(target)
+            rdatas[rdata] = None
+        if size > room:
+            targets.clear()  # no room for them
+            break
+        targets.setdefault(target, {})[address] = None
     additional = tuple(
         rrset
         for target, addresses in targets.items()
@@ -266,9 +283,43 @@ def _endpoint_srv(
     return (srv,) if rdatas else (), additional
 
 
-def _row_ports(
-    slices: Iterable[EndpointSlice], port: bytes, protocol: bytes
-) -> Iterator[tuple[EndpointSlice, int, EndpointPort]]:
+def _srv_targets(
+    service_name: bytes, found: Sequence[RowPort], service: Service, schema: Schema, bare: int
+) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """The target, the packed address and the SRV rdata of each row and port."""
+    weight = max(1, 100 // (len(found) + bare)) if found else 0
+    imported = _is_import(service)
+    for part, row, port in found:
+        target = endpoint_labels(part, row, schema, imported=imported) + service_name
+        if len(target) <= MAX_NAME:
+            yield target, part.address(row), srv_rdata(weight, port.port, target)
+
+
+def streamed_rrsets(view: ServiceView, owner: bytes, left: Sequence[bytes], schema: Schema) -> Iterator[RRset]:
+    """All RRsets at a name, as `service_node` has them, to be walked slowly: a large SRV RRset comes in parts."""
+    service = view.service
+    if service is None or not service.headless or len(left) not in {0, 2} or _is_import(service):
+        yield from rrsets_of(service_node(view, owner, left, schema))
+        return
+    yield from rrsets_of(service_node(view, owner, left, schema, A))
+    port, protocol = (part.removeprefix(b"_") for part in left) if left else (b"", b"")
+    found = list(_row_ports(view.slices, port, protocol))
+    bare = 0 if left else sum(part.rows for part in view.slices if not part.ports)
+    name = _joined(left) + owner
+    seen: set[bytes] = set()
+    batch: list[bytes] = []
+    for _, _, rdata in _srv_targets(owner, found, service, schema, bare):
+        if rdata not in seen:
+            seen.add(rdata)
+            batch.append(rdata)
+        if len(batch) >= PART:
+            yield RRset(name, SRV, schema.ttl, tuple(batch), service.key)
+            batch.clear()
+    if batch:
+        yield RRset(name, SRV, schema.ttl, tuple(batch), service.key)
+
+
+def _row_ports(slices: Iterable[EndpointSlice], port: bytes, protocol: bytes) -> Iterator[RowPort]:
     for part in slices:
         ports = [found for found in part.ports if _matches(found, port, protocol)]
         for row in range(part.rows) if ports else ():
@@ -294,5 +345,9 @@ def service_names(view: ServiceView, owner: bytes, schema: Schema) -> Iterator[t
     )
     yield from ports
     imported = _is_import(service)
-    names = dict.fromkeys(endpoint_labels(part, row, schema, imported=imported) for part, row in rows(view.slices))
-    yield from (tuple(leading_labels(name + ROOT, len(name))) for name in names if len(name) + len(owner) <= MAX_NAME)
+    names: set[bytes] = set()
+    for part, row in rows(view.slices):
+        name = endpoint_labels(part, row, schema, imported=imported)
+        if name not in names and len(name) + len(owner) <= MAX_NAME:
+            names.add(name)
+            yield tuple(leading_labels(name + ROOT, len(name)))

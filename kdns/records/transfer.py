@@ -6,7 +6,7 @@ from itertools import chain
 from kdns.base.objects import ServiceView
 from kdns.records.reverse import reverse_node
 from kdns.records.rrset import Result, RRset, rrsets_of
-from kdns.records.service import service_names, service_node
+from kdns.records.service import service_names, streamed_rrsets
 from kdns.records.zone import Zone
 from kdns.wire.name import child, label_starts, under
 from kdns.wire.numbers import NS, SOA
@@ -45,7 +45,7 @@ def _glue(found: Result, apex: bytes) -> Iterable[RRset]:
 def _services(zone: Zone, services: Sequence[tuple[bytes, ServiceView]]) -> Iterator[RRset]:
     for owner, view in services:
         for left in service_names(view, owner, zone.schema):
-            yield from rrsets_of(service_node(view, owner, left, zone.schema))
+            yield from streamed_rrsets(view, owner, left, zone.schema)
 
 
 def _addresses(zone: Zone, apex: bytes, addresses: Sequence[bytes]) -> Iterator[RRset]:

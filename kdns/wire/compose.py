@@ -8,6 +8,7 @@ same octets, and are made once.
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final, NamedTuple, Protocol
 
 from kdns.wire.name import under
@@ -29,10 +30,15 @@ class Sections(NamedTuple):
     ends: tuple[int, ...]
     """Where each record ends in the octets."""
     counts: tuple[int, int, int]
-    """Records in answer, authority, additional."""
+    """Records in answer, authority, additional; more than ``ends`` where composing stopped at the size of a reply."""
 
     def cut(self, size: int) -> tuple[int, tuple[int, int, int]]:
-        """How many octets of whole records fit into a size, and the counts that are left."""
+        """How many octets of whole records fit into a size, and the counts that are left.
+
+        RFC 2181 section 9: "The TC bit should be set in responses only when an RRSet is required as a part of the
+        response, but could not be included in its entirety", and "Where TC is set, the partial RRSet that would not
+        completely fit may be left in the response."
+        """
         if size >= len(self.octets):
             return len(self.octets), self.counts
         left = bisect_right(self.ends, size)
@@ -70,9 +76,14 @@ def compose_rrsets(
     answer: Iterable[Records] = (),
     authority: Iterable[Records] = (),
     additional: Iterable[Records] = (),
+    room: int | None = None,
 ) -> Sections:
-    """The sections behind a question for a folded name, from whole RRsets of class IN."""
-    writer = _Writer(qname)
+    """The sections behind a question for a folded name, from whole RRsets of class IN.
+
+    With ``room``, composing stops at the first record that ends beyond so many octets, but in a set of addresses: those
+    cost next to nothing, and take turns.
+    """
+    writer = _Writer(qname, room)
     counts = []
     for section in (answer, authority, additional):
         before = len(writer.ends)
@@ -83,11 +94,21 @@ def compose_rrsets(
 
 
 def compose_sections(
-    qname: bytes, answer: Sequence[RR] = (), authority: Sequence[RR] = (), additional: Sequence[RR] = ()
+    qname: bytes,
+    answer: Sequence[RR] = (),
+    authority: Sequence[RR] = (),
+    additional: Sequence[RR] = (),
+    room: int | None = None,
 ) -> Sections:
-    """The sections behind a question for a folded name, from single records."""
-    writer = _Writer(qname)
-    for rr in (*answer, *authority, *additional):
+    """The sections behind a question for a folded name, from single records.
+
+    With ``room``, no record is composed behind the first one that ends beyond so many octets: `Sections.cut` then
+    gives what it would give of all of them, for that size and any smaller one.
+    """
+    writer = _Writer(qname, room)
+    for rr in chain(answer, authority, additional):
+        if room is not None and writer.size > room:
+            break
         writer.add(rr.owner, rr.rtype, rr.rclass, rr.ttl, (rr.rdata,))
     counts = (len(answer), len(authority), len(additional))
     return Sections(b"".join(writer.parts), tuple(writer.ends), counts)
@@ -96,7 +117,8 @@ def compose_sections(
 class _Writer:
     """Appends records and remembers where names stand."""
 
-    def __init__(self, qname: bytes) -> None:
+    def __init__(self, qname: bytes, room: int | None = None) -> None:
+        self._room = room
         self.parts: list[bytes] = []
         self.ends: list[int] = []
         self.start = HEADER + len(qname) + 4
@@ -109,6 +131,8 @@ class _Writer:
         """Append records of one owner and type."""
         fixed = _FIXED.pack(rtype, rclass, ttl)
         for number, rdata in enumerate(rdatas):
+            if self._room is not None and self.size > self._room:
+                return
             name = self._owner(owner)
             if number and rtype in {A, AAAA}:  # from the second one on all are alike, but for the address
                 self._append_alike(name + fixed + len(rdata).to_bytes(2, "big"), rdatas[number:])

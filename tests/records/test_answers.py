@@ -347,8 +347,10 @@ def test_a_target_outside_is_ours_only_when_nobody_can_look_it_up() -> None:
 def test_large_answers_are_bounded_by_their_octets() -> None:
     """A large set asked for under all its spellings does not stay compiled under each of them."""
     endpoints = [f"10.244.{i // 250}.{i % 250}" for i in range(5000)]
-    answers = cluster(view("shop/large", ips=("None",), ports=(tcp(80, "http"), tcp(81, "more")), endpoints=endpoints))
-    asked = [f"{port}.{proto}.large.shop.svc.cluster.local. {rtype}"
+    ports = (tcp(80, "http"), tcp(81, "more"))
+    answers = cluster(*(view(f"shop/large{number}", ("None",), ports, endpoints) for number in range(4)))
+    asked = [f"{port}.{proto}.large{number}.shop.svc.cluster.local. {rtype}"
+             for number in range(4)
              for port in ("_http", "http", "_", "_more", "more") for proto in ("_tcp", "tcp", "_")
              for rtype in ("SRV", "A")]  # fmt: skip
     found = [find(answers, question) for question in asked for _ in range(2)]

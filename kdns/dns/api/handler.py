@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from kdns.dns.api.compiled import Compiled
 from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
@@ -53,9 +54,9 @@ class Response(Struct, frozen=True):
     rcode: int = 0
     flags: int = 0
     """Which of AA, TC, RA and AD are set; RD and CD are copied from the query."""
-    answer: tuple[RR, ...] = ()
-    authority: tuple[RR, ...] = ()
-    additional: tuple[RR, ...] = ()
+    answer: Sequence[RR] = ()
+    authority: Sequence[RR] = ()
+    additional: Sequence[RR] = ()
     """Without OPT."""
     plugin: str = ""
     """Who made it, for the metrics; empty for the server itself."""
@@ -71,6 +72,19 @@ class Response(Struct, frozen=True):
     """Octets of a UDP reply at most, where that is less than what the client can take; 0: no such limit."""
     further: AsyncGenerator[tuple[RR, ...], None] | None = None
     """The answer sections of the messages that follow this one (RFC 5936 section 2.2), for clients over TCP and TLS."""
+    compiled: Compiled | None = None
+    """The three sections as octets, if they are that already; read it with `compiled_for`."""
+
+    def compiled_for(self, name: bytes) -> Compiled | None:
+        """The sections as octets behind a question for a folded name; None if they have to be composed.
+
+        They do where a plugin has put other records in place of those that are compiled, or has changed the question.
+        """
+        compiled = self.compiled
+        if compiled is None or compiled.name != name:
+            return None
+        same = self.answer is compiled.answer and self.authority is compiled.authority
+        return compiled if same and self.additional is compiled.additional else None
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -1,6 +1,7 @@
 """An answer whose TTLs run down, as octets that are joined anew for each second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 from kdns.records.answers import Answer
@@ -89,10 +90,22 @@ def wants_ad(query: Query) -> bool:
     return bool(query.flags & AD) or (query.edns is not None and query.edns.do)
 
 
-def ttl_fields(sections: Sections) -> tuple[int, ...]:
-    """Where the TTL of each record stands in the octets."""
+def with_ttls(sections: Sections, size: int, ttl: int) -> bytes:
+    """The first octets of sections, whole records, with another TTL in each of them."""
+    octets = bytearray(sections.octets[:size])
+    seconds = ttl.to_bytes(_TTL, "big")
+    for field in ttl_fields(sections, size):
+        octets[field : field + _TTL] = seconds
+    return bytes(octets)
+
+
+def ttl_fields(sections: Sections, size: int | None = None) -> tuple[int, ...]:
+    """Where the TTL of each record stands in the octets; of the records in the first octets of a size only."""
     octets, fields = sections.octets, []
-    for at in (0, *sections.ends)[: len(sections.ends)]:
+    size = len(octets) if size is None else size
+    for at in chain((0,), sections.ends):
+        if at >= size:
+            break
         while octets[at]:
             if octets[at] >= _POINTER:
                 at += 1  # noqa: PLW2901 - walking over the owner's labels
@@ -102,14 +115,14 @@ def ttl_fields(sections: Sections) -> tuple[int, ...]:
     return tuple(fields)
 
 
-def shuffled_elsewhere(answer: tuple[RR, ...], additional: tuple[RR, ...]) -> bool:
+def shuffled_elsewhere(answer: Sequence[RR], additional: Sequence[RR]) -> bool:
     """True if more than the addresses of `rotating` has an order that ``loadbalance`` would change."""
     first, last = rotating(answer)
     others = (*answer[:first], *answer[last:], *additional)
     return sum(rr.rtype in {A, AAAA, MX} for rr in others) > 1
 
 
-def rotating(answer: tuple[RR, ...]) -> tuple[int, int]:
+def rotating(answer: Sequence[RR]) -> tuple[int, int]:
     """First and one past the last of the addresses at the end of an answer section; equal if they are fewer than two.
 
     They are of one owner and type: only the CNAMEs that lead to them come before.

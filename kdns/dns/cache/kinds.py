@@ -1,5 +1,6 @@
 """May a response be kept, in which half of the cache, and for how long (RFC 2308, RFC 2181 section 8)."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
@@ -102,6 +103,6 @@ def duration(response: Response, kind: Kind, bounds: Bounds, failure: int) -> in
     return min(max(lowest, bounds.least), bounds.most)
 
 
-def with_ttl(records: tuple[RR, ...], ttl: int) -> tuple[RR, ...]:
+def with_ttl(records: Sequence[RR], ttl: int) -> tuple[RR, ...]:
     """The records with another TTL."""
     return tuple([RR(rr.owner, rr.rtype, ttl, rr.rdata, rr.rclass) for rr in records])

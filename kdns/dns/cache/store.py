@@ -4,10 +4,11 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from kdns.dns.api.compiled import Compiled, Counts, Loaded
 from kdns.dns.api.handler import Response
-from kdns.dns.cache.aged import Aged, hit_flags, rotating
+from kdns.dns.cache.aged import Aged, hit_flags, rotating, with_ttls
 from kdns.dns.cache.kinds import Kind, with_ttl
-from kdns.wire.compose import compose_sections
+from kdns.wire.compose import Sections, compose_sections
 from kdns.wire.numbers import AD, RA
 from kdns.wire.query import Query
 
@@ -41,8 +42,8 @@ class Entry:
     """A response and how long it is good for. Seconds are whole ones of a monotonic clock."""
 
     __slots__ = (
-        "_aged", "_last", "answering", "at", "duration", "hits", "keepttl", "kind", "last_good", "place",
-        "refreshing", "response", "retry_at", "weight",
+        "_aged", "_composed", "_last", "_uncompressed", "answering", "at", "duration", "hits", "keepttl", "kind",
+        "last_good", "place", "refreshing", "response", "retry_at", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,9 @@ class Entry:
         """About how many octets of memory it takes."""
         self._last = NEVER
         self._aged: Aged | None = None
+        self._composed: Sections | None = None
+        records = [rr for section in (answer, authority, additional) for rr in section]
+        self._uncompressed = sum(len(rr.owner) + 10 + len(rr.rdata) for rr in records)
 
     def left(self, now: int) -> int:
         """For how many seconds it is good; 0 and less: for so long it has been over."""
@@ -92,24 +96,35 @@ class Entry:
         """The response to a query; with a certain TTL instead of the seconds that are left."""
         if ttl is None:
             ttl = self.duration if self.keepttl else max(0, self.left(now))
-        kept = self.response
-        return Response(
-            kept.rcode,
-            hit_flags(kept.flags, query),
-            with_ttl(kept.answer, ttl),
-            with_ttl(kept.authority, ttl),
-            with_ttl(kept.additional, ttl),
-            "cache",
-        )
+        kept, seconds, sections = self.response, ttl, self._sections(query.name)
+
+        def cut(room: int) -> tuple[bytes, Counts]:
+            size, counts = sections.cut(room)
+            return with_ttls(sections, size, seconds), counts
+
+        def load() -> Loaded:
+            answer, authority, additional = kept.answer, kept.authority, kept.additional
+            return with_ttl(answer, seconds), with_ttl(authority, seconds), with_ttl(additional, seconds)
+
+        compiled = Compiled(query.name, sections, cut, load, self._uncompressed)
+        records = (compiled.answer, compiled.authority, compiled.additional)
+        return Response(kept.rcode, hit_flags(kept.flags, query), *records, "cache", compiled=compiled)
+
+    def _sections(self, name: bytes) -> Sections:
+        """Its octets, composed once: all queries for it are for this folded name."""
+        if self._composed is None:
+            kept = self.response
+            self._composed = compose_sections(name, kept.answer, kept.authority, kept.additional)
+        return self._composed
 
     def aged(self, name: bytes, rotate: bool, watch: "Callable[[Entry, int], bool] | None" = None) -> Aged:
-        """The same as octets, for queries for a folded name; ``watch`` is told of each use and its second."""
+        """The same as octets, for queries for a folded name; ``watch`` is called with each use and its second."""
         if self._aged is None:
             kept = self.response
             self._aged = Aged(
                 kept.rcode,
                 kept.flags,
-                compose_sections(name, kept.answer, kept.authority, kept.additional),
+                self._sections(name),
                 self.at + self.duration,
                 ages=not self.keepttl,
                 run=rotating(kept.answer) if rotate else (0, 0),

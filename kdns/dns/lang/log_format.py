@@ -6,7 +6,8 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
 from kdns.dns.api.handler import Request, Response
@@ -105,14 +106,17 @@ def _truncated(asked: Asked) -> bool:
         limit = min(limit, response.limit)
     opt = len(opt_record(0, False)) + len(response.options) if query.edns is not None else 0
     room = limit - HEADER - len(query.question) - opt
-    if sum(map(_size, _records(response))) <= room:
+    compiled = response.compiled_for(query.name)
+    if compiled is not None:
+        return compiled.size > room
+    if all(size <= room for size in accumulate(map(_size, _records(response)))):
         return False
-    sections = compose_sections(query.name, response.answer, response.authority, response.additional)
+    sections = compose_sections(query.name, response.answer, response.authority, response.additional, room)
     return len(sections.octets) > room
 
 
-def _records(response: Response) -> tuple[RR, ...]:
-    return (*response.answer, *response.authority, *response.additional)
+def _records(response: Response) -> Iterator[RR]:
+    return chain(response.answer, response.authority, response.additional)
 
 
 def _size(record: RR) -> int:
@@ -125,7 +129,9 @@ def _rsize(asked: Asked) -> str:
     if response.dropped:
         return "0"
     opt = len(opt_record(0, False)) + len(response.options) if response.options else 0
-    return str(HEADER + len(asked.request.query.question) + sum(map(_size, _records(response))) + opt)
+    compiled = response.compiled_for(asked.request.query.name)
+    records = sum(map(_size, _records(response))) if compiled is None else compiled.uncompressed
+    return str(HEADER + len(asked.request.query.question) + records + opt)
 
 
 def _duration(asked: Asked) -> str:

@@ -67,6 +67,8 @@ def build(options: Options, parts: BlockContext) -> Built:
 
     def cluster(query: Query) -> bool:
         answers = parts.sibling("kubernetes")
+        if isinstance(answers, Answers) and answers.find(query.name, query.rtype) is not None:
+            return True  # compiled answers are kept: a lookup of a large Service takes milliseconds
         result = answers.lookup(query.name, query.rtype) if isinstance(answers, Answers) else OUTSIDE
         return not isinstance(result, Missing) and not result.fallthrough
 

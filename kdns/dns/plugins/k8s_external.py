@@ -33,6 +33,8 @@ from kdns.wire.numbers import AA, AAAA, AXFR, IN, IXFR, NOERROR, REFUSED, SRV, A
 from kdns.wire.rr import RR
 
 NAME: Final = "k8s_external"
+MAX_TARGETS: Final = 100
+"""Targets of one answer that are looked up: more have no room in a datagram."""
 LONGEST: Final = len("hostmaster") + 1
 """Octets that stand in front of the apex's name."""
 
@@ -166,12 +168,13 @@ class _Plugin:
         """
         there = {rr.owner for rr in response.additional}
         targets = dict.fromkeys(rr.rdata[6:].lower() for rr in response.answer if rr.rtype == SRV)
-        asked = [(target, rtype) for target in targets if target not in there for rtype in (A, AAAA)]
+        missing = [target for target in targets if target not in there][:MAX_TARGETS]
+        asked = [(target, rtype) for target in missing for rtype in (A, AAAA)]
         found = await asyncio.gather(*(self._addresses(request, target, rtype) for target, rtype in asked))
         additional = tuple(dict.fromkeys(chain(response.additional, *found)))
         return replace(response, additional=additional) if asked else response
 
-    async def _addresses(self, request: Request, target: bytes, rtype: int) -> tuple[RR, ...]:
+    async def _addresses(self, request: Request, target: bytes, rtype: int) -> Sequence[RR]:
         question = target + rtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
         query = request.query._replace(question=question, name=target, rtype=rtype)
         try:

@@ -13,6 +13,7 @@ from kdns.config.directive import Directive, Word
 from kdns.config.reading import arguments, choice, duration, integer, no_args, once, properties, value, zones
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.api.chase import chased
+from kdns.dns.api.compiled import Loaded, from_answer
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
 from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
@@ -22,7 +23,6 @@ from kdns.records.schema import Schema, build_schema
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import AA, ANY, AXFR, CNAME, IN, IXFR, NOERROR, REFUSED, SERVFAIL
 from kdns.wire.query import Query
-from kdns.wire.rr import RR
 
 NAME = "kubernetes"
 MODES: Final = ("disabled", "insecure", "verified")
@@ -199,9 +199,7 @@ def built(answers: Answers, chase: Handler | None = None, restricted: Callable[[
     answers.chased_elsewhere = chase is not None
 
     def find(query: Query) -> PrecompiledAnswer | None:
-        if chase is not None and restricted() and _alias(answers.lookup(query.name, query.rtype), query.rtype):
-            return None
-        answer = answers.find(query.name, query.rtype)
+        answer = _whole(answers, query, chase is not None and restricted())
         if answer is None:
             return None
         return PrecompiledAnswer(answer, NAME, find, known_children if answer.shared and answer.rcode else None)
@@ -224,6 +222,10 @@ def kubernetes(
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             query = request.query
+            ordinary = query.rclass == IN and query.rtype not in {AXFR, IXFR}
+            whole = _whole(answers, query, chase is not None and restricted()) if ordinary else None
+            if whole is not None:
+                return _compiled(answers, query, whole)
             result = answers.lookup(query.name, query.rtype) if query.rclass == IN else OUTSIDE
             if isinstance(result, Missing) or result.fallthrough:
                 return await following(request)
@@ -233,15 +235,7 @@ def kubernetes(
             if target and chase is not None and restricted():
                 response = Response(NOERROR, AA, tuple(to_rrs(result.answer[:1])), plugin=NAME)
                 return await chased(request, response, target, chase)
-            answer = _in_turn(result, answers.find(query.name, query.rtype))
-            response = Response(
-                result.rcode,
-                AA,
-                answer,
-                tuple(to_rrs(result.authority)),
-                tuple(to_rrs(result.additional)),
-                NAME,
-            )
+            response = Response(result.rcode, AA, *_records(result, 0), NAME)
             if result.chase is not None and chase is not None:
                 return await chased(request, response, result.chase, chase)
             return response
@@ -258,12 +252,29 @@ def _alias(result: Result | Missing, rtype: int) -> bytes:
     return b"" if result.rcode == SERVFAIL else result.answer[0].rdatas[0].lower()
 
 
-def _in_turn(result: Result, compiled: Answer | None) -> tuple[RR, ...]:
-    """The answer section with its addresses in the rotation that the compiled answer is at."""
+def _whole(answers: Answers, query: Query, restricted: bool) -> Answer | None:
+    """The answer that is ready to send; None if the rest of it is to be looked up elsewhere, or none of it is ours."""
+    if restricted and _alias(answers.lookup(query.name, query.rtype), query.rtype):
+        return None
+    return answers.find(query.name, query.rtype)
+
+
+def _compiled(answers: Answers, query: Query, answer: Answer) -> Response:
+    """A response with the octets of an answer; its records are looked up only if a plugin reads them."""
+
+    def load(rotation: int) -> Loaded:
+        result = answers.lookup(query.name, query.rtype)
+        return ((), (), ()) if isinstance(result, Missing) else _records(result, rotation)
+
+    compiled = from_answer(query.name, answer, load)
+    sections = (compiled.answer, compiled.authority, compiled.additional)
+    return Response(answer.rcode, AA, *sections, NAME, compiled=compiled)
+
+
+def _records(result: Result, rotation: int) -> Loaded:
+    """The records of a result, its addresses rotated by so many."""
     answer = tuple(to_rrs(result.answer))
     first, last = rotated_run(result.answer)
-    if compiled is None or first == last:
-        return answer
-    turn = compiled.next_turn() // compiled.unit
     run = answer[first:last]
-    return (*answer[:first], *run[turn:], *run[:turn])
+    answer = (*answer[:first], *run[rotation:], *run[:rotation], *answer[last:]) if rotation else answer
+    return answer, tuple(to_rrs(result.authority)), tuple(to_rrs(result.additional))

@@ -92,9 +92,13 @@ def loadbalance(options: Options, chance: random.Random) -> Plugin:
     return plugin
 
 
-def ordered(records: tuple[RR, ...], chance: random.Random, prefer: Sequence[Network] = ()) -> tuple[RR, ...]:
+MAX_SHUFFLED: Final = 512
+"""Records of a section at most: a datagram has room for a sixth of that, and must not cost more than its reply."""
+
+
+def ordered(records: Sequence[RR], chance: random.Random, prefer: Sequence[Network] = ()) -> Sequence[RR]:
     """Aliases first, then what has no order to it, then addresses, then mail exchangers; the last two shuffled."""
-    if len(records) < 2:
+    if len(records) < 2 or (len(records) > MAX_SHUFFLED and not prefer):
         return records
     addresses = shuffled((each for each in records if each.rtype in ADDRESSES), chance)
     if prefer:

@@ -229,7 +229,7 @@ class ShortNames:
         No SOA goes with it: the zone it is of is not one that the asked name is in (RFC 2308 section 2.2, type 3).
         """
         answer = tuple(rr._replace(owner=name) if rr.owner == full else rr for rr in found.answer)
-        additional: tuple[RR, ...] = found.additional
+        additional: Sequence[RR] = found.additional
         authority = found.authority if found.answer and found.rcode == NOERROR else ()
         return replace(found, answer=answer, authority=authority, additional=additional, plugin=NAME)
 

@@ -206,17 +206,29 @@ class SocketResponder:
 
 
 def compose_reply(query: Query, response: Response, proto: str) -> bytes:
-    """The reply to a query: cut to what the client can take, whole records at a time, additional first."""
+    """The reply to a query: cut to what the client can take, whole records at a time, additional first.
+
+    Its cost is bounded by its own size: sections that are octets already are only cut, and composing others stops at
+    the first record that does not fit.
+    """
     edns = query.edns
     limit = response.limit or UDP_LIMIT
     opt = b""
     if edns is not None:
         opt = opt_record(min(reply_payload(edns), limit), edns.do, response.rcode >> 4, response.options)
     room = query.limit(proto) if proto != "udp" else min(query.limit(proto), limit)
-    sections = compose_sections(query.name, response.answer, response.authority, response.additional)
-    kept, counts = sections.cut(room - HEADER - len(query.question) - len(opt))
+    # RFC 6891 section 7: "If an OPT record is present in a received request, compliant responders MUST include an OPT
+    # record in their respective responses": so its octets are taken off before anything else is given room.
+    room -= HEADER + len(query.question) + len(opt)
+    compiled = response.compiled_for(query.name)
+    if compiled is not None:
+        octets, counts = compiled.cut(room)
+        truncated = len(octets) < compiled.size
+    else:
+        sections = compose_sections(query.name, response.answer, response.authority, response.additional, room)
+        kept, counts = sections.cut(room)
+        octets, truncated = sections.octets[:kept], kept < len(sections.octets)
     flags = (QR | query.flags & COPIED | response.flags | response.rcode & 0xF) & ~response.cleared
-    if kept < len(sections.octets):
-        flags |= TC
-    octets = head(flags, counts, edns is not None)
-    return query.id.to_bytes(2, "big") + octets + query.question + sections.octets[:kept] + opt
+    if truncated:
+        flags |= TC  # RFC 2181 section 9, see `kdns.wire.compose.Sections.cut`
+    return query.id.to_bytes(2, "big") + head(flags, counts, edns is not None) + query.question + octets + opt

@@ -12,7 +12,7 @@ from tests.address_plan import NOW
 from tests.build import change, tcp, view
 from tests.config.text import directives
 from tests.dns.cache.play import reply
-from tests.dns.messages import query, replies
+from tests.dns.messages import query, replies, slow
 from tests.dns.parts import FakeParts, Script, scripted
 from tests.records.shop import SHOP, WEB
 from tests.records.zone_text import cluster
@@ -54,13 +54,13 @@ async def test_they_count_as_hits() -> None:
     web, nope = (query(parse_name(f"{name}.shop.svc.cluster.local."), A) for name in ("web", "nope"))
     for message in (web, nope, nope):
         assert lane.fast(message) is not None
-    odd = query(parse_name("web.shop.svc.cluster.local."), A, rclass=1, flags=0x0140)  # a reserved flag: the slow way
-    assert lane.fast(odd) is None
-    await replies(lane, [odd])
+    reserved_flag = query(parse_name("web.shop.svc.cluster.local."), A, flags=0x0140)
+    assert lane.fast(reserved_flag) is not None
+    assert await slow(lane, web) is not None
     lane.counts.settle()
-    assert parts.value("coredns_cache_hits_total", type="success") == 2
+    assert parts.value("coredns_cache_hits_total", type="success") == 3
     assert parts.value("coredns_cache_hits_total", type="denial") == 2
-    assert parts.value("coredns_cache_requests_total") == 4
+    assert parts.value("coredns_cache_requests_total") == 5
     assert parts.value("coredns_cache_misses_total") in {None, 0}
     assert not parts.value("coredns_cache_entries")
 

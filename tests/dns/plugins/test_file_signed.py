@@ -1,6 +1,7 @@
 """file: zones that were signed elsewhere (RFC 4035 section 3.1). Signatures here are no real ones: see tests/e2e."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def signed(end: str = "20380101000000") -> str:
     return "".join(lines)
 
 
-def shown(records: tuple[RR, ...]) -> list[str]:
+def shown(records: Sequence[RR]) -> list[str]:
     """``web A``, and ``web A*`` for a signature of that type."""
     found = []
     for each in records:
