@@ -18,6 +18,9 @@ PASSED_ON: Final = RD | AD | CD
 """Flags of a client's query that an upstream gets to see (RFC 1035, RFC 6840 section 5.7, RFC 4035 section 3.2.2)."""
 EDE: Final = 15
 """The EDNS option that says why (RFC 8914); the only one that a forwarder hands on."""
+PART: Final = 4096
+"""Octets of a response that are read for a client over UDP, who gets 1,232 of them at most (`UDP_LIMIT`): some more, so
+that answers of common sizes are read whole, and can be kept for others."""
 _TSIG: Final = 250
 _RECORD: Final = struct.Struct("!HHIH")
 
@@ -35,6 +38,8 @@ class UpstreamQuery(NamedTuple):
     """DNSSEC records are wanted, too."""
     options: bytes = b""
     """EDNS options in wire form: those that the Corefile sets."""
+    whole: bool = True
+    """For clients that can take a whole answer; False: of a long one the first records do, and TC."""
 
 
 class Message(NamedTuple):
@@ -83,7 +88,7 @@ def parse_reply(octets: bytes, number: int, ask: UpstreamQuery) -> Message | Non
     if len(octets) < HEADER or octets[0] << 8 | octets[1] != number or not octets[2] & 0x80:
         return None  # cheap, since somebody may send many of these
     try:
-        message = parse_message(octets)
+        message = parse_message(octets, None if ask.whole else PART)
     except FormError:
         return None
     if not message.name and message.rcode == FORMERR:
@@ -92,10 +97,11 @@ def parse_reply(octets: bytes, number: int, ask: UpstreamQuery) -> Message | Non
     return message if question == (ask.name, ask.rtype, ask.rclass) else None
 
 
-def parse_message(octets: bytes) -> Message:
+def parse_message(octets: bytes, part: int | None = None) -> Message:
     """A response to a standard query. Raises FormError, and nothing else.
 
-    Octets behind the last record are ignored. A truncated response may end anywhere: its whole records are used.
+    Octets behind the last record are ignored. A truncated response may end anywhere: its whole records are used. With
+    ``part``, no record is read that begins beyond so many octets: then the message is a truncated one.
     """
     header = parse_header(octets)
     if not header.flags & QR or header.flags & OPCODE:
@@ -103,7 +109,7 @@ def parse_message(octets: bytes) -> Message:
     if header.questions > 1:
         raise FormError(f"{header.questions} questions, one is allowed", header.id)
     try:
-        return _Parser(octets, header.flags).message(header.id, header.questions, header[3:])
+        return _Parser(octets, header.flags, part).message(header.id, header.questions, header[3:])
     except IndexError:
         raise FormError("the message is cut", header.id) from None
     except FormError as error:
@@ -113,8 +119,9 @@ def parse_message(octets: bytes) -> Message:
 class _Parser:
     """A cursor over one message."""
 
-    def __init__(self, octets: bytes, flags: int) -> None:
+    def __init__(self, octets: bytes, flags: int, part: int | None) -> None:
         self._octets, self._flags = octets, flags
+        self._part = len(octets) if part is None else part
         self._names = Names(octets)
         self._at = HEADER
         self._whole = 0
@@ -138,6 +145,9 @@ class _Parser:
 
     def _records(self, count: int, section: int) -> Iterator[RR]:
         for _ in range(count):
+            if self._at > self._part:
+                self._flags |= TC
+                return
             try:
                 record = self._record(section)
             except IndexError:

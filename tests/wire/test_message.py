@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from kdns.base.errors import FormError
 from kdns.wire.compose import compose_sections, head
-from kdns.wire.message import Message, UpstreamQuery, asked, compose_query, parse_message, parse_reply, passed_options
+from kdns.wire.message import (
+    PART,
+    Message,
+    UpstreamQuery,
+    asked,
+    compose_query,
+    parse_message,
+    parse_reply,
+    passed_options,
+)
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import AD, CD, CNAME, HTTPS, IN, MX, NS, PTR, QR, RA, RD, SOA, SRV, TC, TXT, A
 from kdns.wire.query import edns_option, opt_record, parse_query
@@ -91,6 +100,24 @@ def test_bad_messages(title: str, octets: bytes) -> None:
         parse_message(octets)
     assert caught.value.id in {int.from_bytes(octets[:2], "big"), None}, title
     assert parse_reply(octets, 7, ASK) is None
+
+
+@pytest.mark.parametrize("count", [1, 200, 300, 4000])
+@pytest.mark.parametrize("section", [0, 1, 2])
+def test_a_long_message_is_read_in_part(count: int, section: int) -> None:
+    """For a client over UDP no record is read that begins beyond 4,096 octets; what is shorter is read whole."""
+    counts = [0, 0, 0]
+    counts[section] = count
+    octets = message(record(A, bytes(4)) * count, counts=(counts[0], counts[1], counts[2]))
+    whole = parse_message(octets)
+    part = parse_reply(octets, 7, ASK._replace(whole=False))
+    assert part is not None
+    read = (part.answer, part.authority, part.additional)[section]
+    assert read == (whole.answer, whole.authority, whole.additional)[section][: len(read)]
+    fits = len(octets) <= PART
+    assert part.truncated is not fits
+    assert len(read) == count if fits else 4096 // 16 - 5 < len(read) <= 4096 // 16 + 1
+    assert parse_reply(octets, 7, ASK) == whole
 
 
 def test_names_of_many_pointers() -> None:

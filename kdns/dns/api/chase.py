@@ -2,7 +2,7 @@
 
 from kdns.base.errors import KdnsError
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.wire.numbers import AA, REFUSED, SERVFAIL
+from kdns.wire.numbers import AA, REFUSED, SERVFAIL, TC
 from kdns.wire.query import Query
 
 
@@ -18,4 +18,5 @@ async def chased(request: Request, response: Response, target: bytes, lookup: Ha
     if found.unclaimed or found.rcode == REFUSED:
         return response  # no plugin here answers for the target: another server may
     answer = (*response.answer, *found.answer)
-    return Response(found.rcode, AA, answer, found.authority, found.additional, response.plugin)
+    flags = AA | found.flags & TC  # an answer that is cut must not be kept as a whole one
+    return Response(found.rcode, flags, answer, found.authority, found.additional, response.plugin)

@@ -34,7 +34,7 @@ from kdns.dns.zonefile.reading import read_zone
 from kdns.dns.zonefile.zone import LookupResult, StaticZone
 from kdns.ops.file_stamp import FileStamp, file_stamps, stamp_of
 from kdns.wire.name import name_text, parse_name
-from kdns.wire.numbers import AA, AXFR, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
+from kdns.wire.numbers import AA, AXFR, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL, TC
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
 
@@ -266,7 +266,8 @@ class Files:
         if end.unclaimed or end.rcode == REFUSED:
             return Response(0, AA, found.answer, plugin=NAME)  # another server may answer for the target
         authority = (*found.authority, *end.authority)
-        return Response(end.rcode, AA, (*found.answer, *end.answer), authority, end.additional, NAME)
+        flags = AA | end.flags & TC  # an answer that is cut must not be kept as a whole one
+        return Response(end.rcode, flags, (*found.answer, *end.answer), authority, end.additional, NAME)
 
 
 def _apexes(each: ZoneFile) -> list[bytes]:

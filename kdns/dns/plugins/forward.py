@@ -148,7 +148,8 @@ class Forwarder:
             if self.pool is None:
                 raise UpstreamError("no forwarder defined")
             tcp = line.force_tcp or (not line.prefer_udp and request.client.proto != "udp")
-            answer = await self.pool.ask(asked(query), tcp)
+            whole = request.client.proto != "udp"
+            answer = await self.pool.ask(asked(query)._replace(whole=whole), tcp)
             request.metadata[METADATA] = answer.upstream.text
             if behind is not None and self._hands_on(answer):
                 return await behind(request)

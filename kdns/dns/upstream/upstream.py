@@ -108,15 +108,15 @@ class Upstream:
         return 0 < self._settings.max_fails < self.fails
 
     async def exchange(self, ask: UpstreamQuery, tcp: bool, seconds: float) -> Message:
-        """The answer, however often it takes to get a whole one; raises UpstreamError. ``seconds``: for all of it.
+        """The answer; raises UpstreamError. ``seconds``: for all attempts to get it.
 
-        A truncated answer is asked for again over TCP; if that fails, the truncated one has to do. An upstream that
-        does not know EDNS is asked without (RFC 6891 section 6.2.2).
+        If a whole one is wanted, a truncated one is asked for again over TCP; if that fails, the truncated one has to
+        do. An upstream that does not know EDNS is asked without (RFC 6891 section 6.2.2).
         """
         began = self._clock()
         until = began + seconds
         message = await self._understood(ask, tcp, until)
-        if message.truncated and self._udp is not None and not tcp:
+        if message.truncated and ask.whole and self._udp is not None and not tcp:
             with suppress(UpstreamError):
                 message = await self._understood(ask, True, until)
         rcode = _LABELS.get(message.rcode, OTHER)

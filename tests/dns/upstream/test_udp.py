@@ -103,10 +103,10 @@ async def test_a_server_that_knows_no_edns() -> None:
 
 @pytest.mark.parametrize(
     ("options", "proto", "asked_over_udp", "connections"),
-    [("", "udp", 1, 1), ("", "tcp", 0, 1), ("prefer_udp", "tcp", 1, 1), ("force_tcp", "udp", 0, 1)],
+    [("", "tcp", 0, 1), ("prefer_udp", "tcp", 1, 1), ("force_tcp", "udp", 0, 1)],
 )
 async def test_truncated_answers(options: str, proto: str, asked_over_udp: int, connections: int) -> None:
-    """What is truncated over UDP is asked again over TCP; which of them is first follows client and options."""
+    """For a client over TCP, what is truncated over UDP is asked again over TCP; what is first follows the options."""
     async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text} {{\n {options}\n}}") as forward:
         upstream.zone["www.example.org."] = ("192.0.2.7",)
         upstream.truncates = True
@@ -114,11 +114,21 @@ async def test_truncated_answers(options: str, proto: str, asked_over_udp: int, 
         assert (len(upstream.sources), upstream.connections) == (asked_over_udp, connections)
 
 
+@pytest.mark.parametrize("options", ["", "prefer_udp"])
+async def test_a_datagram_does_not_fetch_a_whole_answer(options: str) -> None:
+    """A client over UDP gets the upstream's truncated answer and TC: he asks again over TCP if he wants more."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text} {{\n {options}\n}}") as forward:
+        upstream.truncates = True
+        assert await forward.ask("www.example.org.") == Response(0, RA | TC, plugin="forward")
+        assert (len(upstream.sources), upstream.connections) == (1, 0)
+
+
 async def test_truncated_and_no_tcp() -> None:
     """Where TCP does not work, the truncated answer has to do: the client sees TC."""
-    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+    text = "forward . {} {{\n prefer_udp\n}}"
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
         upstream.truncates = upstream.no_tcp = True
-        assert await forward.ask("www.example.org.") == Response(0, RA | TC, plugin="forward")
+        assert await forward.ask("www.example.org.", proto="tcp") == Response(0, RA | TC, plugin="forward")
 
 
 async def test_a_thousand_at_once() -> None:

@@ -1,0 +1,35 @@
+"""A truncated answer does not take the place of the whole one: not in the cache, nor at the end of an alias."""
+
+from kdns.dns.api.chase import chased
+from kdns.dns.api.handler import Response, chain
+from kdns.dns.plugins import cache
+from kdns.wire.numbers import AA, TC
+from tests.dns.parts import FakeParts, scripted
+from tests.dns.plugins.asking import built, rr
+from tests.dns.upstream.forwarding import forwarding, request
+from tests.fakes.upstream import FakeUpstream
+
+
+async def test_a_cut_answer_is_not_kept() -> None:
+    """A client over UDP is told to come over TCP; what he gets there is kept, and cut for the next one over UDP."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        upstream.truncates = True
+        made = built(cache, "cache 30", FakeParts())
+        assert made.plugin is not None
+        handler = chain((made.plugin,), forward.handler)
+        flags, records = [], []
+        for proto in ("udp", "udp", "tcp", "udp"):
+            response = await handler(request("www.example.org.", proto=proto))
+            flags.append(bool(response.flags & TC))
+            records.append(len(response.answer))
+        assert (flags, records) == ([True, True, False, False], [0, 0, 1, 1])
+        assert (len(upstream.sources), upstream.connections) == (2, 1)
+
+
+async def test_what_an_alias_leads_to_is_cut() -> None:
+    """TC of the end of a chain is TC of the answer."""
+    alias = Response(0, AA, (rr("a.test. 5 CNAME www.example.org."),), plugin="kubernetes")
+    end = Response(0, TC, (rr("www.example.org. 5 A 192.0.2.7"),))
+    response = await chased(request("a.test."), alias, b"\3www\7example\3org\0", scripted(end))
+    assert response.flags == AA | TC
