@@ -25,10 +25,14 @@ from tests.records.universe import ASKED, NESTED, OWN, SIBLINGS, SLOTS, STEPS
 from tests.records.zone_text import blank, cluster
 
 
-@pytest.mark.parametrize("proto", ["udp", "tcp"])
+@pytest.mark.parametrize(("proto", "quarter"), [("udp", 0), ("tcp", 1)], ids=["udp", "tcp"])
 @pytest.mark.parametrize("synced", [True, False], ids=["synced", "unsynced"])
-async def test_the_fast_way_is_only_faster(proto: str, synced: bool) -> None:
-    """For every kind of question, in every form, asked again and again, both ways give the same octets."""
+async def test_the_fast_way_is_only_faster(proto: str, quarter: int, synced: bool) -> None:
+    """For every kind of question, in every form, asked again and again, both ways give the same octets.
+
+    Each of the four runs takes every fourth combination of name, type and form, together they take all of them; with
+    ``make fuzz`` each takes all.
+    """
     fast_answers, slow_answers = (cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)) for _ in range(2))
     fast_answers.synced = slow_answers.synced = synced
     messages = [
@@ -42,6 +46,7 @@ async def test_the_fast_way_is_only_faster(proto: str, synced: bool) -> None:
             *((0, opt, 0x0100 | flags) for opt in (None, VARIANTS[0]) for flags in IGNORED),
         ]
     ]
+    messages = messages[quarter + 2 * synced :: max(1, 4 // examples(1))]
     both, chained = lane(fast_answers, proto=proto), slow_lane(slow_answers, proto)
     served_fast = sum(both.fast(message) is not None for message in messages[:200])
     assert served_fast > 50, "the fast way serves hardly anything: this test would prove nothing"
