@@ -125,7 +125,11 @@ class Answers:
 
     def apply(self, change: Change, now: int) -> None:
         """Take in a change: the answers that it touches are dropped. ``now`` is Unix seconds."""
-        touched = self.zone.cluster.update(change, now)
+        try:
+            touched = self.zone.cluster.update(change, now)
+        except Exception:
+            self._drop_all()  # whatever the bug left half done, no answer from before it is served
+            raise
         if not touched:
             return
         if isinstance(change, NamespaceChange):

@@ -158,8 +158,7 @@ class Follower:
         """
         changes = self.store.apply(event)
         for change in changes:
-            for consumer in self._consumers:
-                consumer.apply(change, int(now))
+            self._give(change, int(now))
         if isinstance(event, Upserted | Deleted):
             for change in changes if self._names else ():
                 if isinstance(change, ServiceChange):
@@ -170,6 +169,18 @@ class Follower:
             kind = event.kind
             self._state(event, now)
         self._counts.watches[kind].objects = self.store.count(kind)
+
+    def _give(self, change: Change, now: int) -> None:
+        """Give a Change to every consumer. A bug in one keeps it neither from the others nor from what follows.
+
+        The store has taken the event, so a list that is read again would not bring the Change a second time.
+        """
+        for consumer in self._consumers:
+            try:
+                consumer.apply(change, now)
+            except Exception:
+                LOG.exception("a bug met while applying a change of %s; everything else is served", change.key)
+                self._metrics.panics += 1
 
     def _measure(self, change: ServiceChange, arrived: float | None, now: float) -> None:
         """Note how long a change took: since the cluster began it, or at least since we could know of it."""

@@ -358,3 +358,19 @@ def test_large_answers_are_bounded_by_their_octets() -> None:
     assert sum({id(each): each.octets for each in found}.values()) > MAX_OCTETS
     assert sum(live.values()) <= MAX_OCTETS + max(live.values())
     assert found[-1].live
+
+
+def test_after_a_bug_no_older_answer_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that could not be indexed whole may have touched anything: what was compiled before it is dropped."""
+    answers = cluster(view("shop/web", ips=("10.96.0.9",)))
+    name, rtype = parse_question("web.shop.svc.cluster.local. A")
+    kept = answers.find(name, rtype)
+    assert kept is not None
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(answers.zone.cluster, "update", broken)
+    with pytest.raises(ZeroDivisionError):
+        answers.apply(change(None, view("shop/db", ips=("10.96.0.8",))), NOW)
+    assert not kept.live

@@ -12,7 +12,8 @@ import pytest
 from kdns.base.objects import ServicePort, ServiceView
 from kdns.config.settings import KubernetesOptions
 from kdns.records.answers import Answers
-from kdns.wire.name import name_text
+from kdns.records.transfer import transfer
+from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import SRV
 from tests.build import Endpoint, imported, slice_, tcp, udp, view
 from tests.records.zone_text import ask, cluster, rdata_text
@@ -117,6 +118,15 @@ def test_targets_are_in_the_additional_section() -> None:
     """Every target of a record has its addresses there; endpoints without ports are no targets."""
     result = ask(cluster(headless((BARE,), ())), f"x.shop.{SVC} SRV")
     assert {name_text(rrset.owner) for rrset in result.additional} == {f"e0.x.shop.{SVC}", f"e1.x.shop.{SVC}"}
+
+
+def test_transfers_have_them() -> None:
+    """A zone is copied with one SRV for each port at the Service's name; ``_port._protocol`` is for named ports."""
+    copied = transfer(cluster(with_ip(BARE, HTTP)).zone, parse_name("cluster.local."))
+    found = {(name_text(rrset.owner), rdata[4:6]) for rrset in copied if rrset.rtype == SRV for rdata in rrset.rdatas}
+    ports = {(name.removesuffix(f"x.shop.{SVC}"), int.from_bytes(port, "big")) for name, port in found}
+    endpoints = {(f"10-244-0-{row}.", port) for row in (1, 2) for port in (80, 443)}
+    assert ports == {("", 80), ("", 443), ("_https._tcp.", 443)} | endpoints
 
 
 IMPORTS = (

@@ -199,7 +199,7 @@ async def test_one_line_a_change_of_state(
 
 
 async def test_a_bug_in_a_stream_is_survived(caplog: pytest.LogCaptureFixture) -> None:
-    """A stream that dies is logged with its traceback, counted, and begun anew; others do not notice."""
+    """A stream that dies is logged with its traceback, counted, and started again; others do not notice."""
     made = parts(
         [
             says(*SERVICES, ZeroDivisionError("a bug")),
@@ -215,7 +215,7 @@ async def test_a_bug_in_a_stream_is_survived(caplog: pytest.LogCaptureFixture) -
     assert record.levelno == logging.ERROR
 
 
-async def test_a_stream_that_ends_is_begun_anew() -> None:
+async def test_a_stream_that_ends_is_started_again() -> None:
     """No stream is ever silently gone."""
 
     async def ends() -> AsyncIterator[Event]:
