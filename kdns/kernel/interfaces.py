@@ -1,14 +1,31 @@
-"""The addresses of this machine, by getifaddrs(3) through ctypes."""
+"""The addresses of this machine's interfaces, by netlink; listing them takes no privileges."""
 
-import ctypes
-import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final, NamedTuple
+from struct import Struct
+from typing import Final, NamedTuple
 
-_ADDRESS_AT: Final = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
-"""Where the address stands in sockaddr_in and sockaddr_in6, and how many octets it has."""
+from pyroute2.netlink import NETLINK_ROUTE
+from pyroute2.netlink.rtnl import RTM_GETADDR
+
+from kdns.base.errors import KernelError
+from kdns.kernel.netlink import Netlink, attributes
+
+ADDRESS: Final = Struct("=BBBBI")
+"""struct ifaddrmsg: family, prefix length, flags, scope, index of the interface."""
+IFA_ADDRESS, IFA_LOCAL = 1, 2
+
+
+class ListedAddress(NamedTuple):
+    """An address as the kernel lists it."""
+
+    interface: int
+    """Its index."""
+    address: bytes
+    """Packed: 4 or 16 octets."""
+    scope: int
+    """0 for the whole world, 253 for the link, 254 for the machine (rtnetlink(7))."""
 
 
 class InterfaceAddress(NamedTuple):
@@ -19,47 +36,34 @@ class InterfaceAddress(NamedTuple):
     """Packed: 4 or 16 octets."""
 
 
-class _Sockaddr(ctypes.Structure):
-    _fields_ = (("family", ctypes.c_ushort),)
+def list_addresses(link: Netlink, family: int = socket.AF_UNSPEC) -> Iterator[ListedAddress]:
+    """Every address of a family (AF_UNSPEC: of both) in the network namespace of ``link``, a NETLINK_ROUTE one.
+
+    Of a point-to-point link it is the own end. Raises KernelError.
+    """
+    for answer in link.dump(RTM_GETADDR, bytes((family,)) + bytes(7)):
+        kind, _, _, scope, index = ADDRESS.unpack_from(answer)
+        found = attributes(answer, ADDRESS.size)
+        address = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)  # IPv6 knows IFA_ADDRESS only
+        if address is not None and (family == kind or (family == socket.AF_UNSPEC and len(address) in (4, 16))):
+            yield ListedAddress(index, address, scope)
 
 
-class _Ifaddrs(ctypes.Structure):
-    """struct ifaddrs; what follows the address is not read."""
-
-    next: Any
-    name: bytes
-    addr: Any
-
-
-_Ifaddrs._fields_ = (
-    ("next", ctypes.POINTER(_Ifaddrs)),
-    ("name", ctypes.c_char_p),
-    ("flags", ctypes.c_uint),
-    ("addr", ctypes.POINTER(_Sockaddr)),
-)
+def local_addresses(family: int) -> frozenset[bytes]:
+    """The addresses of a family that this machine has, packed. Raises KernelError and OSError."""
+    with Netlink(NETLINK_ROUTE, "addresses") as link:
+        return frozenset(listed.address for listed in list_addresses(link, family))
 
 
 def interface_addresses() -> tuple[InterfaceAddress, ...]:
     """Every address of every interface, both families, loopback included. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    first = ctypes.POINTER(_Ifaddrs)()
-    if libc.getifaddrs(ctypes.byref(first)):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
     try:
-        return tuple(_walk(first))
-    finally:
-        libc.freeifaddrs(first)
-
-
-def _walk(entry: Any) -> Iterator[InterfaceAddress]:
-    while entry:
-        one = entry.contents
-        # an interface without an address has none here; other families are its hardware address and the like
-        if one.addr and (place := _ADDRESS_AT.get(one.addr.contents.family)):
-            begin = ctypes.addressof(one.addr.contents) + place[0]
-            yield InterfaceAddress(os.fsdecode(one.name), ctypes.string_at(begin, place[1]))
-        entry = one.next
+        with Netlink(NETLINK_ROUTE, "addresses") as link:
+            listed = list(list_addresses(link))
+    except KernelError as error:
+        raise OSError(error.code, str(error)) from error
+    names = dict(socket.if_nameindex())
+    return tuple(InterfaceAddress(names[index], address) for index, address, _ in listed if index in names)
 
 
 def own_addresses(listen: Sequence[str], addresses: Iterable[InterfaceAddress] | None = None) -> tuple[bytes, ...]:

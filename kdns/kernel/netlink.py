@@ -44,6 +44,7 @@ BUFFER: Final = 4 << 20
 PATIENCE: Final = 60.0
 """Seconds to wait for an answer. The kernel answers before send returns, or is busy with its own lock."""
 
+_SO_RCVBUFFORCE: Final = 33
 _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _GENERIC_CONTROL: Final = 16
@@ -108,8 +109,10 @@ class Netlink:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)  # errors need not carry the request
-            # SO_RCVBUFFORCE needs NET_ADMIN, as all we ask for does.
-            self._socket.setsockopt(socket.SOL_SOCKET, 33, BUFFER)
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
+            except PermissionError:  # without NET_ADMIN: as much as net.core.rmem_max allows; addresses need little
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             self._socket.settimeout(PATIENCE)
             self._socket.bind((0, 0))
         except OSError:

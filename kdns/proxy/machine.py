@@ -8,7 +8,7 @@ from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.kernel import sysctl
 from kdns.kernel.interfaces import interface_addresses
 from kdns.proxy.apply.applier import Applier
-from kdns.proxy.apply.conntrack import Cleaned, FlowCleaner
+from kdns.proxy.apply.flow_cleaner import Cleaned, FlowCleaner
 from kdns.proxy.apply.modes import make_applier
 from kdns.proxy.model import Family, Mode
 from kdns.proxy.report import counted_packets

@@ -14,7 +14,7 @@ from kdns.kernel.nfacct import packets
 from kdns.metrics.dns import Metrics
 from kdns.metrics.families import counter
 from kdns.metrics.proxy import INVALID_DROPPED, LOCALHOST_ACCEPTED, Policy, ProxyMetrics
-from kdns.proxy.apply.conntrack import Cleaned, FlowCleaner
+from kdns.proxy.apply.flow_cleaner import Cleaned, FlowCleaner
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.service_checks import HealthCheck
 from kdns.proxy.left_out import LeftOut

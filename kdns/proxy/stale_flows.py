@@ -1,12 +1,12 @@
-"""Which UDP flows lead to the dead. Pure.
+"""Which UDP flows lead to endpoints that are gone. Pure.
 
 A UDP client that keeps its source port keeps its flow: the kernel asks the rules only for a flow's first packet. So
 when a backend goes, its flows would go on to nowhere, and a flow that began while there was no backend would stay
-without one. Such flows are named here and deleted by `kdns.proxy.apply.conntrack`; their next packet meets the rules.
+without one. Such flows are named here and deleted by `kdns.proxy.apply.flow_cleaner`; their next packet meets the
+rules.
 
 What is better than kube-proxy's way (facts e): with no backend left every flow is deleted, so clients are refused at
-once; flows to a frontend that is gone are deleted, too; and a node port's flows are told from those of strangers who
-merely use the same port elsewhere.
+once; flows to a frontend that is gone are deleted, too; and flows that merely use a node port's number elsewhere stay.
 """
 
 from collections.abc import Iterable

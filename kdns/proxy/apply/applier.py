@@ -1,9 +1,13 @@
 """What the proxier asks of each mode. One applier serves one family; nobody else writes what it writes."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from socket import AF_INET, AF_INET6
+from typing import Final, NamedTuple, Protocol
 
-from kdns.proxy.model import RuleChange, RuleSet
+from kdns.proxy.model import Family, RuleChange, RuleSet
+
+AF: Final = {Family.IPV4: AF_INET, Family.IPV6: AF_INET6}
+"""Families as sockets and the kernel number them."""
 
 
 class Applied(NamedTuple):

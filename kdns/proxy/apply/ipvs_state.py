@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeVar
 
 from kdns.base.errors import KernelError
 from kdns.base.objects import Network
-from kdns.proxy.apply.dummy import AddressKernel
+from kdns.kernel.dummy_link import DummyLink
+from kdns.proxy.apply.applier import AF
 from kdns.proxy.apply.ipset import SetKernel
 from kdns.proxy.apply.ipvs_virtual import VirtualKernel
 from kdns.proxy.model import Backend, Family, ServicePortName
@@ -38,7 +39,7 @@ class Link(NamedTuple):
 
     virtuals: VirtualKernel
     sets: SetKernel
-    addresses: AddressKernel
+    addresses: DummyLink
 
     def close(self) -> None:
         """Give all sockets back."""
@@ -66,7 +67,7 @@ class IpvsState:
     def open(self, number: int) -> "closing[Link]":
         """Sockets for one go, closed at its end."""
         return closing(
-            Link(VirtualKernel(self.family, number), SetKernel(self.family), AddressKernel(self.family, DUMMY))
+            Link(VirtualKernel(self.family, number), SetKernel(self.family), DummyLink(AF[self.family], DUMMY))
         )
 
     def make(self, link: Link) -> None:

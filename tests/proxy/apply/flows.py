@@ -10,7 +10,7 @@ from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_CREATE, NLM_F_EXCL
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_CTNETLINK
 
 from kdns.kernel.netlink import Netlink, attribute, nested
-from kdns.proxy.apply.conntrack import AF
+from kdns.proxy.apply.applier import AF
 from kdns.proxy.model import Family
 
 _backend_ports = numbers(5353)

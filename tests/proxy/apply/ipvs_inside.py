@@ -14,7 +14,7 @@ import pytest
 
 from kdns.base.errors import ConfigError
 from kdns.kernel.netlink import Netlink, generic_family
-from kdns.proxy.apply.conntrack import FlowCleaner
+from kdns.proxy.apply.flow_cleaner import FlowCleaner
 from kdns.proxy.model import RuleSet, ServicePortName
 from kdns.proxy.stale_flows import StaleFlows
 from tests.proxy.apply.ipvs_shop import (

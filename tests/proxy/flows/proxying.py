@@ -13,7 +13,7 @@ from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, Plan
 from kdns.metrics.proxy import ProxyMetrics
 from kdns.proxy.apply.applier import Applier
-from kdns.proxy.apply.conntrack import FlowCleaner
+from kdns.proxy.apply.flow_cleaner import FlowCleaner
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.left_out import LeftOut
 from kdns.proxy.proxier import Proxier, Round

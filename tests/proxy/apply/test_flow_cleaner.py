@@ -1,7 +1,7 @@
 """Stale flows are deleted from the kernel's table, others are not, and nobody waits for it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -9,9 +9,10 @@ from pyroute2.netlink import NETLINK_NETFILTER
 from pyroute2.netlink.rtnl import RTM_NEWADDR
 
 from kdns.base.errors import KernelError
+from kdns.kernel.conntrack import list_flows
 from kdns.kernel.netlink import Netlink, attribute
-from kdns.proxy.apply import conntrack
-from kdns.proxy.apply.conntrack import ONE_BY_ONE, Cleaned, FlowCleaner, list_flows
+from kdns.proxy.apply.applier import AF
+from kdns.proxy.apply.flow_cleaner import ONE_BY_ONE, Cleaned, FlowCleaner, stale_handles
 from kdns.proxy.model import Family
 from kdns.proxy.stale_flows import StaleFlows
 from tests.proxy.apply.flows import make_flows
@@ -32,7 +33,7 @@ def left(family: Family = Family.IPV4) -> dict[tuple[str, int, str], int]:
     """How many flows there are by destination, port and who answers."""
     counts: dict[tuple[str, int, str], int] = {}
     with Netlink(NETLINK_NETFILTER, "conntrack") as link:
-        for flow in list_flows(link, family):
+        for flow in list_flows(link, AF[family]):
             key = (str(ip_address(flow.destination)), flow.port, str(ip_address(flow.replies_from)))
             counts[key] = counts.get(key, 0) + 1
     return counts
@@ -139,10 +140,10 @@ def test_a_large_table_is_walked_in_the_kernel() -> None:
         make_flows(10, "10.96.0.11", 53, "10.244.0.5")
         with Netlink(NETLINK_NETFILTER, "conntrack") as link:
             started = time.thread_time()
-            assert sum(1 for _ in list_flows(link, Family.IPV4)) == 60_010
+            assert sum(1 for _ in list_flows(link, AF[Family.IPV4])) == 60_010
             all_of_them = time.thread_time() - started
             started = time.thread_time()
-            assert sum(1 for _ in list_flows(link, Family.IPV4, packed("10.96.0.11"), 53)) == 10
+            assert sum(1 for _ in list_flows(link, AF[Family.IPV4], packed("10.96.0.11"), 53)) == 10
             assert time.thread_time() - started < all_of_them
         clean(stale("10.96.0.11", 53))
         assert left() == {("10.96.0.10", 53, "10.244.0.5"): 60_000}
@@ -169,21 +170,18 @@ def test_what_waits_for_one_frontend_is_merged() -> None:
     in_a_namespace(case)
 
 
-def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_tried_again() -> None:
     """A refusal by the kernel is counted, and the flows are deleted by a later attempt."""
     refusals = [KernelError(("netlink", "conntrack"), 16, "busy")]
-    original = conntrack.stale_handles
 
-    def refuse(link: Netlink, family: Family, wanted: list[StaleFlows]) -> Iterator[bytes]:
+    def refuse(link: Netlink, family: Family, wanted: Collection[StaleFlows]) -> Iterator[bytes]:
         if refusals:
             raise refusals.pop()
-        return original(link, family, wanted)
-
-    monkeypatch.setattr(conntrack, "stale_handles", refuse)
+        return stale_handles(link, family, wanted)
 
     def case() -> None:
         make_flows(4, "10.96.0.10", 53, "10.244.0.5")
-        cleaner = FlowCleaner(retry=0.1)
+        cleaner = FlowCleaner(retry=0.1, find=refuse)
         cleaner.start()
         try:
             cleaner.submit([stale("10.96.0.10", 53)])
@@ -196,18 +194,17 @@ def test_what_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     in_a_namespace(case)
 
 
-def test_a_bug_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_does_not_end_the_thread(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, what it was about is given up, and what comes later is done."""
     done: list[Family] = []
 
-    def stumble(_link: Netlink, family: Family, _wanted: list[StaleFlows]) -> Iterator[bytes]:
+    def stumble(_link: Netlink, family: Family, _wanted: Collection[StaleFlows]) -> Iterator[bytes]:
         done.append(family)
         if len(done) == 1:
             raise LookupError("a message nobody has seen before")
         return iter(())
 
-    monkeypatch.setattr(conntrack, "stale_handles", stumble)
-    cleaner = FlowCleaner(retry=0.1)
+    cleaner = FlowCleaner(retry=0.1, find=stumble)
     cleaner.start()
     try:
         for _ in range(2):
@@ -219,9 +216,8 @@ def test_a_bug_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch, caplog: 
     assert "a message nobody has seen before" in caplog.text
 
 
-def test_too_many_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_are_counted() -> None:
     """The queue is bounded; what waits already is still replaced."""
-    monkeypatch.setattr(conntrack, "LIMIT", 2)
-    cleaner = FlowCleaner()
+    cleaner = FlowCleaner(limit=2)
     cleaner.submit([stale("10.96.0.10", 53), stale("10.96.0.11", 53), stale("10.96.0.12", 53), stale("10.96.0.11", 53)])
     assert cleaner.left_out == 1

@@ -1,32 +1,30 @@
-"""The link that holds service addresses, and which addresses this node has. Every call waits; for a thread."""
+"""A link without a wire, which holds addresses that this node answers for. Every call waits; for a thread."""
 
 from collections.abc import Iterable
-from socket import AF_INET, AF_INET6, if_nametoindex
+from socket import AF_INET, if_nametoindex
 from struct import Struct
 from typing import Final
 
 from pyroute2.netlink import NETLINK_ROUTE, NLM_F_CREATE, NLM_F_EXCL
-from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_DELLINK, RTM_GETADDR, RTM_NEWADDR, RTM_NEWLINK
+from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_DELLINK, RTM_NEWADDR, RTM_NEWLINK
 
-from kdns.kernel.netlink import Netlink, attribute, attributes, nested, text
-from kdns.proxy.model import Family
+from kdns.kernel.interfaces import ADDRESS, IFA_ADDRESS, IFA_LOCAL, list_addresses
+from kdns.kernel.netlink import Netlink, attribute, nested, text
 
 _LINK: Final = Struct("=BxHiII")
 """struct ifinfomsg: family, type, index, flags, change."""
-_ADDRESS: Final = Struct("=BBBBI")
-"""struct ifaddrmsg: family, prefix length, flags, scope, index."""
 _IFLA_NAME, _IFLA_LINKINFO, _INFO_KIND = 3, 18, 1
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_LINK_SCOPE: Final = 253
 _NO_DUPLICATE_CHECK: Final = 0x02
 _ENODEV, _EEXIST, _EADDRNOTAVAIL = 19, 17, 99
 
 
-class AddressKernel:
-    """Addresses of one family."""
+class DummyLink:
+    """The addresses of one family on a link of this name; the link itself is of both."""
 
-    def __init__(self, family: Family, dummy: str) -> None:
-        self.family, self.dummy = family, dummy
-        self._af = AF_INET if family is Family.IPV4 else AF_INET6
+    def __init__(self, family: int, name: str) -> None:
+        """``family`` is AF_INET or AF_INET6."""
+        self.name, self._family = name, family
         self._link = Netlink(NETLINK_ROUTE, "addresses")
 
     def close(self) -> None:
@@ -35,14 +33,14 @@ class AddressKernel:
 
     def create(self) -> bool:
         """Make the dummy link unless it is there; False: the kernel has no such kind of link."""
-        body = _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_NAME, self.dummy)
+        body = _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_NAME, self.name)
         kind = nested(_IFLA_LINKINFO, attribute(_INFO_KIND, b"dummy"))
         code = self._link.ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, [body + kind])[0]
         if code in (0, _EEXIST):
             return True
         if code == 95:  # EOPNOTSUPP
             return False
-        raise self._link.error(code, f"create {self.dummy}")
+        raise self._link.error(code, f"create {self.name}")
 
     def remove_link(self) -> None:
         """Remove the dummy link with all its addresses, of both families; none is no error."""
@@ -57,15 +55,10 @@ class AddressKernel:
         """Those of this family on the dummy link, and those on all others."""
         index = self._index()
         ours, others = set(), set()
-        for answer in self._link.dump(RTM_GETADDR, bytes((self._af,)) + bytes(7)):
-            family, _, _, scope, on = _ADDRESS.unpack_from(answer)
-            found = attributes(answer, _ADDRESS.size)
-            address = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
-            if family != self._af or address is None:
-                continue
+        for on, address, scope in list_addresses(self._link, self._family):
             if on != index:
                 others.add(address)
-            elif scope != 253:  # the link's own fe80:: address is nobody's business
+            elif scope != _LINK_SCOPE:  # the link's own fe80:: address is not one of ours
                 ours.add(address)
         return frozenset(ours), frozenset(others)
 
@@ -81,13 +74,13 @@ class AddressKernel:
                 raise self._link.error(code, "remove an address")
 
     def _payloads(self, addresses: Iterable[bytes]) -> list[bytes]:
-        head = _ADDRESS.pack(self._af, self.family.width * 8, _NO_DUPLICATE_CHECK, 0, self._index())
-        if self.family is Family.IPV4:
-            head = head[:2] + b"\0" + head[3:]
-        return [head + attribute(_IFA_LOCAL, a) + attribute(_IFA_ADDRESS, a) for a in addresses]
+        four = self._family == AF_INET
+        flags = 0 if four else _NO_DUPLICATE_CHECK
+        head = ADDRESS.pack(self._family, 32 if four else 128, flags, 0, self._index())
+        return [head + attribute(IFA_LOCAL, a) + attribute(IFA_ADDRESS, a) for a in addresses]
 
     def _index(self) -> int:
         try:
-            return if_nametoindex(self.dummy)
+            return if_nametoindex(self.name)
         except OSError:
             return 0
