@@ -1,16 +1,16 @@
 """A YAML document as a tree in which every value knows its place: what a configuration file is read from. Pure.
 
-Scalars, depth and aliases are those of `kdns.config.yaml_values`. A key that stands twice keeps its last value, as in
+Put together by `kdns.config.yaml_values`, which has the bounds. A key that stands twice keeps its last value, as in
 Kubernetes' own reader, and is noted.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import yaml
 
 from kdns.base.errors import ConfigError, Span
-from kdns.config.yaml_values import ALIASED_LIMIT, DEPTH_LIMIT, LOADER, resolved
+from kdns.config.yaml_values import LOADER, Composer, Frame, Misplaced, Position, merged, position
 
 MOST_TEXT: Final = 256 * 1024
 """Characters; the largest configurations have a few thousand."""
@@ -57,7 +57,7 @@ class Tree(NamedTuple):
 
 
 def read_tree(text: str, source: str) -> Tree:
-    """The first document; an empty text is None. Raises ConfigError for what is no YAML, or more than we take."""
+    """The first document; an empty text is None. Raises ConfigError for text that is not YAML, or more than we take."""
     if len(text) > MOST_TEXT:
         raise ConfigError(f"{source} is larger than {MOST_TEXT // 1024} KiB")
     builder = _Builder(text, source)
@@ -67,44 +67,22 @@ def read_tree(text: str, source: str) -> Tree:
             if isinstance(event, yaml.DocumentStartEvent):
                 begun += 1
                 if begun == 2:
-                    builder.more = builder.place(event)
+                    builder.more = builder.span(*position(event))
                     break
             builder.take(event)
     except yaml.YAMLError as error:
         raise _problem(error, builder) from None
-    return Tree(builder.top, tuple(builder.repeated), builder.more)
+    except Misplaced as error:
+        raise ConfigError(error.problem, builder.span(*error.place), error.hint) from None
+    return Tree(builder.top or Node(None), tuple(builder.repeated), builder.more)
 
 
-class _Frame:
-    """A collection that is being put together."""
-
-    def __init__(self, event: Any, at: Span) -> None:
-        self.mapping = isinstance(event, yaml.MappingStartEvent)
-        self.anchor: str | None = event.anchor
-        self.at = at
-        self.entries: dict[str, Entry] = {}
-        self.inherited: dict[str, Entry] = {}
-        self.items: list[Node] = []
-        self.key: tuple[str, Span] | None = None
-        self.size = 1
-
-    @property
-    def awaits_key(self) -> bool:
-        return self.mapping and self.key is None
-
-    def node(self) -> Node:
-        return Node(self.inherited | self.entries if self.mapping else tuple(self.items), self.at)
-
-
-class _Builder:
+class _Builder(Composer[Node]):
     def __init__(self, text: str, source: str) -> None:
+        super().__init__()
         self._lines, self._source = text.split("\n"), source
-        self.top = Node(None)
         self.repeated: list[Repeated] = []
         self.more: Span | None = None
-        self._frames: list[_Frame] = []
-        self._anchors: dict[str, tuple[Node, int]] = {}
-        self._aliased = 0
 
     def span(self, line: int, column: int) -> Span:
         """A place, both numbers from 0, with the line's text if that can be shown."""
@@ -112,70 +90,31 @@ class _Builder:
         shown = text if len(text) <= LONGEST_LINE and text.isprintable() else ""
         return Span(self._source, line + 1, column + 1, shown)
 
-    def place(self, event: Any) -> Span:
-        """Where an event begins."""
-        return self.span(event.start_mark.line, event.start_mark.column)
+    def scalar(self, value: Any, place: Position) -> Node:
+        return Node(value, self.span(*place))
 
-    def take(self, event: Any) -> None:
-        if not isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            return
-        at = self.place(event)
-        match event:
-            case yaml.ScalarEvent():
-                awaits_key = bool(self._frames) and self._frames[-1].awaits_key
-                self._anchored(event.anchor, Node(event.value if awaits_key else resolved(event), at), 1)
-            case yaml.CollectionStartEvent():
-                if len(self._frames) >= DEPTH_LIMIT:
-                    raise ConfigError(f"expected at most {DEPTH_LIMIT} levels of nesting", at)
-                self._frames.append(_Frame(event, at))
-            case yaml.CollectionEndEvent():
-                frame = self._frames.pop()
-                self._anchored(frame.anchor, frame.node(), frame.size)
-            case yaml.AliasEvent():
-                self._add(*self._alias(event.anchor, at))
+    def collection(self, frame: Frame[Node]) -> Node:
+        return Node(merged(frame.entries, _mappings) if frame.mapping else tuple(frame.items), self.span(*frame.place))
 
-    def _anchored(self, anchor: str | None, node: Node, size: int) -> None:
-        if anchor:
-            self._anchors[anchor] = node, size
-        self._add(node, size)
+    def alias(self, value: Node, place: Position) -> Node:
+        return Node(value.value, self.span(*place))
 
-    def _alias(self, anchor: str | None, at: Span) -> tuple[Node, int]:
-        """What an alias stands for; values are shared, but whoever walks them walks each again."""
-        if anchor is None or anchor not in self._anchors:
-            raise ConfigError(f"expected a complete &{anchor} before *{anchor}", at)
-        node, size = self._anchors[anchor]
-        self._aliased += size
-        if self._aliased > ALIASED_LIMIT:
-            raise ConfigError(f"expected aliases to repeat at most {ALIASED_LIMIT:,} values", at)
-        return Node(node.value, at), size
+    def key_text(self, value: Node) -> str | None:
+        return None if isinstance(value.value, tuple | Mapping) else str(value.value)
 
-    def _add(self, node: Node, size: int) -> None:
-        if not self._frames:
-            self.top = node
-            return
-        frame = self._frames[-1]
-        frame.size += size
-        if not frame.mapping:
-            frame.items.append(node)
-        elif frame.key is None:
-            if isinstance(node.value, tuple | Mapping):
-                raise ConfigError("expected text as the key of a mapping", node.at)
-            frame.key = str(node.value), cast(Span, node.at)
-        else:
-            self._enter(frame, *frame.key, node)
-            frame.key = None
-
-    def _enter(self, frame: _Frame, key: str, at: Span, node: Node) -> None:
-        if key == "<<":  # https://yaml.org/type/merge.html: the first one that has a key wins
-            for part in node.value if isinstance(node.value, tuple) else (node,):
-                for word, entry in part.value.items() if isinstance(part.value, Mapping) else ():
-                    frame.inherited.setdefault(word, entry)
-            return
+    def enter(self, frame: Frame[Node], key: str, place: Position, value: Node) -> None:
+        at = self.span(*place)
         if key in frame.entries:
-            path = tuple(outer.key[0] for outer in self._frames if outer.key)
-            first = frame.entries[key].at
-            self.repeated.append(Repeated(path, at, first.line if first else 0))
-        frame.entries[key] = Entry(at, node)
+            path = tuple(outer.key[0] for outer in self.frames if outer.key)
+            first: Entry = frame.entries[key]
+            self.repeated.append(Repeated(path, at, first.at.line if first.at else 0))
+        frame.entries[key] = Entry(at, value)
+
+
+def _mappings(entry: Entry) -> list[Mapping[str, Entry]]:
+    value = entry.node.value
+    parts = [part.value for part in value] if isinstance(value, tuple) else [value]
+    return [part for part in parts if isinstance(part, Mapping)]
 
 
 def _problem(error: yaml.YAMLError, builder: _Builder) -> ConfigError:

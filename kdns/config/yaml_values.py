@@ -1,28 +1,32 @@
-"""YAML text as plain values with places, put together from the events of libyaml's parser. Pure.
+"""YAML text as values with places, put together from the events of libyaml's parser. Pure.
 
 PyYAML's own composer calls itself for each level, without a limit, so that a file of brackets ends the process; it
-turns unquoted dates and 22:22 into things that are no text; and it takes three times as long. Values are resolved as
+turns unquoted dates and 22:22 into dates and numbers; and it takes three times as long. Values are resolved as
 Kubernetes' own reader does for the types that a manifest has (YAML 1.1 booleans, null, numbers; all else is text);
 keys are always text.
+
+`Composer` has the bounds, the anchors and the merges, once for all: `compose` makes plain values of it (manifests),
+`find` looks for the place of one, and `kdns.config.yaml_tree` keeps the place of each (configuration files).
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import yaml
 
-DEPTH_LIMIT = 200
+DEPTH_LIMIT: Final = 200
 """Levels of nesting. CustomResourceDefinitions, the deepest manifests about, have some 50."""
-ALIASED_LIMIT = 100_000
+ALIASED_LIMIT: Final = 100_000
 """Values of one document that exist only because an alias repeats them: ten levels of ten aliases make 10^10."""
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the top of a document."""
 Position = tuple[int, int]
 """Line and column, both from 0."""
+V = TypeVar("V")
 
 
 class Misplaced(Exception):
@@ -43,11 +47,11 @@ class Composed(NamedTuple):
 
 
 def compose(content: str) -> Iterator[Composed]:
-    """The documents of a stream; `Misplaced` or yaml.YAMLError when the text gets to where it is none."""
-    composer = _Composer()
+    """The documents of a stream; `Misplaced` or yaml.YAMLError at the first place that is not YAML, or not ours."""
+    composer = _Plain()
     for event in yaml.parse(content, LOADER):
         if isinstance(event, yaml.DocumentStartEvent):
-            composer = _Composer()
+            composer = _Plain()
         elif isinstance(event, yaml.DocumentEndEvent):
             yield Composed(composer.top, composer.place, composer.places)
         else:
@@ -56,147 +60,196 @@ def compose(content: str) -> Iterator[Composed]:
 
 def find(content: str, number: int, wanted: Path) -> Position | None:
     """Where the value at `wanted` stands in one document, or the nearest value around it; None: no such document."""
-    frames: list[_Frame] = []
-    best: tuple[int, Position] | None = None
+    finder = _Finder(wanted)
     documents = -1
     for event in yaml.parse(content, LOADER):
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
         if documents > number:
             break
-        if documents != number or not isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
-            continue
-        if isinstance(event, yaml.CollectionEndEvent):
-            frames.pop()
-        else:
-            path = tuple(frame.step for frame in frames)
-            awaits_key = bool(frames) and frames[-1].awaits_key
-            if not awaits_key and wanted[: len(path)] == path and (best is None or len(path) > best[0]):
-                best = len(path), _place(event)
-            if isinstance(event, yaml.CollectionStartEvent):
-                frames.append(_Frame(event))
-                continue
-        if frames:
-            frames[-1].add(getattr(event, "value", ""), 1, _place(event))
-    return best[1] if best else None
+        if documents == number:
+            finder.take(event)
+    return finder.best
 
 
-class _Frame:
+def position(event: Any) -> Position:
+    """Where an event begins."""
+    return event.start_mark.line, event.start_mark.column
+
+
+class Frame(Generic[V]):
     """A collection that is being put together."""
 
-    def __init__(self, event: Any) -> None:
-        self.value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self.anchor: str | None = event.anchor
-        self.key: str | None = None
-        self.size = 1
+    __slots__ = ("anchor", "entries", "items", "key", "mapping", "place", "size")
 
-    @property
-    def awaits_key(self) -> bool:
-        return self.key is None and isinstance(self.value, dict)
+    def __init__(self, event: Any, place: Position) -> None:
+        self.mapping = isinstance(event, yaml.MappingStartEvent)
+        self.anchor: str | None = event.anchor
+        self.place = place
+        self.entries: dict[str, Any] = {}
+        """What `Composer.enter` puts there: values, or something around them."""
+        self.items: list[V] = []
+        self.key: tuple[str, Position] | None = None
+        self.size = 1
+        """Values in it, those that aliases repeat counted each time."""
 
     @property
     def step(self) -> str | int:
         """The key or index of what comes next."""
-        return len(self.value) if isinstance(self.value, list) else self.key or ""
-
-    def add(self, value: Any, size: int, place: Position) -> None:
-        """Take the next key or value, which stands for `size` values."""
-        self.size += size
-        if isinstance(self.value, list):
-            self.value.append(value)
-        elif self.key is not None:
-            self.value[self.key], self.key = value, None
-        elif isinstance(value, str):
-            self.key = value
-        elif isinstance(value, dict | list):
-            raise Misplaced("expected text as the key of a mapping", place)
-        else:
-            self.key = str(value)  # an alias to a number
+        return len(self.items) if not self.mapping else self.key[0] if self.key else ""
 
 
-class _Composer:
-    """Puts one document together."""
+class Composer(Generic[V]):
+    """Puts one document together. Its subclasses say what becomes of a scalar, a collection and an alias."""
 
     def __init__(self) -> None:
-        self.top: Any = None
+        self.top: V | None = None
         self.place: Position = (0, 0)
-        self.places: dict[Path, Position] = {}
-        self._frames: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self.frames: list[Frame[V]] = []
+        self._anchors: dict[str, tuple[V, int]] = {}
         self._aliased = 0
 
-    def take(self, event: Any) -> None:
-        match event:
-            case yaml.ScalarEvent():
-                self._add(self._scalar(event), 1, event)
-            case yaml.CollectionStartEvent():
-                self._begin(event)
-            case yaml.CollectionEndEvent():
-                frame = self._frames.pop()
-                value = merged(frame.value)
-                if frame.anchor:
-                    self._anchors[frame.anchor] = value, frame.size
-                self._add(value, frame.size, event)
-            case yaml.AliasEvent():
-                self._add(*self._repeated(event), event)
+    def scalar(self, value: Any, place: Position) -> V:
+        """A value of a scalar that is resolved; of a key its text."""
+        raise NotImplementedError
 
-    def _add(self, value: Any, size: int, event: Any) -> None:
-        if self._frames:
-            self._frames[-1].add(value, size, _place(event))
-        else:
-            self.top, self.place = value, self.places.get((), _place(event))
+    def collection(self, frame: Frame[V]) -> V:
+        """A value of a collection that is complete."""
+        raise NotImplementedError
 
-    def _scalar(self, event: Any) -> Any:
-        is_key = bool(self._frames) and self._frames[-1].awaits_key
-        value = event.value if is_key else resolved(event)
-        if event.anchor:
-            self._anchors[event.anchor] = value, 1
+    def alias(self, value: V, _place: Position) -> V:
+        """A value that an alias repeats. It is shared, not copied, but who walks the document walks it each time."""
         return value
 
-    def _begin(self, event: Any) -> None:
-        if len(self._frames) >= DEPTH_LIMIT:
-            raise Misplaced(f"expected at most {DEPTH_LIMIT} levels of nesting", _place(event))
-        if len(self._frames) <= 2:
-            self.places[tuple(frame.step for frame in self._frames)] = _place(event)
-        self._frames.append(_Frame(event))
+    def key_text(self, value: V) -> str | None:
+        """A scalar as a key; None for a collection."""
+        raise NotImplementedError
 
-    def _repeated(self, event: Any) -> tuple[Any, int]:
-        """What an alias stands for. Values are shared, not copied, but whoever walks them walks each again."""
-        if event.anchor not in self._anchors:
-            raise Misplaced(f"expected a complete &{event.anchor} before *{event.anchor}", _place(event))
-        value, size = self._anchors[event.anchor]
+    def enter(self, frame: Frame[V], key: str, _place: Position, value: V) -> None:
+        """Put a value under a key; the last one of a key stays, as in Kubernetes' own reader."""
+        frame.entries[key] = value
+
+    def begins(self, event: Any, place: Position) -> None:
+        """A value, not a key, begins here."""
+
+    def take(self, event: Any) -> None:
+        """The next event of the document. Raises Misplaced."""
+        if not isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+            return
+        place = position(event)
+        frames = self.frames
+        if isinstance(event, yaml.CollectionEndEvent):
+            frame = frames.pop()
+            self._anchored(frame.anchor, self.collection(frame), frame.size, frame.place)
+            return
+        awaits_key = bool(frames) and frames[-1].mapping and frames[-1].key is None
+        if not awaits_key:
+            self.begins(event, place)
+        if isinstance(event, yaml.ScalarEvent):
+            value = self.scalar(event.value if awaits_key else resolved(event), place)
+            self._anchored(event.anchor, value, 1, place)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            if len(frames) >= DEPTH_LIMIT:
+                raise Misplaced(f"expected at most {DEPTH_LIMIT} levels of nesting", place)
+            frames.append(Frame(event, place))
+        else:
+            value, size = self._repeated(event.anchor, place)
+            self._add(self.alias(value, place), size, place)
+
+    def _anchored(self, anchor: str | None, value: V, size: int, place: Position) -> None:
+        if anchor:
+            self._anchors[anchor] = value, size
+        self._add(value, size, place)
+
+    def _repeated(self, anchor: str | None, place: Position) -> tuple[V, int]:
+        if anchor is None or anchor not in self._anchors:
+            raise Misplaced(f"expected a complete &{anchor} before *{anchor}", place)
+        value, size = self._anchors[anchor]
         self._aliased += size
         if self._aliased > ALIASED_LIMIT:
             problem = f"expected aliases to repeat at most {ALIASED_LIMIT:,} values"
-            raise Misplaced(problem, _place(event), "write out what is meant, or split the document")
+            raise Misplaced(problem, place, "write out what is meant, or split the document")
         return value, size
 
+    def _add(self, value: V, size: int, place: Position) -> None:
+        if not self.frames:
+            self.top, self.place = value, place
+            return
+        frame = self.frames[-1]
+        frame.size += size
+        if not frame.mapping:
+            frame.items.append(value)
+        elif frame.key is not None:
+            self.enter(frame, *frame.key, value)
+            frame.key = None
+        elif (text := self.key_text(value)) is not None:
+            frame.key = text, place
+        else:
+            raise Misplaced("expected text as the key of a mapping", place)
 
-def _place(event: Any) -> Position:
-    return event.start_mark.line, event.start_mark.column
+
+def merged(entries: dict[str, V], parts: Callable[[V], Sequence[Mapping[str, V]]]) -> dict[str, V]:
+    """A mapping with what its ``<<`` key names put under its own keys (https://yaml.org/type/merge.html).
+
+    ``parts``: the mappings that a value is or lists; the first one that has a key wins.
+    """
+    if "<<" not in entries:
+        return entries
+    inherited: dict[str, V] = {}
+    for part in reversed(parts(entries.pop("<<"))):
+        inherited.update(part)
+    return inherited | entries
 
 
-def merged(value: Any) -> Any:
-    """A mapping with what its ``<<`` key names put under its own keys (https://yaml.org/type/merge.html)."""
-    if not isinstance(value, dict) or "<<" not in value:
+class _Plain(Composer[Any]):
+    """Dictionaries, lists, text, numbers, booleans and None."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[Path, Position] = {}
+
+    def scalar(self, value: Any, _place: Position) -> Any:
         return value
-    merge = value.pop("<<")
-    merged: dict[str, Any] = {}
-    for part in reversed(merge if isinstance(merge, list) else [merge]):
-        if isinstance(part, dict):
-            merged.update(part)
-    return merged | value
+
+    def collection(self, frame: Frame[Any]) -> Any:
+        return merged(frame.entries, _mappings) if frame.mapping else frame.items
+
+    def key_text(self, value: Any) -> str | None:
+        return value if isinstance(value, str) else None if isinstance(value, dict | list) else str(value)
+
+    def begins(self, event: Any, place: Position) -> None:
+        if len(self.frames) <= 2 and isinstance(event, yaml.CollectionStartEvent):
+            self.places[tuple(frame.step for frame in self.frames)] = place
 
 
-CONSTANTS: Mapping[str, bool | None] = {
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, dict)]
+
+
+class _Finder(_Plain):
+    """Looks for the place of one value."""
+
+    def __init__(self, wanted: Path) -> None:
+        super().__init__()
+        self._wanted = wanted
+        self._depth = -1
+        self.best: Position | None = None
+
+    def begins(self, _event: Any, place: Position) -> None:
+        path = tuple(frame.step for frame in self.frames)
+        if len(path) > self._depth and self._wanted[: len(path)] == path:
+            self._depth, self.best = len(path), place
+
+
+CONSTANTS: Final[Mapping[str, bool | None]] = {
     spelling: meaning
     for words, meaning in (("null", None), ("true yes on", True), ("false no off", False))
     for word in words.split()
     for spelling in (word, word.title(), word.upper())
 } | {"": None, "~": None}
-INTEGER = re.compile(r"[-+]?(?:0x[0-9a-fA-F]{1,32}|0o?[0-7]{1,32}|0|[1-9][0-9]{0,30})")
-FRACTION = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,9})?")
-RESOLVED_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
+INTEGER: Final = re.compile(r"[-+]?(?:0x[0-9a-fA-F]{1,32}|0o?[0-7]{1,32}|0|[1-9][0-9]{0,30})")
+FRACTION: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,9})?")
+RESOLVED_TAGS: Final = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float"))
 
 
 def resolved(event: Any) -> Any:

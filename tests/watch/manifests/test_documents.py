@@ -117,7 +117,7 @@ ERRORS = (
     ("demo.yaml", "ok: 1\n---\na: 'open\n", (4, 1), "expected YAML: found unexpected end of stream"),
     ("demo.yaml", "a: \x00", (1, 4), "expected YAML: control characters are not allowed"),
     ("demo.yaml", "é: 1\nü: \x07", (2, 4), "expected YAML: control characters are not allowed"),
-    ("demo.yaml", "[a, b]: 1", (1, 6), "expected text as the key of a mapping"),
+    ("demo.yaml", "[a, b]: 1", (1, 1), "expected text as the key of a mapping"),
     ("demo.yaml", "a: *nowhere", (1, 4), "expected a complete &nowhere before *nowhere"),
     ("demo.yaml", "a: &a [1, *a]", (1, 11), "expected a complete &a before *a"),
     ("demo.yaml", "just words", (1, 1), "expected a Kubernetes object, got text"),
