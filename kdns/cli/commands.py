@@ -10,6 +10,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "node": "both of them in one process, for one node",
     },
     "look": {
+        "explain": "say why a name or a port does not answer, with evidence",
         "check": "list the mistakes of a Corefile, or what it would serve",
         "records": "print every DNS record, and the object it came from",
         "rules": "print the rules that the proxy would write",

@@ -67,11 +67,11 @@ def gather(files: Mapping[str, Manifests]) -> Gathered:
     )
 
 
-def collect(files: Mapping[str, Manifests]) -> Collection:
-    """What a cluster that holds just these files would list."""
+def collect(files: Mapping[str, Manifests], *, keep_bodies: bool = False) -> Collection:
+    """What a cluster that holds just these files would list; ``keep_bodies``: what is made has its body, too."""
     gathered = gather(files)
     objects = gathered.objects
-    making = Making(objects, tuple(gathered.played.values()))
+    making = Making(objects, tuple(gathered.played.values()), keep_bodies=keep_bodies)
     making.complete_services()
     making.make_pods()
     making.derive_slices()

@@ -31,14 +31,16 @@ NODES: Final = ("node",)
 class Making:
     """Adds to the objects of files, in the order of its methods."""
 
-    def __init__(self, objects: dict[ObjectKey, Manifest], played: Sequence[Played]) -> None:
+    def __init__(
+        self, objects: dict[ObjectKey, Manifest], played: Sequence[Played], *, keep_bodies: bool = False
+    ) -> None:
         self.warnings: list[str] = []
         self.addresses = 0
         """Services that got a cluster IP."""
         self.pods: Counter[str] = Counter()
         """Pods that were made, by the kind that asked for them; Pod for those that were written without an address."""
         self.mirrored = 0
-        self._objects, self._played = objects, played
+        self._objects, self._played, self._keep = objects, played, keep_bodies
         self._written = [text for manifest in objects.values() for text in _pod_ips(manifest)]
         self._placed: dict[str, list[Mapping[str, str]]] = {}
         """The labels of Pods that were written with an address, by namespace."""
@@ -65,7 +67,7 @@ class Making:
             except ValueError as error:
                 self.warnings.append(f"{key} in {manifest.at}: {error}")
                 continue
-            self._objects[key] = manifest_of(body, manifest.at)
+            self._objects[key] = manifest_of(body, manifest.at, keep_body=self._keep)
             self.addresses += not cluster_ips(spec)
             self._dual = self._dual or "IPv6" in body["spec"]["ipFamilies"]
 
@@ -101,7 +103,7 @@ class Making:
             ips = hosts.get(str(spec.get("nodeName")), anywhere) or HOST[: len(families)]
         else:
             ips = [addresses.take(f"{key.namespace}/{key.name}", family) for family in families]
-        self._objects[key] = manifest_of({**body, "status": running_status(ips)}, owner.at)
+        self._objects[key] = manifest_of({**body, "status": running_status(ips)}, owner.at, keep_body=self._keep)
         self.pods[owner.kind] += 1
 
     def derive_slices(self) -> None:
@@ -192,7 +194,7 @@ class Making:
             ):
                 self.mirrored += 1
                 for body in mirrored_slices(endpoints):
-                    manifest = manifest_of(body, one.at)
+                    manifest = manifest_of(body, one.at, keep_body=self._keep)
                     assert isinstance(manifest.object, EndpointSlice)
                     mirrored = replace(manifest.object, derived_from=DerivedFrom("Endpoints", one.namespace, one.name))
                     self._objects.setdefault(manifest.key, replace(manifest, object=mirrored))

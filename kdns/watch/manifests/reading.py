@@ -75,17 +75,17 @@ def parse_manifests(
     return Manifests(tuple(entries), tuple(problems), passed_over, tuple(patches), tuple(unapplied))
 
 
-def manifest_of(body: Json, at: str) -> Manifest:
+def manifest_of(body: Json, at: str, *, keep_body: bool = False) -> Manifest:
     """An object that was made here, as if a file had it.
 
     ConfigError for a value of the wrong type, ValueError for what makes no sense: both come from what it was made of.
     """
     kind = _kind(body)
     assert kind is not None
-    entry = _entry(Document(body, Text(at, ""), 1, 1), kind, False)
+    entry = _entry(Document(body, Text(at, ""), 1, 1), kind, keep_body)
     if isinstance(entry, Skipped):
         raise ValueError(entry.warning)
-    return Manifest(entry.object, entry.labels, entry.fields, at, entry.source)
+    return Manifest(entry.object, entry.labels, entry.fields, at, entry.source, body if keep_body else None)
 
 
 class _Named(Wire):

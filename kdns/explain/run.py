@@ -1,0 +1,82 @@
+"""``kdns explain``: evidence from files or a cluster, the chain, the report. The edge."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple, TextIO
+
+from kdns.base.errors import ConfigError
+from kdns.explain.bundle import Raw, read_bundle, text_file
+from kdns.explain.case import Case
+from kdns.explain.chain import explain
+from kdns.explain.cluster import KINDS, Cluster
+from kdns.explain.evidence import Evidence
+from kdns.explain.model import Question, Verdict, report_values
+from kdns.explain.text import report_text
+from kdns.watch.manifests.folder import content, scan, stream_content
+from kdns.watch.manifests.manifest import Manifests
+from kdns.watch.manifests.reading import parse_manifests
+
+LOG: Final = logging.getLogger("kdns.explain")
+
+
+class Request(NamedTuple):
+    """What the command line asks for."""
+
+    question: Question
+    source: str = ""
+    """A file or folder of manifests, or - for standard input; empty: only what --evidence brings."""
+    corefile: str = ""
+    proxy_config: str = ""
+    evidence: Sequence[str] = ()
+    output: str = "text"
+    verbose: bool = False
+
+
+def run(request: Request, write: Callable[[object, str, TextIO], None], *, colour: bool, out: TextIO) -> int:
+    """Explain, and print the report; 0 without a fault, 1 with one. Raises ConfigError for evidence that is not there.
+
+    ``write`` prints plain values as JSON or YAML.
+    """
+    evidence = Evidence()
+    raws = [raw for path in request.evidence for raw in read_bundle(path, evidence)]
+    raws += _source(request.source) if request.source else []
+    cluster = Cluster(_parsed(raws, evidence))
+    evidence.objects = cluster.objects
+    evidence.corefile = text_file(_read(request.corefile, "--corefile")) if request.corefile else None
+    evidence.proxy_config = text_file(_read(request.proxy_config, "--proxy-config")) if request.proxy_config else None
+    answer = explain(Case(request.question, evidence, cluster))
+    if request.output == "text":
+        out.write(report_text(answer, colour=colour, verbose=request.verbose))
+    else:
+        write(report_values(answer), request.output, out)
+    return 1 if answer.verdict is Verdict.FAULT else 0
+
+
+def _parsed(raws: Sequence[Raw], evidence: Evidence) -> dict[str, Manifests]:
+    files: dict[str, Manifests] = {}
+    for raw in raws:
+        files[raw.path] = parse_manifests(raw.data, raw.path, also=KINDS)
+        problems = tuple(f"{problem.about} {problem.error}".strip() for problem in files[raw.path].problems)
+        evidence.problems = (*evidence.problems, *problems)
+    return files
+
+
+def _source(source: str) -> list[Raw]:
+    if source == "-":
+        return [Raw("stdin", stream_content(sys.stdin.buffer, "standard input"))]
+    if not Path(source).exists():
+        raise ConfigError(f"--source: no file or folder {source!r}")
+    found = scan(Path(source))
+    if found.unreadable:
+        name, why = next(iter(found.unreadable.items()))
+        raise ConfigError(f"cannot read {name}: {why}")
+    return [Raw(name, data) for name in found.files if (data := content(name)) is not None]
+
+
+def _read(path: str, flag: str) -> Raw:
+    try:
+        return Raw(path, Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{flag}: cannot read {path}: {error.strerror}") from error
