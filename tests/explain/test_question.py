@@ -53,7 +53,7 @@ def test_targets(text: str, flags: dict[str, str], expected: tuple[object, ...])
 def test_mistakes(text: str, flags: dict[str, str], problem: str) -> None:
     """What cannot be read is an error that names it."""
     with pytest.raises(ConfigError, match=problem):
-        parse_question(text, **flags)  # type: ignore[arg-type]
+        parse_question(text, **flags)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +70,5 @@ def test_mistakes(text: str, flags: dict[str, str], problem: str) -> None:
 )
 def test_clients(flags: dict[str, str], client: Client, namespace: str) -> None:
     """Without a flag it is any Pod in the Namespace of the name."""
-    question: Question = parse_question("cart.shop", **flags)  # type: ignore[arg-type]
+    question: Question = parse_question("cart.shop", **flags)
     assert (question.client, question.namespace) == (client, namespace)
