@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("kdns node: no Corefile", hint="give --conf FILE, and in it: bind {$HOST_IP}")
     with usage_errors():
         source = pick_source(command.source, os.environ) if command.source or os.environ.get(IN_CLUSTER) else ""
-    serving = ServeSettings(source=source, corefile=arguments.conf, plugins=arguments.plugins)
+    serving = ServeSettings(
+        source=source, corefile=arguments.conf, plugins=arguments.plugins, snapshot=command.snapshot
+    )
     logs.set_up(command.settings.logging.format)
     return asyncio.run(node(serving, command))

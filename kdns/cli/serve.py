@@ -67,6 +67,8 @@ def _add_server(part: Parser) -> None:
                        "help": "after SIGTERM answer so long while not ready (default: 0s)"},
         "--watch-timeout": {"type": value(parse_pause), "default": defaults.watch_timeout, "metavar": "S",
                             "help": "a watch that is silent so long is given up (default: 150s)"},
+        "--snapshot": {"default": "", "metavar": "DIR",
+                       "help": "keep what is known of the cluster in this folder, for a start without the API server"},
         "--log-format": {"type": value(parse_word, ("text", "json")), "default": defaults.log_format,
                          "metavar": "FORM", "help": "text (default) or json"},
     }  # fmt: skip
@@ -90,6 +92,7 @@ def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
             source=pick_source(arguments.source, environ) if arguments.source or environ.get(IN_CLUSTER) else "",
             port=arguments.port,
             watch_timeout=arguments.watch_timeout,
+            snapshot=arguments.snapshot,
             log_format=arguments.log_format,
             corefile=arguments.conf,
             plugins=arguments.plugins,
@@ -109,6 +112,7 @@ def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
         metrics=arguments.metrics,
         lameduck=arguments.lameduck,
         watch_timeout=arguments.watch_timeout,
+        snapshot=arguments.snapshot,
         log_format=arguments.log_format,
         quiet=arguments.quiet,
     )

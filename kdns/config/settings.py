@@ -96,5 +96,7 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     lameduck: float = 0.0
     """After SIGTERM, how long queries are still answered while readiness says no."""
     watch_timeout: float = 150.0
-    """A watch that is silent this long is broken: bookmarks come about once a minute."""
+    """A watch that is silent this long is given up: bookmarks come about once a minute."""
+    snapshot: str = ""
+    """A folder for what is known of the cluster, to be served after a restart; empty: it is not kept."""
     log_format: Literal["text", "json"] = "text"

@@ -72,6 +72,8 @@ class ClusterCounts:
             ("headless_with_selector",): Durations(PROGRAMMING_BUCKETS),
         }
         """From a change in the cluster (as the slice controller stamps it) until the zone has it: CoreDNS's kinds."""
+        self.snapshots: dict[object, float] = {}
+        """Unix seconds at which each snapshot was taken that stands in for a cluster, by what serves it."""
         self._programming: dict[tuple[str, ...], Durations] = {}
         self._restarts: Counter[tuple[str, ...]] = Counter()
         self._heard: list[WatchFreshness] = []
@@ -127,6 +129,9 @@ class ClusterCounts:
                 ages[heard.kind,] = max(ages.get((heard.kind,), 0.0), now - heard.at)
         yield gauge("kdns_watch_data_age_seconds", "Seconds since the API server was last heard on each kind.",
                     ("kind",), ages)  # fmt: skip
+        oldest = min(self.snapshots.values(), default=None)
+        yield gauge("kdns_watch_snapshot_age_seconds", "Age of the snapshot served until the cluster is listed.",
+                    (), {} if oldest is None else {(): max(0.0, time.time() - oldest)})  # fmt: skip
         yield counter("kdns_watch_restarts", "Watches that began anew, by cause.", ("kind", "reason"), self._restarts)
         watches = self.watches.items()
         yield gauge("kdns_watch_last_event_timestamp_seconds", "Unix time of the last event of each kind.", ("kind",),

@@ -64,16 +64,18 @@ class HttpPorts:
         metrics: Metrics,
         reasons: Callable[[], Sequence[str]],
         *,
+        remarks: Callable[[], Sequence[str]] = tuple,
         health: str = "",
         ready: str = "",
         metrics_at: str = "",
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """``reasons`` says why kdns is not ready, a line each; an empty address switches its page off.
+        """``reasons`` says why kdns is not ready, ``remarks`` what is to be known though it is, a line each; an empty
+        address switches its page off.
 
         Raises ConfigError for an address that cannot be read.
         """
-        self._metrics, self._reasons = metrics, reasons
+        self._metrics, self._reasons, self._remarks = metrics, reasons, remarks
         self._registry = registry or metrics.registry()
         self._wanted = self._pages((health,), (ready,), (metrics_at,))
         self._ports: dict[Address, _Port] = {}
@@ -168,7 +170,7 @@ class HttpPorts:
     async def _ready(self, _request: web.BaseRequest) -> web.Response:
         if reasons := self._reasons():
             return web.Response(status=503, text="\n".join(reasons))
-        return web.Response(text="OK")
+        return web.Response(text="\n".join(("OK", *self._remarks())))
 
     async def _scrape(self, _request: web.BaseRequest) -> web.Response:
         body = generate_latest(self._registry)

@@ -54,7 +54,7 @@ from kdns.proxy.rules import Policy
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.events import CONTROLLER, EventRecorder
 from kdns.watch.follower import Follower, proxy_wants
-from kdns.watch.open_source import build_source
+from kdns.watch.open_source import build_source, snapshot_file
 from kdns.watch.source import Source
 
 LOG: Final = logging.getLogger("kdns.proxy")
@@ -98,6 +98,8 @@ class ProxyApp:
         self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
         """Changes that are not in force yet."""
         self._synced = asyncio.Event()
+        self._known = asyncio.Event()
+        """The cluster was listed, or a snapshot of it was read that stands in."""
         self._written: set[Family] = set()
         self._wrote = asyncio.Event()
         """A first round of each family has succeeded."""
@@ -116,6 +118,7 @@ class ProxyApp:
     def synced(self, synced: bool) -> None:
         if synced:
             self._synced.set()
+            self._known.set()
 
     def apply(self, change: Change, now: int) -> None:
         """Take in one change of the cluster."""
@@ -170,7 +173,15 @@ class ProxyApp:
         if not await unless_asked(stop, self._prepare()):
             return
         source = self._source
-        follower = Follower(source, proxy_wants(self.node_name), (self,), self._watching, names=False)
+        follower = Follower(
+            source,
+            proxy_wants(self.node_name),
+            (self,),
+            self._watching,
+            names=False,
+            snapshots=snapshot_file(source, "" if self._command.dry_run else self._command.snapshot, "proxy"),
+            restored=self._known.set,
+        )
         ports = self._ports(Watches(self._watching))
         if not self._command.dry_run:
             self._cleaner.start()
@@ -291,8 +302,12 @@ class ProxyApp:
         ]
 
     async def _begin(self, stop: Stop) -> None:
-        """Once the cluster is known, write; once that is done, remove what other modes have left."""
-        await self._synced.wait()
+        """Once the cluster is known, write; once that is done, remove what other modes have left.
+
+        From a snapshot rules are written only where the kernel has none: those it has were written later than the
+        snapshot, and nothing is removed before the cluster was listed.
+        """
+        await self._known.wait()
         if self.node is None:
             LOG.warning("the cluster has no Node %s; --hostname-override says another name", self.node_name)
         if self.settings.detect_local_mode == "NodeCIDR":
@@ -300,6 +315,12 @@ class ProxyApp:
         if not self._command.dry_run:
             await self._machine.load_conntrack()  # else its settings are not there before the first rule that needs it
             await self._set(self._machine.apply_conntrack)
+        for one in self.families:
+            if self._synced.is_set() or not await self._machine.rules_present(one.family):
+                one.proxier.synced()
+            else:
+                LOG.info("the rules of %s stay as they are until the cluster is listed", one.family.value)
+        await self._synced.wait()
         for one in self.families:
             one.proxier.synced()
         await self._wrote.wait()

@@ -10,6 +10,7 @@ from kdns.kernel.interfaces import interface_addresses
 from kdns.proxy.apply.applier import Applier
 from kdns.proxy.apply.flow_cleaner import Cleaned, FlowCleaner
 from kdns.proxy.apply.modes import make_applier
+from kdns.proxy.apply.present import rules_present
 from kdns.proxy.model import Family, Mode
 from kdns.proxy.report import counted_packets
 
@@ -53,6 +54,10 @@ class Machine:
     def route_localnet(self) -> str:
         """Route 127/8, for node ports on it; what went wrong. It waits for the kernel."""
         return sysctl.route_localnet()
+
+    async def rules_present(self, family: Family) -> bool:
+        """Service rules of some mode are in the kernel, whatever wrote them."""
+        return await rules_present(family)
 
     def counted_packets(self) -> Mapping[str, int]:
         """What the kernel has counted for mode iptables, by the name of the metric."""

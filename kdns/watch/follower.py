@@ -11,7 +11,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from kdns.base.clock import Backoff, TimeSlice
@@ -21,6 +21,8 @@ from kdns.config.settings import KubernetesOptions
 from kdns.metrics.cluster import ServiceKind, WatchCounts
 from kdns.metrics.dns import Metrics
 from kdns.watch.readiness import Readiness
+from kdns.watch.snapshot import Unusable
+from kdns.watch.snapshot_file import SnapshotFile
 from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Source, Upserted, Want
 from kdns.watch.store import Store
 
@@ -96,11 +98,16 @@ class Follower:
         metrics: Metrics,
         *,
         names: bool = True,
+        snapshots: SnapshotFile | None = None,
+        restored: Callable[[], None] | None = None,
     ) -> None:
         """``consumers`` may change while the cluster is followed: each Change goes to those that are in it.
 
         ``names``: they answer names, and the time from a change to its answers is measured here. The proxy is done only
         when the kernel is, and measures that itself by `ServiceChange.triggered`.
+
+        ``snapshots``: where what is known is kept for the next start, and is read from until the cluster is listed.
+        ``restored`` is called once its objects were handed on; without it the consumers count as synced from then on.
         """
         self.readiness = Readiness(wanted)
         self.synced = asyncio.Event()
@@ -112,22 +119,77 @@ class Follower:
         self._counts = metrics.cluster
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
+        self._settled = False
+        self._changes = 0
         self._listing: set[Kind] = set()
         """Kinds of which a list is under way."""
         self._logged: dict[Kind, set[str]] = {}
         """Why a kind is lost: the reasons that were logged in this outage."""
+        self._snapshots, self._restored = snapshots, restored or self._serve_snapshot
+        self._ready_to_follow = asyncio.Event()
 
     def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """One endless task per stream; a ConfigError ends it."""
-        return [
+        """One endless task per stream, and one for the snapshot; a ConfigError ends them."""
+        running = [
             tasks.create_task(self._follow(index, stream), name=f"stream {index}")
             for index, stream in enumerate(self._source.streams(self._wanted))
         ]
+        if self._snapshots is None:
+            self._ready_to_follow.set()
+        else:
+            running.append(tasks.create_task(self._keep_snapshot(self._snapshots), name="snapshot"))
+        return running
+
+    async def _keep_snapshot(self, file: SnapshotFile) -> None:
+        """Serve what was last known until the cluster is listed; write what is known now and then, if it is all."""
+        try:
+            await self._restore(file)
+        except Exception:
+            LOG.exception("a bug met while a snapshot was read; the cluster is followed without it")
+            self._metrics.panics += 1
+        finally:
+            self._ready_to_follow.set()
+        written = -1
+        while True:
+            await asyncio.sleep(file.every)
+            if self.readiness.synced and self._changes != written:
+                written = self._changes
+                await file.save(self._wanted, [(want.kind, self.store.objects(want.kind)) for want in self._wanted])
+
+    async def _restore(self, file: SnapshotFile) -> None:
+        snapshot = await file.load(self._wanted)
+        if snapshot is None:
+            return
+        turn = TimeSlice(TURN)
+        now = int(time.time())
+        try:
+            for kept in await asyncio.to_thread(lambda: list(snapshot.decoded())):
+                for change in self.store.apply(Upserted(kept)):
+                    for consumer in self._consumers:
+                        consumer.apply(change, now)
+                if turn.over():
+                    await turn.rest()
+        except Unusable as error:
+            LOG.warning("the snapshot %s is not used: %s", file.path, error)
+            return
+        for want in self._wanted:
+            self._counts.watches[want.kind].objects = self.store.count(want.kind)
+        self.readiness.restored = self._counts.snapshots[self] = snapshot.taken
+        LOG.info(
+            "until the cluster is listed, a snapshot %.0f s old stands in: %s", now - snapshot.taken, self.inventory()
+        )
+        self._restored()
+
+    def _serve_snapshot(self) -> None:
+        for consumer in self._consumers:
+            consumer.synced = True
+        self.synced.set()
 
     async def _follow(self, index: int, stream: AsyncIterator[Event]) -> None:
         """Read one stream for ever. A bug ends the stream, not the process: it is logged and counted, and the stream
         is started again after a pause."""
         backoff = Backoff()
+        await self._ready_to_follow.wait()
         while True:
             try:
                 await self._read(stream, backoff)
@@ -157,6 +219,7 @@ class Follower:
         ``now`` is Unix seconds.
         """
         changes = self.store.apply(event)
+        self._changes += len(changes)
         for change in changes:
             self._give(change, int(now))
         if isinstance(event, Upserted | Deleted):
@@ -232,9 +295,12 @@ class Follower:
 
     def _settle(self) -> None:
         """Everything is listed: say so the first time."""
-        if not self.synced.is_set():
+        if not self._settled:
+            self._settled = True
             for consumer in self._consumers:
                 consumer.synced = True
+            self.readiness.restored = None
+            self._counts.snapshots.pop(self, None)
             self.synced.set()
             LOG.info("synced in %.1f s: %s", time.monotonic() - self._began, self.inventory())
         gc.freeze()

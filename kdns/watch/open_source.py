@@ -16,6 +16,7 @@ from kdns.watch.api.cluster import ApiSource, load_credentials
 from kdns.watch.api.credentials import Anonymous, ClientCertificate, Credentials, ServerOverride
 from kdns.watch.api.pace import Pace
 from kdns.watch.manifests.files import FileSource
+from kdns.watch.snapshot_file import SnapshotFile
 from kdns.watch.source import Source
 
 T = TypeVar("T")
@@ -52,6 +53,11 @@ async def build_source(
     if master:
         credentials = ServerOverride(master, credentials)
     return ApiSource(credentials, watch_timeout=watch_timeout, pace=pace, counts=counts)
+
+
+def snapshot_file(source: Source, folder: str, name: str) -> SnapshotFile | None:
+    """Where what is known through a source is kept for the next start; None without a folder, and for manifests."""
+    return SnapshotFile(folder, name, source.identity) if folder and isinstance(source, ApiSource) else None
 
 
 def _file_source(text: str) -> FileSource:

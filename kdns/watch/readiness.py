@@ -18,11 +18,13 @@ class Readiness:
         """Kinds that cannot be followed just now, with the reason."""
         self.waived: dict[Kind, str] = {}
         """Optional kinds that will not be followed, with the reason."""
+        self.restored: float | None = None
+        """Unix seconds at which the snapshot was taken that is served meanwhile; None: none is."""
         self.shutting_down = False
 
     @property
     def synced(self) -> bool:
-        """True once every kind was listed or waived."""
+        """True once every kind was listed or skipped."""
         return not self._missing
 
     def note(self, event: Event) -> None:
@@ -45,8 +47,18 @@ class Readiness:
             case Resumed(kind):
                 self.lost.pop(kind, None)
 
+    def remarks(self, now: float) -> list[str]:
+        """What is to be known though kdns is ready: how old the snapshot is that is served; `now` in Unix seconds."""
+        if self.restored is None:
+            return []
+        return [f"kubernetes: served from a snapshot {max(0.0, now - self.restored):.0f} s old", *self.missing()]
+
     def reasons(self) -> list[str]:
         """Why kdns is not ready, a line each: ``kubernetes: services: 403: may not list services``; empty if it is."""
         if self.shutting_down:
             return ["Shutting down"]
+        return [] if self.restored is not None else self.missing()
+
+    def missing(self) -> list[str]:
+        """What is not known yet, a line each, whether a snapshot is served instead or not."""
         return [f"kubernetes: {PLURALS[kind]}: {self.lost.get(kind, state)}" for kind, state in self._missing.items()]

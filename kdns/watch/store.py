@@ -82,6 +82,10 @@ class Store:
         """How many objects of the kind are known."""
         return len(self._objects[kind])
 
+    def objects(self, kind: Kind) -> list[Object]:
+        """Every object of the kind."""
+        return list(self._objects[kind].values())
+
     def relisted(self, kind: Kind) -> Relisted | None:
         """What the last complete list of the kind changed; None before the first."""
         return self._relisted.get(kind)

@@ -20,6 +20,12 @@ class FakeMachine(Machine):
         """What was set or removed, in order."""
         self.problems: tuple[str, ...] = ()
         """What setting connection tracking comes to."""
+        self.present = False
+        """Service rules were in the kernel before."""
+
+    async def rules_present(self, family: Family) -> bool:
+        """As `present` says."""
+        return self.present
 
     def families(self) -> list[Family]:
         """Both."""

@@ -51,6 +51,7 @@ FLAGS: Final[Mapping[str, Flag]] = {
     "master": _process("URL of the API server; wins over the kubeconfig"),
     "source": _process("cluster, kubeconfig[:PATH[@CONTEXT]], or a file or folder of manifests"),
     "dry-run": _process("print what would be written, and exit", boolean=True),
+    "snapshot": _process("a folder to keep what is known of the cluster, for a start without the API server"),
     "external-ips": _process("serve externalIPs of Services (default: true)", boolean=True),
     "hostname-override": Flag("the name of our Node", "hostnameOverride", with_config=True),
     "v": Flag("verbosity of the log (default: 0)", "logging.verbosity", with_config=True),
@@ -104,7 +105,7 @@ FLAGS: Final[Mapping[str, Flag]] = {
 }  # fmt: skip
 """By name, without dashes."""
 METAVARS: Final[Mapping[str, str]] = {
-    "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "hostname-override": "NAME", "v": "N",
+    "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "snapshot": "DIR", "hostname-override": "NAME", "v": "N",
     "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
     "kube-api-content-type": "TYPE", "proxy-mode": "MODE", "cluster-cidr": "CIDR", "detect-local-mode": "MODE",
     "pod-bridge-interface": "NAME", "pod-interface-name-prefix": "PREFIX", "bind-address": "IP",
@@ -162,6 +163,8 @@ class ProxyCommand(NamedTuple):
     source: str = ""
     """As of ``kdns serve``; empty: what the kubeconfig says, or the cluster we run in."""
     dry_run: bool = False
+    snapshot: str = ""
+    """A folder for what is known of the cluster, to be used at the next start; empty: it is not kept."""
     warnings: tuple[str, ...] = ()
     """To be logged."""
     config_text: str = ""
@@ -256,6 +259,7 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
         master=given.get("master", ""),
         source=given.get("source", ""),
         dry_run=_switch(given, "dry-run"),
+        snapshot=given.get("snapshot", ""),
         warnings=(*warnings, *reading.warnings),
         config_text=text,
     )

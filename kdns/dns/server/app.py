@@ -88,11 +88,11 @@ class App:
         runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
         self.metrics = Metrics(__version__, runtime)
         registry = self.metrics.registry()
-        self.clusters = Clusters(self._source, self.metrics)
+        self.clusters = Clusters(self._source, self.metrics, settings.snapshot)
         self._stop = Stop()  # until `run` is given the real one
         self.hub = ServerContext(self.metrics, registry, self.clusters, self._fatal)
         self.serving = Serving(self.hub)
-        self.http = HttpPorts(self.metrics, self._unready, registry=registry)
+        self.http = HttpPorts(self.metrics, self._unready, remarks=self.clusters.remarks, registry=registry)
         self.wishes = ProcessSettings()
         """What the Corefile that is served asks of the server itself."""
         self._tasks: asyncio.TaskGroup

@@ -19,6 +19,8 @@ from kdns.dns.plugins.kubernetes import schema_of
 from kdns.metrics.dns import Metrics
 from kdns.records.answers import Answers
 from kdns.watch.follower import Follower, wants
+from kdns.watch.open_source import snapshot_file
+from kdns.watch.snapshot_file import SnapshotFile
 from kdns.watch.source import Source, Want
 
 LOG: Final = logging.getLogger("kdns.watch")
@@ -57,10 +59,11 @@ class Cluster:
         self.by_options[options] = made
         return made
 
-    async def start(self, source: Source, tasks: asyncio.TaskGroup) -> None:
-        """Start following a source."""
+    async def start(self, source: Source, tasks: asyncio.TaskGroup, snapshots: SnapshotFile | None) -> None:
+        """Start following a source; ``snapshots``: where what is known is kept for the next start."""
         self._source = source
-        self.follower = Follower(source, self.wanted, self.by_options.values(), self._metrics)
+        consumers = self.by_options.values()
+        self.follower = Follower(source, self.wanted, consumers, self._metrics, snapshots=snapshots)
         self._tasks = self.follower.start(tasks)
 
     async def stop(self) -> None:
@@ -88,9 +91,11 @@ def _united(several: Iterable[Want]) -> Iterator[Want]:
 class Clusters:
     """All clusters of one server."""
 
-    def __init__(self, make_source: MakeSource, metrics: Metrics) -> None:
-        self._make_source, self._metrics = make_source, metrics
+    def __init__(self, make_source: MakeSource, metrics: Metrics, snapshots: str = "") -> None:
+        """``snapshots`` is a folder for what is known of each cluster; empty: it is not kept."""
+        self._make_source, self._metrics, self._snapshots = make_source, metrics, snapshots
         self._clusters: list[Cluster] = []
+        self._started = 0
 
     def answers(self, options: KubernetesOptions) -> Answers:
         """The answers for these options, the same ones each time. Raises ConfigError for a bad zone."""
@@ -115,7 +120,9 @@ class Clusters:
                 await source.close()
             raise
         for cluster, source in sources:
-            await cluster.start(source, tasks)
+            self._started += 1  # each server, with each choice of objects, has a file of its own
+            name = "dns" if self._started == 1 else f"dns-{self._started}"
+            await cluster.start(source, tasks, snapshot_file(source, self._snapshots, name))
 
     async def retain(self, used: Sequence[Answers]) -> None:
         """Drop all answers but these, and stop following the clusters that have none left."""
@@ -144,6 +151,10 @@ class Clusters:
         """Seconds: the longest that any options say."""
         times = [options.startup_timeout for cluster in self._clusters for options in cluster.by_options]
         return max(times, default=0.0)
+
+    def remarks(self) -> list[str]:
+        """What clients should know though they may be sent here: a snapshot is served, and how old it is."""
+        return [remark for follower in self.followers for remark in follower.readiness.remarks(time.time())]
 
     def reasons(self) -> list[str]:
         """Why clients should not be sent here yet, a line each."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from hashlib import sha256
 from typing import Final
 
 import aiohttp
@@ -53,6 +54,16 @@ class ApiSource:
     def server(self) -> str:
         """The URL of the API server, for logs."""
         return self._credentials.server
+
+    async def identity(self) -> str:
+        """Names the cluster, by the address of its API server and the certificate authorities that we trust there.
+
+        Raises ApiError if the credentials cannot be read.
+        """
+        tls = (await self._credentials.access()).tls
+        authorities = sorted(tls.get_ca_certs(binary_form=True)) if tls is not None else []
+        digests = b"".join(sha256(authority).digest() for authority in authorities)
+        return sha256(self.server.encode() + b"\n" + digests).hexdigest()
 
     def streams(self, wants: Sequence[Want]) -> Sequence[AsyncIterator[Event]]:
         """One endless stream per kind, in the order of `wants`."""
