@@ -151,11 +151,14 @@ def test_the_corefile_is_mounted_where_it_is_read() -> None:
     """The arguments are kdns' own, and name a file of the ConfigMap that the Pods mount."""
     pod = at(one(built("dns"), "Deployment"), "spec.template.spec")
     settings = serve_settings(cli.parse(at(pod, "containers.0.args")), {"KUBERNETES_SERVICE_HOST": "10.96.0.1"})
-    (mount,) = at(pod, "containers.0.volumeMounts")
-    (volume,) = pod["volumes"]
+    mount, snapshots = at(pod, "containers.0.volumeMounts")
+    volume, kept = pod["volumes"]
     assert settings.source == "cluster"
     assert (mount["name"], volume["configMap"]["name"]) == (volume["name"], "kdns")
     assert settings.corefile == f"{mount['mountPath']}/Corefile"
+    assert settings.snapshot == snapshots["mountPath"]
+    assert "emptyDir" in kept
+    assert snapshots["name"] == kept["name"]
 
 
 def test_there_is_time_to_leave() -> None:

@@ -123,15 +123,21 @@ def test_capabilities_are_few(variant: str) -> None:
     assert set(found["add"]) == {"NET_ADMIN", "NET_RAW"} | more
 
 
+SNAPSHOTS = "/var/lib/kdns"
+"""What is known of the cluster outlives a container there."""
+
+
 @pytest.mark.parametrize("variant", NAMES)
 def test_what_is_mounted(variant: str) -> None:
-    """The node's lock file of iptables, to be written, and its modules, to be read."""
+    """The node's lock file of iptables, and snapshots, to be written; its modules, to be read."""
     seen = mounts(at(daemonset(variant), POD), container(variant))
     assert seen["/run/xtables.lock"]["hostPath"] == {"path": "/run/xtables.lock", "type": "FileOrCreate"}
     assert not seen["/run/xtables.lock"].get("readOnly")
     assert seen["/lib/modules"]["hostPath"]["path"] == "/lib/modules"
     assert seen["/lib/modules"]["readOnly"]
-    assert all(mount.get("readOnly") for path, mount in seen.items() if path != "/run/xtables.lock")
+    assert "emptyDir" in seen[SNAPSHOTS]
+    written = {path for path, mount in seen.items() if not mount.get("readOnly")}
+    assert written == {"/run/xtables.lock", SNAPSHOTS}
 
 
 @pytest.mark.parametrize("variant", NAMES)

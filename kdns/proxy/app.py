@@ -19,7 +19,7 @@ from functools import partial
 from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
-from kdns.base.errors import ConfigError, KernelError, first_mistake
+from kdns.base.errors import ConfigError, first_mistake
 from kdns.base.objects import (
     Change,
     Network,
@@ -40,12 +40,12 @@ from kdns.metrics.proxy import ProxyMetrics
 from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.shutdown import Stop, unless_asked
 from kdns.proxy.apply.applier import Applier
-from kdns.proxy.apply.modes import MODES, Printer, prepare_with_retries
+from kdns.proxy.apply.modes import Printer, prepare_with_retries
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
 from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
 from kdns.proxy.left_out import LeftOut
-from kdns.proxy.machine import Machine
+from kdns.proxy.machine import Machine, clean_up_others
 from kdns.proxy.model import Family
 from kdns.proxy.node_policy import node_policy
 from kdns.proxy.proxier import Proxier, Round
@@ -334,7 +334,7 @@ class ProxyApp:
             "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
         )
         try:
-            await self._clean_up_others()
+            await clean_up_others(self._machine, self.settings.mode, [one.family for one in self.families])
         except Exception:
             LOG.exception("a bug met while removing what other modes have left")
             self._bug()
@@ -399,15 +399,3 @@ class ProxyApp:
     ) -> None:
         if self._recorder is not None:
             self._recorder.event(about, kind, reason, message, action)
-
-    async def _clean_up_others(self) -> None:
-        """Remove what this node was given in other modes, as far as their tools are there."""
-        for mode in MODES:
-            if mode == self.settings.mode:
-                continue
-            for one in self.families:
-                try:
-                    await self._machine.applier(mode, one.family).cleanup()
-                except (KernelError, ConfigError) as error:
-                    # most nodes lack the tools of some mode, and have nothing of it
-                    LOG.debug("nothing of mode %s, %s, was removed: %s", mode, one.family.value, error)

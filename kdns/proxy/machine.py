@@ -1,19 +1,23 @@
 """What the proxy asks of the machine that it runs on. It is handed to `ProxyApp`, so that tests need no real one."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Final
 
+from kdns.base.errors import ConfigError, KernelError
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.kernel import sysctl
 from kdns.kernel.interfaces import interface_addresses
 from kdns.proxy.apply.applier import Applier
 from kdns.proxy.apply.flow_cleaner import Cleaned, FlowCleaner
-from kdns.proxy.apply.modes import make_applier
+from kdns.proxy.apply.modes import MODES, make_applier
 from kdns.proxy.apply.present import rules_present
 from kdns.proxy.model import Family, Mode
 from kdns.proxy.report import counted_packets
 
+LOG: Final = logging.getLogger("kdns.proxy")
 IPV6: Final = Path("/proc/net/if_inet6")
 
 
@@ -67,3 +71,15 @@ class Machine:
 def own_interfaces() -> tuple[bytes, ...]:
     """Every address of this machine, packed. Raises OSError."""
     return tuple(interface.address for interface in interface_addresses())
+
+
+async def clean_up_others(machine: Machine, running: Mode, families: Iterable[Family]) -> None:
+    """Remove what this node was given in other modes than the running one, as far as their tools are there."""
+    for mode, family in product(MODES, families):
+        if mode == running:
+            continue
+        try:
+            await machine.applier(mode, family).cleanup()
+        except (KernelError, ConfigError) as error:
+            # most nodes lack the tools of some mode, and have nothing of it
+            LOG.debug("nothing of mode %s, %s, was removed: %s", mode, family.value, error)

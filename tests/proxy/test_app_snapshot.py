@@ -54,7 +54,7 @@ async def test_a_snapshot_stands_in_for_the_cluster(present: bool, tmp_path: Pat
             api.put(endpoints("10.244.0.6"))
             await api.up()
             await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.0.6:8080"]})
-            assert rig.app.synced
+            await rig.until(lambda: rig.app.synced)
         finally:
             rig.stop.asked.set()
             await task

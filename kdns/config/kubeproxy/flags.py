@@ -105,8 +105,8 @@ FLAGS: Final[Mapping[str, Flag]] = {
 }  # fmt: skip
 """By name, without dashes."""
 METAVARS: Final[Mapping[str, str]] = {
-    "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "snapshot": "DIR", "hostname-override": "NAME", "v": "N",
-    "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
+    "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "hostname-override": "NAME", "v": "N",
+    "snapshot": "DIR",    "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
     "kube-api-content-type": "TYPE", "proxy-mode": "MODE", "cluster-cidr": "CIDR", "detect-local-mode": "MODE",
     "pod-bridge-interface": "NAME", "pod-interface-name-prefix": "PREFIX", "bind-address": "IP",
     "healthz-bind-address": "ADDR", "metrics-bind-address": "ADDR", "nodeport-addresses": "CIDR",
