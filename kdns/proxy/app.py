@@ -304,8 +304,7 @@ class ProxyApp:
     async def _begin(self, stop: Stop) -> None:
         """Once the cluster is known, write; once that is done, remove what other modes have left.
 
-        From a snapshot rules are written only where the kernel has none: those it has were written later than the
-        snapshot, and nothing is removed before the cluster was listed.
+        From a snapshot rules are written only where the kernel has none: those that it has are newer.
         """
         await self._known.wait()
         if self.node is None:

@@ -106,7 +106,7 @@ FLAGS: Final[Mapping[str, Flag]] = {
 """By name, without dashes."""
 METAVARS: Final[Mapping[str, str]] = {
     "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "hostname-override": "NAME", "v": "N",
-    "snapshot": "DIR",    "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
+    "snapshot": "DIR", "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
     "kube-api-content-type": "TYPE", "proxy-mode": "MODE", "cluster-cidr": "CIDR", "detect-local-mode": "MODE",
     "pod-bridge-interface": "NAME", "pod-interface-name-prefix": "PREFIX", "bind-address": "IP",
     "healthz-bind-address": "ADDR", "metrics-bind-address": "ADDR", "nodeport-addresses": "CIDR",
