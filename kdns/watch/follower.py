@@ -165,8 +165,7 @@ class Follower:
         try:
             for kept in await asyncio.to_thread(lambda: list(snapshot.decoded())):
                 for change in self.store.apply(Upserted(kept)):
-                    for consumer in self._consumers:
-                        consumer.apply(change, now)
+                    self._give(change, now)
                 if turn.over():
                     await turn.rest()
         except Unusable as error:
