@@ -10,5 +10,5 @@
 - `listen`     the addresses of those, read and bound
 - `process`    what this process asks of Python and of the kernel
 
-Nothing here knows DNS or packets: `kdns.dns.server.app` hands over what is to be told.
+Nothing here knows DNS or packets: `kdns.dns.server.app` hands over what they show.
 """

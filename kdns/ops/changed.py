@@ -1,4 +1,4 @@
-"""Waits until a file says something else than when it was read: the proxy ends then, to be started anew with it."""
+"""Waits until a file says something else than when it was read: the proxy ends then, to be restarted with it."""
 
 import asyncio
 from collections.abc import Callable

@@ -5,7 +5,7 @@
     [INFO] plugin/kubernetes: synced in 1.2 s: 10,012 services, 10,015 endpoint slices, 61 namespaces
     {"time": "2026-01-01T00:00:00.123456+00:00", "level": "INFO", "plugin": "kubernetes", "message": "synced in ..."}
 
-No timestamps in the first form: whoever collects the lines of a container stamps them. One line a state change.
+No timestamps in the first form: the collector of a container's lines stamps them. One line a state change.
 """
 
 import errno

@@ -1,8 +1,8 @@
 """One HTTP port (aiohttp): opened, answered by a function, bounded, closed.
 
-Whoever can reach such a port may open connections to it, and they are for probes and scrapes, which take milliseconds:
-so there are `CONNECTIONS` at most, and each may be idle, or begin a request, for `IDLE` seconds. DNS over HTTPS has the
-same bounds of its own (`kdns.dns.transport.https`).
+Any client that can reach such a port may open connections to it, and they are for probes and scrapes, which take
+milliseconds: so there are `CONNECTIONS` at most, and each may be idle, or begin a request, for `IDLE` seconds. DNS over
+HTTPS has the same bounds of its own (`kdns.dns.transport.https`).
 """
 
 import asyncio
@@ -109,7 +109,7 @@ class _Protocol(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The response to what is no request, or met a bug; the connection is closed after it."""
+        """The response to what is not a request, or met a bug; the connection is closed after it."""
         if status >= 500 and exc is not None:
             SERVER.error("a page met a bug", exc_info=exc)
         text = "not a request of HTTP/1.1\n" if status < 500 else "this page met a bug\n"

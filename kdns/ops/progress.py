@@ -1,4 +1,4 @@
-"""A line on a terminal for work that takes its time, so that nobody has to guess whether anything happens."""
+"""A line on a terminal for work that takes its time, so that it is seen that something happens."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""The wish to end, or to read the Corefile again: signals become events."""
+"""Shutdown and reload requests: signals become events."""
 
 import asyncio
 import logging
@@ -10,12 +10,12 @@ LOG: Final = logging.getLogger("kdns.server")
 
 
 class Stop:
-    """The wish to end: by SIGTERM with lameduck, by SIGINT without, at once by SIGQUIT or a second signal."""
+    """A request to end: by SIGTERM with lameduck, by SIGINT without, at once by SIGQUIT or a second signal."""
 
     def __init__(self) -> None:
         self.asked, self.at_once = asyncio.Event(), asyncio.Event()
         self.reload = asyncio.Event()
-        """SIGUSR1 came; whoever has read the Corefile clears it."""
+        """SIGUSR1 came; cleared once the Corefile has been read."""
         self.gently = False
         """Queries are to be answered for the lameduck time."""
         self.status = 0
@@ -40,7 +40,7 @@ class Stop:
         self.asked.set()
 
     def install(self, *, hangup_ends: bool = False) -> None:
-        """Have the process's signals told here. HUP and USR2, of which CoreDNS makes nothing here, are ignored.
+        """Take the process's signals. HUP and USR2, of which CoreDNS makes nothing here, are ignored.
 
         ``hangup_ends``: a terminal that is closed ends what was started in it, unless nohup had HUP ignored.
         """

@@ -66,7 +66,7 @@ class Options(Struct, frozen=True):
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
-    """All blocks; their mistakes are told together."""
+    """All blocks; their mistakes are reported together."""
     mistakes = Mistakes()
     rules = []
     for directive in directives:
@@ -111,7 +111,9 @@ def _types(words: list[Word] | None) -> frozenset[int] | None:
     for word in words:
         number = type_number(word.text.upper())
         if number is None:
-            raise word.error(f"{word.text!r} is no type", hint=near(word.text.upper(), TYPES) or "such as A or TYPE65")
+            raise word.error(
+                f"unknown type {word.text!r}", hint=near(word.text.upper(), TYPES) or "such as A or TYPE65"
+            )
         found.add(number)
     return frozenset(found)
 

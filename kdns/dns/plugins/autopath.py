@@ -4,9 +4,9 @@
 
     autopath [ZONE...] FILE|@kubernetes
 
-    www.example.com.shop.svc.cluster.local.   is asked by a Pod in Namespace shop; nobody has it
-    www.example.com.svc.cluster.local.        nobody
-    www.example.com.cluster.local.            nobody
+    www.example.com.shop.svc.cluster.local.   is asked by a Pod in Namespace shop; it does not exist
+    www.example.com.svc.cluster.local.        nor does this
+    www.example.com.cluster.local.            nor this
     www.example.com.                          this one exists: a CNAME from the asked name, and the answer
 
 It stands before acl and the cache: they see each name of the walk as if the client had asked for it.
@@ -131,7 +131,7 @@ class Autopath:
         return handle
 
     def _list(self, request: Request) -> tuple[bytes, ...]:
-        """The search list of a client, with the root behind it; none for a client that nobody knows."""
+        """The search list of a client, with the root behind it; none for an unknown client."""
         query = request.query
         if query.rclass != IN or self._zones.of(query.name) is None:
             return ()
@@ -192,7 +192,7 @@ def search_list(text: str) -> list[bytes]:
                 try:
                     name = parse_name(word)
                 except ValueError:
-                    log.warning("%r in a search list is no name", word[:80])
+                    log.warning("invalid name in a search list: %r", word[:80])
                     continue
                 if name != ROOT:
                     found.append(name)

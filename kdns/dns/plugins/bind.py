@@ -52,7 +52,7 @@ def build(_options: Options, _parts: BlockContext) -> Built:
 def addresses(options: Options, here: Sequence[InterfaceAddress] | None = None) -> tuple[str, ...]:
     """The addresses to bind, each once; ``here`` are those of this machine's interfaces, looked up if not given.
 
-    Raises ConfigError for what is no address and no interface, or if nothing is left.
+    Raises ConfigError for what is neither an address nor an interface, or if nothing is left.
     """
     if here is None:
         here = interface_addresses()

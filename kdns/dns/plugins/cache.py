@@ -108,7 +108,7 @@ def _is_number(word: Word) -> bool:
 
 
 class _Reading:
-    """What the lines of the block have said so far."""
+    """The values of the properties read so far."""
 
     def __init__(self) -> None:
         self.found: dict[str, Any] = {}
@@ -131,32 +131,32 @@ class _Reading:
         if len(args) > 2:
             word = args[2]
             if not word.text.endswith("%"):
-                raise word.error(f"{word.text!r} is no percentage", hint=f"{word.text}% ?")
+                raise word.error(f"invalid percentage {word.text!r}", hint=f"{word.text}% ?")
             percent = integer(Word(word.text[:-1], word.at), 10, 90)
         self.found["prefetch"] = Prefetch(integer(args[0], 0), gap, percent)
 
     def serve_stale(self, line: Directive) -> None:
         """``[DURATION] [immediate [TTL [RECHECK]] | verify [TIMEOUT [TTL [RECHECK]]]]``."""
         args = arguments(line, 0, 5)
-        said: dict[str, Any] = {}
+        stale: dict[str, Any] = {}
         if args:
-            said["most"] = duration(args[0])
+            stale["most"] = duration(args[0])
         rest = list(args[2:])
         if len(args) > 1:
             mode = choice(Word(args[1].text.lower(), args[1].at), ("immediate", "verify"))
-            said["mode"] = mode
+            stale["mode"] = mode
             if mode == "verify" and rest:
-                said["timeout"] = duration(rest.pop(0))
+                stale["timeout"] = duration(rest.pop(0))
         if len(rest) > 2:
             raise rest[2].error("serve_stale immediate takes a TTL and a recheck time, no more")
         if rest:
             ttl = duration(rest[0], 0.0, MAX_TTL)
             if ttl != int(ttl):
                 raise rest[0].error(f"{rest[0].text} is not a whole number of seconds")
-            said["ttl"] = int(ttl)
+            stale["ttl"] = int(ttl)
         if len(rest) > 1:
-            said["recheck"] = duration(rest[1], 0.0, MAX_RECHECK)
-        self._stale = said
+            stale["recheck"] = duration(rest[1], 0.0, MAX_RECHECK)
+        self._stale = stale
 
     def policy(self, line: Directive) -> None:
         """``prefer_positive``."""

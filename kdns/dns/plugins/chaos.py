@@ -24,7 +24,7 @@ LONGEST: Final = 255
 
 
 class Options(Struct, frozen=True):
-    """What is told."""
+    """The texts of the answers."""
 
     version: str = f"kdns-{__version__}"
     authors: tuple[str, ...] = ("kdns",)

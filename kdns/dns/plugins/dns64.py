@@ -90,7 +90,7 @@ def build(options: Options, parts: BlockContext) -> Built:
 
 
 def dns64(options: Options, translated: Callable[[Request], None]) -> Plugin:
-    """The plugin; ``translated`` is told of each answer that was made."""
+    """The plugin; ``translated`` is called for each answer that was made."""
 
     def wanted(request: Request) -> bool:
         query = request.query

@@ -31,7 +31,7 @@ LEVELS: Final = {
 
 
 class Rule(Struct, frozen=True):
-    """Errors that are told together."""
+    """Errors that are logged together."""
 
     period: float
     """Seconds."""
@@ -42,7 +42,7 @@ class Rule(Struct, frozen=True):
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """Which errors are told together; all others are told one by one."""
+    """Which errors are logged together; all others are logged one by one."""
 
     rules: tuple[Rule, ...] = ()
     stacktrace: bool = False
@@ -108,7 +108,7 @@ class Consolidated:
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self) -> bool:
-        """One more; True if it is to be told by itself."""
+        """One more; True if it is to be logged by itself."""
         self._count += 1
         if self._count > 1:
             return False
@@ -117,7 +117,7 @@ class Consolidated:
         return self.rule.show_first
 
     def flush(self) -> None:
-        """Tell the number now, if there is one that is not told."""
+        """Log the number now, if there is one that is not logged yet."""
         count, self._count = self._count, 0
         if self._timer is not None:
             self._timer.cancel()

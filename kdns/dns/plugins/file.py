@@ -6,9 +6,9 @@
         reload 1m | reload_by_mtime | fallthrough [ZONES...]
     }
 
-A file is looked at every ``reload``, as are those that it includes; when one has changed, all is read anew, beside the
+A file is looked at every ``reload``, as are those that it includes; when one has changed, all is read again, beside the
 queries. A broken
-one is told, and the zone stays as it was.
+one is logged, and the zone stays as it was.
 """
 
 import asyncio
@@ -181,17 +181,17 @@ class Files:
                 self._parts.spawn(self._follow(each), NAME)
 
     async def _follow(self, each: ZoneFile) -> None:
-        told = ""
+        logged = ""
         while True:
             await self._sleep(each.reload)
             try:
                 changed = await self.refresh(each)
             except (ConfigError, OSError) as error:
-                if str(error) != told:
+                if str(error) != logged:
                     log.error("zone file %s is not taken, the zone stays as it was: %s", each.file, error)
-                told = str(error)
+                logged = str(error)
                 continue
-            told = ""
+            logged = ""
             if changed:
                 self._parts.forget()
 

@@ -50,7 +50,7 @@ class Options(Struct, frozen=True):
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
-    """Read all lines; their mistakes are told together."""
+    """Read all lines; their mistakes are reported together."""
     mistakes = Mistakes()
     lines = []
     for directive in directives:

@@ -67,19 +67,19 @@ def build(options: Options, _parts: BlockContext) -> Built:
 
 def header(options: Options) -> Plugin:
     """The plugin."""
-    asked, told = options.query, options.response
+    of_query, of_response = options.query, options.response
 
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             query = request.query
-            flags = query.flags & ~asked.cleared | asked.set
+            flags = query.flags & ~of_query.cleared | of_query.set
             if flags != query.flags:
                 request = request._replace(query=query._replace(flags=flags))
             response = await following(request)
             return replace(
                 response,
-                flags=response.flags & ~told.cleared | told.set,
-                cleared=response.cleared & ~told.set | told.cleared,
+                flags=response.flags & ~of_response.cleared | of_response.set,
+                cleared=response.cleared & ~of_response.set | of_response.cleared,
             )
 
         return handle

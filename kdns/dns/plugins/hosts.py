@@ -7,7 +7,7 @@
         ttl 3600 | no_reverse | reload 5s | fallthrough [ZONE...] | fallthrough_unsupported
     }
 
-The file is looked at every few seconds; when it has changed the whole of it is read anew, beside the queries.
+The file is looked at every few seconds; when it has changed the whole of it is read again, beside the queries.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """``loop``: finds out whether questions that are forwarded come back to us.
 
-At the start a HINFO question for a name that nobody can guess is asked of ourselves. It passes here once, goes on to
+At the start a HINFO question for an unguessable name is asked of ourselves. It passes here once, goes on to
 the upstreams, and should end there. If it comes back, each further question would go round for ever, so the process
 ends and says who sent it back.
 """
@@ -22,7 +22,7 @@ from kdns.wire.query import Query
 
 NAME: Final = "loop"
 PATIENCE: Final = 30.0
-"""Seconds after which it gives up, and nothing is said of a loop."""
+"""Seconds after which it gives up, and reports no loop."""
 PAUSE: Final = 1.0
 """Seconds between the first two attempts; each further pause is twice as long, since each leaves a line in logs."""
 RETURNS: Final = 2

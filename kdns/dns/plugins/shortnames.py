@@ -105,7 +105,7 @@ class _Outcome(NamedTuple):
 
     @property
     def unsaid(self) -> bool:
-        """Whether the name exists was not said."""
+        """It is not known whether the name exists."""
         return self.response is None or self.response.unclaimed or self.response.rcode == SERVFAIL
 
     def result(self) -> Response:

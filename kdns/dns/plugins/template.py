@@ -105,7 +105,7 @@ class _Reader:
         rclass, rtype, *rest = arguments(directive, 2, None)
         number = type_number(rtype.text)
         if number is None:
-            raise rtype.error(f"{rtype.text!r} is no type", hint="such as A, AAAA or ANY")
+            raise rtype.error(f"unknown type {rtype.text!r}", hint="such as A, AAAA or ANY")
         kind = CLASSES[choice(rclass, tuple(CLASSES))]
         own = zones(rest, self._place)
         known = {
@@ -143,7 +143,7 @@ class _Reader:
     def _var(self, line: Directive) -> None:
         name, *words = arguments(line, 2, None)
         if not VARIABLE.fullmatch(name.text):
-            raise name.error(f"{name.text!r} is no name of a variable", hint="letters, digits and _")
+            raise name.error(f"invalid name of a variable: {name.text!r}", hint="letters, digits and _")
         if name.text in self._variables or reserved(name.text):
             used = "a variable" if name.text in self._variables else "a word of the language"
             raise name.error(f"{name.text!r} is {used} already", hint="take another name")
@@ -265,7 +265,7 @@ class Templates:
         self._matches = parts.counter(f"{name}_matches", "Questions that a template answered.", LABELS)
         more = (*LABELS, "section", "template")
         self._failures = parts.counter(f"{name}_template_failures", "Templates that came to nothing.", more)
-        self._bad = parts.counter(f"{name}_rr_failures", "Templates that made something that is no record.", more)
+        self._bad = parts.counter(f"{name}_rr_failures", "Templates that made something that is not a record.", more)
 
     def must_see(self, name: bytes, below: bool) -> bool:
         """The names in its zones, but for those that match no pattern and are handed on."""

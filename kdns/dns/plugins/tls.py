@@ -32,7 +32,7 @@ PEM_MOST: Final = 1_048_576
 
 
 class File(NamedTuple):
-    """Where a file is, and where that is said."""
+    """A file path and its position in the Corefile."""
 
     path: str
     word: Word
@@ -85,7 +85,7 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
         if word.text == "require":
             raise word.error("require is not supported: it takes any certificate, unverified", "require_and_verify")
         if word.text not in POLICIES:
-            raise word.error(f"{word.text!r} is no client_auth", f"one of {', '.join(POLICIES)}")
+            raise word.error(f"unknown client_auth {word.text!r}", f"one of {', '.join(POLICIES)}")
         clients = POLICIES[word.text]
 
     def keylog(line: Directive) -> None:

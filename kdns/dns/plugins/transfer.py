@@ -3,7 +3,7 @@
 ::
 
     transfer [ZONES...] {             the zones of the server block
-        to ADDRESS...                 ``*`` is everybody; who has an address is told of changes, too
+        to ADDRESS...                 ``*`` is every client; those with an address are notified of changes, too
         source ADDRESS                where those messages come from
     }
 
@@ -48,9 +48,9 @@ MESSAGE: Final = 16_000
 MAX_TRANSFERS: Final = 4
 """Zones on their way at a time; who comes then is answered SERVFAIL and comes again."""
 LOOK: Final = 5.0
-"""Seconds between two looks at the serials: peers are not told of changes more often than that."""
+"""Seconds between two looks at the serials: peers are not notified more often than that."""
 MAX_NOTIFIES: Final = 16
-"""Peers that are told at a time."""
+"""NOTIFYs in flight."""
 FIXED: Final = 10
 """Octets of a record besides owner and rdata."""
 
@@ -124,7 +124,7 @@ def _parse_one(directive: Directive, place: DirectiveContext) -> Rule:
         peers = [peer._replace(source=str(source)) for peer in peers]
         other = next((peer for peer in peers if ip_address(peer.address).version != source.version), None)
         if other is not None:
-            raise directive.name.error(f"{other.address} cannot be told from {source}: they are of two families")
+            raise directive.name.error(f"{other.address} cannot be notified from {source}: two families")
     return Rule(zones=own, to=tuple(dict.fromkeys(peers)), everybody=everybody, source=str(source or ""))
 
 
@@ -143,7 +143,7 @@ def _peer(word: Word) -> Peer:
         return Peer(str(ip_address(host)), number)
     except ValueError:
         hint = "such as 192.0.2.53, 192.0.2.53:5353, [2001:db8::53]:5353, or * for everybody"
-        raise word.error(f"{word.text!r} is no address", hint=hint) from None
+        raise word.error(f"invalid address {word.text!r}", hint=hint) from None
 
 
 def build(options: Options, parts: BlockContext) -> Built:
@@ -258,7 +258,7 @@ class Transfer:
             await self._sleep(LOOK)
 
     async def look(self) -> None:
-        """Tell the peers of each zone whose serial is another one than when they were told; also the first time."""
+        """Notify the peers of each zone whose serial has changed since the last time; also the first time."""
         room = asyncio.Semaphore(MAX_NOTIFIES)
         wanted: list[tuple[Peer, bytes]] = []
         for source in self._sources():

@@ -107,9 +107,9 @@ def build(options: Options, parts: BlockContext) -> Built:
 
 
 def accepts(options: Options, known: Callable[[], bool] = lambda: True) -> Callable[[Request], bool]:
-    """True for a request that every expression wants; it is told the view's name.
+    """True for a request that every expression wants; its metadata get the view's name.
 
-    ``known``: False while nothing can be said of clients. Then UpstreamError is raised: not knowing is not "no", and
+    ``known``: False while nothing is known of clients. Then UpstreamError is raised: not knowing is not "no", and
     the next block may be for everybody else.
     """
     tests = [test_of(compile_value(text, wanted="bool")) for text in options.expressions]

@@ -18,7 +18,7 @@ ACTIONS: Final[tuple[Action, ...]] = ("set", "append", "replace", "unset")
 NSID: Final = 3
 SUBNET: Final = 8
 PAYLOAD: Final = 4096
-"""Octets that we take over UDP where the client said nothing, as in CoreDNS."""
+"""Octets that we take over UDP for a client without EDNS, as in CoreDNS."""
 VARIABLES: Final = ("qname", "qtype", "client_ip", "client_port", "protocol", "server_ip", "server_port")
 
 

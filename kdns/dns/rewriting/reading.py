@@ -19,7 +19,7 @@ from kdns.wire.types import CLASSES, type_number
 FIELDS: Final = ("name", "type", "class", "ttl", "rcode", "cname", "edns0")
 RANGE: Final = re.compile(r"([0-9]{0,10})-([0-9]{0,10})")
 BRACES: Final = re.compile(r"\{[^{}]*[^{}0-9][^{}]*\}")
-"""What looks like a variable, and is no group of a pattern."""
+"""What looks like a variable, and is not a group of a pattern."""
 METADATA: Final = re.compile(r"[^/{}]+(/[^/{}]+)+")
 
 
@@ -29,7 +29,7 @@ Warn = Callable[[ConfigError], None]
 def read_rule(directive: Directive, port: int, warn: Warn = lambda _: None) -> Rule:
     """One rule, from a line or from a line and its block. Raises ConfigError at the word that is wrong.
 
-    ``warn`` is told what is allowed, and never meant.
+    ``warn`` is called with what is allowed, and never meant.
     """
     words = list(directive.args)
     if len(words) < 2:
@@ -217,7 +217,7 @@ def _ttl(word: Word) -> Ttl:
         raise word.error(f"{word.text!r} is no TTL", hint="seconds, or a range such as 30-300, -300 or 30-")
     low, high = int(found[1] or 0), int(found[2] or FOREVER)
     if low > high or high > 2**32 - 1:
-        raise word.error(f"{word.text!r} is no range", hint="from the smaller number to the larger one")
+        raise word.error(f"invalid range {word.text!r}", hint="from the smaller number to the larger one")
     return Ttl(low, high)
 
 
@@ -230,7 +230,7 @@ def _rcode(word: Word) -> int:
 def _type(word: Word) -> int:
     number = type_number(word.text.upper())
     if number is None:
-        raise word.error(f"{word.text!r} is no type", hint="such as A, AAAA or TYPE65")
+        raise word.error(f"unknown type {word.text!r}", hint="such as A, AAAA or TYPE65")
     return number
 
 
@@ -245,7 +245,7 @@ def _code(word: Word) -> int:
     except ValueError:
         code = -1
     if not 0 <= code <= 0xFFFF:
-        raise word.error(f"{word.text!r} is no option code", hint="0 to 65535, such as 0xffee")
+        raise word.error(f"invalid option code {word.text!r}", hint="0 to 65535, such as 0xffee")
     return code
 
 

@@ -30,7 +30,7 @@ class NameRule(NamedTuple):
     stop: bool = True
 
     def apply(self, request: Request) -> Done | None:
-        """Raises UpstreamError if what comes out is no name."""
+        """Raises UpstreamError if what comes out is not a name."""
         old = name_text(request.query.name)
         new = self.matcher.replaced(old, self.to)
         if new is None:

@@ -58,7 +58,7 @@ FIRST_WORD: Final = 0.5
 
 
 class Running(NamedTuple):
-    """What is served, for whoever wants to look at it from inside."""
+    """What is served, for tests and `demo`."""
 
     answers: Answers
     """Of the first cluster."""
@@ -163,7 +163,7 @@ class App:
         return blocks
 
     async def _start_clusters(self) -> None:
-        """Begin to follow; a source that takes long, such as a pipe that nobody writes, must not outlast a signal."""
+        """Begin to follow; a source that takes long, such as a pipe without a writer, must not outlast a signal."""
         starting = asyncio.create_task(self.clusters.start(self._tasks))
         asked = asyncio.create_task(self._stop.asked.wait())
         await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
@@ -219,7 +219,7 @@ class App:
         return [reason for live in self.serving.blocks for reason in self.unready_plugins(live)]
 
     def unready_plugins(self, live: RunningServerBlock) -> list[str]:
-        """What was ready once is not asked again, unless ``monitor continuously`` is said."""
+        """What was ready once is not asked again, unless with ``monitor continuously``."""
         found = dict(live.reasons(() if self.wishes.continuously else live.was_ready))
         live.was_ready |= {name for name in live.monitored if name not in found}
         return [f"{name}: {reason}" for name, reason in found.items()]

@@ -113,7 +113,7 @@ class RunningServerBlock:
             if (key.scheme, key.port) == (listener.scheme, listener.port)
         }
         # what makes no difference to ready answers is not asked about them
-        told = [
+        consulted = [
             each
             for each in self.built
             if each.precompiled is not None or each.classes or each.must_see is not sees_nothing
@@ -121,7 +121,7 @@ class RunningServerBlock:
         return RoutedBlock(
             zones=zones,
             handler=self.handler,
-            built=tuple(told),
+            built=tuple(consulted),
             policy=self.policy,
             accepts=_all(self._accepts),
             collect=next((each.collect for each in self.built if each.collect is not None), None),

@@ -2,8 +2,8 @@
 
 ::
 
-    Hub          metrics by name, clusters, the sites by socket, who is told of bugs
-     └─ BlockParts   `kdns.dns.api.plugin.Parts` for one block: its tasks, and what its plugins offer each other
+    ServerContext            metrics by name, clusters, the routers by socket, reports of bugs
+     └─ RunningBlockContext  `kdns.dns.api.plugin.BlockContext` for one block: its tasks, and what its plugins offer
 """
 
 import asyncio
@@ -31,7 +31,7 @@ LOG: Final = logging.getLogger("kdns.dns.server.context")
 DEEPEST: Final = 8
 """Lookups within lookups; more is a circle of CNAMEs or of templates."""
 QUIET: Final = 1.0
-"""Seconds in which a plugin's further bugs are counted but not told."""
+"""Seconds in which a plugin's further bugs are counted but not logged."""
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class RunningBlockContext:
         self.answers: list[Answers] = []
         """What `cluster` gave."""
         self.warnings: list[ConfigError] = []
-        """What `warn` was told."""
+        """What `warn` was called with."""
         self._hub = hub
         self._offers: dict[str, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -138,7 +138,7 @@ class RunningBlockContext:
 
     @property
     def random(self) -> random.Random:
-        """The operating system's: nobody can guess what comes next."""
+        """The operating system's: unguessable."""
         return self._hub.random
 
     @property
@@ -173,7 +173,7 @@ class RunningBlockContext:
     async def _beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
         try:
             await work
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - told, and no reason to end
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - logged, and no reason to end
             self._hub.failed(name, error, None)
 
     async def close(self) -> None:

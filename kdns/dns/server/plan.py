@@ -3,11 +3,11 @@
 ::
 
     Corefile ──parse──┐
-                      ├──> BlockPlan, one for each server block ──> `kdns.dns.server.block` builds and serves them
+                      ├──> ServerBlockPlan, one for each server block ──> `kdns.dns.server.block` builds and serves them
     ServeSettings ────┘
 
 Pure but for the interfaces that ``bind`` names, and the times of files of ``tls``.
-All mistakes of a Corefile are told at once.
+All mistakes of a Corefile are reported at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -63,7 +63,7 @@ class Registry:
             yield f"{name} from {where} is not used: it has the name of a built-in plugin"
 
     def load(self, word: Word) -> LoadedPlugin:
-        """The plugin of a directive. Raises ConfigError at the word: there is none, or its code is no plugin."""
+        """The plugin of a directive. Raises ConfigError at the word: there is none, or its code is not a plugin."""
         name = word.text
         if name not in self._known:
             self._known[name] = self._find(word)

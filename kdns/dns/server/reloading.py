@@ -1,4 +1,4 @@
-"""The Corefile read again, now and then or when asked; what is broken is told once, and the old one goes on."""
+"""Reloads the Corefile periodically or on SIGUSR1. A broken one is logged once; the old one stays in service."""
 
 import asyncio
 import logging
@@ -52,14 +52,14 @@ class Reloader(Generic[L]):
             self._tell()
 
     async def run(self, asked: asyncio.Event) -> None:
-        """For ever; ``asked`` is the wish to look now, and to serve what is there even if it is the same."""
+        """For ever; ``asked``: set to force a reload now, even if nothing changed."""
         while True:
             forced = await self._pause(asked)
             if forced or self._options() is not None:
                 await self.look(forced=forced)
 
     async def _pause(self, asked: asyncio.Event) -> bool:
-        """True if somebody asked."""
+        """True if a reload was asked for."""
         options = self._options()
         seconds = IDLE
         if options is not None:
@@ -88,7 +88,7 @@ class Reloader(Generic[L]):
         except ConfigError as error:
             self._failed(mark or str(error), str(error), forced=forced)
             return
-        except Exception:  # noqa: BLE001 - told; the old Corefile is served
+        except Exception:  # noqa: BLE001 - logged; the old Corefile is served
             SERVER.exception("a bug met while reloading; the old Corefile is served")
             self._hub.metrics.panics += 1
             self._failed(mark or "bug", "see above", forced=forced)
@@ -98,7 +98,7 @@ class Reloader(Generic[L]):
         SERVER.info("Reloading complete")
 
     def _failed(self, mark: str, text: str, *, forced: bool) -> None:
-        """Told and counted once for each text, or each time somebody asks."""
+        """Logged and counted once for each text, or each time a reload is asked for."""
         if forced or mark != self._refused:
             self._refused = mark
             self._failures.inc()

@@ -14,7 +14,7 @@
 
 - `target`    what a Corefile says of an upstream, pure
 - `resolve`   files and host names to addresses, once, at start
-- `exchange`  what the transports share: the form of their errors, ids that nobody can guess
+- `exchange`  what the transports share: the form of their errors, unguessable ids
 
 Nothing here knows a client, a plugin or a Corefile's words. Whatever an upstream sends, the outcome is a Message for
 exactly the question that was asked, or UpstreamError; what is not for it is ignored while time is left.

@@ -1,4 +1,4 @@
-"""What the transports share: their shape, their limits, and how their failures are told.
+"""What the transports share: their shape, their limits, and the texts of their failures.
 
 The texts of errors are those that operators know from CoreDNS's log, such as
 ``read udp 10.244.0.5:40053->10.0.0.10:53: i/o timeout``.
@@ -48,7 +48,7 @@ class Address(NamedTuple):
 
 
 def address_of(target: Target, source: str = "") -> Address:
-    """The address of a resolved target. Raises UpstreamError when its zone is no interface of this machine."""
+    """The address of a resolved target. Raises UpstreamError when its zone is not an interface of this machine."""
     try:
         found = socket.getaddrinfo(
             target.host, target.port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
@@ -60,7 +60,7 @@ def address_of(target: Target, source: str = "") -> Address:
 
 
 def unguessable() -> int:
-    """The id of a query: nobody can work it out from the ones before (RFC 5452 section 9.2)."""
+    """The id of a query: it cannot be worked out from those before (RFC 5452 section 9.2)."""
     return secrets.randbits(16)
 
 

@@ -29,29 +29,29 @@ class Https:
         """See `Transport`."""
         query = compose_query(0, ask, payload)
         url = f"https://{self._address.text}{PATH}"
-        told = f'{self._method.capitalize()} "{url}"'
+        label = f'{self._method.capitalize()} "{url}"'
         try:
             async with asyncio.timeout(seconds):
                 try:
-                    octets = await self._body(url, told, query)
+                    octets = await self._body(url, label, query)
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                     if isinstance(error, aiohttp.ClientConnectorError):
                         raise
-                    octets = await self._body(url, told, query)  # a kept connection was closed meanwhile
+                    octets = await self._body(url, label, query)  # a kept connection was closed meanwhile
         except TimeoutError as error:
-            raise UpstreamError(f"{told}: i/o timeout") from error
+            raise UpstreamError(f"{label}: i/o timeout") from error
         except aiohttp.ClientConnectorError as error:
-            told = f"{told}: dial tcp {self._address.text}: connect"
-            raise UpstreamError(f"{told}: {reason(error.os_error)}") from error
+            label = f"{label}: dial tcp {self._address.text}: connect"
+            raise UpstreamError(f"{label}: {reason(error.os_error)}") from error
         except (aiohttp.ClientError, OSError) as error:  # ssl.SSLError is an OSError
-            raise UpstreamError(f"{told}: {reason(error)}") from error
+            raise UpstreamError(f"{label}: {reason(error)}") from error
         message = parse_reply(octets, 0, ask)
         if message is None:
-            raise UpstreamError(f"{told}: what came back is no answer to the question")
+            raise UpstreamError(f"{label}: what came back does not answer the question")
         return message
 
-    async def _body(self, url: str, told: str, query: bytes) -> bytes:
-        """What the server says to one request; ``told`` begins the text of errors."""
+    async def _body(self, url: str, label: str, query: bytes) -> bytes:
+        """What the server says to one request; ``label`` begins the text of errors."""
         options: dict[str, Any] = {"headers": {"Accept": CONTENT_TYPE}}
         if self._method == "GET":
             options["params"] = {"dns": base64.urlsafe_b64encode(query).rstrip(b"=").decode()}
@@ -62,9 +62,9 @@ class Https:
             self._method, url, server_hostname=self._tls.server_name, allow_redirects=False, **options
         ) as response:
             if response.status != 200:
-                raise UpstreamError(f"{told}: expected status 200, got {response.status}")
+                raise UpstreamError(f"{label}: expected status 200, got {response.status}")
             if response.content_type != CONTENT_TYPE:
-                raise UpstreamError(f"{told}: expected content type {CONTENT_TYPE}, got {response.content_type!r}")
+                raise UpstreamError(f"{label}: expected content type {CONTENT_TYPE}, got {response.content_type!r}")
             return await _limited(response.content)
 
     async def close(self) -> None:

@@ -62,7 +62,7 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 def parse_line(directive: Directive, folder: str) -> Line:
-    """Read one line; all its mistakes are told together, as ConfigErrors. Relative paths start at ``folder``."""
+    """Read one line; all its mistakes are reported together, as ConfigErrors. Relative paths start at ``folder``."""
     reader = _Reader(folder)
     mistakes = reader.mistakes
     zones: tuple[str, ...] = ()
@@ -224,7 +224,7 @@ class _Reader:
             )
         for each in to:
             if self._server_name is not None and isinstance(each.what, Target) and each.what.server_name:
-                problem = "the server's name is said twice, here and by tls_servername"
+                problem = "the server's name is given twice, here and by tls_servername"
                 self.mistakes.add(each.word.error(problem, hint="remove one of them"))
 
     def line(self, zones: tuple[str, ...], to: tuple[To, ...]) -> Line:
@@ -262,4 +262,4 @@ def _rcodes(line: Directive) -> set[int]:
 
 
 def _no_rcode(word: Word) -> ConfigError:
-    return word.error(f"{word.text!r} is no rcode", hint="such as NXDOMAIN, SERVFAIL or REFUSED")
+    return word.error(f"unknown rcode {word.text!r}", hint="such as NXDOMAIN, SERVFAIL or REFUSED")

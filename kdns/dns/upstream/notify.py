@@ -13,12 +13,12 @@ TRIES: Final = (2.0, 4.0, 8.0)
 
 
 class Peer(NamedTuple):
-    """Who is told."""
+    """A NOTIFY target."""
 
     address: str
     port: int = 53
     source: str = ""
-    """The address it is told from; empty: whichever the system takes."""
+    """The address to send from; empty: whichever the system takes."""
 
     def __str__(self) -> str:
         """With the port."""

@@ -23,8 +23,8 @@ DEADLINE: Final = 5.0
 MOST_AT_ONCE: Final = 1024
 """Exchanges under way, each with one socket; further ones wait for a place until their deadline."""
 MOST_WAITING: Final = 2048
-"""Clients that wait for upstreams; further ones are told at once. Half of `kdns.dns.query.responder.MAX_SLOW`: the
-rest is for names that need nobody outside, however silent it is there."""
+"""Clients that wait for upstreams; further ones get an error at once. Half of `kdns.dns.query.responder.MAX_SLOW`: the
+rest is for names that need no upstream, however silent those are."""
 REST: Final = 0.05
 """Seconds before the upstreams are gone through again, where nothing limits how often."""
 
@@ -110,7 +110,7 @@ class Pool:
     def _done(self, key: tuple[UpstreamQuery, bool], task: asyncio.Task[Answer]) -> None:
         del self._under_way[key]
         if not task.cancelled():
-            task.exception()  # nobody may be waiting for it any more
+            task.exception()  # perhaps no client waits for it any more
 
     async def _asked(self, ask: UpstreamQuery, tcp: bool) -> Answer:
         until = self._clock() + DEADLINE

@@ -28,7 +28,7 @@ LARGEST: Final = 1 << 16
 async def resolve(what: Target | File, resolvers: Sequence[Target] = (), folder: str = ".") -> list[Target]:
     """The upstreams that one word stands for. Raises UpstreamError for a name without an address, OSError for a file.
 
-    ``resolvers``: who is asked for host names; nobody: the system. ``folder``: what paths are relative to.
+    ``resolvers``: who is asked for host names; empty: the system. ``folder``: what paths are relative to.
     """
     if isinstance(what, Target) and what.resolved:
         return [what]

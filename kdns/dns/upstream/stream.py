@@ -81,7 +81,7 @@ class Stream:
         connected: Callable[[bool], None] = lambda _: None,
         number: Number = unguessable,
     ) -> None:
-        """``connected`` is told of each query whether its connection was a kept one."""
+        """``connected`` is called for each query: True if its connection was a kept one."""
         self._address, self._clock, self._keep, self._tls = address, clock, keep, tls
         self._connected, self._number = connected, number
         self._idle: deque[_Connection] = deque()
@@ -120,7 +120,7 @@ class Stream:
         await asyncio.sleep(0)  # let the transports say goodbye
 
     async def _connection(self) -> tuple[_Connection, bool]:
-        """One that nobody uses, and whether it was kept: with much to do it is rather waited for than dialled."""
+        """An unused one, and whether it was kept: under load it is rather waited for than dialled."""
         if (kept := self._kept()) is None:
             async with self._dials:
                 if (kept := self._kept()) is None:

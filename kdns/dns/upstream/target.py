@@ -54,10 +54,10 @@ def is_address(host: str) -> bool:
 
 
 def parse_target(text: str) -> Target | File:
-    """What one word after the zone means. Raises ValueError for what is no upstream.
+    """What one word after the zone means. Raises ValueError for what is not an upstream.
 
-    What has a slash is a file; a word that is no address is a host name, unless a file of that name is there (`File`
-    of one word is never made here: see `kdns.dns.upstream.resolve`).
+    What has a slash is a file; a word that is not an address is a host name, unless a file of that name is there
+    (`File` of one word is never made here: see `kdns.dns.upstream.resolve`).
     """
     scheme, separator, rest = text.partition("://")
     if not separator:

@@ -1,8 +1,8 @@
 """One datagram to an upstream and its answer, each from a socket of its own.
 
-A fresh socket is a fresh random source port, which the kernel chooses, and nobody else may send to it: it is
+A fresh socket is a fresh random source port, which the kernel chooses, and no other address may send to it: it is
 connected. So a forger has to guess port and id at once, for a question that is asked only once at a time (RFC 5452).
-A datagram that is not the answer is ignored, and waiting goes on: what a forger sends too early harms nobody.
+A datagram that is not the answer is ignored, and waiting goes on: what a forger sends too early does no harm.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def _answer(sock: socket.socket, number: int, ask: UpstreamQuery, seconds:
             if message is not None:
                 found.set_result(message)
 
-    fd = sock.fileno()  # given a socket, the selector would write its repr into an error that nobody reads
+    fd = sock.fileno()  # given a socket, the selector would write its repr into an error that is not read
     loop.add_reader(fd, readable)
     try:
         async with asyncio.timeout(seconds):

@@ -158,7 +158,7 @@ MISTAKES = (
     ("acl a..b {\n block\n}", "1:5 no zone: empty label in 'a..b'"),
     ("acl {\n deny\n}", "2:2 'deny' is none of allow, block, filter, drop"),
     ("acl {\n block 10.0.0.0/8\n}", "2:8 '10.0.0.0/8' is neither 'type' nor 'net'"),
-    ("acl {\n block type AAAAA\n}", "2:13 'AAAAA' is no type"),
+    ("acl {\n block type AAAAA\n}", "2:13 unknown type 'AAAAA'"),
     ("acl {\n block net\n}", "2:2 nothing stands behind 'net'"),
     ("acl {\n block net 10.0.0.0/33\n allow type net *\n}",
      "2:12 '10.0.0.0/33' is not a network\n3:2 nothing stands behind 'type'"),

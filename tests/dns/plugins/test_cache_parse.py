@@ -52,7 +52,7 @@ BAD = {
         "4:2 'cache' has no property 'nothing'"
     ),
     "cache {\n success 10 0\n denial 10 20 -1\n}": "2:13 0 is out of range\n3:15 -1 is out of range",
-    "cache {\n prefetch 10 1m 10\n}": "2:17 '10' is no percentage",
+    "cache {\n prefetch 10 1m 10\n}": "2:17 invalid percentage '10'",
     "cache {\n prefetch 10 1m 95%\n}": "2:17 95 is out of range",
     "cache {\n serve_stale 10\n}": "2:14 invalid duration '10'",
     "cache {\n serve_stale 1h maybe\n}": "2:17 'maybe' is none of immediate, verify",

@@ -231,7 +231,7 @@ def test_names_below_a_name() -> None:
 MISTAKES = (
     ("template", "1:1 'template' needs at least 2 arguments, got 0"),
     ("template XX A", "1:10 'XX' is none of IN, CH, HS, NONE, ANY"),
-    ("template IN NOPE", "1:13 'NOPE' is no type"),
+    ("template IN NOPE", "1:13 unknown type 'NOPE'"),
     ("template IN A {\n match (\n}", "2:8 invalid regular expression: missing ): ("),
     ("template IN A {\n match\n}", "2:2 'match' needs at least 1 argument, got 0"),
     ("template IN A {\n answer a 60 IN A 1.2.3.4\n}", "2:9 invalid resource record: this record has no type"),
@@ -248,7 +248,7 @@ MISTAKES = (
      "NOTIMPL, BADSIG"),
     ("template IN A {\n ederror 70000\n}", "2:10 70000 is out of range"),
     ("template IN A {\n var ip\n}", "2:2 'var' needs at least 2 arguments, got 1"),
-    ("template IN A {\n var i-p 1\n}", "2:6 'i-p' is no name of a variable"),
+    ("template IN A {\n var i-p 1\n}", "2:6 invalid name of a variable: 'i-p'"),
     ("template IN A {\n var len 1\n var group 1\n var true 1\n}",
      "2:6 'len' is a word of the language already\n3:6 'group' is a word of the language already\n"
      "4:6 'true' is a word of the language already"),

@@ -24,7 +24,7 @@ PLACE = DirectiveContext(("a.test.",), 853, "/etc/kdns")
         ("tls a b c d", "", 11),
         ("tls c k\ntls c k", "twice", 1),
         ("tls c k {\n client_auth\n}", "", 2),
-        ("tls c k {\n client_auth maybe\n}", "'maybe' is no client_auth", 14),
+        ("tls c k {\n client_auth maybe\n}", "unknown client_auth 'maybe'", 14),
         ("tls c k {\n client_auth require\n}", "require is not supported: it takes any certificate", 14),
         ("tls c k {\n keylog\n}", "'keylog' needs 1 argument", 2),
         ("tls c k {\n client_aut nocert\n}", "client_aut", 2),

@@ -99,9 +99,9 @@ BAD: tuple[tuple[str, Respond, str], ...] = (
     ("an error", lambda _: web.Response(status=503), "expected status 200, got 503"),
     ("somewhere else", lambda _: web.Response(status=302, headers={"Location": "/"}), "expected status 200, got 302"),
     ("a page", lambda _: web.Response(text="hello"), "expected content type application/dns-message, got 'text/plain'"),
-    ("noise", lambda _: web.Response(body=b"hello", content_type=TYPE), "no answer to the question"),
-    ("another question", other, "no answer to the question"),
-    ("too much", lambda _: web.Response(body=bytes(200_000), content_type=TYPE), "no answer to the question"),
+    ("noise", lambda _: web.Response(body=b"hello", content_type=TYPE), "does not answer the question"),
+    ("another question", other, "does not answer the question"),
+    ("too much", lambda _: web.Response(body=bytes(200_000), content_type=TYPE), "does not answer the question"),
 )
 
 

@@ -69,11 +69,11 @@ async def test_they_are_in_the_query_over_https(method: str) -> None:
 
 
 async def test_a_truncated_answer_is_asked_for_again_with_them() -> None:
-    """Over TCP, too."""
-    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+    """Over TCP, too, for a client that can take the whole."""
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text} {{\n prefer_udp\n}}") as forward:
         upstream.truncates = True
         upstream.zone["a.test."] = ("192.0.2.7",)
-        await through(SUBNET, forward, request("a.test."))
+        await through(SUBNET, forward, request("a.test.", None, client("10.1.0.7", "tcp")))
         assert [sent(query).keys() for query in upstream.queries] == [{8}, {8}]
 
 
