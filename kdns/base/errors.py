@@ -68,12 +68,13 @@ class ConfigErrors(ConfigError):
 class UpstreamError(KdnsError):
     """An upstream did not give a usable answer, or there is none to ask; ``str()`` is what the errors plugin logs.
 
-    ``rcode`` is what the client is told: SERVFAIL, or REFUSED when we have too much to do.
+    ``rcode`` is the one of the reply: SERVFAIL, or REFUSED when we have too much to do. ``options`` are EDNS options in
+    wire form for clients that have EDNS, such as an extended error (RFC 8914).
     """
 
-    def __init__(self, problem: str, rcode: int = 2) -> None:
+    def __init__(self, problem: str, rcode: int = 2, options: bytes = b"") -> None:
         super().__init__(problem)
-        self.rcode = rcode
+        self.rcode, self.options = rcode, options
 
 
 class KernelError(KdnsError):

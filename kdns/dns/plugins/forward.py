@@ -125,6 +125,10 @@ class Forwarder:
         self._all_down = parts.counter(
             "coredns_forward_healthcheck_broken", "Times that no upstream was well, and some was asked all the same."
         )
+        self._over_share = parts.counter(
+            "kdns_forward_client_share_rejects",
+            "Queries answered SERVFAIL since their client had its share of the queries under way.",
+        )
         self._refused = parts.counter(
             "coredns_forward_max_concurrent_rejects", "Queries refused since max_concurrent were under way."
         )
@@ -149,7 +153,7 @@ class Forwarder:
                 raise UpstreamError("no forwarder defined")
             tcp = line.force_tcp or (not line.prefer_udp and request.client.proto != "udp")
             whole = request.client.proto != "udp"
-            answer = await self.pool.ask(asked(query)._replace(whole=whole), tcp)
+            answer = await self.pool.ask(asked(query)._replace(whole=whole), tcp, request.client.address)
             request.metadata[METADATA] = answer.upstream.text
             if behind is not None and self._hands_on(answer):
                 return await behind(request)
@@ -179,7 +183,13 @@ class Forwarder:
             except UpstreamError as error:
                 raise to.word.error(str(error)) from error
         self.pool = Pool(
-            upstreams, line.rules, parts.clock, parts.random, all_down=self._all_down, refused=self._refused
+            upstreams,
+            line.rules,
+            parts.clock,
+            parts.random,
+            all_down=self._all_down,
+            refused=self._refused,
+            over_share=self._over_share,
         )
 
     async def _resolved(self, to: To) -> list[Target]:

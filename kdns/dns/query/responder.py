@@ -156,8 +156,8 @@ class SocketResponder:
             reply = compose_reply(query, response, self.counts.proto)
             if response.further is not None and not response.dropped:
                 reply = await self._several(query, response, reply, response.further, send_part)
-        except UpstreamError as error:  # told by the errors plugin, if there is one
-            response = Response(error.rcode)
+        except UpstreamError as error:  # the errors plugin has logged it, if there is one
+            response = Response(error.rcode, options=error.options)
             reply = compose_reply(query, response, self.counts.proto)
         except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
             log.exception("bug while answering %s", query.question.hex())

@@ -14,17 +14,21 @@ from prometheus_client import Counter
 
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
+from kdns.dns.api.fair_share import FairShare
 from kdns.dns.upstream.upstream import Upstream
 from kdns.wire.message import Message, UpstreamQuery
-from kdns.wire.numbers import REFUSED
+from kdns.wire.numbers import EDE, REFUSED
+from kdns.wire.query import edns_option
 
 DEADLINE: Final = 5.0
 """Seconds that a client's query may take in all."""
-MOST_AT_ONCE: Final = 1024
+MAX_AT_ONCE: Final = 1024
 """Exchanges under way, each with one socket; further ones wait for a place until their deadline."""
-MOST_WAITING: Final = 2048
-"""Clients that wait for upstreams; further ones get an error at once. Half of `kdns.dns.query.responder.MAX_SLOW`: the
-rest is for names that need no upstream, however silent those are."""
+MAX_WAITING: Final = 2048
+"""Queries that wait for upstreams; further ones are SERVFAIL at once, and those of one client before, see `FairShare`.
+Half of `kdns.dns.query.responder.MAX_SLOW`: the rest is for names that need no upstream."""
+OVER_SHARE: Final = edns_option(EDE, b"\0\0too many queries of this client under way")
+"""RFC 8914 section 4.1: "Other Error", with a text."""
 REST: Final = 0.05
 """Seconds before the upstreams are gone through again, where nothing limits how often."""
 
@@ -64,13 +68,18 @@ class Pool:
         *,
         all_down: Counter,
         refused: Counter,
+        over_share: Counter,
     ) -> None:
-        """``all_down`` counts how often no upstream was well, ``refused`` questions over ``max_concurrent``."""
+        """``all_down`` counts how often no upstream was well, ``refused`` questions over ``max_concurrent``.
+
+        ``over_share`` counts those of clients who had their share of the places already.
+        """
         self.upstreams = tuple(upstreams)
         self._rules, self._clock, self._chance = rules, clock, chance
-        self._all_down, self._refused = all_down, refused
-        self._places = asyncio.Semaphore(MOST_AT_ONCE)
-        self._turn = self._waiting = 0
+        self._all_down, self._refused, self._over_share = all_down, refused, over_share
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._turn = 0
+        self._waiting = FairShare(MAX_WAITING)
         self._under_way: dict[tuple[UpstreamQuery, bool], asyncio.Task[Answer]] = {}
 
     @property
@@ -83,10 +92,13 @@ class Pool:
         """Different questions that are being asked."""
         return len(self._under_way)
 
-    async def ask(self, ask: UpstreamQuery, tcp: bool) -> Answer:
-        """The answer of some upstream; raises UpstreamError with what went wrong last."""
-        if self._waiting >= MOST_WAITING:
+    async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> Answer:
+        """The answer of some upstream, for a client by its address; raises UpstreamError with what went wrong last."""
+        if self._waiting.full:
             raise UpstreamError("too many queries under way")
+        if self._waiting.exceeded(client):
+            self._over_share.inc()
+            raise UpstreamError(f"too many queries of {client} under way", options=OVER_SHARE)
         key = ask, tcp
         task = self._under_way.get(key)
         if task is None:
@@ -97,15 +109,13 @@ class Pool:
             task = asyncio.get_running_loop().create_task(self._asked(ask, tcp), name="ask upstream")
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._done(key, done))
-        self._waiting += 1
-        try:
-            return await asyncio.shield(task)  # one client that is gone must not take the others' answer away
-        except asyncio.CancelledError:
-            if task.cancelled():  # it was not the client, but `close`
-                raise UpstreamError("proxy: transport stopped") from None
-            raise
-        finally:
-            self._waiting -= 1
+        with self._waiting.place(client):
+            try:
+                return await asyncio.shield(task)  # one client that is gone must not take the others' answer away
+            except asyncio.CancelledError:
+                if task.cancelled():  # it was not the client, but `close`
+                    raise UpstreamError("proxy: transport stopped") from None
+                raise
 
     def _done(self, key: tuple[UpstreamQuery, bool], task: asyncio.Task[Answer]) -> None:
         del self._under_way[key]

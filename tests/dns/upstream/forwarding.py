@@ -54,12 +54,13 @@ def request(
     flags: int = RD,
     edns: Edns | None = None,
     rclass: int = IN,
+    client: str = CLIENT.address,
 ) -> Request:
     """A client's question."""
     folded = parse_name(name)
     question = folded + rtype.to_bytes(2, "big") + rclass.to_bytes(2, "big")
     query = Query(7, flags, question, folded, rtype, rclass, edns)
-    return Request(query, CLIENT._replace(proto=proto), metadata={})
+    return Request(query, CLIENT._replace(proto=proto, address=client), metadata={})
 
 
 @asynccontextmanager

@@ -100,7 +100,7 @@ async def test_max_concurrent() -> None:
 
 async def test_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than so many exchanges are under way; the others wait for their turn."""
-    monkeypatch.setattr(pool, "MOST_AT_ONCE", 10)
+    monkeypatch.setattr(pool, "MAX_AT_ONCE", 10)
     async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
         upstream.delay = 0.02
         await asyncio.gather(*(forward.ask(f"n{number}.example.org.") for number in range(50)))
@@ -109,15 +109,37 @@ async def test_places_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_silence_outside_holds_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more is told at once, whatever it asks for: places in the chain are left for names of the cluster."""
-    monkeypatch.setattr(pool, "MOST_WAITING", 3)
+    """One more is SERVFAIL at once, whatever it asks for: places in the chain are left for names of the cluster."""
+    monkeypatch.setattr(pool, "MAX_WAITING", 3)
     async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
         upstream.delay = 0.1
         names = ("a.example.org.", "a.example.org.", "b.example.org.", "c.example.org.")
-        found = await asyncio.gather(*map(forward.ask, names), return_exceptions=True)
+        asked = [forward.ask(name, client=f"10.1.0.{number}") for number, name in enumerate(names)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(each) for each in found] == [Response, Response, Response, UpstreamError]
         assert str(found[3]) == "too many queries under way"
         assert isinstance(await forward.ask("c.example.org."), Response)
+
+
+async def test_one_client_leaves_places_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names whose servers are silent fill no more than a client's share; others are answered, and it is again later."""
+    monkeypatch.setattr(pool, "MAX_WAITING", 8)
+    async with FakeUpstream() as upstream, forwarding(f"forward . {upstream.text}") as forward:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        upstream.silent = True
+        greedy = [asyncio.ensure_future(forward.ask(f"n{number}.example.org.")) for number in range(20)]
+        await asyncio.wait(greedy, return_when=asyncio.FIRST_EXCEPTION)
+        refused = [each.exception() for each in greedy if each.done()]
+        assert len(refused) == 16
+        assert {str(error) for error in refused} == {"too many queries of 192.0.2.53 under way"}
+        assert {error.options for error in refused if isinstance(error, UpstreamError)} == {pool.OVER_SHARE}
+        assert forward.sample("kdns_forward_client_share_rejects_total") == 16
+        upstream.silent = False
+        assert await forward.address("www.example.org.", client="10.1.0.99") == "192.0.2.7"
+        for each in greedy:
+            each.cancel()
+        await asyncio.gather(*greedy, return_exceptions=True)
+        assert await forward.address("www.example.org.") == "192.0.2.7"
 
 
 async def test_a_dead_upstream_costs_one_timeout() -> None:
