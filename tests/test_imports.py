@@ -42,9 +42,9 @@ def test_who_imports_what() -> None:
                 isinstance(node, ast.Call)
                 and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module"
             ):
-                names += [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+                names += [str(argument.value) for argument in node.args if isinstance(argument, ast.Constant)]
             for name in names:
-                importers[str(name).partition(".")[0]].add(str(path.relative_to(ROOT)))
+                importers[name.partition(".")[0]].add(str(path.relative_to(ROOT)))
     assert {library: importers[library] for library in ALONE} == ALONE
 
 
