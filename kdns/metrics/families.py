@@ -1,10 +1,11 @@
 """What every metric family here is made with: a histogram of seconds, and plain values turned into families."""
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
 
 
 class Durations:
@@ -44,6 +45,28 @@ def histogram(name: str, text: str, labels: Sequence[str], values: Mapping[tuple
     for key, value in values.items():
         family.add_metric(key, cumulated(value.buckets, value.counts), value.sum)
     return family
+
+
+def as_go_shows_it(metric: MetricWrapperBase, prefix: str = "") -> Iterator[Metric]:
+    """The family of a prometheus_client object, under a longer name if a prefix is given.
+
+    As Go programs, and so CoreDNS and kube-proxy, write it: bounds such as ``1`` and not ``1.0``, and without the
+    moments of creation that prometheus_client adds.
+    """
+    for family in metric.collect():
+        family.name = prefix + family.name
+        family.samples = [
+            sample._replace(name=prefix + sample.name, labels=_spelled(sample.labels))
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        ]
+        yield family
+
+
+def _spelled(labels: Mapping[str, str]) -> dict[str, str]:
+    if "le" not in labels or labels["le"] == "+Inf":
+        return dict(labels)
+    return {**labels, "le": f"{float(labels['le']):.10g}"}
 
 
 def cumulated(buckets: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

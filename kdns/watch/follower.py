@@ -172,7 +172,7 @@ class Follower:
             LOG.warning("the snapshot %s is not used: %s", file.path, error)
             return
         for want in self._wanted:
-            self._counts.watches[want.kind].objects = self.store.count(want.kind)
+            self._counts.watch(want.kind).objects.set(self.store.count(want.kind))
         self.readiness.restored = self._counts.snapshots[self] = snapshot.taken
         LOG.info(
             "until the cluster is listed, a snapshot %.0f s old stands in: %s", now - snapshot.taken, self.inventory()
@@ -226,11 +226,11 @@ class Follower:
                 if isinstance(change, ServiceChange):
                     self._measure(change, event.arrived, now)
             kind = (event.object.key if isinstance(event, Upserted) else event.key).kind
-            self._counts.watches[kind].last_event = now
+            self._counts.watch(kind).last_event.set(now)
         else:
             kind = event.kind
             self._state(event, now)
-        self._counts.watches[kind].objects = self.store.count(kind)
+        self._counts.watch(kind).objects.set(self.store.count(kind))
 
     def _give(self, change: Change, now: int) -> None:
         """Give a Change to every consumer. A bug in one keeps it neither from the others nor from what follows.
@@ -257,12 +257,12 @@ class Follower:
     def _state(self, event: Listing | ListComplete | Lost | Resumed | Skipped, now: float) -> None:
         """Note an event that is about a kind as a whole, and say what is new."""
         kind, resource = event.kind, PLURALS[event.kind]
-        watch = self._counts.watches[kind]
+        watch = self._counts.watch(kind)
         lost_before = self.readiness.lost.get(kind)
         self.readiness.note(event)
         match event:
             case Lost(reason=reason):
-                watch.losses += lost_before is None
+                watch.losses.inc(lost_before is None)
                 self._listing.discard(kind)  # what is listed next begins with Listing again
                 if reason not in (logged := self._logged.setdefault(kind, set())):
                     logged.add(reason)
@@ -277,7 +277,7 @@ class Follower:
                 LOG.info("watch of %s resumed", resource)
             case ListComplete():
                 self._listed(kind, watch)
-        watch.last_event = now
+        watch.last_event.set(now)
         if isinstance(event, ListComplete | Skipped) and self.readiness.synced:
             self._settle()
 
@@ -287,7 +287,7 @@ class Follower:
         self._logged.pop(kind, None)
         known = self.store.relisted(kind)
         if kind in self._listed_once and known is not None:
-            watch.relists += 1
+            watch.relists.inc()
             changed = f" ~{known.changed:,}" if known.changed else ""
             LOG.info("%s relisted: +%s -%s%s", PLURALS[kind], f"{known.added:,}", f"{known.removed:,}", changed)
         self._listed_once.add(kind)

@@ -42,7 +42,7 @@ def metrics() -> Metrics:
     """Three lanes that have answered something."""
     metrics = Metrics(version="0.1.0", runtime="python3.11")
     metrics.enabled = (Enabled("dns://:53", "cluster.local.", "kubernetes"),)
-    metrics.cluster.watches["Service"].objects = 7
+    metrics.cluster.watch("Service").objects.set(7)
     udp = LaneCounts("dns://:53", "udp", 1)
     udp.tallies[Counted("cluster.local.", 1, 0, False, 16, "kubernetes")] |= {50: 3, 101: 1}
     udp.tallies[Counted("cluster.local.", 1, 3, True, 90, "kubernetes")][61] += 2

@@ -21,6 +21,7 @@ from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resum
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NXDOMAIN, SERVFAIL, A
 from tests.build import key, namespace, node, packed, proxied, service_cidr, states_slice
+from tests.metrics.values import value
 
 OPTIONS = KubernetesOptions()
 WEB = Service(key("Service", "shop/web"), (packed("10.96.0.9"),))
@@ -131,6 +132,11 @@ def parts(*streams: Sequence[Script], options: KubernetesOptions = OPTIONS) -> P
     return Parts(Follower(ScriptedSource(*streams), wants(options), (answers,), metrics), answers, metrics)
 
 
+def objects(made: "Parts", kind: str) -> float:
+    """How many are kept, as a scrape shows it."""
+    return value(made.metrics.cluster, "kdns_objects", kind=kind)
+
+
 async def run(follower: Follower, until: Callable[[], bool]) -> None:
     """Follow until something holds, 20 seconds at most."""
     async with asyncio.TaskGroup() as tasks:
@@ -207,9 +213,9 @@ async def test_a_bug_in_a_stream_is_survived(caplog: pytest.LogCaptureFixture) -
         ],
         [says(*NAMESPACES, *SLICES)],
     )
-    await run(made.follower, lambda: made.metrics.cluster.watches["Service"].objects == 2)
+    await run(made.follower, lambda: objects(made, "Service") == 2)
     assert made.metrics.panics == 1
-    assert made.metrics.cluster.watches["Service"].relists == 1
+    assert value(made.metrics.cluster, "kdns_watch_relists_total", kind="Service") == 1
     record = next(record for record in caplog.records if record.exc_info)
     assert "a bug" in caplog.text
     assert record.levelno == logging.ERROR
@@ -223,7 +229,7 @@ async def test_a_stream_that_ends_is_started_again() -> None:
             yield event
 
     made = parts([ends, says(Listing("Service"), Upserted(DB), ListComplete("Service"))])
-    await run(made.follower, lambda: made.metrics.cluster.watches["Service"].relists == 1)
+    await run(made.follower, lambda: value(made.metrics.cluster, "kdns_watch_relists_total", kind="Service") == 1)
     assert made.metrics.panics == 1
 
 
@@ -251,7 +257,7 @@ async def test_a_long_list_leaves_others_their_turn() -> None:
             await asyncio.sleep(0)
 
     ticking = asyncio.create_task(others())
-    await run(made.follower, lambda: made.metrics.cluster.watches["Service"].objects == 20_000 and turns > 0)
+    await run(made.follower, lambda: objects(made, "Service") == 20_000 and turns > 0)
     ticking.cancel()
     assert turns > 10
 
@@ -264,8 +270,9 @@ async def test_programming_duration(service: Service, triggered: float | None, k
     """The time from the cluster's change to our answer is noted by the kind of Service, when the cluster says it."""
     made = parts([says()])
     made.follower.take(Upserted(service, triggered), 1000.0)
-    noted = {name: each.sum for (name,), each in made.metrics.cluster.coredns_programming.items() if each.sum}
-    assert noted == ({kind: 10.0} if kind else {})
+    name = "coredns_kubernetes_dns_programming_duration_seconds_sum"
+    assert value(made.metrics.cluster, name) == (10.0 if kind else 0.0)
+    assert not kind or value(made.metrics.cluster, name, service_kind=kind) == 10.0
 
 
 SELECTED = Service(key("Service", "shop/db"), headless=True, selected=True)
@@ -329,9 +336,12 @@ async def test_each_kind_is_counted() -> None:
     lost = (Lost("Service", "a"), Lost("Service", "b"))
     for event in (*NAMESPACES, *SERVICES, *SLICES, *lost, *SERVICES):
         made.follower.take(event, 1234.5)
-    services, slices = made.metrics.cluster.watches["Service"], made.metrics.cluster.watches["EndpointSlice"]
-    assert (services.objects, services.losses, services.relists, services.last_event) == (1, 1, 1, 1234.5)
-    assert (slices.objects, slices.losses, slices.relists) == (0, 0, 0)
+    names = ("kdns_objects", "kdns_watch_losses_total", "kdns_watch_relists_total")
+    counts = {
+        kind: [value(made.metrics.cluster, name, kind=kind) for name in names] for kind in ("Service", "EndpointSlice")
+    }
+    assert counts == {"Service": [1, 1, 1], "EndpointSlice": [0, 0, 0]}
+    assert value(made.metrics.cluster, "kdns_watch_last_event_timestamp_seconds", kind="Service") == 1234.5
 
 
 class Taken:
@@ -372,7 +382,7 @@ async def test_the_proxy_follows_too(caplog: pytest.LogCaptureFixture) -> None:
     last = taken.changes[2][0]
     assert isinstance(last, ServiceChange)
     assert (last.after, last.triggered) == (ServiceView(web, (web_1,)), 1000.0)
-    assert all(not any(durations.counts) for durations in metrics.cluster.coredns_programming.values())
+    assert value(metrics.cluster, "coredns_kubernetes_dns_programming_duration_seconds_count") == 0
     assert [re.sub(r"in \S+ s", "in 1 s", message) for message in caplog.messages] == [
         "not following servicecidrs: 404: no such resource",
         "synced in 1 s: 1 service, 0 endpoint slices, 1 node",
