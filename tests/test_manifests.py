@@ -11,7 +11,7 @@ import yaml
 from kdns.cli import main as cli
 from kdns.cli.serve import serve_settings
 from kdns.config.settings import ServeSettings
-from kdns.dns.server.plan import ServerBlockPlan, plan_corefile, wishes
+from kdns.dns.server.plan import ServerBlockPlan, plan_corefile, process_settings
 from kdns.dns.server.registry import Registry
 from kdns.watch.api.client import RESOURCES
 from kdns.watch.follower import wants
@@ -164,7 +164,7 @@ def test_the_corefile_is_mounted_where_it_is_read() -> None:
 def test_there_is_time_to_leave() -> None:
     """Lameduck is 5 s, and the grace period is well above it."""
     pod = at(one(built("dns"), "Deployment"), "spec.template.spec")
-    lameduck = wishes(plans(built("dns"))).lameduck
+    lameduck = process_settings(plans(built("dns"))).lameduck
     assert lameduck == 5.0
     assert pod["terminationGracePeriodSeconds"] >= lameduck + 10
 

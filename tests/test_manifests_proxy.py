@@ -13,7 +13,7 @@ from kdns.cli import main as cli
 from kdns.config.kubeproxy.flags import ProxyCommand, proxy_command
 from kdns.config.kubeproxy.settings import HEALTHZ_PORT
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.server.plan import plan_corefile, wishes
+from kdns.dns.server.plan import plan_corefile, process_settings
 from kdns.dns.server.registry import Registry
 from kdns.watch.api.client import EVENTS, RESOURCES
 from kdns.watch.api.credentials import ServiceAccount
@@ -240,7 +240,7 @@ def test_on_a_node_dns_has_the_nodes_address_only() -> None:
     text = one(manifests, "ConfigMap", "kdns")["data"]["Corefile"]
     plans = plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP}), Registry(), "/")
     assert {address for plan in plans for address in plan.addresses} == {HOST_IP}
-    asked = wishes(plans)
+    asked = process_settings(plans)
     assert (asked.health, asked.ready, asked.metrics) == tuple((f"{HOST_IP}:{port}",) for port in (8080, 8181, 9153))
     assert at(one(manifests, "Service"), "spec.internalTrafficPolicy") == "Local"
     assert {each["kind"] for each in manifests}.isdisjoint({"Deployment", "PodDisruptionBudget"})

@@ -13,7 +13,7 @@ from kdns.dns.server.plan import plan_corefile
 from kdns.dns.server.registry import Registry, built_in
 from kdns.dns.server.serving import Serving
 from tests.config.text import corefile
-from tests.dns.server.test_plan import hub
+from tests.dns.server.test_plan import server_context
 from tests.dns.server.test_serving import install, rcode
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -55,7 +55,7 @@ async def test_the_plugin_of_the_page(by: str, tmp_path: Path, monkeypatch: pyte
         monkeypatch.syspath_prepend(str(tmp_path))
         entry = EntryPoint("shallow", "shallow", registry.GROUP)
         monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == registry.GROUP else [])
-    serving = Serving(hub())
+    serving = Serving(server_context())
     try:
         await install(serving, Registry(str(tmp_path) if by == "folder" else ""), BLOCK)
         assert serving.blocks[0].plan.steps[1].origin

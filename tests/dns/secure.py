@@ -18,7 +18,7 @@ from kdns.dns.server.registry import Registry
 from kdns.dns.server.serving import Serving
 from kdns.dns.transport.https import CONTENT_TYPE
 from tests.config.text import corefile
-from tests.dns.server.test_plan import hub
+from tests.dns.server.test_plan import server_context
 from tests.fakes.certificates import SERVER
 
 WAITING = f"""
@@ -82,7 +82,7 @@ def query(name: str = "a.test", rtype: str = "A", number: int = 0x1234) -> bytes
 @asynccontextmanager
 async def serving(text: str = BOTH, plugins: str = "") -> AsyncIterator[Serving]:
     """A Corefile, served; ``plugins``: a folder of more plugins."""
-    made = Serving(hub())
+    made = Serving(server_context())
     try:
         await install(made, text, plugins)
         yield made

@@ -33,8 +33,8 @@ from kdns.dns.server.plan import (
     banner_lines,
     plan_corefile,
     plan_settings,
+    process_settings,
     secured_files,
-    wishes,
 )
 from kdns.dns.server.registry import Registry
 from kdns.dns.server.reloading import Reloader
@@ -90,10 +90,10 @@ class App:
         registry = self.metrics.registry()
         self.clusters = Clusters(self._source, self.metrics, settings.snapshot)
         self._stop = Stop()  # until `run` is given the real one
-        self.hub = ServerContext(self.metrics, registry, self.clusters, self._fatal)
-        self.serving = Serving(self.hub)
+        self.context = ServerContext(self.metrics, registry, self.clusters, self._fatal)
+        self.serving = Serving(self.context)
         self.http = HttpPorts(self.metrics, self._unready, remarks=self.clusters.remarks, registry=registry)
-        self.wishes = ProcessSettings()
+        self.process = ProcessSettings()
         """What the Corefile that is served asks of the server itself."""
         self._tasks: asyncio.TaskGroup
         self._level = logging.getLogger("kdns").level
@@ -140,12 +140,12 @@ class App:
 
     async def exchange(self, loaded: Loaded) -> None:
         """Serve something else from now on. Raises ConfigError, with everything as it was."""
-        before = self.wishes
+        before = self.process
         try:
             blocks = await self._prepare(loaded)
             await self._install(loaded, blocks)
         except BaseException:
-            self.wishes = before
+            self.process = before
             await self.http.move(before.health, before.ready, before.metrics)
             await self.serving.abandon()
             raise
@@ -153,8 +153,8 @@ class App:
     async def _prepare(self, loaded: Loaded) -> list[RunningServerBlock]:
         """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
         blocks = self.serving.build(loaded.plans)
-        wish = wishes(loaded.plans)
-        await self.http.move(wish.health, wish.ready, wish.metrics)
+        process = process_settings(loaded.plans)
+        await self.http.move(process.health, process.ready, process.metrics)
         if not self.serving.blocks:
             for path, where in self.http.listening.items():
                 logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
@@ -179,22 +179,22 @@ class App:
         for line in (*loaded.warnings, *fresh):
             LOG.warning("%s", line)
         await self.serving.install(blocks)
-        self.wishes = wishes(loaded.plans)
+        self.process = process_settings(loaded.plans)
         listen = [address for plan in loaded.plans for address in plan.addresses]
         addresses = own_addresses(list(dict.fromkeys(listen)))
         for answers in self.clusters.all_answers():
             answers.set_own_addresses(addresses)
-        if self.wishes.runtime_metrics:
-            self.hub.collect_runtime()
-        logging.getLogger("kdns").setLevel(logging.DEBUG if self.wishes.debug else self._level)
+        if self.process.runtime_metrics:
+            self.context.collect_runtime()
+        logging.getLogger("kdns").setLevel(logging.DEBUG if self.process.debug else self._level)
 
     def _reloader(self, loaded: Loaded) -> Reloader[Loaded]:
         return Reloader(
             self.load,
             self.exchange,
-            lambda: self.wishes.reload,
+            lambda: self.process.reload,
             lambda one: one.digest,
-            self.hub,
+            self.context,
             loaded,
         )
 
@@ -220,7 +220,7 @@ class App:
 
     def unready_plugins(self, live: RunningServerBlock) -> list[str]:
         """What was ready once is not asked again, unless with ``monitor continuously``."""
-        found = dict(live.reasons(() if self.wishes.continuously else live.was_ready))
+        found = dict(live.reasons(() if self.process.continuously else live.was_ready))
         live.was_ready |= {name for name in live.monitored if name not in found}
         return [f"{name}: {reason}" for name, reason in found.items()]
 
@@ -246,7 +246,7 @@ class App:
                 BANNER.info(line)
 
     async def _end(self, stop: Stop) -> None:
-        if stop.gently and (seconds := self.wishes.lameduck) > 0:
+        if stop.gently and (seconds := self.process.lameduck) > 0:
             HEALTH.info("Going into lameduck mode for %gs", seconds)
             await any_of(seconds, stop.at_once)
         if not stop.at_once.is_set():

@@ -22,16 +22,16 @@ LOG: Final = logging.getLogger("kdns.dns.server.block")
 class RunningServerBlock:
     """One server block. Its plugins are built once, and shared by all its zones and sockets."""
 
-    def __init__(self, plan: ServerBlockPlan, hub: ServerContext) -> None:
+    def __init__(self, plan: ServerBlockPlan, context: ServerContext) -> None:
         """Builds, but opens nothing. Raises ConfigError."""
         self.plan = plan
-        self.parts = RunningBlockContext(hub, plan.place, plan.listeners)
+        self.parts = RunningBlockContext(context, plan.place, plan.listeners)
         self.built: list[Built] = []
         for step in plan.steps:  # kubernetes keeps more of the cluster where some plugins stand in front of it
             self.parts.offer(f"options/{step.name}", step.options)
         try:
             for step in reversed(plan.steps):  # kubernetes offers what autopath, in front of it, asks for
-                self.built.insert(0, self._build(step, hub))
+                self.built.insert(0, self._build(step, context))
         except KdnsError as error:
             if isinstance(error, ConfigError):
                 raise
@@ -40,14 +40,14 @@ class RunningServerBlock:
         self.policy = own if isinstance(own, acl.Acl) else None
         """Its acl."""
         plugins = [each.plugin for each in self.built]
-        plugins.insert(_gate_at([step.name for step in plan.steps]), gate(hub.sites.get, self.policy))
+        plugins.insert(_gate_at([step.name for step in plan.steps]), gate(context.routers.get, self.policy))
         self.handler = chain([each for each in plugins if each is not None])
         self.was_ready: set[str] = set()
         """Plugins that were ready once."""
         self._started: list[tuple[str, Built]] = []
         self._accepts = [each.accepts for each in self.built if each.accepts is not None]
 
-    def _build(self, step: Step, hub: ServerContext) -> Built:
+    def _build(self, step: Step, context: ServerContext) -> Built:
         try:
             built = step.module.build(step.options, self.parts)
             if not isinstance(built, Built):
@@ -59,7 +59,7 @@ class RunningServerBlock:
                 raise
             problem = f"plugin {step.name} cannot be built: {type(error).__name__}: {error}"
             raise ConfigError(problem, self.plan.keys[0].at, f"it is {step.origin}") from error
-        return guarded(step.name, built, hub, foreign=bool(step.origin))
+        return guarded(step.name, built, context, foreign=bool(step.origin))
 
     @property
     def warnings(self) -> tuple[ConfigError, ...]:
@@ -141,7 +141,7 @@ def _all(filters: Sequence[Callable[[Request], bool]]) -> Callable[[Request], bo
     return lambda request: all(accepts(request) for accepts in filters)
 
 
-def sites(blocks: Sequence[RunningServerBlock]) -> dict[Listener, Router]:
+def routers(blocks: Sequence[RunningServerBlock]) -> dict[Listener, Router]:
     """What is served in each place."""
     found: dict[Listener, list[RoutedBlock]] = {}
     for live in blocks:

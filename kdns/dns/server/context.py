@@ -64,7 +64,7 @@ class ServerContext:
         self.metrics, self.registry, self.clusters, self.fatal = metrics, registry, clusters, fatal
         self.clock = clock
         self.random = chance or random.SystemRandom()
-        self.sites: dict[str, Router] = {}
+        self.routers: dict[str, Router] = {}
         """What is served now, by the label of its socket."""
         self.labels: dict[Listener, str] = {}
         """The label of each listener, once it is open."""
@@ -120,31 +120,31 @@ class ServerContext:
 class RunningBlockContext:
     """`kdns.dns.api.plugin.Parts` for one server block."""
 
-    def __init__(self, hub: ServerContext, place: DirectiveContext, listeners: Sequence[Listener]) -> None:
+    def __init__(self, context: ServerContext, place: DirectiveContext, listeners: Sequence[Listener]) -> None:
         self.place = place
         self.listeners = tuple(listeners)
         self.answers: list[Answers] = []
         """What `cluster` gave."""
         self.warnings: list[ConfigError] = []
         """What `warn` was called with."""
-        self._hub = hub
+        self._context = context
         self._offers: dict[str, object] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def clock(self) -> Clock:
         """Monotonic seconds."""
-        return self._hub.clock
+        return self._context.clock
 
     @property
     def random(self) -> random.Random:
         """The operating system's: unguessable."""
-        return self._hub.random
+        return self._context.random
 
     @property
     def servers(self) -> Sequence[str]:
         """The labels of the block's sockets; with port 0 the real ones only once they are open."""
-        return [self._hub.label(listener) for listener in self.listeners]
+        return [self._context.label(listener) for listener in self.listeners]
 
     @property
     def lookup(self) -> Handler:
@@ -155,12 +155,12 @@ class RunningBlockContext:
         depth = _DEPTH.get()
         if depth >= DEEPEST:
             raise UpstreamError(f"more than {DEEPEST} lookups within lookups")
-        site = self._hub.sites.get(request.server) or self._hub.sites.get(self.servers[0])
-        if site is None:
+        router = self._context.routers.get(request.server) or self._context.routers.get(self.servers[0])
+        if router is None:
             raise UpstreamError("nothing is served yet")
         token = _DEPTH.set(depth + 1)
         try:
-            return (await site.handle(request))[0]
+            return (await router.handle(request))[0]
         finally:
             _DEPTH.reset(token)
 
@@ -174,7 +174,7 @@ class RunningBlockContext:
         try:
             await work
         except (Exception, SystemExit) as error:  # noqa: BLE001 - logged, and no reason to end
-            self._hub.failed(name, error, None)
+            self._context.failed(name, error, None)
 
     async def close(self) -> None:
         """End what was spawned."""
@@ -186,19 +186,19 @@ class RunningBlockContext:
     @property
     def clusters(self) -> Clusters:
         """Those of the whole server."""
-        return self._hub.clusters
+        return self._context.clusters
 
     def forget(self) -> None:
         """Drop what lanes remember."""
-        self._hub.forget()
+        self._context.forget()
 
     def fatal(self, message: str) -> None:
         """End the process."""
-        self._hub.fatal(message)
+        self._context.fatal(message)
 
     def cluster(self, options: KubernetesOptions) -> Answers:
         """The answers of that cluster."""
-        found = self._hub.clusters.answers(options)
+        found = self._context.clusters.answers(options)
         self.answers.append(found)
         return found
 
@@ -208,7 +208,7 @@ class RunningBlockContext:
 
     def restricted(self, name: bytes, below: bool = False) -> bool:
         """What all acls that are served say."""
-        return any(site.has_policies and site.restricted(name, below) for site in self._hub.sites.values())
+        return any(router.has_policies and router.restricted(name, below) for router in self._context.routers.values())
 
     def offer(self, name: str, what: object) -> None:
         """For plugins of this block."""
@@ -220,21 +220,21 @@ class RunningBlockContext:
 
     def lasting(self, key: str, make: Callable[[], T]) -> T:
         """Made once for the process."""
-        if key not in self._hub.lasting:
-            self._hub.lasting[key] = make()
-        found: T = self._hub.lasting[key]
+        if key not in self._context.lasting:
+            self._context.lasting[key] = make()
+        found: T = self._context.lasting[key]
         return found
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """Made once for the process."""
-        return self._hub.made(name, Counter, lambda: Counter(name, text, labels, registry=self._hub.registry))
+        return self._context.made(name, Counter, lambda: Counter(name, text, labels, registry=self._context.registry))
 
     def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
         """Made once for the process."""
-        return self._hub.made(name, Gauge, lambda: Gauge(name, text, labels, registry=self._hub.registry))
+        return self._context.made(name, Gauge, lambda: Gauge(name, text, labels, registry=self._context.registry))
 
     def histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
         """Made once for the process."""
-        return self._hub.made(
-            name, Histogram, lambda: Histogram(name, text, labels, buckets=buckets, registry=self._hub.registry)
+        return self._context.made(
+            name, Histogram, lambda: Histogram(name, text, labels, buckets=buckets, registry=self._context.registry)
         )

@@ -50,7 +50,7 @@ class ServerBlockPlan(NamedTuple):
     place: DirectiveContext
     addresses: tuple[str, ...]
     """What to bind; the empty text is everything."""
-    said: object
+    identity: object
     """What the block says, for comparison: equal blocks are the same block after a reload."""
     warnings: tuple[ConfigError, ...] = ()
     """Directives that are left out, since no answer depends on them."""
@@ -103,8 +103,8 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
                 addresses = bind.addresses(step.options)
     found.sort(key=lambda pair: pair[0].rank)
     files = tuple(tls.stamp(step.options) for _, step in found if isinstance(step.options, tls.Options))
-    said = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder, files
-    return ServerBlockPlan(block.keys, tuple(step for _, step in found), place, addresses, said, tuple(warnings))
+    identity = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder, files
+    return ServerBlockPlan(block.keys, tuple(step for _, step in found), place, addresses, identity, tuple(warnings))
 
 
 def _options(known: LoadedPlugin, directives: Sequence[Directive], place: DirectiveContext) -> Any:
@@ -228,7 +228,7 @@ class ProcessSettings(NamedTuple):
     limits: dict[Listener, timeouts.Options] = {}  # noqa: RUF012 - never written to
 
 
-def wishes(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
+def process_settings(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
     """Those of all blocks."""
     every = [step.options for plan in plans for step in plan.steps]
     healths = [one for one in every if isinstance(one, health.Options)]

@@ -28,24 +28,27 @@ class Reloader(Generic[L]):
         exchange: Callable[[L], Awaitable[None]],
         options: Callable[[], Options | None],
         digest: Callable[[L], str],
-        hub: ServerContext,
+        context: ServerContext,
         first: L,
     ) -> None:
         """``load`` and ``exchange`` raise ConfigError for a Corefile that cannot be; ``options`` None: no look."""
         self._load, self._exchange, self._options, self._digest = load, exchange, options, digest
-        self._hub = hub
+        self._context = context
         self._running = digest(first)
         self._refused = ""
-        self._failures = hub.made(
+        self._failures = context.made(
             "coredns_reload_failed",
             Counter,
-            lambda: Counter("coredns_reload_failed", "Corefiles that could not be served.", registry=hub.registry),
+            lambda: Counter("coredns_reload_failed", "Corefiles that could not be served.", registry=context.registry),
         )
-        self._version = hub.made(
+        self._version = context.made(
             "coredns_reload_version_info",
             Gauge,
             lambda: Gauge(
-                "coredns_reload_version_info", "The Corefile that is served.", ("hash", "value"), registry=hub.registry
+                "coredns_reload_version_info",
+                "The Corefile that is served.",
+                ("hash", "value"),
+                registry=context.registry,
             ),
         )
         if options() is not None:
@@ -63,7 +66,7 @@ class Reloader(Generic[L]):
         options = self._options()
         seconds = IDLE
         if options is not None:
-            seconds = options.interval + self._hub.random.uniform(-options.jitter / 2, options.jitter / 2)
+            seconds = options.interval + self._context.random.uniform(-options.jitter / 2, options.jitter / 2)
         try:
             async with asyncio.timeout(seconds):
                 await asked.wait()
@@ -90,7 +93,7 @@ class Reloader(Generic[L]):
             return
         except Exception:  # noqa: BLE001 - logged; the old Corefile is served
             SERVER.exception("a bug met while reloading; the old Corefile is served")
-            self._hub.metrics.panics += 1
+            self._context.metrics.panics += 1
             self._failed(mark or "bug", "see above", forced=forced)
             return
         self._running, self._refused = mark, ""

@@ -3,7 +3,7 @@
 ::
 
     plans ──> blocks: those that say the same are kept, others are built ──> start ──> listeners that are new open
-          ──> each socket's site is swapped ──> listeners that are gone close ──> old blocks close, with nothing owed
+          ──> each socket's router is swapped ──> listeners that are gone close ──> old blocks close, with nothing owed
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from kdns.dns.plugins import tls
 from kdns.dns.plugins.timeouts import Options as Timeouts
 from kdns.dns.query.responder import Responder
 from kdns.dns.query.router import Router
-from kdns.dns.server.block import RunningServerBlock, close_all, sites
+from kdns.dns.server.block import RunningServerBlock, close_all, routers
 from kdns.dns.server.context import Listener, ServerContext
-from kdns.dns.server.plan import ServerBlockPlan, wishes
+from kdns.dns.server.plan import ServerBlockPlan, process_settings
 from kdns.dns.transport.listeners import Bound, Secure, Server
 from kdns.dns.transport.tcp import TcpLimits
 from kdns.metrics.dns import Enabled, Metrics
@@ -39,19 +39,19 @@ class ListenAddress:
 class Serving:
     """All server blocks and all sockets."""
 
-    def __init__(self, hub: ServerContext) -> None:
+    def __init__(self, context: ServerContext) -> None:
         self.blocks: list[RunningServerBlock] = []
         self.places: dict[Listener, ListenAddress] = {}
         self._coming: list[RunningServerBlock] = []
         """Built, and not served yet."""
-        self._hub = hub
+        self._context = context
         self._ending: set[asyncio.Task[None]] = set()
-        hub.forget = self._forget
+        context.forget = self._forget
 
     @property
     def metrics(self) -> Metrics:
         """Where everything is counted."""
-        return self._hub.metrics
+        return self._context.metrics
 
     @property
     def bound(self) -> tuple[Bound, ...]:
@@ -67,11 +67,11 @@ class Serving:
         kept = {id(live): live for live in self.blocks}
         found: list[RunningServerBlock] = []
         for plan in plans:
-            same = next((live for live in kept.values() if live.plan.said == plan.said
+            same = next((live for live in kept.values() if live.plan.identity == plan.identity
                          and live.plan.addresses == plan.addresses), None)  # fmt: skip
             if same is not None:
                 del kept[id(same)]
-            found.append(same or RunningServerBlock(plan, self._hub))
+            found.append(same or RunningServerBlock(plan, self._context))
         self._coming = found
         return found
 
@@ -83,13 +83,13 @@ class Serving:
     async def _let_go(self) -> None:
         """Of the clusters that no block asks for any more."""
         blocks = (*self.blocks, *self._coming)
-        await self._hub.clusters.retain([answers for live in blocks for answers in live.parts.answers])
+        await self._context.clusters.retain([answers for live in blocks for answers in live.parts.answers])
 
     async def install(self, blocks: Sequence[RunningServerBlock]) -> None:
         """Serve these from now on. Raises ConfigError, with everything as it was."""
         new = [live for live in blocks if live not in self.blocks]
-        wanted = sites(blocks)
-        limits = wishes([live.plan for live in blocks]).limits
+        wanted = routers(blocks)
+        limits = process_settings([live.plan for live in blocks]).limits
         secured = self._secured(blocks)
         started: list[RunningServerBlock] = []
         opened: dict[Listener, ListenAddress] = {}
@@ -100,10 +100,10 @@ class Serving:
                 await live.start()
                 started.append(live)
             in_the_way = await self._make_way(gone, wanted)
-            for listener, site in wanted.items():
+            for listener, router in wanted.items():
                 if listener not in self.places:
                     opened[listener] = await self._open(
-                        listener, site, limits.get(listener), opened, secured.get(listener)
+                        listener, router, limits.get(listener), opened, secured.get(listener)
                     )
         except BaseException:
             for place in opened.values():
@@ -148,15 +148,15 @@ class Serving:
 
     def _responded(self, server: str, status: int) -> None:
         name, text = "coredns_dns_https_responses", "Responses of DNS over HTTPS by status."
-        counter = self._hub.made(
-            name, Counter, lambda: Counter(name, text, ("server", "status"), registry=self._hub.registry)
+        counter = self._context.made(
+            name, Counter, lambda: Counter(name, text, ("server", "status"), registry=self._context.registry)
         )
         counter.labels(server, str(status)).inc()
 
     async def _open(
         self,
         listener: Listener,
-        site: Router,
+        router: Router,
         limits: Timeouts | None,
         opened: dict[Listener, ListenAddress],
         secure: Secure | None,
@@ -166,12 +166,12 @@ class Serving:
             every = {**self.places, **opened}
             same = [place for other, place in every.items() if other[::2] == (listener.scheme, 0)]
             port = same[0].server.port if same else 0
-        responder = Responder(site)
+        responder = Responder(router)
         server = Server(responder, (listener.address,), port, limits=_limits(limits), secure=secure)
         await server.start()
         for label in server.labels:
-            self._hub.labels[listener] = label
-            self._hub.sites[label] = site
+            self._context.labels[listener] = label
+            self._context.routers[label] = router
         self.metrics.lanes += [lane.counts for lane in responder.lanes]
         return ListenAddress(server, responder, secure)
 
@@ -185,12 +185,12 @@ class Serving:
                 place.secure = secured.get(listener)
                 if place.secure is not None:
                     place.server.renew(place.secure.context)
-                self._hub.sites[self._hub.labels[listener]] = wanted[listener]
+                self._context.routers[self._context.labels[listener]] = wanted[listener]
 
     def _unname(self, listener: Listener) -> None:
-        label = self._hub.labels.pop(listener, None)
+        label = self._context.labels.pop(listener, None)
         if label is not None:
-            self._hub.sites.pop(label, None)
+            self._context.routers.pop(label, None)
 
     async def _retire(self, old: Sequence[RunningServerBlock], gone: dict[Listener, ListenAddress]) -> None:
         """Answer what is under way, then let go."""

@@ -6,7 +6,7 @@ import pytest
 
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
-from kdns.dns.server.plan import wishes
+from kdns.dns.server.plan import process_settings
 from tests.dns.server.test_plan import blocks
 
 SHY = """
@@ -32,5 +32,5 @@ async def test_monitor(tmp_path: Path, monitor: str, said: list[list[str]]) -> N
     (tmp_path / "shy.py").write_text(SHY)
     (live,) = blocks(f". {{\n shy\n ready {{\n  monitor {monitor}\n }}\n}}", str(tmp_path))
     app = App(ServeSettings())
-    app.wishes = wishes([live.plan])
+    app.process = process_settings([live.plan])
     assert [app.unready_plugins(live) for _ in range(3)] == said

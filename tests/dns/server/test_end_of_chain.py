@@ -12,7 +12,7 @@ from kdns.dns.server.plan import plan_corefile
 from kdns.dns.server.registry import Registry
 from kdns.dns.server.serving import Serving
 from tests.config.text import corefile
-from tests.dns.server.test_plan import hub
+from tests.dns.server.test_plan import server_context
 from tests.dns.server.test_serving import rcode
 
 ZONE = """\
@@ -44,7 +44,7 @@ CASES = (
 async def answered(folder: Path, text: str, name: str) -> str:
     """The rcode of one question to a server with this Corefile."""
     (folder / "db.corp").write_text(ZONE)
-    serving = Serving(hub())
+    serving = Serving(server_context())
     try:
         await serving.install(serving.build(plan_corefile(corefile(text), Registry(), str(folder))))
         return await rcode(serving, name)

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from kdns.base.errors import ConfigError
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.plugins import LEFT_OUT
-from kdns.dns.server.block import RunningServerBlock, describe, sites
+from kdns.dns.server.block import RunningServerBlock, describe, routers
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.server.context import Listener, ServerContext
-from kdns.dns.server.plan import ServerBlockPlan, banner_lines, plan_corefile, plan_settings, wishes
+from kdns.dns.server.plan import ServerBlockPlan, banner_lines, plan_corefile, plan_settings, process_settings
 from kdns.dns.server.registry import Registry
 from kdns.metrics.dns import Metrics
 from kdns.watch.source import Source
@@ -50,7 +50,7 @@ async def no_source(_: KubernetesOptions) -> Source:
     raise AssertionError
 
 
-def hub() -> ServerContext:
+def server_context() -> ServerContext:
     """What blocks need to be built."""
     metrics = Metrics()
     return ServerContext(metrics, CollectorRegistry(), Clusters(no_source, metrics), lambda _: None)
@@ -63,7 +63,7 @@ def plans(text: str, folder: str = "") -> tuple[ServerBlockPlan, ...]:
 
 def blocks(text: str, folder: str = "") -> Sequence[RunningServerBlock]:
     """A Corefile, built."""
-    shared = hub()
+    shared = server_context()
     return [RunningServerBlock(plan, shared) for plan in plans(text, folder)]
 
 
@@ -144,7 +144,7 @@ def test_mistakes(text: str, problem: str) -> None:
 
 async def test_one_port_has_one_site_for_each_address() -> None:
     """Blocks with different addresses are apart, those with the same ones share the port."""
-    found = sites(blocks("a.test {\n bind 127.0.0.1\n}\nb.test {\n bind 127.0.0.1 127.0.0.2\n}\nc.test:1053 {\n}"))
+    found = routers(blocks("a.test {\n bind 127.0.0.1\n}\nb.test {\n bind 127.0.0.1 127.0.0.2\n}\nc.test:1053 {\n}"))
     assert {listener: len(site.blocks) for listener, site in found.items()} == {
         Listener("dns", "127.0.0.1", 53): 2,
         Listener("dns", "127.0.0.2", 53): 1,
@@ -154,23 +154,25 @@ async def test_one_port_has_one_site_for_each_address() -> None:
 
 async def test_zones_of_a_block_share_its_plugins() -> None:
     """A block with several zones and ports is built once."""
-    found = sites(blocks("a.test b.test:1053 {\n errors\n}"))
+    found = routers(blocks("a.test b.test:1053 {\n errors\n}"))
     first, second = (site.blocks[0] for site in found.values())
     assert first.built == second.built
     assert (list(first.zones.values()), list(second.zones.values())) == (["a.test."], ["b.test."])
 
 
-def test_wishes() -> None:
+def test_process_settings() -> None:
     """What the blocks ask of the server itself."""
-    wish = wishes(plans(KUBEADM + "a.test {\n debug\n health :8080\n prometheus :9253\n timeouts {\n idle 20s\n }\n}"))
-    assert wish.health == (":8080",)
-    assert wish.ready == (":8181",)
-    assert wish.metrics == (":9153", ":9253")
-    assert wish.lameduck == 5
-    assert wish.reload is not None
-    assert wish.debug
-    assert not wish.continuously
-    assert [limit.idle for limit in wish.limits.values()] == [20]
+    process = process_settings(
+        plans(KUBEADM + "a.test {\n debug\n health :8080\n prometheus :9253\n timeouts {\n idle 20s\n }\n}")
+    )
+    assert process.health == (":8080",)
+    assert process.ready == (":8181",)
+    assert process.metrics == (":9153", ":9253")
+    assert process.lameduck == 5
+    assert process.reload is not None
+    assert process.debug
+    assert not process.continuously
+    assert [limit.idle for limit in process.limits.values()] == [20]
 
 
 def test_flags_are_a_server_block() -> None:
@@ -189,8 +191,8 @@ def test_equal_blocks_say_the_same() -> None:
     """Layout and comments make no difference to what a block says, another option does."""
     first, second = plans("a.test {\n cache 30\n errors\n}"), plans("# new\na.test {\n   cache   30 # s\n errors\n}")
     third = plans("a.test {\n cache 31\n errors\n}")
-    assert first[0].said == second[0].said
-    assert first[0].said != third[0].said
+    assert first[0].identity == second[0].identity
+    assert first[0].identity != third[0].identity
 
 
 async def test_a_plugin_from_a_folder_in_a_chain(tmp_path: Path) -> None:

@@ -10,18 +10,20 @@ from kdns.base.errors import ConfigError
 from kdns.dns.plugins.reload import Options
 from kdns.dns.server.context import ServerContext
 from kdns.dns.server.reloading import Reloader
-from tests.dns.server.test_plan import hub
+from tests.dns.server.test_plan import server_context
 
 
 class Script:
     """What the file says at each look, and what was served."""
 
     def __init__(self, *looks: str | Exception, refuses: Sequence[str] = ()) -> None:
-        self.hub: ServerContext = hub()
+        self.context: ServerContext = server_context()
         self.looks = list(looks)
         self.refuses = refuses
         self.served: list[str] = []
-        self.reloader = Reloader(self.load, self.exchange, lambda: Options(interval=2, jitter=0), str, self.hub, "one")
+        self.reloader = Reloader(
+            self.load, self.exchange, lambda: Options(interval=2, jitter=0), str, self.context, "one"
+        )
 
     async def load(self) -> str:
         """The next look."""
@@ -40,7 +42,7 @@ class Script:
 
     def value(self, name: str, **labels: str) -> float | None:
         """A metric."""
-        return self.hub.registry.get_sample_value(name, labels)
+        return self.context.registry.get_sample_value(name, labels)
 
 
 BROKEN = ConfigError("a brace is missing")
@@ -84,7 +86,7 @@ async def test_without_reload_only_a_signal_counts() -> None:
     """Nobody looks at the file by himself then."""
     script = Script("two")
     asked = asyncio.Event()
-    reloader = Reloader(script.load, script.exchange, lambda: None, str, script.hub, "one")
+    reloader = Reloader(script.load, script.exchange, lambda: None, str, script.context, "one")
     running = asyncio.create_task(reloader.run(asked))
     await asyncio.sleep(0)
     assert script.served == []

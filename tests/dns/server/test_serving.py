@@ -14,7 +14,7 @@ from kdns.dns.server.plan import plan_corefile
 from kdns.dns.server.registry import Registry
 from kdns.dns.server.serving import Serving
 from tests.config.text import corefile
-from tests.dns.server.test_plan import hub
+from tests.dns.server.test_plan import server_context
 
 SCRIPTED = """
 from kdns.dns.api.handler import Response
@@ -48,7 +48,7 @@ def build(options, parts):
 @pytest.fixture
 async def serving() -> AsyncIterator[Serving]:
     """Nothing is served yet."""
-    made = Serving(hub())
+    made = Serving(server_context())
     yield made
     await made.close()
 
@@ -125,7 +125,7 @@ async def test_from_every_address_to_one(serving: Serving, registry: Registry) -
 
 async def test_what_plugins_count_is_made_once(registry: Registry) -> None:
     """The same metric in two blocks is one; as another kind it is a bug."""
-    shared: ServerContext = hub()
+    shared: ServerContext = server_context()
     made = Serving(shared).build(plan_corefile(corefile("a.test {\n}\nb.test {\n}"), registry, "/"))
     first, second = (live.parts for live in made)
     assert first.counter("kdns_x", "Text.", ("server",)) is second.counter("kdns_x", "Text.", ("server",))

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.query.router import Router
-from kdns.dns.server.block import RunningServerBlock, sites
+from kdns.dns.server.block import RunningServerBlock, routers
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.server.context import ServerContext
 from kdns.metrics.dns import Metrics
@@ -51,11 +51,11 @@ class GivenClusters(Clusters):
         return found
 
 
-def routers(text: str, clusters: Clusters | None = None) -> list[Router]:
+def served(text: str, clusters: Clusters | None = None) -> list[Router]:
     """A Corefile, built: what is served in each place."""
     metrics = Metrics()
-    hub = ServerContext(metrics, CollectorRegistry(), clusters or GivenClusters(*OBJECTS), lambda _: None)
-    return list(sites([RunningServerBlock(plan, hub) for plan in plans(text)]).values())
+    server_context = ServerContext(metrics, CollectorRegistry(), clusters or GivenClusters(*OBJECTS), lambda _: None)
+    return list(routers([RunningServerBlock(plan, server_context) for plan in plans(text)]).values())
 
 
 def corefile(expressions: str, kubernetes: str = "pods verified", first: str = "metadata", key: str = "corp") -> str:
@@ -96,7 +96,7 @@ CASES = (
 @pytest.mark.parametrize("proto", ["udp", "tls", "https"])
 async def test_who_asks_decides(expressions: str, address: str, expected: str, proto: str) -> None:
     """The Pod that has the client's address is known to the view, whatever the transport."""
-    (router,) = routers(corefile(expressions))
+    (router,) = served(corefile(expressions))
     asked = request("secret.corp. A", None, client(address, proto))
     response, _ = await router.handle(asked)
     assert words(response).split(" | ++")[0] == expected
@@ -115,7 +115,7 @@ NAMES = (
 @pytest.mark.parametrize(("expression", "name", "expected"), NAMES)
 async def test_what_is_asked_decides(expression: str, name: str, expected: str) -> None:
     """The parts of a cluster's name are known to the view; names that could be answered fast are no exception."""
-    (router,) = routers(corefile(expression))
+    (router,) = served(corefile(expression))
     asked = request(name, None, client("10.1.0.7"))
     assert router.find(asked.query) is None
     response, _ = await router.handle(asked)
@@ -124,7 +124,7 @@ async def test_what_is_asked_decides(expression: str, name: str, expected: str) 
 
 async def test_the_zones_of_metadata_hold() -> None:
     """Names outside of them have no metadata, as in the chain."""
-    (router,) = routers(corefile(A_IS_A, first="metadata other.corp"))
+    (router,) = served(corefile(A_IS_A, first="metadata other.corp"))
     response, _ = await router.handle(request("secret.corp. A", None, client("10.1.0.7")))
     assert words(response) == ANSWERED
     response, _ = await router.handle(request("x.other.corp. A", None, client("10.1.0.7")))
@@ -134,7 +134,7 @@ async def test_the_zones_of_metadata_hold() -> None:
 async def test_a_pod_that_comes_later_is_known() -> None:
     """The next question sees the change."""
     clusters = GivenClusters(*OBJECTS)
-    (router,) = routers(corefile(A_IS_A), clusters)
+    (router,) = served(corefile(A_IS_A), clusters)
     asked = request("secret.corp. A", None, client("10.1.0.77"))
     assert words((await router.handle(asked))[0]) == ANSWERED
     clusters.made[0].apply(change(None, pod("team-a/late", "10.1.0.77")), NOW)
@@ -143,7 +143,7 @@ async def test_a_pod_that_comes_later_is_known() -> None:
 
 async def test_not_knowing_is_no_no() -> None:
     """Before the first sync it is not known who asks: the next block must not answer."""
-    (router,) = routers(corefile(A_IS_A), GivenClusters(*OBJECTS, synced=False))
+    (router,) = served(corefile(A_IS_A), GivenClusters(*OBJECTS, synced=False))
     with pytest.raises(UpstreamError) as raised:
         await router.handle(request("secret.corp. A", None, client("10.1.0.7")))
     assert RCODE_TEXT[raised.value.rcode] == "SERVFAIL"
@@ -153,7 +153,7 @@ async def test_the_block_sees_the_view_it_is_in() -> None:
     """What a view that did not want the request has read is gone; the chosen one's stays for the chain."""
     text = corefile(A_IS_A) + corefile("metadata('kubernetes/client-namespace') == 'team-b'").replace("special", "b")
     third = text.split("corp:53")
-    (router,) = routers("corp:53".join((*third[:2], third[3])))
+    (router,) = served("corp:53".join((*third[:2], third[3])))
     asked = request("secret.corp. A", None, client("10.1.0.8"))
     await router.handle(asked)
     assert asked.metadata["view/name"] == "b"
@@ -163,7 +163,7 @@ async def test_the_block_sees_the_view_it_is_in() -> None:
 async def test_shorter_zones_are_tried() -> None:
     """If no view of the longest zone wants a request, the blocks of shorter zones may answer, as in CoreDNS."""
     longer = corefile(A_IS_A).split("corp:53")[1]
-    (router,) = routers(f"corp:53{longer}.:53 {{\nhosts {{\n10.0.0.3 secret.corp\n}}\n}}\n")
+    (router,) = served(f"corp:53{longer}.:53 {{\nhosts {{\n10.0.0.3 secret.corp\n}}\n}}\n")
     response, zone = await router.handle(request("secret.corp. A", None, client("10.1.0.8")))
     assert (words(response), zone) == ("NOERROR aa | secret.corp. 3600 A 10.0.0.3", ".")
     response, zone = await router.handle(request("secret.corp. A", None, client("10.1.0.7")))
@@ -200,7 +200,7 @@ def test_what_cannot_be_known_is_a_mistake(
 ) -> None:
     """kdns does not start, and says at which word, why, and what to do."""
     with pytest.raises(ConfigError) as raised:
-        routers(corefile(expression, kubernetes, first))
+        served(corefile(expression, kubernetes, first))
     assert problem in raised.value.problem
     assert hint in raised.value.hint
     assert raised.value.at is not None
@@ -210,4 +210,4 @@ def test_what_cannot_be_known_is_a_mistake(
 def test_without_the_cluster_there_is_no_client() -> None:
     """The plugin that would know is named."""
     with pytest.raises(ConfigError, match="needs the plugin kubernetes"):
-        routers(f".:53 {{\nmetadata\nview a {{\nexpr {A_IS_A}\n}}\n}}\n")
+        served(f".:53 {{\nmetadata\nview a {{\nexpr {A_IS_A}\n}}\n}}\n")

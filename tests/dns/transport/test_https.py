@@ -33,7 +33,7 @@ def counted(made: Serving) -> dict[str, float]:
     """Responses by status."""
     samples = [
         sample
-        for family in made._hub.registry.collect()
+        for family in made._context.registry.collect()
         for sample in family.samples
         if sample.name == "coredns_dns_https_responses_total"
     ]
