@@ -1,6 +1,6 @@
 """What goes to an upstream and comes back: a query is composed, a response becomes records (RFC 1035 section 4.1).
 
-A response is somebody else's octets: whatever they are, the outcome is a `Message` or FormError. Records come out as
+A response is untrusted octets: whatever they are, the outcome is a `Message` or FormError. Records come out as
 `kdns.wire.rr.RR`: owners folded, names in rdata whole.
 """
 
@@ -50,7 +50,7 @@ class Message(NamedTuple):
     rcode: int
     """With the upper bits from the OPT record, if there is one."""
     name: bytes
-    """The question's, folded; empty if there is no question. So for the next two, which are 0 then."""
+    """The question's, folded; empty without a question. So for the next two, which are 0 then."""
     rtype: int
     rclass: int
     answer: tuple[RR, ...] = ()
@@ -86,7 +86,7 @@ def parse_reply(octets: bytes, number: int, ask: UpstreamQuery) -> Message | Non
     A bare FORMERR is one, too: servers that cannot read a question send none back (RFC 6891 section 7).
     """
     if len(octets) < HEADER or octets[0] << 8 | octets[1] != number or not octets[2] & 0x80:
-        return None  # cheap, since somebody may send many of these
+        return None  # cheap, since an attacker may send many of these
     try:
         message = parse_message(octets, None if ask.whole else PART)
     except FormError:

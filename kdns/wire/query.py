@@ -41,7 +41,7 @@ class Header(NamedTuple):
 
     @property
     def is_response(self) -> bool:
-        """Somebody's answer: never to be answered."""
+        """A response: it must never be answered."""
         return bool(self.flags & QR)
 
     @property
@@ -97,7 +97,7 @@ def question_end(message: bytes, at: int = HEADER) -> int:
 
 
 def parse_query(message: bytes) -> Query:
-    """A standard query. Raises FormError for what is none: not one question, a cut or compressed name, two OPTs.
+    """A standard query. Raises FormError for anything else: not one question, a cut or compressed name, two OPTs.
 
     What is behind the last record is ignored. Records in answer and authority are skipped: some clients send an SOA
     with an IXFR question.

@@ -2,7 +2,7 @@
 
 Types of RFC 1035 may have compressed names in their rdata; those of later types must not (RFC 3597 section 4), but
 some senders do it, and a pointer that is copied into another message would lead anywhere. So all types whose names
-anybody is known to compress are made whole.
+some sender is known to compress are made whole.
 """
 
 from typing import Final
@@ -100,7 +100,7 @@ class Names:
         return name, end
 
     def rdata(self, rtype: int, at: int, end: int) -> bytes:
-        """The rdata of a type between two offsets, its names whole. Raises FormError for what is no such rdata."""
+        """The rdata of a type between two offsets, its names whole. Raises FormError for invalid rdata."""
         layout = _LAYOUT.get(rtype)
         if layout is None:
             exact = _EXACT.get(rtype)

@@ -6,21 +6,21 @@ from kdns.base.errors import FormError
 from kdns.wire.numbers import HEADER, NOERROR, NXDOMAIN, OPT
 from kdns.wire.query import parse_header, question_end
 
-LEAST: Final = 5
+ERROR_LIFETIME: Final = 5
 """Seconds, for a reply without records or with another error than NXDOMAIN; as in CoreDNS."""
-MOST: Final = 3600
+MAX_LIFETIME: Final = 3600
 """Seconds, as in CoreDNS."""
 
 
 def lifetime(reply: bytes) -> int:
-    """Seconds: the smallest TTL of all records but OPT, `MOST` at most (RFC 8484 section 5.1).
+    """Seconds: the smallest TTL of all records but OPT, `MAX_LIFETIME` at most (RFC 8484 section 5.1).
 
     Raises FormError for octets that are no reply with one question.
     """
     header = parse_header(reply)
     count = header.answers + header.authorities + header.additionals
     if header.flags & 0xF not in {NOERROR, NXDOMAIN} or not count:
-        return LEAST
+        return ERROR_LIFETIME
     try:
         at = question_end(reply) + 4 if header.questions else HEADER
         found: int | None = None
@@ -34,4 +34,4 @@ def lifetime(reply: bytes) -> int:
             at += 10 + int.from_bytes(reply[at + 8 : at + 10], "big")
     except IndexError as error:
         raise FormError("a record ends too early", header.id) from error
-    return LEAST if found is None else min(found, MOST)
+    return ERROR_LIFETIME if found is None else min(found, MAX_LIFETIME)

@@ -90,7 +90,7 @@ class LazyRecords(Sequence[RR]):
 
 
 def from_answer(name: bytes, answer: Answer, load: Callable[[int], Loaded]) -> Compiled:
-    """A compiled answer of the cluster in its next rotation; ``load`` is told by how many records that is rotated."""
+    """A compiled answer of the cluster in its next rotation; ``load`` gets the number of records it is rotated by."""
     turn = answer.next_turn() if answer.ring_size else 0
     rotation = turn // answer.unit if turn else 0
 

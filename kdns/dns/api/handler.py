@@ -65,7 +65,7 @@ class Response(Struct, frozen=True):
     dropped: bool = False
     """Send nothing at all."""
     cleared: int = 0
-    """Flags that are not set whatever is said elsewhere, such as RD."""
+    """Flags that are never set in the reply, such as RD."""
     unclaimed: bool = False
     """No plugin, or no server block, took the question: somewhere else there may be an answer."""
     limit: int = 0

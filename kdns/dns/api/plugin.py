@@ -45,7 +45,7 @@ class DirectiveContext(NamedTuple):
 
 
 class KnownChildren(NamedTuple):
-    """What is known of the children of a name that is no answer's own: only those in ``names`` can exist."""
+    """What is known of the children of a name: only those in ``names`` can exist."""
 
     names: Container[bytes]
     """By label with length octet, followed by `after`."""

@@ -1,4 +1,4 @@
-"""What kind of response one is (RFC 2308 section 2): for log, minimal, and whoever must tell "no" from "elsewhere"."""
+"""What kind of response one is (RFC 2308 section 2): for log, minimal, and plugins that tell "no" from "elsewhere"."""
 
 from typing import Final, Literal
 

@@ -1,4 +1,4 @@
-"""What was answered by somebody else, kept for as long as it may be (RFC 1034 section 5.3.1, RFC 2308, RFC 8767).
+"""Answers of the plugins behind, kept for as long as it may be (RFC 1034 section 5.3.1, RFC 2308, RFC 8767).
 
 ::
 

@@ -1,4 +1,4 @@
-"""An answer whose TTLs run down, as octets that are joined anew for each second."""
+"""An answer whose TTLs run down, as octets that are joined again for each second."""
 
 from collections.abc import Callable, Sequence
 from itertools import chain

@@ -117,7 +117,7 @@ class Cache:
         return self._for_client(request.query, self._take(request, response)[0])
 
     async def _over(self, request: Request, entry: Entry, stale: Stale, now: int) -> Response:
-        """RFC 8767 section 5: what is over is served if asking anew fails, or takes too long."""
+        """RFC 8767 section 5: an expired answer is served if asking again fails, or takes too long."""
         if stale.mode == "immediate":
             if entry.begin(now):
                 self._spawn(self._refresh(request, entry), "refresh")
@@ -129,7 +129,7 @@ class Cache:
         return entry.reply(request.query, now, stale.ttl or None)
 
     async def _verify(self, request: Request, entry: Entry, stale: Stale) -> Response | None:
-        """What is true now, if that can be told in time; if not, asking goes on."""
+        """The present answer, if it comes in time; if not, asking goes on."""
         if not stale.timeout:
             return await self._renew(request, entry)
         fresh: asyncio.Future[Response | None] = asyncio.get_running_loop().create_future()
@@ -152,7 +152,7 @@ class Cache:
         await self._renew(_beside(request), entry)
 
     async def _renew(self, request: Request, entry: Entry) -> Response | None:
-        """Ask again for what an entry has. None: what came is no reason to give that up."""
+        """Ask again for what an entry has. None: what came does not replace it."""
         over = entry.left(self._now()) <= 0
         refreshed, response = False, None
         try:
@@ -200,7 +200,7 @@ class Cache:
         return response
 
     async def _ask(self, request: Request) -> Response:
-        """Ask the plugins behind. AD says that we want to know (RFC 6840 section 5.7), for whoever asks next."""
+        """Ask the plugins behind. AD says that we want to know (RFC 6840 section 5.7), for clients that ask next."""
         query = request.query
         return await self._follow(request._replace(query=query._replace(flags=query.flags | AD)))
 

@@ -58,7 +58,7 @@ class CacheCounts:
         self._plain = {name: registry.counter(f"coredns_cache_{name}", text, block) for name, text in plain}
 
     def start(self, servers: Sequence[str]) -> None:
-        """Begin every series at zero, so that rates can be told from the first event on."""
+        """Begin every series at zero, so that rates are right from the first event on."""
         for server in servers:
             for half in self.hits:
                 self.hits[half](server, 0)

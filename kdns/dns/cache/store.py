@@ -18,7 +18,7 @@ RECORD: Final = 160
 """Octets that a record takes in memory beside its rdata, about."""
 ROOM: Final = 4096
 """Octets of memory for each entry on average: a common one takes a third of that, but one answer over TCP may have
-thousands of records, and whoever has a domain of his own can make as many such answers as he likes."""
+thousands of records, and the owner of any domain can make as many such answers as he likes."""
 LEAST_ROOM: Final = 24 << 20
 """Octets for all entries, whatever the number of entries."""
 NEVER: Final = -(1 << 62)
@@ -64,7 +64,7 @@ class Entry:
         self.last_good: Entry | None = None
         """What stood in its place and did answer the question, where that is to be preferred."""
         self.refreshing = False
-        """It is being asked anew."""
+        """It is being asked again."""
         self.retry_at = NEVER
         """After an attempt to refresh it that failed: when there may be another one."""
         self.hits = 0
@@ -133,13 +133,13 @@ class Entry:
         return self._aged
 
     def drop(self) -> None:
-        """Whoever holds octets of it must not send them any more."""
+        """Octets made from it must not be sent any more."""
         if self._aged is not None:
             self._aged.live = False
             self._aged = None
 
     def begin(self, now: int) -> bool:
-        """Somebody wants to ask anew; False if somebody already does, or the last failure is too fresh."""
+        """Start asking again; False if that is under way already, or the last failure is too fresh."""
         if self.refreshing or now < self.retry_at:
             return False
         self.refreshing = True

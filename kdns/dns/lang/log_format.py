@@ -45,7 +45,7 @@ Part = Callable[[Asked], str]
 
 
 def parse_format(text: str) -> tuple[Part, ...]:
-    """The parts of a line. Braces around what is no placeholder are text, so that lines can be JSON."""
+    """The parts of a line. Braces around other words are text, so that lines can be JSON."""
     text = text.replace("{common}", COMMON).replace("{combined}", COMBINED)
     parts: list[Part] = []
     at = 0

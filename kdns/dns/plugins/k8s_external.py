@@ -35,7 +35,7 @@ from kdns.wire.rr import RR
 NAME: Final = "k8s_external"
 MAX_TARGETS: Final = 100
 """Targets of one answer that are looked up: more have no room in a datagram."""
-LONGEST: Final = len("hostmaster") + 1
+HOSTMASTER: Final = len("hostmaster") + 1
 """Octets that stand in front of the apex's name."""
 
 
@@ -91,7 +91,7 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     apexes = [parse_name(text) for text in own]
     if all(is_reverse(each) for each in apexes):
         raise directive.name.error("at least one zone must be a forward zone", "such as example.org")
-    if any(LONGEST + len(parse_name(options.apex)) - 1 + len(each) > MAX_NAME for each in apexes):
+    if any(HOSTMASTER + len(parse_name(options.apex)) - 1 + len(each) > MAX_NAME for each in apexes):
         raise directive.name.error(f"there is no room for hostmaster.{options.apex} in a zone with so long a name")
     return options
 

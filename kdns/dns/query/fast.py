@@ -35,7 +35,7 @@ MAX_ENTRIES: Final = 16384
 MAX_KINDS: Final = 16384
 """Kinds of replies counted by their size; more are counted as if they were as long as their queries."""
 MAX_OCTETS: Final = 4 << 20
-"""Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that somebody
+"""Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that a client
 makes up is another message: by number alone a thousand small queries would fill a container's memory."""
 MAX_ONCE: Final = 8192
 """Messages that missed once, remembered until they come again or there are so many."""
@@ -49,7 +49,7 @@ _HEAD: Final = 10  # octets 2 to 12: flags and counts
 
 TTLS: Final = [seconds.to_bytes(4, "big") for seconds in range(3601)]
 """By seconds: an hour is the most that a cache keeps anything unless it is configured to."""
-UNTOLD: Final = 1 << 62
+CLOCK_NOT_READ: Final = 1 << 62
 """The second of a socket whose clock was not read yet: every answer that ages has expired."""
 
 
@@ -60,7 +60,7 @@ def kind_of(query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hi
 
 
 def bounded(counts: LaneCounts, kind: Counted) -> Counted:
-    """The kind under which replies are tallied; of more than `MAX_KINDS` the size of the reply is not told apart."""
+    """The kind under which replies are tallied; of more than `MAX_KINDS` the size of the reply is not counted."""
     if len(counts.tallies) >= MAX_KINDS and kind not in counts.tallies:
         return kind._replace(grow=0)  # names outside can be answered with any size there is
     return kind
@@ -74,7 +74,7 @@ class FastPath:
 
     def __init__(self, router: Callable[[], Router], counts: LaneCounts, clock: Clock = time.monotonic) -> None:
         self._router, self._counts, self._clock = router, counts, clock
-        self._now = UNTOLD
+        self._now = CLOCK_NOT_READ
         self._entries: dict[bytes, Remembered] = {}  # by the message without its id
         self._elder: dict[bytes, Remembered] = {}
         self._octets = 0  # of replies in the younger generation
@@ -144,7 +144,7 @@ class FastPath:
         assert isinstance(answer, Aged)
         left = answer.until - self._now
         if left <= 0:
-            if self._now != UNTOLD:
+            if self._now != CLOCK_NOT_READ:
                 answer.live = False
             return None
         if answer.use is not None and not answer.use(self._now):

@@ -7,7 +7,7 @@
                            └─ the response: what belongs to names that the client may not ask is left out
 
 Each block has a gate, where its acl stands or would stand. It does nothing on a server without any acl. A question
-that nobody has changed belongs to the block that it is in, whose own acl decides, so the fast path needs no gate: the
+that no plugin has changed belongs to the block that it is in, whose own acl decides, so the fast path needs no gate:
 plugins with precompiled answers keep back those that lead elsewhere (`kdns.dns.api.plugin.BlockContext.restricted`).
 """
 
@@ -46,7 +46,8 @@ def gate(site_of: Callable[[str], Router | None], own: AccessPolicy | None) -> P
 def permitted(request: Request, response: Response, site: Router, own: AccessPolicy | None) -> Response:
     """The response without the records of names that the client may not ask for.
 
-    Where an alias leads to one, nothing but what the asked name has itself is told, not even whether the other exists.
+    Where an alias leads to one, the answer has the records of the asked name alone, and does not say whether the
+    other exists.
     For a transfer only the name of its zone counts.
     """
     query = request.query

@@ -1,6 +1,6 @@
 """Isolates plugin bugs: an exception becomes SERVFAIL, and plugins that hold the loop too long are reported.
 
-``KdnsError`` is no bug and goes on to the plugins in front. Since each plugin of a chain has its own guard, what
+``KdnsError`` is not a bug and goes on to the plugins in front. Since each plugin of a chain has its own guard, what
 reaches one was raised by its own plugin.
 """
 
@@ -21,7 +21,7 @@ from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 
 SLOW: Final = 0.05
-"""Seconds in one go: so long nobody else was answered."""
+"""Seconds at a stretch, in which no other query was answered."""
 
 
 class Incidents(Protocol):
@@ -56,7 +56,7 @@ def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None
             try:
                 response = await inner(request)
                 if not isinstance(response, Response):
-                    raise TypeError(f"{type(response).__name__} is no Response")
+                    raise TypeError(f"{type(response).__name__} is not a Response")
                 return response
             except KdnsError:
                 raise
@@ -156,7 +156,7 @@ def _safe_find(name: str, find: FindPrecompiled, incidents: Incidents) -> FindPr
     def safe(query: Query) -> PrecompiledAnswer | None:
         try:
             return find(query)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - told, see above
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported, see above
             incidents.failed(name, error, None)
             return None
 
@@ -167,7 +167,7 @@ def _safe_sees(name: str, must_see: MustSee, incidents: Incidents) -> MustSee:
     def safe(query_name: bytes, below: bool) -> bool:
         try:
             return must_see(query_name, below)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - told, see above
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - reported, see above
             incidents.failed(name, error, None)
             return True
 

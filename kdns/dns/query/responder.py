@@ -5,8 +5,8 @@
     message ──> lane.fast ──> octets made from a precompiled answer, see `kdns.dns.query.fast`       (most)
                    └─ None: lane.slow ──> triage, parse ──> chain of plugins ──> compose       (the rest)
 
-The fast way serves only what the ``kubernetes`` plugin answers alone, and is no more than an optimisation: both ways
-give the same octets, which a test checks for every kind of question.
+The fast path serves only precompiled answers that no plugin of the chain would change. It is only an optimisation:
+both paths give the same octets, which a test checks for every kind of question.
 """
 
 import asyncio

@@ -123,7 +123,7 @@ class Router:
         for built in routed[1][0].built:
             if (
                 built.precompiled is not None and built.precompiled == found.source
-            ):  # bound methods are made anew, so not `is`
+            ):  # each access makes another bound method, so not `is`
                 return found.known_children(parent)
             if built.must_see(parent, True) and (built.ignores is None or not built.must_see(name, False)):
                 return None  # where it was asked about this name, it lets the neighbours pass as well

@@ -99,4 +99,4 @@ class Losses:
     def _say(self, what: str, code: int) -> None:
         if code not in self._seen:
             self._seen.add(code)
-            _log.warning("%s: %s: %s (said once)", self._label, what, os.strerror(code))
+            _log.warning("%s: %s: %s (logged once)", self._label, what, os.strerror(code))

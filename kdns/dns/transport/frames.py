@@ -5,14 +5,14 @@ from typing import Final
 from kdns.dns.transport.datagram import SLOT
 from kdns.wire.numbers import HEADER
 
-LONGEST: Final = SLOT
+MAX_QUERY: Final = SLOT
 """Octets of a query, as over UDP: of a longer frame only the header is kept, and answered with FORMERR."""
 
 
 class Frames:
     """Cuts a stream of octets into messages: each after its length in two octets (RFC 1035 section 4.2.2).
 
-    Of a message over `LONGEST` octets the header comes out alone, as soon as it is there; the rest is skipped.
+    Of a message over `MAX_QUERY` octets the header comes out alone, as soon as it is there; the rest is skipped.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Frames:
         octets, begin = self._octets, self._at + 2
         if begin <= len(octets):
             end = begin + (octets[begin - 2] << 8 | octets[begin - 1])
-            if end - begin > LONGEST and begin + HEADER <= len(octets):
+            if end - begin > MAX_QUERY and begin + HEADER <= len(octets):
                 self._at = min(end, len(octets))
                 self._skip = end - self._at
                 return octets[begin : begin + HEADER]

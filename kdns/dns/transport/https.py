@@ -3,7 +3,7 @@
 ::
 
     request ──bounds, form──> message ──> lane.fast, or lane.slow ──> 200 with the reply, whatever its rcode
-                  └── 400, 404, 405, 413, 415: what is no query is not passed on
+                  └── 400, 404, 405, 413, 415: what cannot be read as a query is not passed on
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from kdns.wire.ttl import lifetime
 
 PATH: Final = "/dns-query"
 CONTENT_TYPE: Final = "application/dns-message"
-LONGEST: Final = 8190
+MAX_HTTP_LINE: Final = 8190
 """Octets of a request line, and of each header: a query of more than about 6000 octets must be a POST."""
 CONNECTIONS: Final = 200
 """As CoreDNS has it; one more closes that which has been idle longest."""
@@ -33,11 +33,11 @@ _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 
 _log = logging.getLogger("kdns.dns")
 _silent = logging.getLogger("kdns.dns.transport.https.protocol")
-_silent.setLevel(logging.CRITICAL + 1)  # what is no HTTP is the client's fault, and answered with 400
+_silent.setLevel(logging.CRITICAL + 1)  # invalid HTTP is the client's fault, and answered with 400
 
 
 class Wrong(Exception):
-    """A request that is no query: its status, and a line for whoever reads it."""
+    """A request that is not a query: its status, and a line of text for the client."""
 
     def __init__(self, status: int, text: str, headers: dict[str, str] = {}) -> None:  # noqa: B006
         super().__init__(text)
@@ -50,7 +50,7 @@ class HttpsListener:
     def __init__(
         self, lane: MessageHandler, family: Family, limits: TcpLimits, responded: Callable[[int], None]
     ) -> None:
-        """``responded`` is told the status of each response."""
+        """``responded`` is called with the status of each response."""
         self.lane, self.family, self.limits, self.responded = lane, family, limits, responded
         self.pending_replies = PendingReplies()
         """Connections that are open."""
@@ -136,7 +136,7 @@ class HttpsListener:
         return web.Response(status=wrong.status, text=f"{wrong.text}\n", headers={**SERVER, **wrong.headers})
 
     async def _answer(self, message: bytes, connection: "_Connection") -> bytes | None:
-        """The reply; None: there is none. Raises Wrong for what is no query."""
+        """The reply; None: there is none. Raises Wrong for an invalid query."""
         lane = self.lane
         started = asyncio.get_running_loop().time()
         try:
@@ -189,14 +189,15 @@ class _Connection:
 
 
 class _Protocol(web.RequestHandler):
-    """aiohttp's protocol of one connection; what is no HTTP is told in a line, and counted."""
+    """aiohttp's protocol of one connection; invalid HTTP is answered with a line of text, and counted."""
 
     __slots__ = ("_listener",)
 
     def __init__(self, server: "_Server", listener: HttpsListener) -> None:
         super().__init__(
             server, loop=asyncio.get_running_loop(), access_log=_silent, logger=_silent, auto_decompress=False,
-            max_line_size=LONGEST, max_field_size=LONGEST, keepalive_timeout=24 * 3600.0, lingering_time=0.0,
+            max_line_size=MAX_HTTP_LINE, max_field_size=MAX_HTTP_LINE, keepalive_timeout=24 * 3600.0,
+            lingering_time=0.0,
         )  # fmt: skip
         self._listener = listener
 

@@ -78,7 +78,7 @@ class Secure(NamedTuple):
     scheme: Literal["tls", "https"]
     context: ssl.SSLContext
     responded: Callable[[str, int], None]
-    """Is told the server's label and the status of each response of HTTPS."""
+    """Called with the server's label and the status of each response of HTTPS."""
 
 
 class Server:
@@ -96,7 +96,7 @@ class Server:
     ) -> None:
         """``listen`` are addresses without a port, the empty text being all of both families.
 
-        Port 0 lets the kernel choose: one port for all. Raises ConfigError for what is no address.
+        Port 0 lets the kernel choose: one port for all. Raises ConfigError for an invalid address.
         """
         self._wanted = tuple(parse_listen(listen, port, secure.scheme if secure is not None else "dns"))
         self._secure = secure
@@ -211,7 +211,7 @@ def label(address: str, port: int, scheme: str = "dns") -> str:
 
 
 def parse_listen(listen: Sequence[str], port: int, scheme: str = "dns") -> Iterator[_Wanted]:
-    """What to bind, each address once. Raises ConfigError for what is no address or no port."""
+    """What to bind, each address once. Raises ConfigError for an invalid address or port."""
     if not 0 <= port <= 65_535:
         raise ConfigError(f"invalid port {port}", hint="ports are 0 to 65535")
     seen: set[str] = set()

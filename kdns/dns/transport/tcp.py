@@ -6,7 +6,7 @@
                  │             └──> lane.slow ──> each reply leaves when it is ready
                  └── held back while the client does not read, or has `TcpLimits.in_flight` queries open
 
-However a client behaves, for its connection we keep at most `frames.LONGEST` octets of a query, or a read while it is
+However a client behaves, for its connection we keep at most `frames.MAX_QUERY` octets of a query, or a read while it is
 held back; as replies about `WRITE` octets, one more reply, and what the slow way owes; and the kernel `SEND` octets.
 """
 
@@ -151,7 +151,7 @@ class TcpListener:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One client's connection. After every event `_steer` decides anew: read on, hold, close, and by when."""
+    """One client's connection. After every event `_steer` decides what is next: read on, hold, close, and by when."""
 
     def __init__(self, listener: TcpListener) -> None:
         self._listener, self._lane, self._limits = listener, listener.lane, listener.limits
@@ -219,7 +219,7 @@ class Connection(asyncio.BufferedProtocol):
         """The client does not read: take no more queries from it."""
         self._blocked = self._loop.time()
         self._listener.stuck(self)
-        if not self._working:  # with TLS it is told later than the write that was too much
+        if not self._working:  # with TLS this comes later than the write that was too much
             self._steer()
 
     def resume_writing(self) -> None:
@@ -267,7 +267,7 @@ class Connection(asyncio.BufferedProtocol):
             if message is None:
                 break
             if len(message) < HEADER:
-                self._ending = True  # whoever speaks here, it is not DNS
+                self._ending = True  # this is not DNS
                 break
             taken += 1
             answered += self._answer(message)
@@ -328,7 +328,7 @@ class Connection(asyncio.BufferedProtocol):
         return self._transport is not None
 
     def _has_room(self) -> None:
-        """Whoever waits for the client to read waits no longer."""
+        """End the wait for the client to read."""
         room, self._room = self._room, None
         if room is not None:
             room.set_result(None)

@@ -19,7 +19,7 @@ from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
 from kdns.wire.rcodes import RCODES
 
-MOST: Final = 15
+MAX_UPSTREAMS: Final = 15
 """Upstreams in one line, as in CoreDNS."""
 UNLIMITED: Final = 2**32 - 1
 
@@ -71,8 +71,10 @@ def parse_line(directive: Directive, folder: str) -> Line:
         words = arguments(directive, 2, None)
         with mistakes.noted():
             zones = zone(words[0])
-        if len(words) - 1 > MOST:
-            mistakes.add(words[MOST + 1].error(f"{len(words) - 1} upstreams, at most {MOST} are allowed"))
+        if len(words) - 1 > MAX_UPSTREAMS:
+            mistakes.add(
+                words[MAX_UPSTREAMS + 1].error(f"{len(words) - 1} upstreams, at most {MAX_UPSTREAMS} are allowed")
+            )
         for word in words[1:]:
             with mistakes.noted():
                 to.append(To(_target(word), word))

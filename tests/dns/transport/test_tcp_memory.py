@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from kdns.dns.transport import tcp
-from kdns.dns.transport.frames import LONGEST, Frames
+from kdns.dns.transport.frames import MAX_QUERY, Frames
 from kdns.dns.transport.tcp import SEND, TcpLimits
 from tests.dns.lanes import answer, big, fast, until
 from tests.dns.transport.tcp_rig import Client, frame, serving
 from tests.dns.transport.test_tcp import CUTS
 
 
-@pytest.mark.parametrize("size", [LONGEST + 1, 65_535])
+@pytest.mark.parametrize("size", [MAX_QUERY + 1, 65_535])
 @pytest.mark.parametrize("cut", [cut for _, cut in CUTS], ids=[name for name, _ in CUTS])
 def test_of_a_frame_too_long_the_header_is_left(size: int, cut: Callable[[bytes], Sequence[bytes]]) -> None:
     """As over UDP: nobody's query is that long, and a thousand clients may send one each. What follows is in step."""
@@ -24,7 +24,7 @@ def test_of_a_frame_too_long_the_header_is_left(size: int, cut: Callable[[bytes]
         frames.feed(octets)
         while (message := frames.take()) is not None:
             got.append(message)
-        assert len(frames._octets) <= LONGEST + 2
+        assert len(frames._octets) <= MAX_QUERY + 2
     assert got == [b"a" * 20, b"x" * 12, b"b"]
     assert frames.left == 1
 

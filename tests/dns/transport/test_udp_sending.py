@@ -27,7 +27,7 @@ async def test_replies_the_kernel_refuses_are_counted(rig: Rig, caplog: pytest.L
     rig.listener.start()
     assert await receive(client, 3) == [answer(fast(text)) for text in "123"]
     assert rig.listener.losses.unsent == 2
-    assert caplog.messages == ["dns://test:53 udp: could not send a reply: Message too long (said once)"]
+    assert caplog.messages == ["dns://test:53 udp: could not send a reply: Message too long (logged once)"]
 
 
 async def test_clients_that_are_gone_do_not_disturb(rig: Rig, request: pytest.FixtureRequest) -> None:
