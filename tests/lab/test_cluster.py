@@ -166,3 +166,65 @@ def test_the_folder_must_be_there(tmp_path: Path) -> None:
         pytest.skip("no network namespaces without root")
     with pytest.raises(ConfigError, match="does not exist"):
         Cluster(folder=tmp_path / "nowhere")
+
+
+AS_PEOPLE_WRITE = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: db}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db}
+spec: {clusterIP: None, selector: {app: db}, ports: [{port: 5432, targetPort: sql}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: db
+  replicas: 2
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      initContainers: [{name: init, image: busybox}]
+      volumes: [{name: config, configMap: {name: missing}}, {name: data, emptyDir: {}}]
+      containers:
+        - name: db
+          image: postgres:17
+          env: [{name: PASSWORD, valueFrom: {secretKeyRef: {name: x, key: y}}}]
+          ports: [{name: sql, containerPort: 5432}, {containerPort: 5432, protocol: TCP}]
+          readinessProbe: {httpGet: {path: /, port: sql}}
+          volumeMounts: [{name: config, mountPath: /etc/db}, {name: data, mountPath: /var/lib/db}]
+        - {name: again, image: exporter, ports: [{containerPort: 5432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: outside}
+subsets: [{addresses: [{ip: 198.18.0.80}], ports: [{port: 80}]}]
+"""
+
+
+async def test_a_folder_as_people_write_it(tmp_path: Path) -> None:
+    """Kinds of every sort in subfolders: Pods run with their ordinals, slices follow, Endpoints are mirrored."""
+    if os.geteuid():
+        pytest.skip("no network namespaces without root")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "all.yaml").write_text(AS_PEOPLE_WRITE)
+    with Cluster(folder=tmp_path) as cluster:
+        cluster.wait_until_ready(UNHURRIED)
+        assert [pod["metadata"]["name"] for pod in cluster.pods(app="db")] == ["db-0", "db-1"]
+        slices = {one["metadata"]["name"]: one for one in cluster.objects("EndpointSlice")}
+        derived = slices["db-derived-ipv4-0"]
+        assert [endpoint["hostname"] for endpoint in derived["endpoints"]] == ["db-0", "db-1"]
+        assert [port["port"] for port in derived["ports"]] == [5432]
+        assert slices["outside-mirrored-ipv4-0"]["endpoints"][0]["addresses"] == ["198.18.0.80"]
+        answered = await cluster.network.probe("db-0", "TCP", derived["endpoints"][1]["addresses"][0], 5432)
+        assert isinstance(answered, Arrived)
+        assert answered.name == "db-1"

@@ -52,13 +52,19 @@ class Making:
 
     def complete_services(self) -> None:
         """Cluster IPs, families and node ports for Services that were written without."""
+        unfinished = sorted(
+            (key, manifest)
+            for key, manifest in self._objects.items()
+            if key.kind == "Service" and manifest.body is not None and not manifest.live
+        )
+        if not unfinished:
+            return
         services = [manifest.object for manifest in self._objects.values() if isinstance(manifest.object, Service)]
         taken = (address_text(address) for service in services for address in service.cluster_ips)
         addresses = Addresses(SERVICES, taken, WELL_KNOWN)
         node_ports = {port.node_port for service in services for port in service.ports if port.node_port}
-        for key, manifest in sorted(self._objects.items()):
-            if key.kind != "Service" or manifest.body is None or manifest.live:
-                continue
+        for key, manifest in unfinished:
+            assert manifest.body is not None
             spec = manifest.body.get("spec") or {}
             if cluster_ips(spec)[:1] == ["None"] and self._dual and not isinstance(spec.get("ipFamilyPolicy"), str):
                 continue
@@ -144,7 +150,7 @@ class Making:
             self._objects.setdefault(key, Manifest(Namespace(key), {}, fields, at))
 
     def _unplaced_pods(self) -> Iterator[tuple[Played, Iterable[Json]]]:
-        for key, manifest in sorted(self._objects.items()):
+        for key, manifest in sorted((key, one) for key, one in self._objects.items() if one.body is not None):
             body = manifest.body
             if key.kind == "Pod" and body is not None and not manifest.live and not body.get("status"):
                 yield Played("Pod", key.namespace, key.name, body, manifest.at), (_named(manifest),)
