@@ -108,8 +108,7 @@ class External:
     def _service_records(self, services: Sequence[tuple[bytes, ServiceView]]) -> Iterator[RRset]:
         for owner, view in services:
             service = view.service
-            shown = self._shown(view, service) if service is not None else None
-            if service is None or shown is None:
+            if service is None or isinstance(shown := self._shown(view, service), Missing):
                 continue
             for left in service_names(shown, owner, self._schema):
                 found = rrsets_of(self._service_node(view, service, owner, left, None))
@@ -163,8 +162,8 @@ class External:
         self, view: ServiceView, service: Service, owner: bytes, left: Sequence[bytes], rtype: int | None
     ) -> Node | Missing:
         shown = self._shown(view, service)
-        if shown is None:
-            return Missing(Reason.NOT_OUTSIDE, service.key)
+        if isinstance(shown, Missing):
+            return shown
         if service.outside.names and not service.outside.addresses:
             return self._named_node(service, _target(service), owner, left)
         if service.outside.addresses or service.headless or len(left) == 1:
@@ -173,13 +172,13 @@ class External:
             return Missing(Reason.EMPTY, service.key)
         return Missing(Reason.NOT_OUTSIDE, service.key)
 
-    def _shown(self, view: ServiceView, service: Service) -> ServiceView | None:
-        """A Service as those outside see it: with other addresses, or as if it were headless. None: not at all."""
+    def _shown(self, view: ServiceView, service: Service) -> ServiceView | Missing:
+        """A Service as it is seen from outside: with other addresses, or as if it were headless."""
         addresses, names = service.outside
         if addresses or names:
             return ServiceView(Service(service.key, addresses or _SOME, ports=service.ports))
         if not self._options.headless or service.external_name is not None:
-            return None
+            return Missing(Reason.NOT_OUTSIDE, service.key)
         return ServiceView(Service(service.key, headless=True, ports=service.ports), view.slices)
 
     def _named_node(
