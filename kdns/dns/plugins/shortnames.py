@@ -7,7 +7,7 @@ Such a name is answered from the cluster where that takes the name from no one e
 - what stands behind in the chain says NXDOMAIN, or nothing behind takes the name;
 - or the upstream cannot say, which is a failure, SERVFAIL, or no answer within `PATIENCE` (`AT_ONCE` while all
   upstreams are known to be down). In these cases the last label must also be one that people do not use privately
-  (`PRIVATE`), and one under which no name was ever answered from behind (`AnsweredLabels`).
+  (`PRIVATE`), and one under which an upstream never answered a name (`AnsweredLabels`).
 
 Whether the client may have the answer is decided for both names: for the short one by the plugins before this one, for
 the full one by a query of its own through the whole server.
@@ -27,6 +27,7 @@ from kdns.config.directive import Directive
 from kdns.config.reading import arguments, no_block, once, zones
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
+from kdns.dns.plugins import ORDER
 from kdns.wire.name import MAX_NAME, ROOT, label, label_starts, parse_name, under
 from kdns.wire.numbers import IN, NOERROR, NXDOMAIN, SERVFAIL
 from kdns.wire.rr import RR
@@ -44,6 +45,8 @@ PRIVATE: Final = frozenset(
 """Last labels of private networks: draft-chapin-additional-reserved-tlds, RFC 6762 appendix G, and ICANN's internal."""
 LABELS: Final = "shortnames/answered"
 """Under this key the labels outlive a reload."""
+OURSELVES: Final = frozenset({"", *ORDER} - {"forward"})
+"""Whose answers do not come from an upstream. A plugin that kdns does not know may ask one."""
 UPSTREAMS_DOWN: Final = "forward/down"
 """What `forward` offers: folded name -> True if every upstream that would be asked is known to be down."""
 _SVC: Final = label("svc")
@@ -173,8 +176,11 @@ class ShortNames:
         return behind.result() if behind.done() else _Outcome()
 
     def _learn(self, name: bytes, response: Response) -> None:
-        """Remember the last label of a name that exists behind, if it could be that of a short name."""
-        if not response.answer and (response.rcode != NOERROR or response.unclaimed):
+        """Remember the last label of a name that an upstream has, if it could be that of a short name.
+
+        Each answer of an upstream passes here once under the name of who asked it, before the cache has it.
+        """
+        if response.plugin in OURSELVES or (response.rcode != NOERROR and not response.answer):
             return
         starts = label_starts(name)
         if not starts or under(name, self._zone):

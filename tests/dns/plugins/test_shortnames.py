@@ -227,7 +227,9 @@ async def test_labels_under_which_the_upstream_answered_are_its_own() -> None:
     """Once a name was answered under a label, a failure is no reason to answer from the cluster, reload or not."""
     parts = FakeParts()
     knows: dict[str, Response | Exception | str] = {
-        "www.shop.default.": Response(NOERROR, answer=(UPSTREAM._replace(owner=parse_name("www.shop.default.")),)),
+        "www.shop.default.": Response(
+            NOERROR, answer=(UPSTREAM._replace(owner=parse_name("www.shop.default.")),), plugin="forward"
+        ),
         "*": UpstreamError("i/o timeout"),
     }
     served = site(upstream(knows), parts=parts)
@@ -236,6 +238,20 @@ async def test_labels_under_which_the_upstream_answered_are_its_own() -> None:
     assert await outcome(served, "kubernetes.default. A") == "UpstreamError"
     assert await outcome(site(upstream(knows), parts=parts), "kubernetes.default. A") == "UpstreamError"
     assert await outcome(served, "web.svc. A") == "NOERROR web.svc. A"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "learned"), [("forward", True), ("of_my_own", True), ("hosts", False), ("cache", False), ("file", False)]
+)
+async def test_only_upstreams_have_labels(plugin: str, learned: bool) -> None:
+    """A line of `hosts` under a Namespace's name takes nothing from the cluster."""
+    knows: dict[str, Response | Exception | str] = {
+        "registry.default.": Response(NOERROR, answer=(UPSTREAM,), plugin=plugin),
+        "*": Response(SERVFAIL, plugin="forward"),
+    }
+    served = site(upstream(knows))
+    assert await ask(served, "registry.default. A") == "NOERROR web.corp. A"
+    assert await ask(served, "kubernetes.default. A") == ("SERVFAIL" if learned else "NOERROR kubernetes.default. A")
 
 
 async def test_an_upstream_that_answers_everything_has_every_label() -> None:
