@@ -1,7 +1,9 @@
-"""What an operator can decide: words become typed values here. Pure.
+"""What an operator can decide: words become typed values here. Pure, but for `load`, which reads files.
 
-- `arguments`  single values as operators write them: durations, ports, addresses
+- `arguments`, `durations`  single values as operators write them; ADDRESS:PORT is in `kdns.base.listen_address`
+- `source`     where objects come from: the words of --source
 - `settings`   all of them together, with their defaults
+- `tokens`, `stack`, `corefile`, `directive`, `keys`, `reading`, `flags`  a Corefile, CoreDNS's flags; `load`
 - `kubeproxy`  kube-proxy's configuration and flags
-- `yaml_tree`  a YAML file in which every value knows its place
+- `yaml_values`, `yaml_tree`  YAML as plain values, or as a tree in which every value knows its place
 """

@@ -1,6 +1,6 @@
 """A Corefile becomes values: server blocks, snippets, imports. Pure: files come through a function handed in.
 
-Directives are only grouped; what they mean is their plugins' matter. All mistakes of a text are told together.
+Directives are only grouped; what they mean is their plugins' matter. All mistakes of a text are reported together.
 Words come from a stack of texts: an import puts a snippet's or file's words before those that follow it, so that a
 snippet may hold lines of a block as well as whole blocks, as in CoreDNS.
 """
@@ -74,7 +74,7 @@ class Parser:
         self._warnings: list[ConfigError] = []
         self._characters = self._snippet_imports = self._file_imports = 0
         self._broken = False
-        """A text ended in the middle of a word: what is missing at the end is no further mistake."""
+        """A text ended in the middle of a word: what is missing at the end is not reported as well."""
 
     def open(self, text: Text, *, shown: bool = False, imported: Word | None = None) -> None:
         """Take words from a file next; ``imported``: by a word that stands where server blocks do."""

@@ -18,7 +18,7 @@ class Word(NamedTuple):
     at: Span
 
     def error(self, problem: str, hint: str = "") -> ConfigError:
-        """A mistake to be told at this word.
+        """A mistake, reported at this word.
 
         Where the line must not be shown, neither must the word, nor anything in quotes: it may be a secret.
         """

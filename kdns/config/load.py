@@ -92,7 +92,7 @@ def _read(path: str, *, regular: bool = False) -> str:
     opener = _open_at_once if regular else None
     with open(path, "rb", opener=opener) as file:
         if regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(None, "it is no regular file")
+            raise OSError(None, "it is not a regular file")
         return _decoded(file.read(MOST_TEXT + 1))
 
 
@@ -102,7 +102,7 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _decoded(octets: bytes) -> str:
-    """Text from octets; what is no UTF-8 may stand in a comment, so it is no mistake by itself."""
+    """Text from octets; octets that are not UTF-8 may stand in a comment, so they are replaced, not refused."""
     if len(octets) > MOST_TEXT:
         raise OSError(None, f"it is larger than {MOST_TEXT // 1024 // 1024} MiB")
     return octets.decode("utf-8", "replace")

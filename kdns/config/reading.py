@@ -1,4 +1,4 @@
-"""What every plugin's ``parse`` needs: arguments counted, words turned into values, mistakes told at their place.
+"""What every plugin's ``parse`` needs: arguments counted, words turned into values, mistakes reported at their place.
 
 Pure. Each function raises ConfigError at the word that is wrong, with what would be right.
 """
@@ -17,7 +17,7 @@ from kdns.wire.name import name_text
 from kdns.wire.reverse import zone_names
 
 MOST_MISTAKES: Final = 100
-"""More are not told: whoever has fixed these will see the rest."""
+"""The rest is reported once these are fixed."""
 BOOLEANS: Final = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class HasZones(Protocol):
 
 
 class Mistakes:
-    """Collects mistakes, so that all of a text are told together."""
+    """Collects mistakes, so that all of a text are reported together."""
 
     def __init__(self) -> None:
         self.errors: list[ConfigError] = []
@@ -98,7 +98,7 @@ def no_block(directive: Directive) -> None:
 
 
 def properties(directive: Directive, known: Mapping[str, Callable[[Directive], None]]) -> None:
-    """Hand each line of the block to the function for its first word; all mistakes are told together."""
+    """Hand each line of the block to the function for its first word; all mistakes are reported together."""
     mistakes = Mistakes()
     for line in directive.block or ():
         with mistakes.noted():

@@ -24,7 +24,7 @@ class ApiOptions(Struct, frozen=True, kw_only=True):
     context: str = ""
     """Of the kubeconfig; empty: the current one."""
     qps: float = 0.0
-    """Requests a second; 0 is no limit. So for the next two."""
+    """Requests a second; 0 means no limit. The same holds for the next two."""
     burst: int = 0
     """Requests that may come at once before qps counts."""
     inflight: int = 0
@@ -70,7 +70,7 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
 
 
 class ServeSettings(Struct, frozen=True, kw_only=True):
-    """Everything `kdns serve` is told.
+    """All settings of `kdns serve`.
 
     With a Corefile, ``listen``, ``kubernetes``, ``health``, ``ready``, ``metrics`` and ``lameduck`` are what that says.
     """

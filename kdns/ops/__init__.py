@@ -8,6 +8,7 @@
 - `changed`    waits until a file says something else
 - `port`       one such port, opened and closed
 - `listen`     the addresses of those, read and bound
+- `tls`        TLS to servers that we ask: the API server, upstream resolvers
 - `process`    what this process asks of Python and of the kernel
 
 Nothing here knows DNS or packets: `kdns.dns.server.app` hands over what they show.

@@ -75,11 +75,11 @@ def test_octets_that_are_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("import pipe", "cannot import: {}/pipe: it is no regular file"),
+        ("import pipe", "cannot import: {}/pipe: it is not a regular file"),
         ("import folder", "cannot import: {}/folder: Is a directory"),
         ("import link", "cannot import: {}/link: No such file or directory"),
         ("import nothing", "there is no snippet and no file 'nothing'"),
-        ("import /dev/zero", "cannot import: /dev/zero: it is no regular file"),
+        ("import /dev/zero", "cannot import: /dev/zero: it is not a regular file"),
         ("import large", "cannot import: {}/large: it is larger than 8 MiB"),
     ],
 )

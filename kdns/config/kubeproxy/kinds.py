@@ -163,7 +163,7 @@ def _decimal(value: int, size: int) -> str:
 
 
 def choice(known: Sequence[str], *, also: Sequence[str] = ()) -> Kind:
-    """One of the known words; ``also`` are taken and not told of."""
+    """One of the known words; ``also`` are accepted, but not named in messages."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or value not in (*known, *also):

@@ -1,4 +1,4 @@
-"""A tree of values becomes settings; all mistakes are told together. Pure.
+"""A tree of values becomes settings; all mistakes are reported together. Pure.
 
 The tree is that of a file or that of a command line; both are read by the same tables.
 """

@@ -1,7 +1,7 @@
-"""Everything that ``kdns proxy`` is told, with kube-proxy's defaults. Durations are seconds.
+"""All settings of ``kdns proxy``, with kube-proxy's defaults. Durations are seconds.
 
-Names are those of KubeProxyConfiguration v1alpha1 in our spelling. What is ``""`` or 0 there to mean "the default" has
-the default here already, so nobody who reads a setting has to know it.
+Names are those of KubeProxyConfiguration v1alpha1 in our spelling. What is ``""`` or 0 there to mean "the default" is
+replaced by the default here already, so that readers of a setting need not know it.
 """
 
 from collections.abc import Mapping

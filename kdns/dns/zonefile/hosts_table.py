@@ -58,18 +58,18 @@ class Table:
         return found
 
     def holds(self, name: bytes) -> bool:
-        """True if it has something to say of a folded name."""
+        """True if a folded name has an address or a name here."""
         return name in self.addresses or name in self.names or (name != ROOT and name[1 + name[0] :] in self.wild)
 
 
 EMPTY: Final = Table()
-"""Of a file that is not there."""
+"""The table of a file that does not exist."""
 
 
 def parse_hosts(lines: Iterable[str], zones: Zones, *, reverse: bool) -> Table:
     """The table of a hosts file, as far as its names are in the zones.
 
-    What cannot be understood is left out, as everywhere with such files: comments, and lines or names that are none.
+    Comments, and lines or names that are not valid, are skipped, as every reader of such files does it.
     """
     table = Table()
     for line in lines:
@@ -88,9 +88,9 @@ def parse_hosts(lines: Iterable[str], zones: Zones, *, reverse: bool) -> Table:
 
 
 def parse_address(text: str) -> bytes | None:
-    """A packed address; None for what is none. The zone of a link-local one (fe80::1%eth0) is left out.
+    """A packed address; None for any other text. The zone of a link-local one (fe80::1%eth0) is left out.
 
-    An IPv4 address in IPv6 clothes (RFC 4291 section 2.5.5.2) is an IPv4 address.
+    An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is the IPv4 address.
     """
     try:
         address = ip_address(text.partition("%")[0])

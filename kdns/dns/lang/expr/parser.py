@@ -64,7 +64,7 @@ class Compiled(NamedTuple):
 
     type: str
     run: Callable[[Scope], Any]
-    """Raises ValueError where a value is none of what it should be, such as an address."""
+    """Raises ValueError where a value is not what it should be, such as an address."""
     metadata: tuple[MetadataKey, ...] = ()
     """What it reads of the metadata."""
 
@@ -89,7 +89,7 @@ def test_of(compiled: Compiled) -> Callable[[Request], bool]:
     def holds(request: Request) -> bool:
         try:
             return bool(run(Scope(request)))
-        except ValueError:  # an address that is none, or its like: what types do not tell
+        except ValueError:  # such as an invalid address: types cannot exclude it
             return False
 
     return holds

@@ -62,7 +62,7 @@ def _index(value: Value, *keys: Value) -> Value:
     for key in keys:
         if isinstance(value, dict):
             if not isinstance(key, str):
-                raise TemplateFailure(f"error calling index: {written(key)} is no key of a map")
+                raise TemplateFailure(f"error calling index: {written(key)} is not a key of a map")
             value = value.get(key, "")
         elif isinstance(value, list | str):
             if isinstance(key, bool) or not isinstance(key, int):

@@ -73,7 +73,7 @@ class Loop(NamedTuple):
     value: str
     then: tuple["Part", ...]
     otherwise: tuple["Part", ...]
-    """If there is no turn at all."""
+    """Runs instead when there is nothing to iterate over."""
 
 
 class LoopControl(NamedTuple):
@@ -117,9 +117,9 @@ def _turn(loop: Loop, scope: Scope, out: list[str]) -> None:
     for key, value in _elements(loop.work(scope)):
         turned = True
         scope.turns.take()
-        for name, told in ((loop.key, key), (loop.value, value)):
+        for name, item in ((loop.key, key), (loop.value, value)):
             if name:
-                scope.variables[name] = told
+                scope.variables[name] = item
         if _run(loop.then, scope._replace(dot=value), out) == "break":
             break
     if not turned:
