@@ -16,7 +16,7 @@ from kdns.metrics.families import as_go_shows_it, gauge
 PROGRAMMING_BUCKETS: Final = tuple(0.001 * 2**k for k in range(20))
 """Seconds: 1 ms doubling up to 524 s."""
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Seconds: what Prometheus' client for Go has where nothing else is said."""
+"""Seconds: the default of Prometheus' client for Go."""
 CLIENT_GO_BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Seconds: of the rest_client_ metrics that programs of Kubernetes have."""
 NO_CODE: Final = "<error>"

@@ -319,7 +319,7 @@ class Follower:
         return ", ".join(
             f"{(count := self.store.count(want.kind)):,} {WORDS[want.kind]}{'' if count == 1 else 's'}"
             for want in self._wanted
-            if want.kind not in self.readiness.waived
+            if want.kind not in self.readiness.skipped
         )
 
 

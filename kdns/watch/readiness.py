@@ -16,8 +16,8 @@ class Readiness:
         self._missing: dict[Kind, str] = {want.kind: "not listed yet" for want in wants}
         self.lost: dict[Kind, str] = {}
         """Kinds that cannot be followed just now, with the reason."""
-        self.waived: dict[Kind, str] = {}
-        """Optional kinds that will not be followed, with the reason."""
+        self.skipped: dict[Kind, str] = {}
+        """Optional kinds that are not followed for the time being, with the reason."""
         self.restored: float | None = None
         """Unix seconds at which the snapshot was taken that is served meanwhile; None: none is."""
         self.shutting_down = False
@@ -33,15 +33,15 @@ class Readiness:
             case ListComplete(kind):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
-                self.waived.pop(kind, None)
+                self.skipped.pop(kind, None)
             case Skipped(kind, reason):
                 self._missing.pop(kind, None)
                 self.lost.pop(kind, None)
-                self.waived[kind] = reason
+                self.skipped[kind] = reason
             case Lost(kind, reason):
                 self.lost[kind] = reason
             case Listing(kind):
-                # What was lost stays so until a list is complete: one that fails again is no news.
+                # What was lost stays so until a list is complete: one that fails again changes nothing.
                 if kind in self._missing:
                     self._missing[kind] = "its first list is not complete yet"
             case Resumed(kind):

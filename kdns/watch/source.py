@@ -1,7 +1,7 @@
 """What every source of objects says, whatever it is: a stream of events per kind.
 
-A source is an API server (`reflector`) or files (`files`). Both put a full list between `Listing` and `ListComplete`,
-object by object, so that nobody ever holds two copies of it, and single events afterwards.
+A source is an API server (`api.reflector`) or files (`manifests.files`). Both put a full list between `Listing` and `ListComplete`,
+object by object, so that two copies of it are never held, and single events afterwards.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -68,7 +68,7 @@ class Upserted(NamedTuple):
     triggered: float | None = None
     """See `kdns.base.objects.ServiceChange.triggered`."""
     arrived: float | None = None
-    """Monotonic seconds at which the octets that say so arrived; None in a list, and where nobody looked."""
+    """Monotonic seconds at which the octets that say so arrived; None in a list, and where it is not measured."""
 
 
 class Deleted(NamedTuple):
@@ -96,7 +96,7 @@ class Resumed(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """An optional kind, or one that is not installed, will not be followed (said once): live without it."""
+    """An optional kind, or one that is not installed, is not followed for now (reported once): live without it."""
 
     kind: Kind
     reason: str

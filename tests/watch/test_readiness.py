@@ -80,9 +80,9 @@ def test_a_waived_kind_that_may_be_listed_after_all_is_waived_no_longer() -> Non
     """Somebody granted the permission: from then on the kind counts like all others."""
     readiness = Readiness(WANTS)
     readiness.note(Skipped("Namespace", "403: may not list namespaces"))
-    assert readiness.waived == {"Namespace": "403: may not list namespaces"}
+    assert readiness.skipped == {"Namespace": "403: may not list namespaces"}
     readiness.note(ListComplete("Namespace"))
-    assert readiness.waived == {}
+    assert readiness.skipped == {}
 
 
 def test_a_resumed_kind_is_no_longer_lost() -> None:

@@ -39,7 +39,7 @@ INTERVALS: Final = Intervals()
 
 
 class Audit:
-    """Of one kind, over all its watches. Whoever watches calls `before` and `after`, and asks at `at`."""
+    """Of one kind, over all its watches. The watch calls `before` and `after`, and asks at `at`."""
 
     def __init__(self, position: Position, clock: Clock, chance: Callable[[], float], times: Intervals) -> None:
         self._position, self._clock, self._chance, self._times = position, clock, chance, times

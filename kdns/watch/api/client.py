@@ -193,8 +193,8 @@ class Api:
 
         `since` is the resource version to go on from. Empty asks for a streaming list (KEP-3157): every object as an
         ADDED event, then a bookmark annotated k8s.io/initial-events-end, then events; raises StreamingRefused where
-        the server cannot, which is remembered, but not for the code 404. `skipped` is told the size of an event that
-        was too large.
+        the server cannot, which is remembered, but not for the code 404. `skipped` is called with the size of an
+        event that was too large.
         """
         query = _selectors(want) | {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         if since:

@@ -74,7 +74,7 @@ class ApiSource:
         return EventRecorder(self._connect, instance)
 
     async def close(self) -> None:
-        """Close every connection; whoever reads the streams has stopped before."""
+        """Close every connection; nothing may read the streams any more."""
         session, self._session, self._api = self._session, None, None
         if session is not None:
             await session.close()

@@ -1,7 +1,7 @@
 """Events: what people should see with ``kubectl describe``, written into the cluster; the only thing that is written.
 
 Who has something to say calls `EventRecorder.event`, which only takes note; `run` writes, at its own pace. The same
-thing again raises the count of one Event's series. Nobody waits for an Event, and none is worth an error: what
+thing again raises the count of one Event's series. Nothing waits for an Event, and none is worth an error: what
 cannot be written is dropped, and why is logged once.
 """
 
@@ -28,20 +28,20 @@ CONTROLLER: Final = "kube-proxy"
 SERIES_SECONDS: Final = 300.0
 """An Event that goes on is written again at most this often, with its count."""
 SERIES_LIMIT: Final = 512
-"""Different Events remembered; the one that was said the longest time ago is forgotten, and begins anew."""
+"""Different Events remembered; the one whose last occurrence is oldest is forgotten first."""
 WAITING_LIMIT: Final = 128
 """Different Events that wait to be written; what comes beyond that is dropped."""
 ATTEMPTS: Final = 4
 """How often an Event is tried."""
 FORBIDDEN_SECONDS: Final = 300.0
-"""After a 403 nothing is tried for so long: somebody may give us the right meanwhile."""
+"""After a 403 nothing is tried for so long: the right may be given meanwhile."""
 NOTE_LIMIT: Final = 1024
 NAME_LIMIT: Final = 128
 """Characters of what we are called, of reasons and actions."""
 
 
-class Said(NamedTuple):
-    """What makes two Events the same."""
+class EventKey(NamedTuple):
+    """What two Events have in common if one repeats the other."""
 
     regarding: ObjectKey
     kind: Literal["Normal", "Warning"]
@@ -83,9 +83,9 @@ class EventRecorder:
         self._api, self._instance = api, instance[:NAME_LIMIT]
         self._clock, self._now, self._sleep = clock, now, sleep
         self._pace = pace or Pace(qps=1.0, burst=10, clock=clock, sleep=sleep)
-        self._series: dict[Said, _Series] = {}
-        """The one that was said last is at the end."""
-        self._waiting: dict[Said, None] = {}
+        self._series: dict[EventKey, _Series] = {}
+        """The latest one is at the end."""
+        self._waiting: dict[EventKey, None] = {}
         self._wake = asyncio.Event()
         self._forbidden_until = 0.0
         self._warned: set[str] = set()
@@ -101,29 +101,31 @@ class EventRecorder:
         action: str = "",
     ) -> None:
         """Say something about an object: `reason` in CamelCase for machines, `message` for people, and `action` (if it
-        is not the reason) what was tried. Said again, it is counted."""
-        said = Said(regarding, kind, reason[:NAME_LIMIT], message[:NOTE_LIMIT], (action or reason)[:NAME_LIMIT])
-        series = self._series.pop(said, None) or _Series()
-        self._series[said] = series
+        is not the reason) what was tried. Repeated, it is counted."""
+        event_key = EventKey(
+            regarding, kind, reason[:NAME_LIMIT], message[:NOTE_LIMIT], (action or reason)[:NAME_LIMIT]
+        )
+        series = self._series.pop(event_key, None) or _Series()
+        self._series[event_key] = series
         series.count, series.last = series.count + 1, self._now()
         if len(self._series) > SERIES_LIMIT:
             forgotten = next(iter(self._series))
             del self._series[forgotten]
             self._waiting.pop(forgotten, None)
-        if said in self._waiting:
+        if event_key in self._waiting:
             return
         if len(self._waiting) >= WAITING_LIMIT or self._clock() < self._forbidden_until:
             self.dropped += 1
             return
-        self._waiting[said] = None
+        self._waiting[event_key] = None
         self._wake.set()
 
     async def run(self) -> None:
-        """Write what was said, for ever. Raises nothing that a server or a network can cause."""
+        """Write what was reported, for ever. Raises nothing that a server or a network can cause."""
         while True:
             self._wake.clear()
             at = self._clock()
-            due = next((said for said in self._waiting if self._series[said].next_at <= at), None)
+            due = next((event_key for event_key in self._waiting if self._series[event_key].next_at <= at), None)
             if due is not None:
                 del self._waiting[due]
                 try:
@@ -132,7 +134,7 @@ class EventRecorder:
                     LOG.exception("a bug met while writing an Event about %s", due.regarding)
                     self.dropped += 1
                 continue
-            soonest = min((self._series[said].next_at for said in self._waiting), default=None)
+            soonest = min((self._series[event_key].next_at for event_key in self._waiting), default=None)
             await self._rest(None if soonest is None else soonest - at)
 
     async def _rest(self, seconds: float | None) -> None:
@@ -146,12 +148,12 @@ class EventRecorder:
                 one.cancel()
             await asyncio.gather(*resting, return_exceptions=True)
 
-    async def _write(self, said: Said, series: _Series) -> None:
+    async def _write(self, event_key: EventKey, series: _Series) -> None:
         backoff = Backoff(clock=self._clock, sleep=self._sleep)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._pace.turn():
-                    await self._try(said, series)
+                    await self._try(event_key, series)
                 series.next_at = self._clock() + (SERIES_SECONDS if series.count > 1 else 0.0)
                 return
             except ApiError as error:
@@ -168,8 +170,8 @@ class EventRecorder:
         self.dropped += 1
         series.next_at = self._clock() + SERIES_SECONDS
 
-    async def _try(self, said: Said, series: _Series) -> None:
-        api, namespace = self._api(), said.regarding.namespace or "default"
+    async def _try(self, event_key: EventKey, series: _Series) -> None:
+        api, namespace = self._api(), event_key.regarding.namespace or "default"
         if series.name:
             try:
                 changes = msgspec.json.encode({"series": _count(series)})
@@ -180,34 +182,34 @@ class EventRecorder:
                 series.name = ""  # Events are forgotten after an hour
             else:
                 return
-        name = f"{said.regarding.name[:200].rstrip('-.')}.{token_hex(8)}"  # every node may say this now
-        about = _reference(said, await api.uid_of(said.regarding))
-        await api.create_event(namespace, msgspec.json.encode(_event(said, series, name, self._instance, about)))
+        name = f"{event_key.regarding.name[:200].rstrip('-.')}.{token_hex(8)}"  # every node may say this now
+        about = _reference(event_key, await api.uid_of(event_key.regarding))
+        await api.create_event(namespace, msgspec.json.encode(_event(event_key, series, name, self._instance, about)))
         series.name = name
 
     def _warn_once(self, error: ApiError) -> None:
-        """Each kind of failure is told once in a while of this process, and never for each Event."""
+        """Each kind of failure is logged once in the life of this process, and never for each Event."""
         reason = reason_of(error)
         kind = f"{error.code} {error.reason}"
         if kind not in self._warned and len(self._warned) < SERIES_LIMIT:
             self._warned.add(kind)
-            LOG.warning("an Event could not be written: %s; further ones like this are not told", reason)
+            LOG.warning("an Event could not be written: %s; further ones like this are not logged", reason)
 
 
-def _event(said: Said, series: _Series, name: str, instance: str, about: dict[str, str]) -> dict[str, Any]:
+def _event(event_key: EventKey, series: _Series, name: str, instance: str, about: dict[str, str]) -> dict[str, Any]:
     """events.k8s.io/v1"""
     event = {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": name, "namespace": said.regarding.namespace or "default"},
+        "metadata": {"name": name, "namespace": event_key.regarding.namespace or "default"},
         "eventTime": _micro_time(series.last),
         "reportingController": CONTROLLER,
         "reportingInstance": instance,
         "regarding": about,
-        "action": said.action,
-        "reason": said.reason,
-        "type": said.kind,
-        "note": said.message,
+        "action": event_key.action,
+        "reason": event_key.reason,
+        "type": event_key.kind,
+        "note": event_key.message,
     }
     return event | ({"series": _count(series)} if series.count > 1 else {})
 
@@ -216,9 +218,9 @@ def _count(series: _Series) -> dict[str, Any]:
     return {"count": series.count, "lastObservedTime": _micro_time(series.last)}
 
 
-def _reference(said: Said, uid: str) -> dict[str, str]:
+def _reference(event_key: EventKey, uid: str) -> dict[str, str]:
     """``kubectl describe`` finds an Event by the uid too; Namespaces and Nodes are in no namespace."""
-    resource, key = RESOURCES[said.regarding.kind], said.regarding
+    resource, key = RESOURCES[event_key.regarding.kind], event_key.regarding
     version = f"{resource.group}/{resource.version}" if resource.group else resource.version
     found = {"apiVersion": version, "kind": key.kind, "namespace": key.namespace, "name": key.name, "uid": uid}
     return {name: value for name, value in found.items() if value}

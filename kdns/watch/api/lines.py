@@ -6,8 +6,8 @@ from collections.abc import Callable
 class LineSplitter:
     """Cuts octets at newlines; what is left waits for the next chunk.
 
-    A line longer than `limit` octets is skipped up to its newline, told to `skipped` once with the octets seen so
-    far, and the stream goes on behind it: nobody can make us hold more than `limit` and a chunk.
+    A line longer than `limit` octets is skipped up to its newline, reported to `skipped` once with the octets seen
+    so far, and the stream goes on behind it: no more than `limit` and a chunk are ever held.
     """
 
     def __init__(self, limit: int, skipped: Callable[[int], None]) -> None:

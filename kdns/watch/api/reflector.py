@@ -1,4 +1,4 @@
-"""One kind of object, followed for ever: the table of `states` walked, and what comes of it told as events.
+"""One kind of object, followed for ever: the table of `states` walked, and what comes of it as events.
 
 ::
 
@@ -10,7 +10,7 @@
         audit       now and then: is that all there is?, pure
       reading     lines and items -> objects, pure
 
-What goes wrong is told as Lost, and nothing that is known is forgotten meanwhile: only an event, or a complete list
+What goes wrong is reported as Lost, and nothing that is known is forgotten meanwhile: only an event, or a complete list
 that does not mention it, removes an object.
 """
 

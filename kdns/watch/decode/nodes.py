@@ -12,7 +12,7 @@ TO_BE_DELETED_TAINT: Final = "ToBeDeletedByClusterAutoscaler"
 
 
 def keep_node(wire: ApiNode, warn: Warn | None = None) -> Node:
-    """Pack a Node; ValueError for one without a name. What is no address or no range is left out and told to `warn`."""
+    """Pack a Node; ValueError for one without a valid name. Invalid addresses and ranges are reported to `warn`."""
     key = key_of("Node", wire.metadata)
     spec, labels = wire.spec, wire.metadata.labels if wire.metadata else None
     ranges = (spec.pod_cidrs or (spec.pod_cidr,)) if spec else ()
@@ -29,13 +29,13 @@ def keep_node(wire: ApiNode, warn: Warn | None = None) -> Node:
 
 
 def _addresses(wire: ApiNode) -> Iterator[str | None]:
-    """Those of type InternalIP, then those of type ExternalIP; host names are none."""
+    """Those of type InternalIP, then those of type ExternalIP; host names are left out."""
     entries = [entry for entry in (wire.status.addresses if wire.status else None) or () if entry is not None]
     for wanted in ("InternalIP", "ExternalIP"):
         yield from (entry.address for entry in entries if entry.type == wanted)
 
 
 def keep_service_cidr(wire: ApiServiceCIDR, warn: Warn | None = None) -> ServiceCIDR:
-    """Pack a ServiceCIDR; ValueError for one without a name. What is no range is left out and told to `warn`."""
+    """Pack a ServiceCIDR; ValueError for one without a valid name. Invalid ranges are reported to `warn`."""
     ranges = (wire.spec.cidrs if wire.spec else None) or ()
     return ServiceCIDR(key_of("ServiceCIDR", wire.metadata), keep_networks(ranges, "range", warn))

@@ -12,7 +12,7 @@ class ApiIngress(Wire):
 
     ip: str | None = None
     ip_mode: str | None = None
-    """VIP: traffic comes with this address as its destination, as it also does if nothing is said; Proxy: not so."""
+    """VIP: traffic comes with this address as its destination, which is the default; Proxy: it does not."""
     hostname: str | None = None
 
 
