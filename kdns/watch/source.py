@@ -1,7 +1,7 @@
 """What every source of objects says, whatever it is: a stream of events per kind.
 
-A source is an API server (`api.reflector`) or files (`manifests.files`). Both put a full list between `Listing` and `ListComplete`,
-object by object, so that two copies of it are never held, and single events afterwards.
+A source is an API server (`api.reflector`) or files (`manifests.files`). Both put a full list between `Listing` and
+`ListComplete`, object by object, so that two copies of it are never held, and single events afterwards.
 """
 
 from collections.abc import AsyncIterator, Sequence

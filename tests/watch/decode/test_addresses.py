@@ -32,15 +32,31 @@ def by_socket(family: int, text: str) -> bytes | None:
 @pytest.mark.parametrize("text", ODD)
 def test_odd_addresses(text: str) -> None:
     """Addresses that are nearly right are left for a second look, or packed as inet_pton does."""
-    assert quick_ipv4(text) in {None, by_socket(AF_INET, text)}
-    assert quick_ipv6(text) in {None, by_socket(AF_INET6, text)}
+    for _ in range(2):  # the second time it is remembered
+        assert quick_ipv4(text) in {None, by_socket(AF_INET, text)}
+        assert quick_ipv6(text) in {None, by_socket(AF_INET6, text)}
 
 
 @given(GROUPS.map(":".join) | st.text("0123456789abcdefF:.% ", max_size=40) | st.text(max_size=40))
 def test_any_text(text: str) -> None:
     """Any text at all is left for a second look, or packed as inet_pton does."""
-    assert quick_ipv4(text) in {None, by_socket(AF_INET, text)}
-    assert quick_ipv6(text) in {None, by_socket(AF_INET6, text)}
+    for _ in range(2):  # the second time it is remembered
+        assert quick_ipv4(text) in {None, by_socket(AF_INET, text)}
+        assert quick_ipv6(text) in {None, by_socket(AF_INET6, text)}
+
+
+@given(
+    st.sampled_from(["1::", "fd00:1:2:3:4:5:6:", "::", "1:2:", "10.1.2."]), st.text("0123456789aAfF+- _:", max_size=6)
+)
+def test_what_follows_a_remembered_beginning(head: str, last: str) -> None:
+    """A beginning that is remembered makes nothing of an odd end."""
+    for text in (f"{head}1", f"{head}{last}", f"{head}{last}"):
+        assert quick_ipv4(text) in {None, by_socket(AF_INET, text)}
+        assert quick_ipv6(text) in {None, by_socket(AF_INET6, text)}
+        packed = by_socket(AF_INET6, text)
+        if packed is not None:
+            expected = any(packed[:10]) and inet_ntop(AF_INET6, packed) == text
+            assert [canonical(packed, text), canonical(packed, text)] == [expected] * 2
 
 
 @given(st.binary(min_size=4, max_size=4), st.binary(min_size=16, max_size=16))
