@@ -151,7 +151,8 @@ class _Reader:
             rest.pop(0)
         if not rest:
             raise wrong(self._source, entry.tokens[-1], "this record has no type")
-        return self._record(self._owner, ttl, rest[0], rest[1:])._replace(rclass=rclass)
+        record = self._record(self._owner, ttl, rest[0], rest[1:])
+        return record if rclass == IN else record._replace(rclass=rclass)
 
     def _record(self, owner: bytes, ttl: int | None, kind: Token, rest: list[Token]) -> RR:
         rtype = type_number(kind.text.upper())

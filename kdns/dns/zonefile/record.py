@@ -76,7 +76,6 @@ def read_rdata(kind: Token, rtype: int, tokens: Sequence[Token], origin: bytes, 
     words = _Tokens(tokens)
     try:
         octets = _octets(rtype, words, origin)
-        octets = Names(bytes(FIRST) + octets).rdata(rtype, FIRST, FIRST + len(octets))
         if len(octets) > MAX_RDATA:
             raise ValueError(f"data of {len(octets)} octets, at most {MAX_RDATA}")
     except (ValueError, IndexError, FormError, dns.exception.DNSException) as error:
@@ -100,7 +99,8 @@ def _octets(rtype: int, words: "_Tokens", origin: bytes) -> bytes:
         dns.rdataclass.IN, dns.rdatatype.RdataType.make(rtype), words, _dnspython_name(origin), relativize=False
     )
     octets = rdata.to_wire() or b""
-    return b"\0\0" + octets[2:] if alias else octets
+    octets = b"\0\0" + octets[2:] if alias else octets
+    return Names(bytes(FIRST) + octets).rdata(rtype, FIRST, FIRST + len(octets))
 
 
 @lru_cache(maxsize=16)
@@ -171,6 +171,10 @@ def _word(words: _Words) -> str:
     return words.as_identifier(words.get())
 
 
+def _folded(words: _Words, origin: bytes) -> bytes:
+    return absolute(_word(words), origin)
+
+
 def _name(words: _Words, origin: bytes) -> bytes:
     return absolute(_word(words), origin, fold=False)
 
@@ -233,23 +237,23 @@ _DIGEST: Final = (_number(2), _algorithm, _number(1), _hexadecimal)
 _CERTIFICATE: Final = (_number(1), _number(1), _number(1), _hexadecimal)
 FIELDS: Final[dict[int, tuple[Field, ...]]] = {
     A: (_ipv4,),
-    NS: (_name,),
+    NS: (_folded,),
     3: (_name,),  # MD
     4: (_name,),  # MF
-    CNAME: (_name,),
-    SOA: (_name, _name, _number(4), _seconds, _seconds, _seconds, _seconds),
+    CNAME: (_folded,),
+    SOA: (_folded, _folded, _number(4), _seconds, _seconds, _seconds, _seconds),
     7: (_name,),  # MB
     8: (_name,),  # MG
     9: (_name,),  # MR
     PTR: (_name,),
     14: (_name, _name),  # MINFO
-    MX: (_number(2), _name),
+    MX: (_number(2), _folded),
     TXT: (_texts,),
     AAAA: (_ipv6,),
     31: (_hexadecimal,),  # EID
     32: (_hexadecimal,),  # NIMLOC
-    SRV: (_number(2), _number(2), _number(2), _name),
-    DNAME: (_name,),
+    SRV: (_number(2), _number(2), _number(2), _folded),
+    DNAME: (_folded,),
     DS: _DIGEST,
     44: (_number(1), _number(1), _hexadecimal),  # SSHFP
     52: _CERTIFICATE,  # TLSA

@@ -1,9 +1,13 @@
 """A master file as entries: words with their lines, comments and parentheses gone (RFC 1035 section 5.1)."""
 
+import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kdns.base.errors import ConfigError, Span
+
+_WORD: Final = re.compile(r"""(?:[^ \t\r\n\f\v;()"\\]|\\.|\\\Z)*""", re.DOTALL)
+_QUOTED: Final = re.compile(r"""(?:[^"\\]|\\.)*""", re.DOTALL)
 
 
 class Token(NamedTuple):
@@ -70,18 +74,11 @@ def _words(line: str, number: int, source: str) -> Iterator[Token]:
             at += 1
             yield Token(char, number, start + 1)
         elif char == '"':
-            at = _end(line, at + 1, '"')
-            if at >= size:
+            at = _QUOTED.match(line, at + 1).end()  # type: ignore[union-attr] # it matches nothing, too
+            if at >= size or line[at] != '"':
                 raise wrong(source, Token('"', number, start + 1), "this quotation mark is never closed in its line")
             yield Token(line[start + 1 : at], number, start + 1, quoted=True, joined=start == ended)
             ended = at = at + 1
         else:
-            ended = at = _end(line, at, ' \t\r\n\f\v;()"')
-            yield Token(line[start:at], number, start + 1, joined=False)
-
-
-def _end(line: str, at: int, stops: str) -> int:
-    """Where one of some characters stands, unless behind a backslash."""
-    while at < len(line) and line[at] not in stops:
-        at += 2 if line[at] == "\\" else 1
-    return min(at, len(line)) if stops != '"' else at
+            ended = at = _WORD.match(line, at).end()  # type: ignore[union-attr]
+            yield Token(line[start:at], number, start + 1)
