@@ -131,6 +131,10 @@ class FakeParts:
         found = self.offers.get("acl")
         return isinstance(found, Acl) and found.must_see(name, below)
 
+    def offered(self, prefix: str) -> Sequence[object]:
+        """What was offered under such names."""
+        return [what for name, what in self.offers.items() if name.startswith(prefix)]
+
     def offer(self, name: str, what: object) -> None:
         """Kept in `offers`."""
         self.offers[name] = what

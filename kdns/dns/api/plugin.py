@@ -166,8 +166,12 @@ class BlockContext(Protocol):
     def sibling(self, name: str) -> object | None:
         """What another plugin of this block offers under a name (see `offer`); None if it is not there.
 
-        Plugins are built from the last to the first; the options of all are there before, as ``options/NAME``.
+        Plugins are built from the last to the first; the options of all are there before, as ``options/NAME``,
+        and their names, as ``plugins``.
         """
+
+    def offered(self, prefix: str) -> Sequence[object]:
+        """All that plugins of this block offer under names with a prefix; complete once the block is built."""
 
     def offer(self, name: str, what: object) -> None:
         """Let other plugins of this block find something, for example the Pods of `kubernetes` for `autopath`."""

@@ -15,7 +15,6 @@ from kdns.dns.api.handler import Handler, Metadata, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
-from kdns.dns.plugins import ORDER
 from kdns.records.answers import Answers
 from kdns.records.clients import Client, ClientIndex
 from kdns.wire.name import leading_labels, name_text
@@ -40,13 +39,13 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
 
 
 def build(options: Options, parts: BlockContext) -> Built:
-    """The plugin for one server block. It is built after all that stand behind it, so what they offer is there.
+    """The plugin for one server block.
 
-    Those who tell of metadata see to it that they get it: it makes no difference to answers.
+    The plugins that use metadata see to it that they get them: they make no difference to answers.
     """
     within = Zones(options.zones)
-    offered = [parts.sibling(f"{NAME}/{name}") for name in ORDER]
-    providers: list[Provide] = [each for each in offered if callable(each)]
+    providers: list[Provide] = []
+    complete = False
     if isinstance(answers := parts.sibling("kubernetes"), Answers):
         schema = answers.schema
         providers.append(of_cluster_names(schema.zones, schema.multicluster, zonal=schema.zonal))
@@ -54,6 +53,10 @@ def build(options: Options, parts: BlockContext) -> Built:
             providers.append(of_clients(answers.zone.cluster.clients))
 
     def collect(request: Request) -> None:
+        nonlocal complete
+        if not complete:  # with the first request the block is built, and every plugin has offered what it knows
+            providers.extend(each for each in parts.offered(f"{NAME}/") if callable(each))
+            complete = True
         if within.of(request.query.name) is not None:
             for provide in providers:
                 provide(request)

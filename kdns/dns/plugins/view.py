@@ -96,14 +96,23 @@ def build(options: Options, parts: BlockContext) -> Built:
             _check(key, parts)
     mistakes.settle()
     parts.offer(NAME, options.name)
+
+    async def start() -> None:
+        """Now all plugins are built: one that kdns does not know must offer what is read of it."""
+        for key in options.keys:
+            plugin = (key.text or "").partition("/")[0]
+            if plugin not in ORDER and not callable(parts.sibling(f"metadata/{plugin}")):
+                hint = f'parts.offer("metadata/{plugin}", function)'
+                raise key.word.error(f"plugin {plugin} offers no metadata", hint)
+
     if not any(key.of_client for key in options.keys):
-        return Built(must_see=sees_nothing, accepts=accepts(options))
+        return Built(must_see=sees_nothing, accepts=accepts(options), start=start)
 
     def synced() -> bool:
         answers = parts.sibling("kubernetes")
         return not isinstance(answers, Answers) or answers.synced
 
-    return Built(must_see=sees_nothing, accepts=accepts(options, synced))
+    return Built(must_see=sees_nothing, accepts=accepts(options, synced), start=start)
 
 
 def accepts(options: Options, known: Callable[[], bool] = lambda: True) -> Callable[[Request], bool]:
@@ -138,7 +147,7 @@ def _check(key: Key, parts: BlockContext) -> None:
     plugin = text.partition("/")[0]
     if plugin == "kubernetes":
         _check_kubernetes(text, word, parts.sibling("options/kubernetes"))
-    elif plugin in ORDER or parts.sibling(f"options/{plugin}") is None:
+    elif plugin in ORDER or plugin not in _plugins(parts):
         raise _unknown(text, word)
     if parts.sibling("options/metadata") is None:
         raise word.error(f"nothing collects {text} in this server block", "add the plugin: a line that says `metadata`")
@@ -156,9 +165,14 @@ def _check_kubernetes(text: str, word: Word, options: object) -> None:
         raise word.error(f"{text} needs the Pods: pods is {options.pods}", "pods verified in the kubernetes block")
 
 
+def _plugins(parts: BlockContext) -> Sequence[object]:
+    names = parts.sibling("plugins")
+    return names if isinstance(names, tuple) else ()
+
+
 def _unknown(text: str, word: Word) -> ConfigError:
     known = (KEY, *CLIENT, f"{LABEL}KEY", *OF_NAMES, "kubernetes/cluster", "kubernetes/zone")
     by_end = {key.partition("/")[2]: key for key in known}  # what stands before the slash makes all of them look alike
     close = get_close_matches(text.rpartition("/")[2], by_end, n=1, cutoff=0.72)
-    hint = f"did you mean {by_end[close[0]]}?" if close else f"there are {', '.join(known)}"
+    hint = f"did you mean {by_end[close[0]]}?" if close else f"such as {CLIENT[0]}; see the page of the plugin metadata"
     return word.error(f"no plugin of this server block has metadata {text!r}", hint)

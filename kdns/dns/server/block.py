@@ -27,6 +27,7 @@ class RunningServerBlock:
         self.plan = plan
         self.parts = RunningBlockContext(context, plan.place, plan.listeners)
         self.built: list[Built] = []
+        self.parts.offer("plugins", tuple(step.name for step in plan.steps))
         for step in plan.steps:  # kubernetes keeps more of the cluster where some plugins stand in front of it
             self.parts.offer(f"options/{step.name}", step.options)
         try:

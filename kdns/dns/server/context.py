@@ -210,6 +210,10 @@ class RunningBlockContext:
         """What all acls that are served say."""
         return any(router.has_policies and router.restricted(name, below) for router in self._context.routers.values())
 
+    def offered(self, prefix: str) -> Sequence[object]:
+        """What the plugins of this block offer under such names."""
+        return [what for name, what in self._offers.items() if name.startswith(prefix)]
+
     def offer(self, name: str, what: object) -> None:
         """For plugins of this block."""
         self._offers[name] = what

@@ -4,6 +4,7 @@ Expected values are CoreDNS's (view README, and core/dnsserver/server.go, which 
 what cannot be known is a mistake of the Corefile here.
 """
 
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -51,11 +52,15 @@ class GivenClusters(Clusters):
         return found
 
 
-def served(text: str, clusters: Clusters | None = None) -> list[Router]:
+def context(clusters: Clusters) -> ServerContext:
+    """What the blocks share."""
+    return ServerContext(Metrics(), CollectorRegistry(), clusters, lambda _: None)
+
+
+def served(text: str, clusters: Clusters | None = None, folder: str = "") -> list[Router]:
     """A Corefile, built: what is served in each place."""
-    metrics = Metrics()
-    server_context = ServerContext(metrics, CollectorRegistry(), clusters or GivenClusters(*OBJECTS), lambda _: None)
-    return list(routers([RunningServerBlock(plan, server_context) for plan in plans(text)]).values())
+    shared = context(clusters or GivenClusters(*OBJECTS))
+    return list(routers([RunningServerBlock(plan, shared) for plan in plans(text, folder)]).values())
 
 
 def corefile(expressions: str, kubernetes: str = "pods verified", first: str = "metadata", key: str = "corp") -> str:
@@ -179,11 +184,11 @@ UNKNOWABLE = (
         "pods verified",
         "metadata",
         "has metadata 'kubernetes/weather'",
-        "there are",
+        "such as",
     ),
     ("metadata('kubernetes/client-namespce') == ''", "pods verified", "metadata", "has metadata", "client-namespace?"),
-    ("metadata('geo/country') == ''", "pods verified", "metadata", "has metadata 'geo/country'", "there are"),
-    ("metadata('') == ''", "pods verified", "metadata", "has metadata ''", "there are"),
+    ("metadata('geo/country') == ''", "pods verified", "metadata", "has metadata 'geo/country'", "such as"),
+    ("metadata('') == ''", "pods verified", "metadata", "has metadata ''", "such as"),
     (A_IS_A, "pods verified", "errors", "nothing collects kubernetes/client-namespace", "metadata"),
     (A_IS_A, "pods insecure", "metadata", "needs the Pods: pods is insecure", "pods verified"),
     (A_IS_A, "pods disabled", "metadata", "needs the Pods: pods is disabled", "pods verified"),
@@ -211,3 +216,36 @@ def test_without_the_cluster_there_is_no_client() -> None:
     """The plugin that would know is named."""
     with pytest.raises(ConfigError, match="needs the plugin kubernetes"):
         served(f".:53 {{\nmetadata\nview a {{\nexpr {A_IS_A}\n}}\n}}\n")
+
+
+GEO = """
+from kdns.dns.api.plugin import Built
+NAME = "geo"
+BEFORE = "{where}"
+
+def parse(directives, place):
+    return None
+
+def build(options, parts):
+    if {offers}:
+        parts.offer("metadata/geo", lambda request: request.metadata.update({{"geo/country": "XX"}}))
+    return Built()
+"""
+
+
+@pytest.mark.parametrize("where", ["metadata", "forward"])
+async def test_metadata_of_a_plugin_from_a_folder(tmp_path: Path, where: str) -> None:
+    """It is there wherever the plugin stands."""
+    (tmp_path / "geo.py").write_text(GEO.format(where=where, offers=True))
+    text = corefile("metadata('geo/country') == 'XX'", first="metadata\ngeo")
+    (router,) = served(text, folder=str(tmp_path))
+    assert words((await router.handle(request("secret.corp. A")))[0]) == BLOCKED
+
+
+async def test_a_plugin_from_a_folder_that_offers_none(tmp_path: Path) -> None:
+    """The block does not start: the key would be empty for ever."""
+    (tmp_path / "geo.py").write_text(GEO.format(where="forward", offers=False))
+    text = corefile("metadata('geo/country') == 'XX'", first="metadata\ngeo")
+    live = RunningServerBlock(plans(text, str(tmp_path))[0], context(GivenClusters(*OBJECTS)))
+    with pytest.raises(ConfigError, match="plugin geo offers no metadata"):
+        await live.start()
