@@ -14,7 +14,7 @@ class Backoff:
     """Pauses between attempts: the first is short, each further one up to twice as long, and none is the same.
 
     Jitter is 25 to 100 % of the ceiling, so that replicas which lost one server do not come back in step. A stretch
-    of `healthy` seconds in which things went well (`begin` to `pause`) starts the count anew.
+    of `healthy` seconds in which things went well (`begin` to `pause`) starts the count again.
     """
 
     FIRST: Final = 0.4
@@ -56,7 +56,7 @@ class Backoff:
         return ceiling * (0.25 + 0.75 * self._chance())
 
     async def pause(self, at_least: float = 0.0) -> None:
-        """Wait, at least as long as somebody asked for; that is lengthened by up to a tenth, against stepping."""
+        """Wait, at least as long as was asked for; that is lengthened by up to a tenth, against stepping."""
         length = self.length()
         await self._sleep(max(length, at_least * (1.0 + 0.1 * self._chance())))
 

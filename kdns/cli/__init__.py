@@ -19,4 +19,6 @@
 Each command's module has EXAMPLES, ``add_arguments(parser)`` and ``run(arguments)``, which gives the exit status: 0, 1
 for what failed, 2 for a command line that cannot be read. Only the module of the command that was asked for is
 imported, and what it needs beyond its flags is imported when it runs: ``kdns --help`` reads a dozen small files.
+
+- `explain`  ``kdns explain``: why a name or a port does not answer
 """

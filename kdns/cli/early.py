@@ -2,7 +2,7 @@
 
 In that time a SIGTERM would end the process by signal, or be lost if it is the first process of a container, and
 Ctrl-C would print where Python was. There is nothing to finish yet, so the process leaves at once: no exception is
-raised in the middle of somebody's import.
+raised in the middle of an import.
 """
 
 import os

@@ -115,7 +115,7 @@ async def print_rules(
 
 
 def _without_rules(namespace: str, name: str, views: Mapping[ObjectKey, ServiceView]) -> ConfigError:
-    """Why a Service has no rules, for whoever asked for them."""
+    """Why a Service has no rules."""
     called = f"{namespace}/{name}"
     services = {f"{key.namespace}/{key.name}": view.service for key, view in views.items() if view.service is not None}
     service = services.get(called)

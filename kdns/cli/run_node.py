@@ -34,7 +34,7 @@ async def node(serving: ServeSettings, command: ProxyCommand) -> int:
 
 
 async def _check_places(app: App) -> None:
-    """A node's port 53 may be somebody else's on some address, so every server block says where it is."""
+    """A node's port 53 may be taken on some address, so every server block says where it is."""
     loaded = await app.load()
     for plan in loaded.plans:
         if "" in plan.addresses or {"0.0.0.0", "::"} & set(plan.addresses):

@@ -8,6 +8,10 @@
 
 Nothing here is needed by ``kdns serve``, and nothing here is special: the demo is a server with settings, and asks
 over its own sockets what anybody may ask.
+
+- `edits`  what an edit in the folder has changed, name by name
+- `run`    the command: serve, ask, show, go on serving
+- `show`   questions, answers and objects for terminals and pipes
 """
 
 from kdns.demo.run import demo

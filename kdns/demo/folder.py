@@ -14,7 +14,7 @@ class Folder(NamedTuple):
 
     path: Path
     ours: bool
-    """It is a temporary one, to be removed at the end unless somebody has edited it."""
+    """It is a temporary one, to be removed at the end unless it has been edited."""
 
 
 def example() -> dict[str, str]:

@@ -26,4 +26,12 @@
 
 The socket edge moves octets and decides nothing: no name, no rcode is known to it. Deciding never sees a socket.
 Nothing here knows Kubernetes objects but the plugin that is named after it, and nothing here watches them.
+
+- `api`        what a plugin sees
+- `cache`      what other servers answered, kept
+- `lang`       the small languages of Corefiles
+- `rewriting`  what ``rewrite`` does, as pure functions
+- `transport`  listeners for datagrams, TCP, TLS and HTTPS
+- `upstream`   other resolvers, and which of them is asked
+- `zonefile`   static zones from master files
 """

@@ -14,4 +14,9 @@
 A link that was not checked is never reported as fine. What may live here: what answers that question, pure but for the
 edge that reads evidence. What the server would answer is asked of the server's own chain, what the proxy would write is
 taken from the proxy's own policy: explain decides neither again.
+
+- `bundle`  evidence from a folder or a tar.gz in the layout of `kdns collect`
+- `case`    A question with everything that is known: what each link is given
+- `run`     ``kdns explain``: evidence from files or a cluster, the chain, the report
+- `target`  which Service the target of a question is about
 """

@@ -39,7 +39,7 @@ TITLES: Final[Mapping[str, str]] = {
     "E30": "session affinity to an endpoint that fails",
     "E31": "the Service proxy does not run, or stands still",
     "E32": "the kernel's rules are not what the objects ask for",
-    "E33": "somebody else changed or overrides the rules",
+    "E33": "another program changed or overrides the rules",
     "E34": "a sysctl",
     "E35": "traffic policy Local without a local endpoint",
     "E36": "the source is not in loadBalancerSourceRanges",

@@ -1,4 +1,4 @@
-"""A report as one screen of text, for somebody who is paged at night. Pure; 100 columns at most."""
+"""A report as one screen of text, for an operator who is paged at night. Pure; 100 columns at most."""
 
 import textwrap
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""May this process write rules? Asked once, so that whoever may not is told at once, and in one line."""
+"""May this process write rules? Checks CAP_NET_ADMIN at startup, for an error of one line."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ NET_ADMIN: Final = 12
 
 
 def require_net_admin(status: Path = STATUS) -> None:
-    """Raise ConfigError unless this process has the capability NET_ADMIN. Where nobody says, the tools will."""
+    """Raise ConfigError unless this process has the capability NET_ADMIN, if the kernel tells."""
     found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
     if found and not int(found[1], 16) >> NET_ADMIN & 1:
         raise ConfigError(

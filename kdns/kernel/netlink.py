@@ -159,7 +159,7 @@ class Netlink:
         while True:
             for answer, sequence, data in self._read():
                 if sequence != expected:
-                    continue  # what is left of a dump that nobody read to its end
+                    continue  # what is left of a dump that was not read to its end
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
                     code = -CODE.unpack_from(data)[0] if len(data) >= CODE.size else 0
                     if code > 0:

@@ -22,7 +22,7 @@ CONNTRACK: Final = "net/netfilter/nf_conntrack_"
 HASHSIZE: Final = "sys/module/nf_conntrack/parameters/hashsize"
 ONLINE: Final = "sys/devices/system/cpu/online"
 MOST_FLOWS: Final = 1_048_576
-"""However many CPUs there are: the table takes memory that nobody else can have."""
+"""However many CPUs there are: the table takes memory that nothing else can use."""
 ROUTE_LOCALNET: Final = "net/ipv4/conf/all/route_localnet"
 
 

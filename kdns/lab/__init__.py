@@ -16,4 +16,13 @@
 Nothing has a name outside: namespaces are kept by open files of the process that made them, and every process of a
 lab lives in a process namespace whose first process ends when the maker does. So nothing is left behind when the
 maker dies, however it dies. No link, rule or sysctl of the machine's own network is written.
+
+- `background`     an event loop in a thread of its own
+- `credentials`    keys and certificates of the lab's API server
+- `kind`           what a lab is made of: its mode, and where DNS runs
+- `question`       a DNS question asked from inside of a part
+- `steps_balance`  the step about load balancing
+- `steps_outside`  the steps about ways in from outside
+- `steps_restart`  the step about restarts
+- `tools`          the programs that the lab needs, and their Debian packages
 """

@@ -56,7 +56,7 @@ class ApiServer:
             await self._runner.cleanup()
             self._runner = None
             for transport in open_ones:
-                transport.abort()  # closed properly, TLS waits for an answer of the other side, and nobody gives one
+                transport.abort()  # closed properly, TLS waits for an answer of the other side, and none comes
             await asyncio.sleep(0)
             await asyncio.sleep(0)  # the transport below it is closed one turn later
 

@@ -21,7 +21,7 @@ from kdns.lab.tools import KDNS, PROGRAMS, READY, require
 from kdns.ops.progress import Waiting
 
 DEFAULT: Final = "kdns"
-"""A lab's name when nobody says another."""
+"""A lab's default name."""
 
 
 def run(arguments: argparse.Namespace) -> int:

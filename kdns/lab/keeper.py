@@ -109,7 +109,7 @@ class _Leaving:
 
 
 def _leave_terminal(log: Path) -> None:
-    """Nobody reads what a keeper says but its log."""
+    """What a keeper prints goes to its log."""
     with log.open("ab") as file, Path(os.devnull).open("rb") as nothing:
         sys.stdout.flush()
         os.dup2(nothing.fileno(), 0)

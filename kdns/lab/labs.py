@@ -78,7 +78,7 @@ def labs() -> list[Found]:
     for path in Path(tempfile.gettempdir()).glob(PATTERN):
         try:
             if path.stat().st_uid != os.geteuid():
-                continue  # whoever wrote this must not lead us anywhere
+                continue  # a name from a file must not lead us anywhere
             state = json.loads(path.read_text())
         except FileNotFoundError:
             continue  # it has just ended

@@ -7,7 +7,7 @@
     node-1 172.18.0.3 ────┘                     node-0 172.18.0.2 ── veth ── pod 10.244.0.6 ...
 
 The nodes' network is one bridge, and its router is 172.18.0.1: it knows which node has which Pods, and swallows what
-is meant for nobody. A Pod has a veth of its own to its node, which routes (as kind's `ptp` interfaces do): so every
+has no receiver. A Pod has a veth of its own to its node, which routes (as kind's `ptp` interfaces do): so every
 packet between Pods passes the node's rules, also from a Pod to itself.
 
 Same addresses in every lab; two labs are strangers in namespaces of their own.

@@ -61,7 +61,9 @@ def ways_in(walk: Walk) -> None:
     walk.say("Hairpin: a Pod asks its own Service and gets itself; the node puts its address in between.")
     itself = walk.show("lonely", "TCP", LONELY, 80)
     own = next(pod["status"]["podIP"] for pod in walk.cluster.pods() if pod["metadata"]["name"] == "lonely")
-    walk.check("it reached itself, as somebody else", isinstance(itself, Arrived) and _client(itself) != own, itself)
+    walk.check(
+        "it reached itself, from another address", isinstance(itself, Arrived) and _client(itself) != own, itself
+    )
     walk.cluster.delete("Service", "default", "lonely")
     walk.cluster.delete("Pod", "default", "lonely")
 

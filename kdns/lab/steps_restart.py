@@ -1,4 +1,4 @@
-"""Step 6: the DNS Pods are restarted one after the other, and the proxy is killed; nobody notices."""
+"""Step 6: the DNS Pods are restarted one after the other, and the proxy is killed; no client notices."""
 
 import asyncio
 import signal
@@ -20,7 +20,7 @@ WRITING: Final = 1.5
 """Seconds in which a change is written: the proxies write at most once a second."""
 LOOKS: Final = 10
 ANSWERED: Final = 3.0
-"""Seconds until a question counts as lost; nobody asks again."""
+"""Seconds until a question counts as lost; there is no retry."""
 
 
 def restarts(walk: Walk) -> None:

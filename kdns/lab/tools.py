@@ -38,7 +38,7 @@ PACKAGES: Final = {
     "openssl": "openssl",
     "modprobe": "kmod",
 }
-"""The Debian package of each program that somebody here runs."""
+"""The Debian package of each program that the lab runs."""
 
 
 def require(programs: Iterable[str] = ("ip",)) -> None:

@@ -1,7 +1,7 @@
 """What is counted, declared once, with the names and labels of CoreDNS.
 
 A precompiled answer cannot afford a ``labels()`` call: lanes count in plain dictionaries whose keys were made when
-the answer was compiled, and `Metrics` turns them into metric families when somebody scrapes.
+the answer was compiled, and `Metrics` turns them into metric families when they are scraped.
 
 Names, labels and buckets are those of CoreDNS, so that its dashboards and alerts go on working; what only kdns can
 say starts with ``kdns_``.
@@ -99,7 +99,7 @@ class LaneCounts:
         self._told: dict[Counted, int] = {}
 
     def settle(self) -> None:
-        """Tell each `Hit` what was served since the last time: nobody has the time for it while answering."""
+        """Tell each `Hit` what was served since the last time: there is no time for it while answering."""
         for counted, lengths in self.tallies.items():
             if counted.hit is not None:
                 total = sum(lengths.values())

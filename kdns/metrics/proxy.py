@@ -1,6 +1,6 @@
 """What is counted of the proxy, declared once, with the names, labels and buckets of kube-proxy.
 
-As in `kdns.metrics.dns`, the parts write plain attributes through small methods, and families are made when somebody
+As in `kdns.metrics.dns`, the parts write plain attributes through small methods, and families are made when a client
 scrapes. Only what the running mode has is declared. What only kdns can say starts with ``kdns_``.
 """
 
@@ -125,7 +125,7 @@ class ProxyMetrics:
         self._families[family].flows_deleted += deleted
 
     def probed(self, page: Probe, status: int) -> None:
-        """Somebody has asked for /healthz or /livez; see `kdns.proxy.healthcheck.proxy_ports`."""
+        """A client has asked for /healthz or /livez; see `kdns.proxy.healthcheck.proxy_ports`."""
         self._probes[page][status] += 1
 
     def collect(self) -> Iterator[Metric]:

@@ -12,4 +12,9 @@
 - `process`    what this process asks of Python and of the kernel
 
 Nothing here knows DNS or packets: `kdns.dns.server.app` hands over what they show.
+
+- `file_stamp`  has a file changed?
+- `progress`    a line on a terminal for work that takes its time
+- `shutdown`    signals become events: end, reload
+- `tls_stream`  TLS on an open connection, in little memory
 """

@@ -12,4 +12,18 @@
 
 Everything is decided once, in `rules`. Renderers only spell it, and are strangers to each other; what is in ``kernel``
 only runs it. Only ``kernel``, ``proxier`` and what it waits with may wait, read a clock or open anything.
+
+- `app`          the composition root of ``kdns proxy``
+- `apply`        what is rendered goes into the kernel
+- `conflicts`    which service port gets a frontend that several claim
+- `decisions`    what is decided of every Service, and what of it the kernel has
+- `healthcheck`  health of the proxy and of Services over HTTP
+- `left_out`     what is not programmed, and why
+- `machine`      what the proxy asks of its machine
+- `model`        service ports, endpoints and the rule set, as values
+- `node_policy`  what operator and Node decide, for one address family
+- `present`      rule sets as plain values, for programs
+- `report`       what follows from a round: health, metrics, flows, Events
+- `reserved`     addresses that never get a rule
+- `schedule`     when a proxier does what
 """

@@ -6,7 +6,7 @@
                                 │                  └──> Reports: UDP flows, health, metrics, Events
                                 └──> our Node, ServiceCIDRs, interfaces ──> the policy of each family
 
-Rules stay when the process ends: traffic goes on, and whoever comes next takes them over.
+Rules stay when the process ends: traffic goes on, and the next proxy takes them over.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ LOG: Final = logging.getLogger("kdns.proxy")
 POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
 AFTER_A_BUG: Final = 5.0
-"""Seconds until what a bug has ended is begun anew."""
+"""Seconds until what a bug has ended is restarted."""
 
 
 Waiting = Literal["service", "endpoint"]

@@ -171,7 +171,7 @@ class NodeRules(Struct, frozen=True):
     family: Family
     masquerade_mark: int = 1 << 14
     detector: LocalDetector | None = None
-    """None: nobody is known to be a pod, so cluster IP traffic is not masqueraded for its source."""
+    """None: no source is known to be a pod, so cluster IP traffic is not masqueraded for its source."""
     masquerade_all: bool = False
     """Already worked into the paths; here for renderers that spell paths by sets."""
     node_port_addresses: tuple[bytes, ...] | None = None
@@ -179,7 +179,7 @@ class NodeRules(Struct, frozen=True):
     localhost_node_ports: bool = False
     """127/8 takes node ports, too (iptables mode, IPv4)."""
     service_cidrs: tuple[Network, ...] = ()
-    """Of this family; nftables mode drops what goes to an address in them that nobody has."""
+    """Of this family; nftables mode drops what goes to an unused address in them."""
     drop_invalid: bool = True
     """Drop packets that connection tracking calls INVALID before they are forwarded (not with tcpBeLiberal)."""
     packet_counters: bool = False

@@ -163,7 +163,7 @@ def _external(port: ServicePort, sets: Sets, node: NodeRules) -> tuple[Path, ...
 
 
 def allowed(port: ServicePort, node_address: bytes | None) -> tuple[Network, ...] | None:
-    """Who may come to the load balancer IPs; None: everyone; empty: nobody.
+    """Who may come to the load balancer IPs; None: everyone; empty: no one.
 
     If the ranges let the node in, they let in the load balancer's addresses too: where a load balancer is on the node
     itself, that is the source its traffic has.

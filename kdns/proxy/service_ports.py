@@ -27,7 +27,7 @@ class ServicePort(Struct, frozen=True):
     external_ips: tuple[bytes, ...] = ()
     load_balancer_ips: tuple[bytes, ...] = ()
     source_ranges: tuple[Network, ...] | None = None
-    """Of this family: who may use the load balancer IPs. None: everyone; empty: nobody."""
+    """Of this family: who may use the load balancer IPs. None: everyone; empty: no one."""
     external_local: bool = False
     internal_local: bool = False
     affinity: int = 0
@@ -92,7 +92,7 @@ def _source_ranges(routing: Routing, family: Family, left_out: list[LeftOut]) ->
     """Ranges of the other family alone are no limit, as in kube-proxy; a range that cannot be read never opens."""
     ranges = tuple(network for network in routing.source_ranges if len(network.address) == family.width)
     if routing.unreadable_ranges:
-        closed = "" if ranges else f"; nobody may use its {family.value} load balancer IPs"
+        closed = "" if ranges else f"; no client may use its {family.value} load balancer IPs"
         texts = listed(routing.unreadable_ranges)
         left_out.append(LeftOut("SourceRangesLeftOut", f"source ranges {texts} left out: not readable{closed}"))
     return ranges if ranges or routing.unreadable_ranges else None

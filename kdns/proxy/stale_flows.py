@@ -53,7 +53,7 @@ def stale(family: Family, before: Reach, after: Reach) -> list[StaleFlows]:
     gone = before.frontends - after.frontends
     suspects = after.frontends
     if before.keep and before.keep <= after.keep:
-        # Nobody who had flows is gone, and where there were backends no flow began without one.
+        # No backend that had flows is gone, and where there were backends no flow began without one.
         suspects = after.frontends - before.frontends
     found = [(frontend, after.keep) for frontend in suspects] + [(frontend, NOWHERE.keep) for frontend in gone]
     return [StaleFlows(family, address or None, port, keep) for (address, port), keep in sorted(found, key=_place)]

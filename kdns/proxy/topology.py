@@ -2,7 +2,7 @@
 
 Terminating endpoints serve only when no ready one does (KEP-1669), and each set falls back by itself: the local one may
 be on terminating endpoints while the cluster one has ready ones elsewhere. Hints (KEP-2433, KEP-4444, KEP-3015) are
-followed only if every ready endpoint has them and one names us; otherwise nobody could be sure that all are reached.
+followed only if every ready endpoint has them and one names us; otherwise not all might be reached.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ def lines(ranges: tuple[str, ...], unreadable: tuple[str, ...]) -> tuple[list[st
     return [line.partition(" -> ")[2] for line in in_iptables], [left_out.message for left_out in decided.left_out]
 
 
-CLOSED_NOTE = "; nobody may use its IPv4 load balancer IPs"
+CLOSED_NOTE = "; no client may use its IPv4 load balancer IPs"
 OPEN, CLOSED, NODE_PORT, CLUSTER_IP = "10.244.1.5 +M", "DROP", "10.244.1.5 +M", "10.244.1.5"
 
 
@@ -41,7 +41,7 @@ OPEN, CLOSED, NODE_PORT, CLUSTER_IP = "10.244.1.5 +M", "DROP", "10.244.1.5 +M", 
             ("'nope'",),
             CLOSED,
             CLOSED,
-            ["source ranges 'nope' left out: not readable; nobody may use its IPv4 load balancer IPs"],
+            ["source ranges 'nope' left out: not readable; no client may use its IPv4 load balancer IPs"],
         ),
         (("192.0.2.0/26",), ("'nope'",), OPEN, CLOSED, ["source ranges 'nope' left out: not readable"]),
         (
@@ -49,7 +49,7 @@ OPEN, CLOSED, NODE_PORT, CLUSTER_IP = "10.244.1.5 +M", "DROP", "10.244.1.5 +M", 
             ("'10.0.0.0/33'",),
             CLOSED,
             CLOSED,
-            ["source ranges '10.0.0.0/33' left out: not readable; nobody may use its IPv4 load balancer IPs"],
+            ["source ranges '10.0.0.0/33' left out: not readable; no client may use its IPv4 load balancer IPs"],
         ),
         (
             (),

@@ -57,7 +57,7 @@ class Start:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for what must come."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not condition():  # noqa: ASYNC110 - it is about what others do
                 await asyncio.sleep(0.01)
 

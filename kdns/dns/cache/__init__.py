@@ -11,4 +11,9 @@ Pure, but for `cache`, which asks again in the background: time is an argument e
 monotonic clock, so both ways tell the same TTL at the same moment.
 
 What the plugin ``kubernetes`` answers never gets here: it is exact and compiled already.
+
+- `aged`        an answer whose TTLs run down, as octets
+- `counts`      a cache's metrics, named as in CoreDNS
+- `options`     what a Corefile can set
+- `partitions`  both halves of a cache, answers and denials
 """

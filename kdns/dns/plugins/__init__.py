@@ -1,6 +1,43 @@
 """One file for each plugin; they are strangers to each other. Here is the order in which they stand, as data.
 
 A plugin's module is imported when a Corefile names its directive, see `kdns.dns.server.registry`.
+
+- `acl`           who may ask what
+- `any`           short answers to ANY (RFC 8482)
+- `autopath`      a client's search list, walked here
+- `bind`          the addresses that a server block listens on
+- `bufsize`       a limit on UDP replies
+- `cache`         answers of the plugins behind it, kept
+- `cancel`        a limit on the time for a question
+- `chaos`         version and authors, in class CH (RFC 4892)
+- `debug`         lines of level DEBUG
+- `dns64`         AAAA made from A (RFC 6147)
+- `errors`        what went wrong, in the log
+- `file`          ``file``: zones from master files (RFC 1035 section 5), such as stub zones of a cluster's own
+- `forward`       questions for other resolvers
+- `header`        flags of queries and replies, set and cleared
+- `health`        the page /health, and the lame duck
+- `hosts`         names from a file like /etc/hosts
+- `k8s_external`  names for Services reached from outside
+- `kubernetes`    the cluster's own names
+- `loadbalance`   the order of addresses in a reply
+- `local`         names that should not leave this machine (RFC 6303, RFC 6761)
+- `log`           a line for each question
+- `loop`          forwarding loops, found at the start
+- `metadata`      what plugins know of a question, for log formats
+- `minimal`       replies without additional sections
+- `nsid`          which server answered (RFC 5001)
+- `prometheus`    the page /metrics
+- `ready`         the page /ready
+- `reload`        how often the Corefile is read again
+- `rewrite`       questions changed on their way in, replies on their way out
+- `shortnames`    ``service.namespace`` for clients without a search list
+- `template`      replies from patterns and texts
+- `timeouts`      limits of connections
+- `tls`           the certificate for ``tls://`` and ``https://``
+- `transfer`      zone transfers and NOTIFY (RFC 5936, RFC 1996)
+- `view`          a server block for some requests only
+- `whoami`        a client's own address and port
 """
 
 from typing import Final

@@ -113,7 +113,7 @@ def _stamp(file: File) -> object:
 def build(options: Options, parts: BlockContext) -> Built:
     """No part of the chain. Reads the files; raises ConfigError with the word that names the one that is wrong."""
     if options.keylog is not None:
-        LOG.warning("%s: every session can be read by whoever can read %s", options.keylog.word.at, options.keylog.path)
+        LOG.warning("%s: every session can be read by all who can read %s", options.keylog.word.at, options.keylog.path)
     parts.offer(NAME, Contexts(_context(options, "dot"), _context(options, "http/1.1")))
     if not any(server.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)) for server in parts.servers):
         LOG.warning("%s: the certificate is not used: no key of its block is tls:// or https://", options.cert.word.at)

@@ -30,7 +30,7 @@ WRITE: Final = 16 * 1024
 """Octets of replies that are gathered into one write, and that may lie unsent before a client counts as stuck."""
 SEND: Final = 64 * 1024
 """Octets of replies that the kernel keeps for a client, times two by its own count. Left alone it keeps megabytes for
-one that does not read, which a container's memory limit counts as ours; and writes them all before anybody else's."""
+one that does not read, which a container's memory limit counts as ours; and writes them before those of others."""
 TURN: Final = 0.005
 """Seconds of one turn of the loop for all connections of a listener; then it is the others' turn, datagrams first of
 all. A thousand connections with a read of pipelined queries each would keep them waiting for seconds."""

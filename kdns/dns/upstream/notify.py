@@ -46,7 +46,7 @@ class _Exchange(asyncio.DatagramProtocol):
             self.answered.set_result(flags & 0xF)
 
     def error_received(self, exc: Exception) -> None:
-        """Nobody is there: the next try waits as long as if it had been lost."""
+        """The port is closed: the next try waits as long as if it had been lost."""
 
 
 async def notify(peer: Peer, apex: bytes, number: int, tries: tuple[float, ...] = TRIES) -> int | None:

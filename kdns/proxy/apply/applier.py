@@ -1,4 +1,4 @@
-"""What the proxier asks of each mode. One applier serves one family; nobody else writes what it writes."""
+"""What the proxier asks of each mode. One applier serves one family; nothing else writes what it writes."""
 
 from collections.abc import Sequence
 from socket import AF_INET, AF_INET6
@@ -39,7 +39,7 @@ class Applier(Protocol):
         ...
 
     async def intact(self) -> bool:
-        """False: somebody else has removed or changed what we wrote (a cheap or sampled look)."""
+        """False: what we wrote was removed or modified externally (a cheap or sampled look)."""
         ...
 
     async def tidy(self) -> None:

@@ -126,7 +126,7 @@ class FlowCleaner:
                 self._closing.wait(self._retry)
 
     def _survived(self, family: Family, wanted: list[StaleFlows]) -> bool:
-        """A round. A bug must not end the thread, after which nobody would delete flows; it would only come again."""
+        """A round. A bug must not end the thread, after which flows would stay; it would only come again."""
         try:
             return self._round(family, wanted)
         except Exception:

@@ -153,7 +153,7 @@ class IptablesApplier:
     async def intact(self) -> bool:
         """See `Applier.intact`: every jump, the canaries, and the number of rules in our chains, if anything changed.
 
-        Raises KernelError when the tool cannot look; a lock that somebody else holds is no reason for it.
+        Raises KernelError when the tool cannot look; a lock that another program holds is no reason for it.
         """
         tool = self.tool
         given = self._given

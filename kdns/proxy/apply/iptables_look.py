@@ -88,7 +88,7 @@ async def find(tool: Tool, node: NodeRules, run: Runner, tally: Tallier) -> Foun
     jumps = []
     for jump in (*JUMPS, *SHARED_JUMPS):
         there = looks[jump.table].has(jump)
-        # Somebody else's spelling of it, or another release's, only the tool can compare.
+        # Another program's or another release's spelling of it only the tool can compare.
         if not there and jump.target in chains[jump.table]:
             there = await holds(tool, jump.table, jump.chain, jump.body, run)
         if there:
@@ -143,7 +143,7 @@ async def tables(tool: Tool, tally: Tallier) -> list[str]:
 
 
 def fingerprint(family: Family, *, nft: bool) -> object:
-    """Something that is another after somebody has changed rules, and costs next to nothing; None: there is none."""
+    """Something that differs after rules have been changed, and costs next to nothing; None: there is none."""
     try:
         return _generation() if nft else tuple(_size(family, table) for table in TABLES)
     except OSError:

@@ -105,10 +105,10 @@ class Ipvs:
         if not self._known:
             return True  # a full sync comes anyway
         if problem := await asyncio.to_thread(self._differs):
-            log.warning("Somebody else has changed IPVS (%s): %s", self.family.value, problem)
+            log.warning("IPVS was modified externally (%s): %s; resyncing", self.family.value, problem)
             return False
         if not await self.rules.intact(tables(self.node)):
-            log.warning("Somebody else has changed the iptables rules of IPVS (%s)", self.family.value)
+            log.warning("the iptables rules of IPVS were modified externally (%s); resyncing", self.family.value)
             return False
         return True
 

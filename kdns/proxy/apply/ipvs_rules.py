@@ -29,7 +29,7 @@ class IpvsRules:
         self._seen: Mapping[str, list[str]] = {}
 
     async def check(self, wanted: Mapping[str, Table]) -> None:
-        """KernelError unless tool and kernel take rules like these: in a chain that nobody goes to, for a moment.
+        """KernelError unless tool and kernel take rules like these: in a chain that no rule jumps to, for a moment.
 
         The sets have to be there.
         """

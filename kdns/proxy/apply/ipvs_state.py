@@ -146,7 +146,7 @@ class IpvsState:
         return len(new) + len(changed) + len(coming) + len(going) + len(addresses)
 
     def shrink(self, link: Link, desired: Desired, touched: Touched) -> int:
-        """What nobody wants any more: addresses, virtual servers, members."""
+        """What is not wanted any more: addresses, virtual servers, members."""
         addresses = [a for a in touched.addresses if a in self.addresses and a not in desired.addresses]
         gone = [a for a in addresses if not self._excluded(a)]
         link.addresses.remove(gone)
@@ -180,7 +180,7 @@ class IpvsState:
         return len(self.draining)
 
     def differs(self, link: Link) -> str:
-        """What somebody else has changed, or nothing. Real servers are sampled, another part each time."""
+        """What was modified externally, or nothing. Real servers are sampled, another part each time."""
         ours, _ = link.addresses.addresses()
         if self.addresses - ours:
             return f"{len(self.addresses - ours)} addresses are not on {DUMMY}"

@@ -96,7 +96,7 @@ class Printer:
         try:
             self._print(rules, changes)
         except BrokenPipeError:
-            LOG.info("nobody reads any more")  # kdns proxy --dry-run | head
+            LOG.info("output closed by the reader")  # kdns proxy --dry-run | head
         return Applied(full=changes is None)
 
     def _print(self, rules: RuleSet, changes: Sequence[RuleChange] | None) -> None:

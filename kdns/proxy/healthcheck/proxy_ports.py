@@ -1,4 +1,4 @@
-"""The two HTTP ports of kube-proxy: 10256 for probes and load balancers, 10249 for whoever watches this process.
+"""The two HTTP ports of kube-proxy: 10256 for probes and load balancers, 10249 for those who watch this process.
 
 ::
 

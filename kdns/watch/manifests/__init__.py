@@ -11,4 +11,6 @@
     selection, files         what of it is wanted; followed as it changes
 
 The lab completes and mirrors its objects with the same modules.
+
+- `manifest`  what one file says, as values
 """

@@ -116,7 +116,7 @@ def stream_content(stream: BinaryIO, called: str) -> bytes:
     """The same for a stream that is open, such as standard input."""
     try:
         number = stream.fileno()
-    except (OSError, ValueError):  # a stream without a file: whoever made it has all of it
+    except (OSError, ValueError):  # a stream without a file: its maker has all of it
         return stream.read()
     polling = select.poll()
     polling.register(number, select.POLLIN)

@@ -240,7 +240,7 @@ def _named_ports(ports: list[Any], notes: list[str]) -> Iterator[Any]:
 
 
 def _compare(field: str, one: str | None, first: str | None, notes: list[str]) -> None:
-    """The API server keeps both fields alike; whoever edits a file by hand may see to one only."""
+    """The API server keeps both fields alike; a file edited by hand may have one only."""
     if one and first and one != first:
         notes.append(f"{field} {short(one)} is not the first of {field}s, {short(first)}, which is taken")
 

@@ -86,7 +86,7 @@ def test_keylog(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(contexts, Contexts)
     handshake(contexts.tls)
     assert "CLIENT_HANDSHAKE_TRAFFIC_SECRET " in written.read_text()
-    assert f"every session can be read by whoever can read {written}" in caplog.text
+    assert f"every session can be read by all who can read {written}" in caplog.text
 
 
 def handshake(server: ssl.SSLContext) -> None:

@@ -1,4 +1,4 @@
-"""What is counted of an API server: requests, what held them back, how old the data is, why watches began anew."""
+"""What is counted of an API server: requests, what held them back, how old the data is, why watches restarted."""
 
 import asyncio
 

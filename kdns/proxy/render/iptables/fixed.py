@@ -63,7 +63,7 @@ MARTIANS: Final = (
     f"-d 127.0.0.0/8 ! -s 127.0.0.0/8 {comment('block incoming localnet connections')}"
     " -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
 )
-"""Once 127/8 is routed for node ports, nobody else may come in to it."""
+"""Once 127/8 is routed for node ports, no other host may reach it."""
 
 
 def martian_guard(node: NodeRules) -> str | None:

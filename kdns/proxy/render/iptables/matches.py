@@ -29,7 +29,7 @@ def source(network: Network, *, inverted: bool = False) -> str:
 
 
 def pod(detector: LocalDetector | None, *, inverted: bool = False) -> str | None:
-    """What matches pods (or everyone else); None if nobody is known to be a pod.
+    """What matches pods (or everyone else); None if no source is known to be a pod.
 
     Raises ValueError for an interface name that Linux would not take.
     """

@@ -14,7 +14,7 @@ def removal(table: str, lines: Mapping[str, int], *, piece: int | None = None) -
     """Scripts that leave nothing of iptables mode but KUBE-FIREWALL, which the kubelet uses.
 
     `lines`: ``:CHAIN`` for each chain, and the rules outside of our chains that jump to ours, with how often they are
-    there. A chain that somebody else's chain leads to stays as it is, for it cannot go. `piece`: how many chains one
+    there. A chain that another program's chain leads to stays as it is, for it cannot go. `piece`: how many chains one
     script may delete; None: all.
     """
     there = {line[1:] for line in lines if line[0] == ":"}

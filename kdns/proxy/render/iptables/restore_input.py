@@ -21,7 +21,7 @@ class Script(NamedTuple):
     jumps: tuple[tuple[str, int], ...] = ()
     """How many of the rules sent are jumps from built-in chains, which kube-proxy does not count."""
     owners: tuple[tuple[int, ServicePortName | None], ...] = ()
-    """From which line on, counted from 1, lines belong to whom; None: to nobody in particular."""
+    """From which line on, counted from 1, lines belong to whom; None: to none in particular."""
 
     @property
     def rules(self) -> int:

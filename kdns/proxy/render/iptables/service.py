@@ -5,7 +5,7 @@ chains of its own, which only this service port's changes touch::
 
     nat KUBE-SERVICES ──cluster IP──────────────────> SVC or SVL ──> SEP of each backend ──> DNAT
         KUBE-SERVICES ──external IP──────────> EXT ──> SVC or SVL
-        KUBE-SERVICES ──load balancer IP─> FW ─> EXT    FW only with source ranges; whoever it does not send on
+        KUBE-SERVICES ──load balancer IP─> FW ─> EXT    FW only with source ranges; what it does not send on
         KUBE-NODEPORTS ──node port───────────> EXT      is dropped in filter KUBE-PROXY-FIREWALL
     filter KUBE-SERVICES, KUBE-EXTERNAL-SERVICES: what is refused or dropped, having met no DNAT before
 """
@@ -47,7 +47,7 @@ class Dispatch(NamedTuple):
     chain: str
     body: str
     first: bool = False
-    """Cluster IPs: an external IP that somebody else's Service claims must not come before them."""
+    """Cluster IPs: an external IP that another user's Service claims must not come before them."""
 
     def __str__(self) -> str:
         return f"-A {self.chain} {self.body}"

@@ -6,7 +6,7 @@ Where the kernel has no rules yet, each piece brings what leads to it from clust
 flows as it goes; where it has, those in force stay until all chains they lead to are new.
 
 A partial sync touches the chains that differ, and adds and deletes single rules in the chains that all share: to
-write KUBE-SERVICES anew for each change takes more than a second when there are ten thousand Services.
+rewrite KUBE-SERVICES for each change takes more than a second when there are ten thousand Services.
 """
 
 from collections import Counter

@@ -39,7 +39,7 @@ class Claims(Generic[K, V]):
         return touched
 
     def get(self, key: K) -> V | None:
-        """How the first claimant wants it; None: nobody does."""
+        """How the first claimant wants it; None: there is none."""
         claims = self._claims.get(key)
         return next(iter(claims.values())) if claims else None
 

@@ -156,7 +156,7 @@ def _nat(node: NodeRules) -> Table:
 
 
 def _node_ports(node: NodeRules) -> Iterable[str]:
-    """Where node ports are; elsewhere on this node the same port is somebody else's."""
+    """Where node ports are; elsewhere on this node the same port is not ours."""
     if node.node_port_addresses is None:
         return ("-m addrtype --dst-type LOCAL",)
     return (f"-d {Network(address, len(address) * 8)}" for address in node.node_port_addresses)

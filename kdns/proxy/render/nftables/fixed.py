@@ -5,7 +5,7 @@
     prerouting, output  -110   firewall-check            firewall-ips: whom a load balancer IP lets in
                         -100   services                  service-ips, service-nodeports -> spread/N, or its own chain
     input, forward, out    0   service-endpoints-check   no-endpoint-services: reject or drop (nodeport-... likewise)
-                               cluster-ips-check         known cluster IP, unknown port: reject; nobody's: drop
+                               cluster-ips-check         known cluster IP, unknown port: reject; unused: drop
     postrouting          100   masquerading              what is marked, and who reached itself (hairpin)
 
 Names, hooks and priorities are kube-proxy's, and so are the types of the sets that it has, too: it can take over a
@@ -174,12 +174,12 @@ def node_port_addresses(node: NodeRules) -> list[str]:
 
 
 def pod_match(node: NodeRules) -> str | None:
-    """What matches packets from a pod; None where nobody can be told to be one."""
+    """What matches packets from a pod; None where pods cannot be recognized."""
     return _detector_match(node.family, node.detector, "")
 
 
 def not_pod_match(node: NodeRules) -> str | None:
-    """The opposite; None again where there is no detector, for then nobody is masqueraded for not being a pod."""
+    """The opposite; None again where there is no detector, for then no source is masqueraded for not being a pod."""
     return _detector_match(node.family, node.detector, "!= ")
 
 
