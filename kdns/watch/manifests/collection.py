@@ -114,6 +114,8 @@ def _each_once(
             else:
                 warnings.append(entry.warning)
                 continue
+            if isinstance(entry, Manifest) and entry.key.kind == "Namespace":
+                continue  # each application brings its own, and there is nothing in it
             if first is not entry:
                 warnings.append(f"{called} in {entry.at}: skipped: it is in {first.at} already")
             elif isinstance(entry, Manifest) and entry.warning:

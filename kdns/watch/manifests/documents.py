@@ -90,6 +90,8 @@ def read_documents(data: bytes, source: str, tell: Tell = _raise) -> Iterator[Do
         tell(problem)
         return
     start = text.content.lstrip()[:1]
+    if not start:
+        return  # an empty file says nothing, whatever its name
     if source.endswith(".json") or start in {"{", "["}:
         try:
             yield from _json_documents(data.removeprefix(b"\xef\xbb\xbf"), text, tell)
