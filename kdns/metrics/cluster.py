@@ -144,9 +144,10 @@ class ClusterCounts:
                 ages[freshness.kind,] = max(ages.get((freshness.kind,), 0.0), now - freshness.at)
         yield gauge("kdns_watch_data_age_seconds", "Seconds since the API server was last heard on each kind.",
                     ("kind",), ages)  # fmt: skip
-        oldest = min(self.snapshots.values(), default=None)
-        yield gauge("kdns_watch_snapshot_age_seconds", "Age of the snapshot served until the cluster is listed.",
-                    (), {} if oldest is None else {(): max(0.0, time.time() - oldest)})  # fmt: skip
+        if self.snapshots:
+            age = max(0.0, time.time() - min(self.snapshots.values()))
+            yield gauge("kdns_watch_snapshot_age_seconds", "Age of the snapshot served until the cluster is listed.",
+                        (), {(): age})  # fmt: skip
         for metric in (self._restarts, self.last_event, self.relists, self.losses, self.objects):
             yield from as_go_shows_it(metric)
 

@@ -119,7 +119,8 @@ class Follower:
         self._counts = metrics.cluster
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
-        self._settled = False
+        self._settled = asyncio.Event()
+        """Every initial list is complete, or its kind skipped: a snapshot does not matter any more."""
         self._changes = 0
         self._listing: set[Kind] = set()
         """Kinds of which a list is under way."""
@@ -149,12 +150,13 @@ class Follower:
             self._metrics.panics += 1
         finally:
             self._ready_to_follow.set()
+        await self._settled.wait()
         written = -1
         while True:
-            await asyncio.sleep(file.every)
-            if self.readiness.synced and self._changes != written:
+            if self._changes != written:
                 written = self._changes
                 await file.save(self._wanted, [(want.kind, self.store.objects(want.kind)) for want in self._wanted])
+            await asyncio.sleep(file.every)
 
     async def _restore(self, file: SnapshotFile) -> None:
         snapshot = await file.load(self._wanted)
@@ -294,8 +296,8 @@ class Follower:
 
     def _settle(self) -> None:
         """Everything is listed: say so the first time."""
-        if not self._settled:
-            self._settled = True
+        if not self._settled.is_set():
+            self._settled.set()
             for consumer in self._consumers:
                 consumer.synced = True
             self.readiness.restored = None
