@@ -79,6 +79,8 @@ def address_rrsets(
     owner: bytes, addresses: Iterable[bytes], ttl: int, source: RecordSource | None = None
 ) -> tuple[RRset, ...]:
     """A and AAAA RRsets (RFC 1035 section 3.4.1, RFC 3596) of packed addresses, duplicates dropped."""
+    if isinstance(addresses, tuple) and len(addresses) == 1:  # most targets have one
+        return (RRset(owner, _RTYPES[len(addresses[0])], ttl, addresses, source),)
     families: dict[int, dict[bytes, None]] = {}
     for address in addresses:
         families.setdefault(len(address), {})[address] = None
@@ -94,6 +96,7 @@ def merged(owner: bytes, rtype: int, ttl: int, sources: Mapping[bytes, RecordSou
 
 
 _FAMILIES: Final = ((4, A), (16, AAAA))
+_RTYPES: Final = dict(_FAMILIES)
 
 
 def srv_rdata(weight: int, port: int, target: bytes) -> bytes:

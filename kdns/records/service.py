@@ -277,7 +277,7 @@ def _endpoint_srv(
     additional = tuple(
         rrset
         for target, addresses in targets.items()
-        for rrset in address_rrsets(target, addresses, schema.ttl, service.key)
+        for rrset in address_rrsets(target, tuple(addresses), schema.ttl, service.key)
     )
     srv = RRset(owner, SRV, schema.ttl, tuple(rdatas), service.key)
     return (srv,) if rdatas else (), additional

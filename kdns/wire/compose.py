@@ -154,10 +154,10 @@ class _Writer:
 
     def _owner(self, owner: bytes) -> bytes:
         if owner != self.last[0]:
-            at = self.start + self.size
-            name = self._name(owner, at)
-            self.last = (owner, self._name(owner, at))
-            return name
+            self.last = (owner, b"")
+            return self._name(owner, self.start + self.size)
+        if not self.last[1]:  # its second record: now it is known where it stands
+            self.last = (owner, self._name(owner, self.start + self.size))
         return self.last[1]
 
     def _rdata(self, owner: bytes, rtype: int, rdata: bytes, at: int) -> bytes:

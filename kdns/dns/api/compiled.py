@@ -27,7 +27,10 @@ class Compiled:
 
     __slots__ = ("_cut", "_load", "_loaded", "additional", "answer", "authority", "name", "size", "uncompressed")
 
-    def __init__(self, name: bytes, sections: Sections, cut: Pick, load: Load, uncompressed: int) -> None:
+    def __init__(
+        self, name: bytes, sections: Sections, cut: Pick, load: Load, uncompressed: int, most: int | None = None
+    ) -> None:
+        """``most``: records that are made of each section at most, for a client who cannot get more."""
         self.name = name
         self.size = len(sections.octets)
         """Octets of all sections."""
@@ -36,7 +39,8 @@ class Compiled:
         self._cut, self._load = cut, load
         self._loaded: Loaded | None = None
         self.answer, self.authority, self.additional = (
-            LazyRecords(self, section, count) for section, count in enumerate(sections.counts)
+            LazyRecords(self, section, count if most is None else min(count, most))
+            for section, count in enumerate(sections.counts)
         )
 
     def cut(self, room: int) -> tuple[bytes, Counts]:
@@ -89,7 +93,7 @@ class LazyRecords(Sequence[RR]):
         return repr(tuple(self))
 
 
-def from_answer(name: bytes, answer: Answer, load: Callable[[int], Loaded]) -> Compiled:
+def from_answer(name: bytes, answer: Answer, load: Callable[[int], Loaded], most: int | None = None) -> Compiled:
     """A compiled answer of the cluster in its next rotation; ``load`` gets the number of records it is rotated by."""
     turn = answer.next_turn() if answer.ring_size else 0
     rotation = turn // answer.unit if turn else 0
@@ -101,4 +105,4 @@ def from_answer(name: bytes, answer: Answer, load: Callable[[int], Loaded]) -> C
         after = answer.after[: kept - len(before) - rotated]
         return before + answer.ring[turn : turn + rotated] + after, counts
 
-    return Compiled(name, answer.sections, cut, lambda: load(rotation), answer.uncompressed)
+    return Compiled(name, answer.sections, cut, lambda: load(rotation), answer.uncompressed, most)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from posixpath import join
 from typing import Any, Final
 
@@ -16,15 +17,17 @@ from kdns.dns.api.chase import chased
 from kdns.dns.api.compiled import Loaded, from_answer
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
-from kdns.records.answers import Answer, Answers, rotated_run, to_rrs
+from kdns.records.answers import Answer, Answers, to_rrs
 from kdns.records.reasons import OUTSIDE, Missing
 from kdns.records.rrset import Result
 from kdns.records.schema import Schema, build_schema
 from kdns.wire.name import ROOT
-from kdns.wire.numbers import AA, ANY, AXFR, CNAME, IN, IXFR, NOERROR, REFUSED, SERVFAIL
+from kdns.wire.numbers import AA, ANY, AXFR, CNAME, IN, IXFR, NOERROR, REFUSED, SERVFAIL, TC
 from kdns.wire.query import Query
 
 NAME = "kubernetes"
+MAX_READ: Final = 512
+"""Records of a section that are made for a client over UDP: a datagram carries a sixth of them."""
 MODES: Final = ("disabled", "insecure", "verified")
 
 
@@ -225,7 +228,7 @@ def kubernetes(
             ordinary = query.rclass == IN and query.rtype not in {AXFR, IXFR}
             whole = _whole(answers, query, chase is not None and restricted()) if ordinary else None
             if whole is not None:
-                return _compiled(answers, query, whole)
+                return _compiled(answers, request, whole)
             result = answers.lookup(query.name, query.rtype) if query.rclass == IN else OUTSIDE
             if isinstance(result, Missing) or result.fallthrough:
                 return await following(request)
@@ -235,7 +238,7 @@ def kubernetes(
             if target and chase is not None and restricted():
                 response = Response(NOERROR, AA, tuple(to_rrs(result.answer[:1])), plugin=NAME)
                 return await chased(request, response, target, chase)
-            response = Response(result.rcode, AA, *_records(result, 0), NAME)
+            response = Response(result.rcode, AA, *_records(result), NAME)
             if result.chase is not None and chase is not None:
                 return await chased(request, response, result.chase, chase)
             return response
@@ -259,22 +262,31 @@ def _whole(answers: Answers, query: Query, restricted: bool) -> Answer | None:
     return answers.find(query.name, query.rtype)
 
 
-def _compiled(answers: Answers, query: Query, answer: Answer) -> Response:
-    """A response with the octets of an answer; its records are looked up only if a plugin reads them."""
+def _compiled(answers: Answers, request: Request, answer: Answer) -> Response:
+    """A response with the octets of an answer; its records are looked up only if a plugin reads them.
+
+    For a client over UDP, no more of them are made than several datagrams could carry; the answer is truncated then.
+    """
+    query = request.query
+    large = request.client.proto == "udp" and max(answer.sections.counts) > MAX_READ
+    most = MAX_READ if large else None
 
     def load(rotation: int) -> Loaded:
         result = answers.lookup(query.name, query.rtype)
-        return ((), (), ()) if isinstance(result, Missing) else _records(result, rotation)
+        return ((), (), ()) if isinstance(result, Missing) else _records(result, rotation, most)
 
-    compiled = from_answer(query.name, answer, load)
+    compiled = from_answer(query.name, answer, load, most)
     sections = (compiled.answer, compiled.authority, compiled.additional)
-    return Response(answer.rcode, AA, *sections, NAME, compiled=compiled)
+    return Response(answer.rcode, AA | TC if large else AA, *sections, NAME, compiled=compiled)
 
 
-def _records(result: Result, rotation: int) -> Loaded:
-    """The records of a result, its addresses rotated by so many."""
-    answer = tuple(to_rrs(result.answer))
-    first, last = rotated_run(result.answer)
-    run = answer[first:last]
-    answer = (*answer[:first], *run[rotation:], *run[:rotation], *answer[last:]) if rotation else answer
-    return answer, tuple(to_rrs(result.authority)), tuple(to_rrs(result.additional))
+def _records(result: Result, rotation: int = 0, most: int | None = None) -> Loaded:
+    """The records of a result, its addresses rotated by so many; of each section the first ones, if there are more."""
+    rrsets = result.answer
+    if rotation:  # the addresses that take turns are the last RRset of the answer
+        last = rrsets[-1]
+        rrsets = (*rrsets[:-1], last._replace(rdatas=last.rdatas[rotation:] + last.rdatas[:rotation]))
+    answer, authority, additional = (
+        tuple(islice(to_rrs(section), most)) for section in (rrsets, result.authority, result.additional)
+    )
+    return answer, authority, additional

@@ -92,8 +92,8 @@ def loadbalance(options: Options, chance: random.Random) -> Plugin:
     return plugin
 
 
-MAX_SHUFFLED: Final = 512
-"""Records of a section at most: a datagram has room for a sixth of that, and must not cost more than its reply."""
+MAX_SHUFFLED: Final = 256
+"""Records of a section at most: a datagram has room for a third of that, and must not cost more than its reply."""
 
 
 def ordered(records: Sequence[RR], chance: random.Random, prefer: Sequence[Network] = ()) -> Sequence[RR]:

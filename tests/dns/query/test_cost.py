@@ -9,7 +9,7 @@ from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.cache.kinds import Kind
 from kdns.dns.cache.store import Entry
 from kdns.dns.plugins import loadbalance, log
-from kdns.dns.plugins.kubernetes import kubernetes
+from kdns.dns.plugins.kubernetes import MAX_READ, kubernetes
 from kdns.dns.query.responder import compose_reply
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import parse_name
@@ -122,6 +122,20 @@ async def test_a_large_service_in_the_chain(name: str, rtype: int) -> None:
         if lazy and len(compiled.answer):
             assert not compiled.loaded
     assert replies[0] == replies[1]
+
+
+@pytest.mark.parametrize(("proto", "made"), [("udp", MAX_READ), ("tcp", 4500)])
+async def test_a_plugin_that_reads_records_of_a_large_service(proto: str, made: int) -> None:
+    """For a client over UDP it gets no more than several datagrams could carry, and the reply is truncated."""
+    responses: list[Response] = []
+    last = seen(kubernetes(cluster(*OBJECTS))(scripted(Response(0))), responses)
+    query = asking(LARGE, A)
+    response = await last(Request(query, CLIENT._replace(proto=proto), 60, "dns://:53", {}))
+    assert response.compiled is not None
+    assert (len(response.answer), len(tuple(response.answer))) == (made, made)
+    read = Response(response.rcode, response.flags, tuple(response.answer))
+    assert compose_reply(query, read, proto) == compose_reply(query, response, proto)
+    assert bool(response.flags & TC) is (proto == "udp")
 
 
 def test_no_more_is_compiled_than_a_message_can_carry() -> None:
