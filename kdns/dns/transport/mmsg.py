@@ -24,8 +24,8 @@ import socket
 import struct
 from typing import Final
 
-from kdns.dns.api.message_handler import Family
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Losses
+from kdns.dns.api.message_handler import Family, MessageHandler
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Hand, Losses, answering
 from kdns.dns.transport.packet_info import HEADER as CONTROL_HEADER
 from kdns.dns.transport.packet_info import INDEX_AT, LENGTHS, LINK_LOCAL, find
 from kdns.wire.numbers import HEADER
@@ -51,12 +51,22 @@ def available() -> bool:
     return hasattr(_libc, "recvmmsg") and hasattr(_libc, "sendmmsg")
 
 
-class MmsgDatagrams:
-    """`kdns.dns.transport.datagram.Datagrams` by recvmmsg and sendmmsg."""
+class MmsgExchange:
+    """An `Exchange` by recvmmsg and sendmmsg."""
 
-    def __init__(self, sock: socket.socket, family: Family, losses: Losses, *, packet_info: bool) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        family: Family,
+        handler: MessageHandler,
+        hand: Hand,
+        losses: Losses,
+        *,
+        packet_info: bool,
+    ) -> None:
         self._fd = sock.fileno()
         self._family, self._losses = family, losses
+        self._answer = answering(handler, hand, self._origin)
         self._recvmmsg, self._sendmmsg = _libc.recvmmsg, _libc.sendmmsg
         self._recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
@@ -98,8 +108,8 @@ class MmsgDatagrams:
         self._prefixes = words[CONTROL_HEADER // _WORD :: step]
         self._zeros = memoryview(bytes(BATCH * _WORD)).cast("I")
 
-    def receive(self) -> list[bytes]:
-        """See `kdns.dns.transport.datagram.Datagrams.receive`."""
+    def exchange(self) -> tuple[int, int]:
+        """See `kdns.dns.transport.datagram.Exchange.exchange`."""
         used = self._used
         self._heads[: used * _HEAD] = self._made_heads[: used * _HEAD]
         self._iovs[: used * _IOV] = self._made_iovs[: used * _IOV]
@@ -108,42 +118,33 @@ class MmsgDatagrams:
             self._used = 0
             if (code := ctypes.get_errno()) != errno.EAGAIN:
                 self._losses.receiving(code)
-            return []
+            return 0, 0
         self._used = count
         if self._control:
             self._unpin(count)
-        area, words = self._area, self._words
-        return [
-            area[at : at + length] if (length := words[length_at]) <= SLOT else area[at : at + HEADER]
-            for at, length_at, _ in self._places[:count]
-        ]
-
-    def origin(self, number: int) -> tuple[Address, bytes | None]:
-        """See `kdns.dns.transport.datagram.Datagrams.origin`."""
-        return self._peer(number), self._info(number)
-
-    def send(self, replies: list[bytes | None]) -> int:
-        """See `kdns.dns.transport.datagram.Datagrams.send`."""
-        area, sizes = self._area, self._sizes
-        unanswered: set[int] = set()
-        for reply, (at, _, size_at) in zip(replies, self._places, strict=False):
+        answer, area, words, sizes = self._answer, self._area, self._words, self._sizes
+        unanswered: list[int] = []
+        for at, length_at, size_at in self._places[:count]:
+            length = words[length_at]
+            reply = answer(area[at : at + length] if length <= SLOT else area[at : at + HEADER], at)
             if reply is None:
-                unanswered.add(at // SLOT)
+                unanswered.append(at // SLOT)
                 continue
             size = len(reply)
             if size > SLOT:
                 self._losses.sending(errno.EMSGSIZE)
-                unanswered.add(at // SLOT)
+                unanswered.append(at // SLOT)
                 continue
             area[at : at + size] = reply
             sizes[size_at] = size
-        count = len(replies)
         if unanswered:
-            count = self._compact(count, unanswered)
-            self._transmit(self._outgoing_address, count)
+            self._send(self._outgoing_address, self._compact(count, set(unanswered)))
         else:
-            self._transmit(self._heads_address, count)
-        return count
+            self._send(self._heads_address, count)
+        return count, count - len(unanswered)
+
+    def _origin(self, at: int) -> tuple[Address, bytes | None]:
+        return self._peer(at // SLOT), self._info(at // SLOT)
 
     def _unpin(self, count: int) -> None:
         """Let replies be routed freely; see `kdns.dns.transport.packet_info`."""
@@ -164,7 +165,7 @@ class MmsgDatagrams:
                 to += _HEAD
         return to // _HEAD
 
-    def _transmit(self, heads: int, count: int) -> None:
+    def _send(self, heads: int, count: int) -> None:
         """Send so many replies; what the kernel does not take is dropped and counted.
 
         A full send buffer drops the rest of the batch: waiting for it would let one client that cannot be

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
 from kdns.dns.transport import mmsg, packet_info
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Datagrams, Exchange, Losses
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses, answering
 from kdns.wire.numbers import HEADER
 
 ReceiveMethod = Literal["mmsg", "msg", "plain"]
@@ -58,19 +58,16 @@ class UdpListener:
         self._sock, self._family, self._lane = sock, family, lane
         self._local = "" if everywhere else address
         self.way: ReceiveMethod = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
-        self.datagrams = self._build(everywhere)
-        """What moves them."""
-        self._exchange = Exchange(self.datagrams, lane, self._slow)
+        self._exchange = self._build(everywhere)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
-    def _build(self, everywhere: bool) -> Datagrams:
-        sock, family, losses = self._sock, self._family, self.losses
+    def _build(self, everywhere: bool) -> Exchange:
+        sock, family, handler, losses = self._sock, self._family, self._lane, self.losses
         if self.way == "mmsg":
-            return mmsg.MmsgDatagrams(sock, family, losses, packet_info=everywhere)
-        if self.way == "msg":
-            return SingleDatagrams(partial(receive_message, sock, family), self._send, losses)
-        return SingleDatagrams(partial(receive_plain, sock), self._send, losses)
+            return mmsg.MmsgExchange(sock, family, handler, self._slow, losses, packet_info=everywhere)
+        receive = partial(receive_message, sock, family) if self.way == "msg" else partial(receive_plain, sock)
+        return SingleExchange(receive, self._send, handler, self._slow, losses)
 
     def start(self) -> None:
         """Begin to answer, on the running loop."""
@@ -135,37 +132,30 @@ class UdpListener:
         return True
 
 
-class SingleDatagrams:
-    """`kdns.dns.transport.datagram.Datagrams` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
+class SingleExchange:
+    """An `Exchange` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
 
-    def __init__(self, receive: Receive, send: SendTo, losses: Losses) -> None:
+    def __init__(self, receive: Receive, send: SendTo, handler: MessageHandler, hand: Hand, losses: Losses) -> None:
         self._receive, self._send, self._losses = receive, send, losses
-        self._origins: list[tuple[Address, bytes | None]] = []
+        self._peer: tuple[Address, bytes | None] = (("", 0), None)
+        self._answer = answering(handler, hand, lambda _: self._peer)
 
-    def receive(self) -> list[bytes]:
-        """See `kdns.dns.transport.datagram.Datagrams.receive`."""
-        self._origins.clear()
-        messages: list[bytes] = []
-        while len(messages) < BATCH:
+    def exchange(self) -> tuple[int, int]:
+        """See `kdns.dns.transport.datagram.Exchange.exchange`."""
+        answered = 0
+        for received in range(BATCH):
             try:
                 message, peer, info = self._receive()
             except BlockingIOError:
-                break
+                return received, answered
             except OSError as error:
                 self._losses.receiving(error.errno or 0)
-                break
-            messages.append(message)
-            self._origins.append((peer, info))
-        return messages
-
-    def origin(self, number: int) -> tuple[Address, bytes | None]:
-        """See `kdns.dns.transport.datagram.Datagrams.origin`."""
-        return self._origins[number]
-
-    def send(self, replies: list[bytes | None]) -> int:
-        """See `kdns.dns.transport.datagram.Datagrams.send`."""
-        pairs = zip(replies, self._origins, strict=True)
-        return sum(self._send(reply, *origin) for reply, origin in pairs if reply is not None)
+                return received, answered
+            self._peer = peer, info
+            reply = self._answer(message, received)
+            if reply is not None and self._send(reply, peer, info):
+                answered += 1
+        return BATCH, answered
 
 
 def receive_message(sock: socket.socket, family: Family) -> Received:

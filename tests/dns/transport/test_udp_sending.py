@@ -66,12 +66,12 @@ class Sender:
 @contextmanager
 def scripted(rig: Rig, *script: int) -> Iterator[None]:
     """Let sendmmsg go by a script for a while."""
-    datagrams = rig.listener.datagrams
-    assert isinstance(datagrams, mmsg.MmsgDatagrams)
-    real = datagrams._sendmmsg
-    datagrams._sendmmsg = Sender(real, *script)  # type: ignore[assignment]
+    exchange = rig.listener._exchange
+    assert isinstance(exchange, mmsg.MmsgExchange)
+    real = exchange._sendmmsg
+    exchange._sendmmsg = Sender(real, *script)  # type: ignore[assignment]
     yield
-    datagrams._sendmmsg = real
+    exchange._sendmmsg = real
 
 
 SENDS: Final = (
