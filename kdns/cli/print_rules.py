@@ -9,8 +9,6 @@ from typing import Final, TextIO
 from kdns.base.errors import ConfigError, first_mistake
 from kdns.base.objects import (
     Change,
-    Network,
-    Node,
     NodeChange,
     ObjectKey,
     ServiceChange,
@@ -20,11 +18,12 @@ from kdns.base.objects import (
 from kdns.cli.output import write
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.flags import ProxyCommand
+from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.proxy.apply.modes import script, service_ports
 from kdns.proxy.decisions import decided
 from kdns.proxy.machine import own_interfaces
 from kdns.proxy.model import Family, RuleSet
-from kdns.proxy.node_policy import node_policy
+from kdns.proxy.node_view import NodeView
 from kdns.proxy.present import rule_set_values
 from kdns.proxy.report import log_left_out
 from kdns.proxy.rules import Policy
@@ -37,11 +36,10 @@ LOG: Final = logging.getLogger("kdns.proxy")
 class ClusterSnapshot:
     """What a source says of Services and this node, once."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ProxySettings, node_name: str) -> None:
         self.synced = False
+        self.view = NodeView(settings, node_name)
         self.views: dict[ObjectKey, ServiceView] = {}
-        self.node: Node | None = None
-        self.service_cidrs: list[Network] = []
 
     def apply(self, change: Change, now: int) -> None:
         """Take in one change."""
@@ -51,10 +49,8 @@ class ClusterSnapshot:
                     self.views.pop(key, None)
                 else:
                     self.views[key] = after
-            case NodeChange(_, _, after):
-                self.node = after
-            case ServiceCIDRChange(_, _, after) if after is not None:
-                self.service_cidrs += after.cidrs
+            case NodeChange() | ServiceCIDRChange():
+                self.view.apply(change)
 
 
 async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[RuleSet], ClusterSnapshot]:
@@ -65,18 +61,16 @@ async def read_rules(command: ProxyCommand, node_name: str = "") -> tuple[list[R
     name = node_name or command.settings.node_name(socket.gethostname())
     kubeconfig = command.settings.client_connection.kubeconfig
     source = await build_source(command.source or (f"kubeconfig:{kubeconfig}" if kubeconfig else "cluster"))
-    known = ClusterSnapshot()
+    known = ClusterSnapshot(command.settings, name)
     try:
         with first_mistake():
-            await read_once(source, proxy_wants(name), known)
+            await read_once(source, proxy_wants(name, every_node=command.settings.mode == "ipvs"), known)
     finally:
         await source.close()
-    here = known.node is None or name == command.settings.node_name(socket.gethostname())
-    interfaces = own_interfaces() if here else known.node.addresses if known.node else ()
-    sets = [
-        decide(known, node_policy(command.settings, family, known.node, name, interfaces, known.service_cidrs))
-        for family in Family
-    ]
+    node = known.view.node
+    here = node is None or name == command.settings.node_name(socket.gethostname())
+    interfaces = own_interfaces() if here else node.addresses if node else ()
+    sets = [decide(known, known.view.policy(family, interfaces)) for family in Family]
     return sets, known
 
 

@@ -2,16 +2,16 @@
 
 ::
 
-    ServiceView ──> service_ports, endpoints ──> rules ──────────> RuleSet ──┬─> render/iptables ─> kernel/iptables
-                    what there is to reach        (THE policy:               ├─> render/nftables ─> kernel/nftables
-                                                   who goes where,           └─> render/ipvs ─────> kernel/ipvs
+    ServiceView ──> service_ports, endpoints ──> rules ──────────> RuleSet ──┬─> render/iptables ─> apply/iptables
+                    what there is to reach        (THE policy:               ├─> render/nftables ─> apply/nftables
+                                                   who goes where,           └─> render/ipvs ─────> apply/ipvs
                     topology: which endpoints      what is refused)   trace: what a packet meets, for tests and people
 
-    changes: what the kernel was given, and what it should have    stale_flows: UDP flows that lead to the dead
-    proxier: changes -> rules -> kernel -> commit -> flows -> health, once per address family
+    changes: what the kernel was given, and what it should have    stale_flows: UDP flows whose endpoint is gone
+    proxier: changes -> decisions -> kernel -> commit -> report, once per address family
 
-Everything is decided once, in `rules`. Renderers only spell it, and are strangers to each other; what is in ``kernel``
-only runs it. Only ``kernel``, ``proxier`` and what it waits with may wait, read a clock or open anything.
+Everything is decided once, in `rules`. Renderers only spell it, and are strangers to each other; what is in ``apply``
+only runs it. Only ``apply``, ``machine``, ``proxier`` and what runs it may wait, read a clock or open anything.
 
 - `app`          the composition root of ``kdns proxy``
 - `apply`        what is rendered goes into the kernel
@@ -22,6 +22,7 @@ only runs it. Only ``kernel``, ``proxier`` and what it waits with may wait, read
 - `machine`      what the proxy asks of its machine
 - `model`        service ports, endpoints and the rule set, as values
 - `node_policy`  what operator and Node decide, for one address family
+- `node_view`    what the cluster says of this node and of others, for that policy
 - `present`      rule sets as plain values, for programs
 - `report`       what follows from a round: health, metrics, flows, Events
 - `reserved`     addresses that never get a rule

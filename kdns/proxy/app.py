@@ -22,12 +22,10 @@ from kdns import __version__
 from kdns.base.errors import ConfigError, first_mistake
 from kdns.base.objects import (
     Change,
-    Network,
     Node,
     NodeChange,
     ObjectKey,
     ServiceChange,
-    ServiceCIDR,
     ServiceCIDRChange,
 )
 from kdns.config.kubeproxy.flags import ProxyCommand
@@ -47,7 +45,7 @@ from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
 from kdns.proxy.left_out import LeftOut
 from kdns.proxy.machine import Machine, clean_up_others
 from kdns.proxy.model import Family
-from kdns.proxy.node_policy import node_policy
+from kdns.proxy.node_view import NodeView
 from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.report import Reports, Watches, cleaned_in, log_left_out
 from kdns.proxy.rules import Policy
@@ -87,9 +85,8 @@ class ProxyApp:
         self.settings, self._command = command.settings, command
         self._machine, self._config_every = machine or Machine(command.settings), config_every
         self.node_name = self.settings.node_name(socket.gethostname())
-        self.node: Node | None = None
+        self._view = NodeView(self.settings, self.node_name)
         self.families: list[FamilyProxy] = []
-        self._service_cidrs: dict[ObjectKey, ServiceCIDR] = {}
         self._watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
         """Of the watches; and bugs are counted here."""
         self._watching.cluster = ClusterCounts(request_buckets=CLIENT_GO_BUCKETS)
@@ -118,7 +115,12 @@ class ProxyApp:
     def synced(self, synced: bool) -> None:
         if synced:
             self._synced.set()
-            self._known.set()
+            self._now_known()
+
+    def _now_known(self) -> None:
+        """Everything was listed, or is as a snapshot has it."""
+        self.renew()
+        self._known.set()
 
     def apply(self, change: Change, now: int) -> None:
         """Take in one change of the cluster."""
@@ -137,17 +139,14 @@ class ProxyApp:
             case NodeChange(key, _, None) if key.name == self.node_name:
                 LOG.warning("Node %s is gone from the cluster; what it said last stays in force", self.node_name)
             case NodeChange(key, _, Node() as after) if key.name == self.node_name:
-                self.node = after
+                self._view.apply(change)
                 self._health.node_eligible = after.eligible
                 if after.pod_cidrs or self.settings.detect_local_mode != "NodeCIDR":
                     self._node_known.set()
                 self.renew()
-            case ServiceCIDRChange(key, _, cidr):
-                if cidr is None:
-                    self._service_cidrs.pop(key, None)
-                else:
-                    self._service_cidrs[key] = cidr
-                self.renew()
+            case NodeChange() | ServiceCIDRChange():
+                if self._view.apply(change) and self._known.is_set():  # before, there may be thousands
+                    self.renew()
 
     def _waits(self, what: Waiting) -> None:
         self._waiting[what] += 1
@@ -164,9 +163,7 @@ class ProxyApp:
             one.proxier.policy = self._policy(one.family, interfaces)
 
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
-        cidrs: list[Network] = [cidr for known in self._service_cidrs.values() for cidr in known.cidrs]
-        known = (self.settings, family, self.node, self.node_name)
-        return node_policy(*known, interfaces, cidrs, liberal=self._machine.liberal())
+        return self._view.policy(family, interfaces, liberal=self._machine.liberal())
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
@@ -175,12 +172,12 @@ class ProxyApp:
         source = self._source
         follower = Follower(
             source,
-            proxy_wants(self.node_name),
+            proxy_wants(self.node_name, every_node=self.settings.mode == "ipvs"),
             (self,),
             self._watching,
             names=False,
             snapshots=snapshot_file(source, "" if self._command.dry_run else self._command.snapshot, "proxy"),
-            restored=self._known.set,
+            restored=self._now_known,
         )
         ports = self._ports(Watches(self._watching))
         if not self._command.dry_run:
@@ -307,7 +304,7 @@ class ProxyApp:
         From a snapshot rules are written only where the kernel has none: those that it has are newer.
         """
         await self._known.wait()
-        if self.node is None:
+        if self._view.node is None:
             LOG.warning("the cluster has no Node %s; --hostname-override says another name", self.node_name)
         if self.settings.detect_local_mode == "NodeCIDR":
             await self._wait_for_pod_cidrs()

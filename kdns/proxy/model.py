@@ -182,6 +182,8 @@ class NodeRules(Struct, frozen=True):
     """Of this family; nftables mode drops what goes to an unused address in them."""
     drop_invalid: bool = True
     """Drop packets that connection tracking calls INVALID before they are forwarded (not with tcpBeLiberal)."""
+    other_nodes: frozenset[bytes] = frozenset()
+    """Addresses of other nodes, packed: never put on this one (ipvs mode)."""
     packet_counters: bool = False
     """Rules count packets with nfacct (iptables mode, where the kernel has it); the applier says so."""
 

@@ -29,11 +29,13 @@ def node_policy(
     service_cidrs: Iterable[Network] = (),
     *,
     liberal: bool = False,
+    other_nodes: Iterable[bytes] = (),
 ) -> Policy:
     """The policy of one family; ``node`` is None while, or if, the cluster has no such Node.
 
-    ``interfaces``: every address of this machine. ``liberal``: the kernel was told to call no packet out of window
-    INVALID (nf_conntrack_tcp_be_liberal), so none need be dropped for that.
+    ``interfaces``: every address of this machine. ``liberal``: connection tracking calls no packet out of window
+    INVALID (nf_conntrack_tcp_be_liberal), so none need be dropped for that. ``other_nodes``: their addresses, where
+    the mode asks for them.
     """
     primary = primary_address(settings, family, node)
     localhost = takes_localhost(settings, family)
@@ -47,6 +49,7 @@ def node_policy(
         localhost,
         tuple(sorted(cidr for cidr in service_cidrs if len(cidr.address) == family.width)),
         not (liberal or settings.conntrack.tcp_be_liberal),
+        frozenset(address for address in other_nodes if len(address) == family.width),
     )
     zone = node.zone if node is not None else ""
     return Policy(rules, node_name, zone, primary or LOCALHOST[family], settings.external_ips)

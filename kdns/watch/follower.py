@@ -63,8 +63,10 @@ def wants(options: KubernetesOptions) -> list[Want]:
     return found
 
 
-def proxy_wants(node: str) -> list[Want]:
+def proxy_wants(node: str, *, every_node: bool = False) -> list[Want]:
     """What the proxy on a Node must follow, and no more: Services it may serve, their endpoints, and its own Node.
+
+    ``every_node``: all other Nodes, too.
 
     ServiceCIDRs are new in Kubernetes 1.33, and older rules do not allow them: without them the proxy knows no
     addresses beside those in use.
@@ -72,7 +74,7 @@ def proxy_wants(node: str) -> list[Want]:
     return [
         Want("Service", OURS, "spec.clusterIP!=None", routing=True),
         Want("EndpointSlice", f"{OURS},!service.kubernetes.io/headless", routing=True, named=False),
-        Want("Node", field_selector=f"metadata.name={node}"),
+        Want("Node", field_selector="" if every_node else f"metadata.name={node}"),
         Want("ServiceCIDR", optional=True),
     ]
 

@@ -347,3 +347,23 @@ async def test_a_changed_configuration_ends_the_process(tmp_path: Any) -> None:
         async with asyncio.timeout(120):
             await task
         assert rig.stop.status == 1
+
+
+@pytest.mark.parametrize("mode", ["ipvs", "nftables"])
+async def test_other_nodes_are_followed_in_mode_ipvs_only(mode: Mode) -> None:
+    """Their addresses never come onto this node's dummy link; the other modes have none, and need no watch of Nodes."""
+    objects = (node(NODE, "172.18.0.2"), node("node-2", "172.18.0.3"), web(("172.18.0.3",)), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, mode=mode) as rig:
+        await rig.until(lambda: rig.kernel)
+
+        def others() -> frozenset[bytes]:
+            return rig.app.families[0].proxier.policy.node.other_nodes
+
+        if mode == "nftables":
+            assert others() == frozenset()
+            return
+        assert others() == {bytes((172, 18, 0, 3))}
+        api.put(node("node-3", "172.18.0.4"))
+        await rig.until(lambda: others() == {bytes((172, 18, 0, 3)), bytes((172, 18, 0, 4))})
+        api.delete("Node", "", "node-2")
+        await rig.until(lambda: others() == {bytes((172, 18, 0, 4))})

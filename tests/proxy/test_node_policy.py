@@ -125,3 +125,12 @@ def test_what_else_a_node_has() -> None:
     assert (policy.node.masquerade_mark, policy.node.masquerade_all, policy.node.drop_invalid) == (8, True, False)
     assert (policy.node.service_cidrs, policy.zone) == ((network("fd00:96::/112"),), "a")
     assert decided("", Family.IPV4).node.drop_invalid
+
+
+def test_addresses_of_other_nodes_are_kept_by_family() -> None:
+    """Where the mode asks for them."""
+    settings, _ = parse_kubeproxy(HEAD, "config.conf")
+    others = tuple(map(packed, ("172.18.0.3", "fc00::3", "172.18.0.4")))
+    four, six = (node_policy(settings, family, NODE, "node-1", INTERFACES, other_nodes=others) for family in Family)
+    assert four.node.other_nodes == {packed("172.18.0.3"), packed("172.18.0.4")}
+    assert six.node.other_nodes == {packed("fc00::3")}

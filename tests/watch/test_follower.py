@@ -73,6 +73,8 @@ def test_what_the_proxy_wants() -> None:
         Want("Node", field_selector="metadata.name=node1"),
         Want("ServiceCIDR", optional=True),
     ]
+    (nodes,) = (want for want in proxy_wants("node1", every_node=True) if want.kind == "Node")
+    assert nodes.field_selector == ""
 
 
 Script = Callable[[], AsyncIterator[Event]]

@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kdns.base.objects import Network
 from kdns.proxy.model import (
@@ -288,3 +289,18 @@ def test_node_ports_are_where_they_are_accepted() -> None:
     limited = NodeRules(Family.IPV4, node_port_addresses=(ip_address("172.18.0.2").packed,))
     chain = tables(limited)["nat"].chains["KUBE-SERVICES"]
     assert [rule for rule in chain if "KUBE-NODE-PORT" in rule] == ["-d 172.18.0.2/32 -j KUBE-NODE-PORT"]
+
+
+def test_other_nodes_addresses_stay_off_the_dummy_link() -> None:
+    """This node could not reach them any more; what is asked of them here is served all the same (k3s issue 2804)."""
+    other = packed("172.18.0.3")
+    entries = (
+        Entry(Frontend("cluster IP", packed("10.96.7.7"), 80), (Path("any", "cluster"),)),
+        Entry(Frontend("load balancer IP", other, 80), (Path("any", "cluster", "always"),)),
+    )
+    rules = ServicePortRules(CART, entries, (NEAR,))
+    found = port_state(rules, replace(NODE, other_nodes=frozenset({other})), HERE, "rr", 1)
+    assert found.addresses == {packed("10.96.7.7")}
+    assert ("KUBE-IPVS-IPS", Member(address=other)) not in found.members
+    assert found.virtuals[VirtualAt("TCP", other, 80)].backends == (NEAR,)
+    assert port_state(rules, NODE, HERE, "rr", 1).addresses == {packed("10.96.7.7"), other}

@@ -176,7 +176,8 @@ def port_state(rules: ServicePortRules, node: NodeRules, here: Here, scheduler: 
                 if rules.affinity:
                     virtuals[VirtualAt("TCP", mark=mark)] = Virtual("sh", FALLBACK, 0, rules.cluster)
                 members["KUBE-SHORT-CIRCUIT", place] = mark
-            if not node_port and address not in here.addresses:
+            # With another node's address on its own link, this node could not reach that one any more.
+            if not node_port and address not in here.addresses and address not in node.other_nodes:
                 addresses.add(address)
                 members["KUBE-IPVS-IPS", Member(address=address)] = 0
             for name in _sets(entry):
