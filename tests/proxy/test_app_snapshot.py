@@ -45,7 +45,7 @@ async def test_a_snapshot_stands_in_for_the_cluster(present: bool, tmp_path: Pat
             await rig.until(lambda: rig.kernel == expected)
             await asyncio.sleep(0.2)  # nothing more happens
             assert rig.kernel == expected
-            assert rig.app.node is not None
+            assert rig.app._view.node is not None
             assert not rig.app.synced
             assert [done for done in rig.machine.done if done.startswith("cleanup")] == []
             assert (await rig.get(rig.healthz, "/healthz"))[0] == 200
