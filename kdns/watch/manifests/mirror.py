@@ -5,9 +5,9 @@ mirrored, which conditions their endpoints get, and that a slice has addresses o
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Any, Final
 
+from kdns.base.addresses import parse_address
 from kdns.watch.decode.status import Wire
 from kdns.watch.manifests.slices import MANAGED_BY, SERVICE_NAME, SourceMetadata
 
@@ -104,7 +104,7 @@ def _endpoints(subset: SourceSubset) -> Iterator[tuple[str, Json]]:
             if address is None or count >= SUBSET_LIMIT:
                 continue
             try:
-                family = f"IPv{ip_address(address.ip or '').version}"
+                family = "IPv4" if len(parse_address(address.ip or "")) == 4 else "IPv6"
             except ValueError:
                 continue  # warned about when the file was read
             count += 1

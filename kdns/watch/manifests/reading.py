@@ -8,11 +8,11 @@ warning that names the object. Objects of other kinds, and mappings without a ki
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from ipaddress import ip_address
 from typing import Any, Final
 
 from msgspec.structs import replace
 
+from kdns.base.addresses import parse_address
 from kdns.base.errors import ConfigError
 from kdns.base.objects import Kind, ObjectKey, Service
 from kdns.watch.decode import schema
@@ -276,7 +276,7 @@ def _trim_pod(pod: SourcePod, notes: list[str]) -> None:
     _compare("podIP", pod.status.pod_ip, first.ip if first else None, notes)
     for text in [pod.status.pod_ip, *(entry.ip for entry in pod.status.pod_ips or () if entry is not None)]:
         try:
-            ip_address(text or "::")
+            parse_address(text or "::")
         except ValueError:
             notes.append(f"podIP {short(text)} left out: not an address")
             return

@@ -7,11 +7,12 @@ slices that the controller keeps for Services without Pods.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from msgspec import UNSET, field
 
+from kdns.base.addresses import parse_address
+from kdns.base.objects import address_text
 from kdns.watch.decode import schema
 from kdns.watch.decode.status import Wire
 
@@ -202,7 +203,7 @@ def _addresses(status: SourcePodStatus) -> Iterator[str]:
     texts = [entry.ip for entry in status.pod_ips or () if entry is not None] or [status.pod_ip]
     for text in texts:
         try:
-            yield str(ip_address(text or ""))
+            yield address_text(parse_address(text or ""))
         except ValueError:
             continue  # told when the file was read
 

@@ -69,6 +69,8 @@ CASES = (
     Case("a Pod without an address is not there", service(), (pod(status={"podIPs": None}),), ()),
     Case("status.podIP alone will do", service(), (pod(status={"podIPs": [], "podIP": "10.244.0.8"}),),
          ("IPv4 | http/TCP/8080 | 10.244.0.8 ready",)),
+    Case("leading zeros mean nothing", service(), (pod(status={"podIPs": [], "podIP": "010.244.000.8"}),),
+         ("IPv4 | http/TCP/8080 | 10.244.0.8 ready",)),
     Case("an address that is none is left out", service(), (pod("web-0", "10.244.0.300"),), ()),
     Case("a Pod of another namespace is not selected", service(), (pod(metadata={"namespace": "data"}),), ()),
     Case("every label of the selector must be there", service(selector={"app": "web", "tier": "back"}), (pod(),), ()),
