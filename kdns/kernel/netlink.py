@@ -146,7 +146,7 @@ class Netlink:
         return code
 
     def error(self, code: int, doing: str = "", refused: object = None) -> KernelError:
-        """What the kernel said as our error."""
+        """The kernel's answer as our error."""
         problem = f"{doing}: {os.strerror(code)}" if doing else os.strerror(code)
         return KernelError(("netlink", self.what), code, problem, refused)
 

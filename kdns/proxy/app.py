@@ -137,7 +137,7 @@ class ProxyApp:
                     self._health.queued(one.family.value)
                     self._metrics.queued(one.family.value, time.time())
             case NodeChange(key, _, None) if key.name == self.node_name:
-                LOG.warning("Node %s is gone from the cluster; what it said last stays in force", self.node_name)
+                LOG.warning("Node %s is gone from the cluster; its last values stay in force", self.node_name)
             case NodeChange(key, _, Node() as after) if key.name == self.node_name:
                 self._view.apply(change)
                 self._health.node_eligible = after.eligible

@@ -156,7 +156,7 @@ DetectorKind = Literal["CIDR", "bridge", "prefix"]
 
 
 class LocalDetector(NamedTuple):
-    """How pods of this node (or of the cluster) are told from others, by what a packet shows."""
+    """How pods of this node (or of the cluster) are distinguished from others, by what a packet shows."""
 
     kind: DetectorKind
     network: Network | None = None

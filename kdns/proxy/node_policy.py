@@ -3,7 +3,7 @@
 ::
 
     ProxySettings ─┐
-    our Node ──────┼──> Policy (how pods are told from others, where node ports are, who may be whom)
+    our Node ──────┼──> Policy (how pods are recognised, where node ports are)
     ServiceCIDRs ──┤
     interfaces ────┘
 """
@@ -64,7 +64,7 @@ def primary_address(settings: ProxySettings, family: Family, node: Node | None) 
 
 
 def detector(settings: ProxySettings, family: Family, node: Node | None) -> LocalDetector | None:
-    """How pods are told from others; None: not at all, since what the mode needs is not there for this family."""
+    """How pods are recognised; None: not at all, since what the mode needs is not there for this family."""
     match settings.detect_local_mode:
         case "BridgeInterface":
             return LocalDetector("bridge", interface=settings.detect_local.bridge_interface)

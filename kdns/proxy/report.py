@@ -115,7 +115,7 @@ def counted_packets() -> dict[str, int]:
 
 
 class Watches:
-    """What is said of the API server on the proxy's page: requests as every program of Kubernetes counts them, and what
+    """About the API server, on the proxy's page: requests as every program of Kubernetes counts them, and what
     kdns alone says of its watches, and of bugs."""
 
     def __init__(self, watching: Metrics) -> None:

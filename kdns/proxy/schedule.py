@@ -101,7 +101,7 @@ class Schedule:
         self._next_look = now + self._period
 
     def ended(self) -> None:
-        """A round has ended, be it that it failed."""
+        """A round has ended, also when it failed."""
         self._last_end = self._clock()
 
     def retry_now(self) -> None:

@@ -34,7 +34,7 @@ class Applier(Protocol):
 
         Raises `kdns.base.errors.KernelError`; then the kernel has the old rules, the new ones, or, after a full sync
         that is sent in pieces, some of both, and the next sync must be a full one. The error names the service port at
-        fault in `refused`, if one can be told.
+        fault in `refused`, if it is known.
         """
         ...
 

@@ -77,16 +77,16 @@ async def _try(tool: Tool, run: Runner, table: str, rules: tuple[str, ...], prob
     try:
         await run(tool.restore, sheet.script().text)
     except KernelError as error:
-        said = error.stderr.strip()
-        if "lock file" in said:
+        stderr = error.stderr.strip()
+        if "lock file" in stderr:
             hint = "in a container, mount the host's /run/xtables.lock (hostPath, type FileOrCreate)"
-            raise ConfigError(f"mode iptables: {tool.program}: {said}", hint=hint) from error
-        if error.code == LOCKED and "lock" in said:
+            raise ConfigError(f"mode iptables: {tool.program}: {stderr}", hint=hint) from error
+        if error.code == LOCKED and "lock" in stderr:
             raise
-        if "Permission denied" in said or "Operation not permitted" in said:
+        if "Permission denied" in stderr or "Operation not permitted" in stderr:
             hint = "it takes root with the capability NET_ADMIN (for a container: privileged, as kube-proxy's)"
-            raise ConfigError(f"mode iptables: {tool.program}: {said}", hint=hint) from error
+            raise ConfigError(f"mode iptables: {tool.program}: {stderr}", hint=hint) from error
         raise ConfigError(
-            f"mode iptables: {tool.program} {problem}: {said}",
+            f"mode iptables: {tool.program} {problem}: {stderr}",
             hint=f"it needs the kernel module {module} (modprobe, on the node); Debian's tool is in package iptables",
         ) from error

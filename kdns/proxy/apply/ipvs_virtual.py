@@ -67,7 +67,7 @@ class VirtualKernel:
         self._link.close()
 
     def error(self, code: int, doing: str, refused: object = None) -> KernelError:
-        """What the kernel said as our error."""
+        """The kernel's answer as our error."""
         return self._link.error(code, doing, refused)
 
     def virtuals(self) -> dict[VirtualAt, Virtual]:

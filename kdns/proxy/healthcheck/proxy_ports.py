@@ -42,7 +42,7 @@ class Page(NamedTuple):
 Pages = Mapping[str, Callable[[], Page]]
 """By path."""
 Counted = Callable[[Literal["healthz", "livez"], int], None]
-"""Is told each answer of a probe: the page and the status."""
+"""Called with each answer of a probe: the page and the status."""
 
 
 class PagesPort:

@@ -105,7 +105,7 @@ class ServiceChecks:
     async def sync(self, wanted: Mapping[tuple[str, str], HealthCheck]) -> None:
         """Have exactly these, by namespace and name of the Service; those that stay the same go on undisturbed.
 
-        A port that cannot be had is told in an Event, and tried again until it can be.
+        A port that cannot be opened is reported in an Event, and tried again until it can be.
         """
         async with self._lock:
             self._wanted = dict(wanted)

@@ -1,6 +1,6 @@
 """A rule set as IPVS wants it: virtual servers with real servers, addresses of a dummy link, members of sets. Pure.
 
-IPVS knows an address, a port and who serves them; who may come, who is masqueraded and who is dropped is said by a few
+IPVS knows an address, a port and who serves them; who may come, who is masqueraded and dropped is decided by a few
 fixed iptables rules (`kdns.proxy.render.ipvs.tables`) that look into ipsets. So a Service is virtual servers plus
 members, and a change of one Service touches nothing else.
 
