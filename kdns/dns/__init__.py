@@ -14,13 +14,16 @@
 - `server`       addresses and ports to sockets; start, drain, close
 - `udp`          the drained datagram socket, and its two plain ways of moving datagrams
 - `datagram`     what all ways of moving datagrams share
-- `mmsg`         the fast way: whole batches by recvmmsg and sendmmsg
+- `mmsg`         whole batches by recvmmsg and sendmmsg
 - `packet_info`  which of our addresses was asked, and how to reply from it
 - `tcp`          queries on connections, with all their limits
 - `frames`       the messages in a connection's stream
 - `responder`    a `SocketResponder` for each socket
-- `fast`         replies from precompiled answers, without parsing the query
-- `handler`, `plugins`  what answers when the fast way cannot
+- `fast`         replies from precompiled answers, without parsing the query; `forms` are those it takes, `remembered`
+                 what it keeps of them
+- `compiled`     sections of a response that are octets already; their records are made only when read
+- `fair_share`   places that clients take, of which none may take what others need
+- `handler`, `plugins`  what answers when the fast path cannot
 - `registry`     which plugins there are: built-in ones, packages', a folder's
 - `guard`        a plugin's bugs cost one SERVFAIL each
 
