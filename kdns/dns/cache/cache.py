@@ -19,7 +19,7 @@ from kdns.dns.cache.partitions import Partitions, half_of, key_of
 from kdns.dns.cache.store import Entry, Key
 from kdns.wire.name import ROOT
 from kdns.wire.numbers import AD, AXFR, CNAME, IXFR, NOERROR, NXDOMAIN, TC
-from kdns.wire.query import Query
+from kdns.wire.query import PLAIN_LIMIT, Query
 
 EXACT: Final = frozenset({"kubernetes", "shortnames", "k8s_external"})
 """Plugins whose answers come from the cluster and are never older than its last event."""
@@ -156,7 +156,7 @@ class Cache:
         over = entry.left(self._now()) <= 0
         refreshed, response = False, None
         try:
-            found = await self._ask(request)
+            found = await self._ask(for_all_of(request, entry))
             if found.plugin in EXACT:
                 self._forget(key_of(request.query))
                 refreshed, response = True, found
@@ -210,6 +210,16 @@ class Cache:
 
     def _now(self) -> int:
         return floor(self._clock())
+
+
+def for_all_of(request: Request, entry: Entry) -> Request:
+    """The request to renew an entry with: over TCP if it has more than a datagram carries.
+
+    For a client over UDP an upstream's answer may be truncated, and that could not replace the entry.
+    """
+    if request.client.proto != "udp" or entry.uncompressed <= PLAIN_LIMIT:
+        return request
+    return request._replace(client=request.client._replace(proto="tcp"))
 
 
 def _settles(response: Response) -> bool:

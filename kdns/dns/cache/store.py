@@ -42,8 +42,22 @@ class Entry:
     """A response and how long it is good for. Seconds are whole ones of a monotonic clock."""
 
     __slots__ = (
-        "_aged", "_composed", "_last", "_uncompressed", "answering", "at", "duration", "hits", "keepttl", "kind",
-        "last_good", "place", "refreshing", "response", "retry_at", "weight",
+        "_aged",
+        "_composed",
+        "_last",
+        "answering",
+        "at",
+        "duration",
+        "hits",
+        "keepttl",
+        "kind",
+        "last_good",
+        "place",
+        "refreshing",
+        "response",
+        "retry_at",
+        "uncompressed",
+        "weight",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +91,8 @@ class Entry:
         self._aged: Aged | None = None
         self._composed: Sections | None = None
         records = [rr for section in (answer, authority, additional) for rr in section]
-        self._uncompressed = sum(len(rr.owner) + 10 + len(rr.rdata) for rr in records)
+        self.uncompressed = sum(len(rr.owner) + 10 + len(rr.rdata) for rr in records)
+        """Octets of its records with all names written out."""
 
     def left(self, now: int) -> int:
         """For how many seconds it is good; 0 and less: for so long it has been over."""
@@ -106,7 +121,7 @@ class Entry:
             answer, authority, additional = kept.answer, kept.authority, kept.additional
             return with_ttl(answer, seconds), with_ttl(authority, seconds), with_ttl(additional, seconds)
 
-        compiled = Compiled(query.name, sections, cut, load, self._uncompressed)
+        compiled = Compiled(query.name, sections, cut, load, self.uncompressed)
         records = (compiled.answer, compiled.authority, compiled.additional)
         return Response(kept.rcode, hit_flags(kept.flags, query), *records, "cache", compiled=compiled)
 
