@@ -127,9 +127,9 @@ def first_mistake() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        found: BaseException | None = group.subgroup(ConfigError)
-        while isinstance(found, BaseExceptionGroup):
-            found = found.exceptions[0]
-        if found is None:
+        mistakes: BaseException | None = group.subgroup(ConfigError)
+        while isinstance(mistakes, BaseExceptionGroup):
+            mistakes = mistakes.exceptions[0]
+        if mistakes is None:
             raise
-        raise found from found.__cause__
+        raise mistakes from mistakes.__cause__

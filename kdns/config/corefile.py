@@ -81,15 +81,19 @@ class Parser:
         self._characters += len(text.text)
         if self._characters > MOST_TEXT:
             raise ConfigError(f"{text.name}: a Corefile of more than {MOST_TEXT // 1024 // 1024} MiB is too large")
-        found = tokens(text.text, text.name, self._environ, self._known, shown)
-        if imported is not None and not found.shown and any(one.first and not one.mark for one in found.tokens):
+        text_tokens = tokens(text.text, text.name, self._environ, self._known, shown)
+        if (
+            imported is not None
+            and not text_tokens.shown
+            and any(one.first and not one.mark for one in text_tokens.tokens)
+        ):
             # Anything is a zone, and zones are printed when they are served.
             raise imported.error(f"nothing in {text.name} looks like a Corefile", "a zone and a brace: example.org {")
-        for error in found.errors:
+        for error in text_tokens.errors:
             self.mistakes.add(error)
-        self._broken = self._broken or found.broken
+        self._broken = self._broken or text_tokens.broken
         self._files[text.name] = None
-        self._words.push(Frame(found.tokens, text.name, posixpath.dirname(text.name)))
+        self._words.push(Frame(text_tokens.tokens, text.name, posixpath.dirname(text.name)))
 
     def corefile(self) -> Corefile:
         """All server blocks. Raises what is wrong."""
@@ -104,11 +108,11 @@ class Parser:
 
     def directives(self) -> tuple[Directive, ...]:
         """All there is as lines of a server block, without its braces. Raises what is wrong."""
-        found: tuple[Directive, ...] = ()
+        parsed: tuple[Directive, ...] = ()
         with self._until_stop():
-            found = self._lines(None, 0)
+            parsed = self._lines(None, 0)
         self.mistakes.settle()
-        return found
+        return parsed
 
     @contextmanager
     def _until_stop(self) -> Iterator[None]:
@@ -140,7 +144,7 @@ class Parser:
         if len(words) == 1 and (name := words[0].text).startswith("(") and name.endswith(")"):
             self._snippet(words[0], name[1:-1], opened)
             return
-        found = self._lines(opened, 1)
+        directives = self._lines(opened, 1)
         keys: dict[tuple[str, str, int], Key] = {}
         for word in words:
             with self.mistakes.noted():
@@ -151,7 +155,7 @@ class Parser:
                     keys[key[:3]] = key
         if not words:
             self.mistakes.add(token.word.error("this server block has no zone", "is a variable not set?"))
-        blocks.append(ServerBlock(tuple(keys.values()), found))
+        blocks.append(ServerBlock(tuple(keys.values()), directives))
 
     def _keys(self, token: Token) -> list[Word]:
         """The keys from a first one on; a comma at the end of a line lets them go on in the next."""
@@ -216,11 +220,11 @@ class Parser:
 
     def _lines(self, opened: Word | None, depth: int) -> tuple[Directive, ...]:
         """The lines up to the brace that closes, or without braces up to the end."""
-        found: list[Directive] = []
+        directives: list[Directive] = []
         while (token := self._words.take()) is not None:
             if token.mark == "}":
                 if opened is not None:
-                    return tuple(found)
+                    return tuple(directives)
                 self.mistakes.add(token.word.error("this brace closes nothing", "is there one too many?"))
             elif token.mark == "{":
                 problem = "a brace cannot begin a line here"
@@ -229,10 +233,10 @@ class Parser:
             elif token.mark == "import":
                 self._import(token.word)
             else:
-                found.append(self._directive(token.word, depth))
+                directives.append(self._directive(token.word, depth))
         if opened is not None:
-            self._never_closed(opened, found)
-        return tuple(found)
+            self._never_closed(opened, directives)
+        return tuple(directives)
 
     def _directive(self, name: Word, depth: int) -> Directive:
         args: list[Word] = []

@@ -110,13 +110,13 @@ def _decoded(octets: bytes) -> str:
 
 def _matches(pattern: str) -> list[str]:
     """The paths that a pattern with one ``*`` matches, sorted; as in CoreDNS it matches a leading dot, too."""
-    found = [""] if not pattern.startswith("/") else ["/"]
+    paths = [""] if not pattern.startswith("/") else ["/"]
     for part in pattern.strip("/").split("/"):
         if any(one in part for one in WILDCARDS):
-            found = [os.path.join(folder, name) for folder in found for name in _names(folder, part)]
+            paths = [os.path.join(folder, name) for folder in paths for name in _names(folder, part)]
         else:
-            found = [os.path.join(folder, part) for folder in found]
-    return [path for path in found if os.path.lexists(path)]
+            paths = [os.path.join(folder, part) for folder in paths]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def _names(folder: str, pattern: str) -> Iterator[str]:

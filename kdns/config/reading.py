@@ -147,13 +147,13 @@ def zones(words: Sequence[Word], place: HasZones) -> tuple[str, ...]:
     """Zones, absolute and in lower case; a CIDR is the reverse zones that cover it. No word: the block's own zones."""
     if not words:
         return place.zones
-    found: dict[str, None] = {}
+    zone_names_read: dict[str, None] = {}
     mistakes = Mistakes()
     for word in words:
         with mistakes.noted():
-            found |= dict.fromkeys(zone(word))
+            zone_names_read |= dict.fromkeys(zone(word))
     mistakes.settle()
-    return tuple(found)
+    return tuple(zone_names_read)
 
 
 def zone(word: Word) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ class Stop(Exception):
 class Frame:
     """A text that words are taken from."""
 
-    def __init__(self, found: Sequence[Token], origin: str, folder: str) -> None:
-        self.tokens, self.at = found, 0
+    def __init__(self, tokens: Sequence[Token], origin: str, folder: str) -> None:
+        self.tokens, self.at = tokens, 0
         self.origin = origin
         """A path, or the name of a snippet in parentheses."""
         self.folder = folder

@@ -74,7 +74,7 @@ def tokens(text: str, source: str, environ: Mapping[str, str], known: Container[
     raws, opened = _split(text)
     shown = shown or _like_a_corefile(raws, known)
     spans = _Spans(text, source, shown)
-    found: list[Token] = []
+    read: list[Token] = []
     errors: list[ConfigError] = []
     for raw, following in zip_longest(raws, raws[1:]):
         text = raw.text
@@ -85,15 +85,15 @@ def tokens(text: str, source: str, environ: Mapping[str, str], known: Container[
         if text.endswith("{") and not raw.quoted and GLUED.fullmatch(text) and (following is None or following.first):
             brace = raw._replace(text="{", start=raw.start + len(text) - 1, column=raw.column + len(text) - 1)
             errors.append(ConfigError("a blank is missing before the brace", spans.at(brace)))
-            found.append(Token(Word(text[:-1], spans.at(raw)), raw.first))
-            found.append(Token(Word("{", spans.at(brace)), first=False, mark="{"))
+            read.append(Token(Word(text[:-1], spans.at(raw)), raw.first))
+            read.append(Token(Word("{", spans.at(brace)), first=False, mark="{"))
         else:
-            found.append(Token(Word(_expanded(text, environ), spans.at(raw)), raw.first, mark))
+            read.append(Token(Word(_expanded(text, environ), spans.at(raw)), raw.first, mark))
     if opened is not None:
         errors.append(
             ConfigError("this quotation mark has no other", spans.at(opened), 'inside quotes write \\" for one')
         )
-    return Tokens(found, errors, opened is not None, shown)
+    return Tokens(read, errors, opened is not None, shown)
 
 
 def _split(text: str) -> tuple[list[_Raw], _Raw | None]:

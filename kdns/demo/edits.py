@@ -30,13 +30,13 @@ Records = Mapping[tuple[str, str], tuple[str, ...]]
 
 def records_of(rrsets: Iterable[RRset]) -> Records:
     """The records of Services and of the Pods below them; reverse names and the zone's own say nothing more."""
-    found: dict[tuple[str, str], set[str]] = {}
+    records: dict[tuple[str, str], set[str]] = {}
     for rrset in rrsets:
         owner = name_text(rrset.owner)
         if rrset.rtype in SHOWN and owner.endswith(ZONE):
             key = owner.removesuffix(ZONE), type_text(rrset.rtype)
-            found.setdefault(key, set()).update(rdata_text(rrset.rtype, rdata) for rdata in rrset.rdatas)
-    return {key: tuple(sorted(data)) for key, data in found.items()}
+            records.setdefault(key, set()).update(rdata_text(rrset.rtype, rdata) for rdata in rrset.rdatas)
+    return {key: tuple(sorted(data)) for key, data in records.items()}
 
 
 def changes(before: Records, after: Records) -> Iterator[str]:

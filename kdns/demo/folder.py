@@ -19,8 +19,8 @@ class Folder(NamedTuple):
 
 def example() -> dict[str, str]:
     """The manifests of the package: file name -> text."""
-    found = {entry.name: entry.read_text() for entry in files("kdns.demo").iterdir() if entry.name.endswith(".yaml")}
-    return dict(sorted(found.items()))
+    texts = {entry.name: entry.read_text() for entry in files("kdns.demo").iterdir() if entry.name.endswith(".yaml")}
+    return dict(sorted(texts.items()))
 
 
 def prepare(path_text: str) -> Folder:

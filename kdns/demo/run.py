@@ -133,8 +133,8 @@ def sources(answers: Answers, question: Question) -> tuple[RecordSource, ...]:
     if short and isinstance(answers.lookup(name, RTYPES["A"]), Missing):
         name = parse_name(f"{question.name}.svc.cluster.local")
     for rtype in (question.rtype, "A", "AAAA", "SRV"):
-        found = answers.lookup(name, RTYPES[rtype])
-        if isinstance(found, Result) and found.answer:
-            pairs = (pair for rrset in found.answer for pair in rrset.each())
+        result = answers.lookup(name, RTYPES[rtype])
+        if isinstance(result, Result) and result.answer:
+            pairs = (pair for rrset in result.answer for pair in rrset.each())
             return tuple(dict.fromkeys(source for _, source in pairs if source is not None))
     return ()

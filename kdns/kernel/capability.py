@@ -13,8 +13,8 @@ NET_ADMIN: Final = 12
 
 def require_net_admin(status: Path = STATUS) -> None:
     """Raise ConfigError unless this process has the capability NET_ADMIN, if the kernel tells."""
-    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
-    if found and not int(found[1], 16) >> NET_ADMIN & 1:
+    match = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
+    if match and not int(match[1], 16) >> NET_ADMIN & 1:
         raise ConfigError(
             "rules of the kernel take the capability NET_ADMIN, which this process has not",
             hint="run it as root, or in a Pod with NET_ADMIN; kdns rules and kdns proxy --dry-run do without",

@@ -49,28 +49,28 @@ async def tally(argv: Sequence[str], wanted: re.Pattern[bytes], patience: float 
     A match must lie within one line.
     """
     process = await _start(argv, asyncio.subprocess.DEVNULL)
-    found, err = await _ended(argv, process, _tallied(process, wanted), patience)
+    counts, err = await _ended(argv, process, _tallied(process, wanted), patience)
     _check(argv, process, err)
-    return Counter({text.decode(errors="replace"): count for text, count in found.items()})
+    return Counter({text.decode(errors="replace"): count for text, count in counts.items()})
 
 
 async def _tally(stream: asyncio.StreamReader, wanted: re.Pattern[bytes]) -> Counter[bytes]:
-    found: Counter[bytes] = Counter()
+    counts: Counter[bytes] = Counter()
     rest = b""
     while block := await stream.read(1 << 18):
         whole, newline, rest = (rest + block).rpartition(b"\n")
         if newline:  # else all of it is in `rest` again
-            found.update(match[0] for match in wanted.finditer(whole))
-    found.update(match[0] for match in wanted.finditer(rest))
-    return found
+            counts.update(match[0] for match in wanted.finditer(whole))
+    counts.update(match[0] for match in wanted.finditer(rest))
+    return counts
 
 
 async def _tallied(process: Process, wanted: re.Pattern[bytes]) -> tuple[Counter[bytes], bytes]:
     assert process.stdout is not None
     assert process.stderr is not None
-    found, err = await asyncio.gather(_tally(process.stdout, wanted), process.stderr.read())
+    counts, err = await asyncio.gather(_tally(process.stdout, wanted), process.stderr.read())
     await process.wait()
-    return found, err
+    return counts, err
 
 
 async def _start(argv: Sequence[str], stdin: int) -> Process:

@@ -194,13 +194,13 @@ class Cluster:
 
     def pods(self, namespace: str = "default", **labels: str) -> list[Json]:
         """The Pods of a namespace with these labels, in the order of names."""
-        found = [
+        pods = [
             pod
             for pod in self.objects("Pod")
             if pod["metadata"]["namespace"] == namespace
             and labels.items() <= (pod["metadata"].get("labels") or {}).items()
         ]
-        return sorted(found, key=key_of)
+        return sorted(pods, key=key_of)
 
     def program(self, namespace: str, name: str) -> Process:
         """The first program of a Pod, as it runs now; KeyError if there is none."""

@@ -155,8 +155,8 @@ class ClusterState:
 
     def get(self, kind: str, namespace: str, name: str) -> Json:
         """The object as a fresh dictionary; KeyError if there is none."""
-        found: Json = msgspec.json.decode(self.collections[BY_KIND[kind].plural].objects[namespace, name].raw)
-        return found
+        body: Json = msgspec.json.decode(self.collections[BY_KIND[kind].plural].objects[namespace, name].raw)
+        return body
 
     def patch(self, kind: str, namespace: str, name: str, changes: Json) -> Stored:
         """RFC 7396 merge patch; KeyError if there is no such object."""
@@ -188,7 +188,7 @@ class ClusterState:
 
 def _stored(body: Json, version: int) -> Stored:
     metadata, status = body["metadata"], body.get("status") or {}
-    spec = found if isinstance(found := body.get("spec"), dict) else {}
+    spec = spec_value if isinstance(spec_value := body.get("spec"), dict) else {}
     fields = {
         "metadata.name": metadata.get("name") or "",
         "metadata.namespace": metadata.get("namespace") or "",

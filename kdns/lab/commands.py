@@ -97,17 +97,17 @@ def _to_ask(name: str, kind: Kind) -> str:
         return "busybox -- busybox nslookup hostnames.default"
     if kind.mode == "none":
         return ""
-    found = labs.find(name)
-    pods = [pod for pod in labs.ask_api(found, "/api/v1/pods")["items"] if not pod["spec"].get("hostNetwork")]
+    lab = labs.find(name)
+    pods = [pod for pod in labs.ask_api(lab, "/api/v1/pods")["items"] if not pod["spec"].get("hostNetwork")]
     pods.sort(key=lambda pod: (pod["metadata"]["namespace"] == "kube-system", pod["metadata"]["name"]))
-    services = labs.ask_api(found, "/api/v1/services")["items"]
+    services = labs.ask_api(lab, "/api/v1/services")["items"]
     services.sort(key=lambda service: service["metadata"]["namespace"] in ("kube-system", "default"))
     plain = [one["metadata"] for one in services if one["spec"].get("clusterIP") not in (None, "", "None")]
     known = [one for one in plain if (one["namespace"], one["name"]) != ("default", "kubernetes")]
     if not pods or not known:
         return ""
     asked = next((one for one in known if one["namespace"] != "kube-system"), known[0])
-    where = naming.part_of(pods[0], found.parts)
+    where = naming.part_of(pods[0], lab.parts)
     return f"{where} -- getent hosts {asked['name']}.{asked['namespace']}.svc.cluster.local"
 
 
@@ -116,9 +116,9 @@ def execute(name: str, part: str, command: Sequence[str]) -> int:
     require()
     if not command:
         raise ConfigError(f"say what to run in {part}: kdns lab exec PART -- COMMAND", hint="such as sh")
-    found = labs.find(name)
-    pods = labs.ask_api(found, "/api/v1/pods")["items"] if "/" in part else ()
-    return labs.execute(found, naming.find_part(found.name, part, found.parts, pods), command)
+    lab = labs.find(name)
+    pods = labs.ask_api(lab, "/api/v1/pods")["items"] if "/" in part else ()
+    return labs.execute(lab, naming.find_part(lab.name, part, lab.parts, pods), command)
 
 
 def down(name: str) -> int:
@@ -129,8 +129,8 @@ def down(name: str) -> int:
         print(f"removed what was left of lab {one}")
     if gone and (name in gone or not any(one.kept for one in labs.labs())):
         return 0
-    found = labs.find(name)
-    labs.end(found)
-    shutil.rmtree(found.folder, ignore_errors=True)
-    print(f"lab {found.name} is down")
+    lab = labs.find(name)
+    labs.end(lab)
+    shutil.rmtree(lab.folder, ignore_errors=True)
+    print(f"lab {lab.name} is down")
     return 0

@@ -47,10 +47,10 @@ def read_folder(path: Path, plan: Plan) -> Folder:
     """
     if not path.exists():
         raise ConfigError(f"{path} does not exist", hint="give a folder of manifests, or a file")
-    found = scan(path)
-    for name, why in found.unreadable.items():
+    scanned = scan(path)
+    for name, why in scanned.unreadable.items():
         raise unreadable_error(name, why)
-    octets = {name: content(name) for name in found.files}
+    octets = {name: content(name) for name in scanned.files}
     gathered = gather(
         {name: parse_manifests(data, shown_path(name), also=ALSO) for name, data in octets.items() if data is not None}
     )

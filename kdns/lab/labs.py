@@ -74,7 +74,7 @@ def write_state(folder: Path, name: str, processes: Processes, parts: Mapping[st
 
 def labs() -> list[Found]:
     """Every lab that has a state file, alive or not, in the order of names."""
-    found = []
+    kept = []
     for path in Path(tempfile.gettempdir()).glob(PATTERN):
         try:
             if path.stat().st_uid != os.geteuid():
@@ -83,12 +83,12 @@ def labs() -> list[Found]:
         except FileNotFoundError:
             continue  # it has just ended
         parts = {name: (files[0], files[1], files[2]) for name, files in state["parts"].items()}
-        found.append(
+        kept.append(
             Found(
                 state["name"], path.parent, state["pid"], state["started"], state["first"], parts, bool(state["kept"])
             )
         )
-    return sorted(found)
+    return sorted(kept)
 
 
 def find(name: str = "") -> Found:
@@ -110,23 +110,23 @@ def remove_leftovers() -> list[str]:
     return [one.name for one in gone]
 
 
-def end(found: Found) -> None:
+def end(lab: Found) -> None:
     """Ask a lab's keeper to end it, and wait. ConfigError if it does not."""
-    os.kill(found.pid, signal.SIGTERM)
+    os.kill(lab.pid, signal.SIGTERM)
     until = time.monotonic() + PATIENCE
-    while found.alive:
+    while lab.alive:
         if time.monotonic() > until:
-            raise ConfigError(f"lab {found.name} does not end", hint=f"its process is {found.pid}: kill -9 ends it all")
+            raise ConfigError(f"lab {lab.name} does not end", hint=f"its process is {lab.pid}: kill -9 ends it all")
         time.sleep(0.02)
 
 
-def execute(found: Found, part: str, argv: Sequence[str]) -> int:
+def execute(lab: Found, part: str, argv: Sequence[str]) -> int:
     """Run a command in a part, with this process's input and output; its exit status. For a process of one thread.
 
     It is a process of the lab, and ends with it.
     """
-    opened = found.open(part)
-    processes = os.open(f"/proc/{found.first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    opened = lab.open(part)
+    processes = os.open(f"/proc/{lab.first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     kernel.enter(opened.network, kernel.NEW_NETWORK)
     kernel.enter(opened.names, kernel.NEW_NAMES)
     kernel.enter(processes, kernel.NEW_PROCESSES)
@@ -144,13 +144,13 @@ def execute(found: Found, part: str, argv: Sequence[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def ask_api(found: Found, path: str) -> Any:
+def ask_api(lab: Found, path: str) -> Any:
     """What a lab's API server says about a path, parsed. ConfigError if it says anything but 200."""
-    config = json.loads((found.folder / "kubeconfig").read_text())
+    config = json.loads((lab.folder / "kubeconfig").read_text())
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
     tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
     host, _, port = cluster["server"].removeprefix("https://").rpartition(":")
-    opened = found.open(Plan().nodes[0].name)
+    opened = lab.open(Plan().nodes[0].name)
     asking = http.client.HTTPSConnection(host, int(port), context=tls, timeout=5)
     with kernel.inside(opened.network):
         asking.connect()
@@ -161,7 +161,7 @@ def ask_api(found: Found, path: str) -> Any:
     finally:
         asking.close()
     if answer.status != 200:
-        raise ConfigError(f"the API server of lab {found.name} said {answer.status}: {text.decode()[:200]}")
+        raise ConfigError(f"the API server of lab {lab.name} said {answer.status}: {text.decode()[:200]}")
     return json.loads(text)
 
 

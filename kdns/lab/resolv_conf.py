@@ -58,16 +58,16 @@ def resolver(
     if policy == "None":
         if not config.get("nameservers"):
             raise ValueError("dnsPolicy None needs dnsConfig.nameservers")
-        found = Resolver()
+        parsed = Resolver()
     elif policy == "Default" or (policy == "ClusterFirst" and spec.get("hostNetwork")):
-        found = node
+        parsed = node
     else:
         cluster = (f"{namespace}.svc.{domain}", f"svc.{domain}", domain)
-        found = Resolver(tuple(cluster_dns), _once((*cluster, *node.searches)), ("ndots:5",))
-    nameservers = _once((*found.nameservers, *(config.get("nameservers") or ())))
-    searches = _once((*found.searches, *(config.get("searches") or ())))
+        parsed = Resolver(tuple(cluster_dns), _once((*cluster, *node.searches)), ("ndots:5",))
+    nameservers = _once((*parsed.nameservers, *(config.get("nameservers") or ())))
+    searches = _once((*parsed.searches, *(config.get("searches") or ())))
     return Resolver(
-        nameservers[:NAMESERVERS_MAX], _that_fit(searches), _merged(found.options, config.get("options") or ())
+        nameservers[:NAMESERVERS_MAX], _that_fit(searches), _merged(parsed.options, config.get("options") or ())
     )
 
 

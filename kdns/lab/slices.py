@@ -22,12 +22,12 @@ def build_slices(services: Iterable[Json], pods: Iterable[Json], zones: Mapping[
     derived = derive_slices(
         (msgspec.convert(one, SourceService) for one in services), (msgspec.convert(one, SourcePod) for one in pods)
     )
-    for found in derived:
-        metadata = found.wire.metadata
+    for derived_slice in derived:
+        metadata = derived_slice.wire.metadata
         assert metadata is not None
         namespace = metadata.namespace or ""
-        spec = specs[namespace, found.labels["kubernetes.io/service-name"]]
-        yield _slice(found, namespace, str(spec.get("trafficDistribution")), by_name, zones)
+        spec = specs[namespace, derived_slice.labels["kubernetes.io/service-name"]]
+        yield _slice(derived_slice, namespace, str(spec.get("trafficDistribution")), by_name, zones)
 
 
 def mirrored(services: Iterable[Json], endpoints: Iterable[Json]) -> Iterator[Json]:

@@ -88,12 +88,12 @@ def wait_until_ready(cluster: Cluster, kind: Kind, patience: float) -> None:
 
 def objects(layout: str = LAYOUTS[0]) -> list[Json]:
     """The objects of the package: the application, clients, and the cluster DNS as the layout has it."""
-    found: list[Json] = []
+    bodies: list[Json] = []
     others = {f"dns-{each}.yaml" for each in LAYOUTS if each != layout}
     for entry in sorted(files("kdns.lab").joinpath("manifests").iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".yaml") and entry.name not in others:
-            found += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
-    return found
+            bodies += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
+    return bodies
 
 
 def wanted_objects(kind: Kind) -> list[Json]:

@@ -18,14 +18,14 @@ GAP = 2
 def status(name: str, form: str = "text") -> int:
     """Print the labs, or the one of a name; 1 if there is none."""
     require()
-    found = [one for one in labs.labs() if one.kept and (not name or one.name == name)]
+    chosen = [one for one in labs.labs() if one.kept and (not name or one.name == name)]
     if form == "json":
-        json.dump([_values(one) for one in found], sys.stdout, indent=1)
+        json.dump([_values(one) for one in chosen], sys.stdout, indent=1)
         print()
-        return 0 if found else 1
-    if not found:
+        return 0 if chosen else 1
+    if not chosen:
         print(f"no lab {name} is up" if name else "no lab is up")
-    for one in found:
+    for one in chosen:
         if not one.alive:
             print(f"lab {one.name}: its process is gone; kdns lab down removes its files")
             continue
@@ -41,7 +41,7 @@ def status(name: str, form: str = "text") -> int:
             for service in values["services"]
         ]
         print("\n".join(columns(("SERVICE", "ADDRESSES", "PORTS"), services)))
-    return 0 if found else 1
+    return 0 if chosen else 1
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -52,24 +52,24 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
         yield "".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _values(found: labs.Found) -> dict[str, Any]:
+def _values(lab: labs.Found) -> dict[str, Any]:
     """What is known of a lab, for JSON."""
-    head = {"name": found.name, "pid": found.pid, "folder": str(found.folder), "alive": found.alive}
-    if not found.alive:
+    head = {"name": lab.name, "pid": lab.pid, "folder": str(lab.folder), "alive": lab.alive}
+    if not lab.alive:
         return {**head, "parts": [], "services": []}
-    return {**head, "parts": list(_parts(found)), "services": list(_services(found))}
+    return {**head, "parts": list(_parts(lab)), "services": list(_services(lab))}
 
 
-def _parts(found: labs.Found) -> Iterator[dict[str, Any]]:
-    for node in labs.ask_api(found, "/api/v1/nodes")["items"]:
+def _parts(lab: labs.Found) -> Iterator[dict[str, Any]]:
+    for node in labs.ask_api(lab, "/api/v1/nodes")["items"]:
         addresses = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
         yield _part(node["metadata"]["name"], addresses)
     yield _part(OUTSIDE, [str(address) for address in CLIENT])
-    pods = labs.ask_api(found, "/api/v1/pods")["items"]
+    pods = labs.ask_api(lab, "/api/v1/pods")["items"]
     for pod in sorted(pods, key=lambda pod: (str(pod["metadata"]["namespace"]), str(pod["metadata"]["name"]))):
         addresses = [each["ip"] for each in pod["status"].get("podIPs", ())]
         ready = "ends" if "deletionTimestamp" in pod["metadata"] else "yes" if is_ready(pod) else "no"
-        part = _part(part_of(pod, found.parts), addresses)
+        part = _part(part_of(pod, lab.parts), addresses)
         yield {
             **part,
             "node": pod["spec"].get("nodeName", ""),
@@ -82,8 +82,8 @@ def _part(name: str, addresses: list[str]) -> dict[str, Any]:
     return {"name": name, "node": "", "addresses": addresses, "ready": "", "namespace": ""}
 
 
-def _services(found: labs.Found) -> Iterator[dict[str, Any]]:
-    for service in labs.ask_api(found, "/api/v1/services")["items"]:
+def _services(lab: labs.Found) -> Iterator[dict[str, Any]]:
+    for service in labs.ask_api(lab, "/api/v1/services")["items"]:
         metadata, spec = service["metadata"], service["spec"]
         yield {
             "namespace": metadata["namespace"],

@@ -74,7 +74,7 @@ def _iptables(walk: Walk) -> None:
     walk.explain(sorted(rules, key=_order), _meaning(IPTABLES))
     mine = [rule for rule in rules if rule.startswith(f"-A {CHAIN} ")]
     walk.check(f"the chain has the name that kube-proxy gives it, {CHAIN}", bool(mine), rules)
-    dice = [f"{float(found[1]):.3f}" for rule in mine if (found := re.search(r"--probability (\S+)", rule))]
+    dice = [f"{float(match[1]):.3f}" for rule in mine if (match := re.search(r"--probability (\S+)", rule))]
     walk.equal("its dice are 1/3, 1/2, and no dice for the last", dice, ["0.333", "0.500"])
     walk.equal("it leads to three chains of endpoints", sum("-j KUBE-SEP-" in rule for rule in mine), 3)
     walk.check("what is marked is masqueraded in the end", any("-j MASQUERADE" in rule for rule in rules), rules)
@@ -84,10 +84,10 @@ def _nftables(walk: Walk) -> None:
     walk.say("This is how. What comes into node-0, and what it sends itself, is looked up in maps:")
     explain = _meaning(NFTABLES)
     walk.explain(walk.lines("node-0", f"nft list chain {TABLE} services", _rule), explain)
-    found = walk.lines("node-0", f"nft list map {TABLE} service-ips", lambda line: f"{HOSTNAMES} " in line)
-    walk.explain(found, explain)
-    chain = re.search(r"goto (spread/3/\S+[^,\s}])", " ".join(found))
-    if not walk.check("the map knows the Service, and a chain for three", chain is not None, found):
+    lines = walk.lines("node-0", f"nft list map {TABLE} service-ips", lambda line: f"{HOSTNAMES} " in line)
+    walk.explain(lines, explain)
+    chain = re.search(r"goto (spread/3/\S+[^,\s}])", " ".join(lines))
+    if not walk.check("the map knows the Service, and a chain for three", chain is not None, lines):
         return
     assert chain is not None
     rules = walk.lines("node-0", f"nft list chain {TABLE} {chain[1]}", _rule)
@@ -130,8 +130,8 @@ def _order(rule: str) -> tuple[str, int]:
 def _meaning(meanings: Mapping[str, str]) -> Callable[[str], str]:
     def meaning(line: str) -> str:
         for pattern, text in meanings.items():
-            if found := re.match(pattern, line):
-                return text.format(*found.groups())
+            if match := re.match(pattern, line):
+                return text.format(*match.groups())
         return ""
 
     return meaning

@@ -59,8 +59,8 @@ def _replace(walk: Walk, name: str) -> None:
     cluster = walk.cluster
 
     def uid_and_ready() -> tuple[bool, bool]:
-        found = [pod for pod in cluster.pods("kube-system") if pod["metadata"]["name"] == name]
-        return bool(found) and "deletionTimestamp" not in found[0]["metadata"], bool(found) and is_ready(found[0])
+        pods = [pod for pod in cluster.pods("kube-system") if pod["metadata"]["name"] == name]
+        return bool(pods) and "deletionTimestamp" not in pods[0]["metadata"], bool(pods) and is_ready(pods[0])
 
     cluster.delete("Pod", "kube-system", name)
     cluster.wait_for(lambda: uid_and_ready() == (True, True), 60)

@@ -27,10 +27,10 @@ def file_stamp(path: str | os.PathLike[str]) -> FileStamp:
 
 def file_stamps(paths: Iterable[str]) -> dict[str, FileStamp]:
     """Of several files as they are now; those that cannot be found are left out."""
-    found: dict[str, FileStamp] = {}
+    stamps: dict[str, FileStamp] = {}
     for path in paths:
         try:
-            found[path] = file_stamp(path)
+            stamps[path] = file_stamp(path)
         except OSError:
             continue
-    return found
+    return stamps

@@ -75,8 +75,8 @@ def detector(settings: ProxySettings, family: Family, node: Node | None) -> Loca
             return LocalDetector("CIDR", cidr) if cidr is not None else None
         case "NodeCIDR":
             cidrs = node.pod_cidrs if node is not None else ()
-            found = next((one for one in cidrs if len(one.address) == family.width), None)
-            return LocalDetector("CIDR", found) if found is not None else None
+            network = next((one for one in cidrs if len(one.address) == family.width), None)
+            return LocalDetector("CIDR", network) if network is not None else None
 
 
 def node_port_addresses(

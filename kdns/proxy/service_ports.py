@@ -65,12 +65,12 @@ def service_ports(
     balancers = tuple(_usable("load balancer IP", routing.load_balancer_ips, family, left_out))
     ranges = _source_ranges(routing, family, left_out)
     external_local = routing.external_local and (routing.type != "ClusterIP" or bool(routing.external_ips))
-    found = []
+    ports = []
     for port in service.ports:
         if port.protocol not in PROTOCOLS:
             left_out.append(LeftOut("UnknownProtocol", f"port {port.port} left out: protocol {port.protocol[:20]!a}"))
             continue
-        found.append(
+        ports.append(
             ServicePort(
                 ServicePortName(service.key.namespace, service.key.name, port.name, cast(Protocol, port.protocol)),
                 port.port,
@@ -85,7 +85,7 @@ def service_ports(
                 _health_check(routing) if external_local else 0,
             )
         )
-    return tuple(found), tuple(left_out)
+    return tuple(ports), tuple(left_out)
 
 
 def _source_ranges(routing: Routing, family: Family, left_out: list[LeftOut]) -> tuple[Network, ...] | None:

@@ -55,8 +55,8 @@ def stale(family: Family, before: Reach, after: Reach) -> list[StaleFlows]:
     if before.keep and before.keep <= after.keep:
         # No backend that had flows is gone, and where there were backends no flow began without one.
         suspects = after.frontends - before.frontends
-    found = [(frontend, after.keep) for frontend in suspects] + [(frontend, NOWHERE.keep) for frontend in gone]
-    return [StaleFlows(family, address or None, port, keep) for (address, port), keep in sorted(found, key=_place)]
+    kept = [(frontend, after.keep) for frontend in suspects] + [(frontend, NOWHERE.keep) for frontend in gone]
+    return [StaleFlows(family, address or None, port, keep) for (address, port), keep in sorted(kept, key=_place)]
 
 
 class FlowMemory:
@@ -84,5 +84,5 @@ class FlowMemory:
         return stale(self.family, before, after)
 
 
-def _place(found: tuple[tuple[bytes, int], frozenset[bytes]]) -> tuple[bytes, int]:
-    return found[0]
+def _place(frontend: tuple[tuple[bytes, int], frozenset[bytes]]) -> tuple[bytes, int]:
+    return frontend[0]

@@ -40,11 +40,11 @@ def _ending(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 def _near(ready: tuple[Endpoint, ...], node: str, zone: str) -> tuple[Endpoint, ...]:
     """Those that the hints give to our node, else to our zone, else all."""
     if node and all(endpoint.nodes for endpoint in ready):
-        found = tuple(endpoint for endpoint in ready if node in endpoint.nodes)
-        if found:
-            return found
+        near = tuple(endpoint for endpoint in ready if node in endpoint.nodes)
+        if near:
+            return near
     if zone and all(endpoint.zones for endpoint in ready):
-        found = tuple(endpoint for endpoint in ready if zone in endpoint.zones)
-        if found:
-            return found
+        near = tuple(endpoint for endpoint in ready if zone in endpoint.zones)
+        if near:
+            return near
     return ready

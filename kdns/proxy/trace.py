@@ -75,10 +75,10 @@ MODE_BEHAVIOR: Final[Mapping[Mode, ModeBehavior]] = {
 def trace(rules: RuleSet, packet: Packet, mode: Mode, addresses: frozenset[bytes]) -> Outcome:
     """Walk a packet through the rules; ``addresses`` are all that this node has on its interfaces."""
     manner, node = MODE_BEHAVIOR[mode], rules.node
-    found = next(_hits(rules, packet, addresses), None)
-    if found is None:
+    hit = next(_hits(rules, packet, addresses), None)
+    if hit is None:
         return _stray(rules, packet, manner, addresses)
-    port, entry = found
+    port, entry = hit
     barred = entry.sources is not None and not any(packet.source in network for network in entry.sources)
     if barred and (manner.ranges_first or entry.paths[0].verdict != "reject"):
         return Outcome("drop", rules=port, why="the source is in none of loadBalancerSourceRanges")

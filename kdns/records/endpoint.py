@@ -21,9 +21,9 @@ def rows(slices: Iterable[EndpointSlice]) -> Iterator[Row]:
             yield part, row
 
 
-def row_addresses(found: Iterable[Row]) -> Iterator[bytes]:
+def row_addresses(rows: Iterable[Row]) -> Iterator[bytes]:
     """The packed address of each row."""
-    for part, row in found:
+    for part, row in rows:
         yield part.address(row)
 
 

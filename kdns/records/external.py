@@ -111,11 +111,11 @@ class External:
             if service is None or isinstance(shown := self._shown(view, service), Missing):
                 continue
             for left in service_names(shown, owner, self._schema):
-                found = rrsets_of(self._service_node(view, service, owner, left, None))
-                alias = pick(found, CNAME)
+                rrsets = rrsets_of(self._service_node(view, service, owner, left, None))
+                alias = pick(rrsets, CNAME)
                 if alias:  # nothing may stand beside a CNAME
-                    found = pick(found, SRV) if left else alias
-                yield from found
+                    rrsets = pick(rrsets, SRV) if left else alias
+                yield from rrsets
 
     def _reverse_records(self, apex: bytes, addresses: Sequence[bytes]) -> Iterator[RRset]:
         for address in addresses:
@@ -211,14 +211,14 @@ class External:
     def _own_addresses(self) -> tuple[bytes, ...]:
         """Where this server is reached from outside: what the Services have that it is an endpoint of, or its own."""
         cluster = self._zone.cluster
-        found: dict[bytes, None] = {}
+        addresses: dict[bytes, None] = {}
         for address in self._zone.own_addresses:
             for part in cluster.addresses.find(address):
                 if isinstance(part, EndpointSlice):
                     view = cluster.view(ObjectKey("Service", part.key.namespace, part.service))
                     if view is not None and view.service is not None:
-                        found |= dict.fromkeys(view.service.outside.addresses)
-        return tuple(found) or self._zone.own_addresses
+                        addresses |= dict.fromkeys(view.service.outside.addresses)
+        return tuple(addresses) or self._zone.own_addresses
 
 
 def _target(service: Service) -> bytes | Missing:

@@ -175,14 +175,14 @@ def _endpoint_node(
     if _is_import(service):
         cluster = left[1].decode("latin-1") if len(left) > 1 else ""
         slices = tuple(part for part in slices if part.cluster == cluster)
-    found = list(rows_named(slices, left[0], schema))
-    if found:
+    rows = list(rows_named(slices, left[0], schema))
+    if rows:
         name = _joined(left) + owner
-        addresses = address_rrsets(name, row_addresses(found), schema.ttl, service.key)
+        addresses = address_rrsets(name, row_addresses(rows), schema.ttl, service.key)
         if rtype not in {SRV, ALL}:
             return Node(addresses, tags=tags)
-        ports = [(part, row, port) for part, row in found for port in part.ports]
-        bare = sum(not part.ports for part, _ in found)
+        ports = [(part, row, port) for part, row in rows for port in part.ports]
+        bare = sum(not part.ports for part, _ in rows)
         srv, additional = _endpoint_srv(name, owner, ports, service, schema, bare, _room(rtype))
         return Node((*addresses, *srv), additional, tags)
     if len(left) == 1 and (_names_a_cluster(view, service, left[0]) or _names_a_protocol(view, service, left[0])):
@@ -210,15 +210,15 @@ def _matching_ports(
     if service.headless:
         for part in view.slices:
             if part.addresses:
-                yield from (found for found in part.ports if _matches(found, port, protocol))
+                yield from (service_port for service_port in part.ports if _matches(service_port, port, protocol))
     else:
-        yield from (found for found in service.ports if _matches(found, port, protocol))
+        yield from (service_port for service_port in service.ports if _matches(service_port, port, protocol))
 
 
-def _matches(found: ServicePort | EndpointPort, port: bytes, protocol: bytes) -> bool:
+def _matches(candidate: ServicePort | EndpointPort, port: bytes, protocol: bytes) -> bool:
     """True if a port has this name and protocol; empty octets match anything."""
-    return (not port or found.name.lower().encode() == port) and (
-        not protocol or found.protocol.lower().encode() == protocol
+    return (not port or candidate.name.lower().encode() == port) and (
+        not protocol or candidate.protocol.lower().encode() == protocol
     )
 
 
@@ -228,18 +228,18 @@ def _port_node(
     port, protocol = left[0].removeprefix(b"_"), left[1].removeprefix(b"_")
     name = _joined(left) + owner
     if not service.headless:
-        ports = [found for found in service.ports if _matches(found, port, protocol)]
+        ports = [row_ports for row_ports in service.ports if _matches(row_ports, port, protocol)]
         if not ports:
             return Missing(Reason.NO_PORT, service.key, _joined(left))
         return _cluster_ip_node(service, name, owner, ports, schema, rtype)
-    found = list(_row_ports(view.slices, port, protocol))
-    if not found:
+    row_ports = list(_row_ports(view.slices, port, protocol))
+    if not row_ports:
         return Missing(Reason.NO_PORT, service.key, _joined(left))
-    addresses = row_addresses((part, row) for part, row, _ in found) if rtype != SRV else ()
+    addresses = row_addresses((part, row) for part, row, _ in row_ports) if rtype != SRV else ()
     rrsets = address_rrsets(name, addresses, schema.ttl, service.key)
     if rtype not in {SRV, ALL}:
         return Node(rrsets, tags=(service.key,))
-    srv, additional = _endpoint_srv(name, owner, found, service, schema, room=_room(rtype))
+    srv, additional = _endpoint_srv(name, owner, row_ports, service, schema, room=_room(rtype))
     return Node((*rrsets, *srv), additional, (service.key,))
 
 
@@ -262,11 +262,11 @@ def _endpoint_srv(
     ``bare``: how many rows have no ports; they have no records, but take their share of the weight. ``room``: no record
     is made behind the first one that ends beyond so many octets, since no message can carry it.
     """
-    found = list(ports)
+    endpoint_ports = list(ports)
     rdatas: dict[bytes, None] = {}
     targets: dict[bytes, dict[bytes, None]] = {}
     size = 0
-    for target, address, rdata in _srv_targets(service_name, found, service, schema, bare):
+    for target, address, rdata in _srv_targets(service_name, endpoint_ports, service, schema, bare):
         if rdata not in rdatas:
             size += SRV_RECORD + len(target)
             rdatas[rdata] = None
@@ -303,12 +303,12 @@ def streamed_rrsets(view: ServiceView, owner: bytes, left: Sequence[bytes], sche
         return
     yield from rrsets_of(service_node(view, owner, left, schema, A))
     port, protocol = (part.removeprefix(b"_") for part in left) if left else (b"", b"")
-    found = list(_row_ports(view.slices, port, protocol))
+    row_ports = list(_row_ports(view.slices, port, protocol))
     bare = 0 if left else sum(part.rows for part in view.slices if not part.ports)
     name = _joined(left) + owner
     seen: set[bytes] = set()
     batch: list[bytes] = []
-    for _, _, rdata in _srv_targets(owner, found, service, schema, bare):
+    for _, _, rdata in _srv_targets(owner, row_ports, service, schema, bare):
         if rdata not in seen:
             seen.add(rdata)
             batch.append(rdata)
@@ -321,10 +321,10 @@ def streamed_rrsets(view: ServiceView, owner: bytes, left: Sequence[bytes], sche
 
 def _row_ports(slices: Iterable[EndpointSlice], port: bytes, protocol: bytes) -> Iterator[RowPort]:
     for part in slices:
-        ports = [found for found in part.ports if _matches(found, port, protocol)]
+        ports = [endpoint_port for endpoint_port in part.ports if _matches(endpoint_port, port, protocol)]
         for row in range(part.rows) if ports else ():
-            for found in ports:
-                yield part, row, found
+            for endpoint_port in ports:
+                yield part, row, endpoint_port
 
 
 def service_names(view: ServiceView, owner: bytes, schema: Schema) -> Iterator[tuple[bytes, ...]]:

@@ -22,10 +22,10 @@ def transfer(zone: Zone, apex: bytes) -> Iterator[RRset]:
     schema = zone.schema
     top: list[RRset] = []
     for rtype in (SOA, NS):
-        found = zone.lookup(apex, rtype)
-        assert isinstance(found, Result), "an apex is in its zone"
-        top += found.answer
-        top += _glue(found, apex) if rtype == NS and apex in schema.zones else ()
+        result = zone.lookup(apex, rtype)
+        assert isinstance(result, Result), "an apex is in its zone"
+        top += result.answer
+        top += _glue(result, apex) if rtype == NS and apex in schema.zones else ()
     if apex in schema.reverse_zones:
         return chain(top, _addresses(zone, apex, list(zone.cluster.addresses)))
     services = [
@@ -36,10 +36,10 @@ def transfer(zone: Zone, apex: bytes) -> Iterator[RRset]:
     return chain(top, _services(zone, services))
 
 
-def _glue(found: Result, apex: bytes) -> Iterable[RRset]:
+def _glue(result: Result, apex: bytes) -> Iterable[RRset]:
     """Addresses of name servers that no Service of the zone is going to have."""
     services = child(apex, "svc")
-    return (each for each in found.additional if under(each.owner, apex) and not under(each.owner, services))
+    return (each for each in result.additional if under(each.owner, apex) and not under(each.owner, services))
 
 
 def _services(zone: Zone, services: Sequence[tuple[bytes, ServiceView]]) -> Iterator[RRset]:

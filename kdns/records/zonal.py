@@ -16,8 +16,8 @@ PREFER: Final = b"prefer"
 
 def chosen(slices: Sequence[EndpointSlice], zone: Sequence[bytes], directive: bytes) -> Sequence[EndpointSlice]:
     """The rows that a name is for; ``zone`` is folded and may have several labels."""
-    found = tuple(_within(slices, b".".join(zone).decode("latin-1")))
-    return found or (slices if directive == PREFER else ())
+    rows = tuple(_within(slices, b".".join(zone).decode("latin-1")))
+    return rows or (slices if directive == PREFER else ())
 
 
 def _within(slices: Iterable[EndpointSlice], zone: str) -> Iterator[EndpointSlice]:

@@ -119,14 +119,14 @@ class Zone:
             if target_apex is None:
                 return Result(apex, NOERROR, answer, chase=name, tags=tags, lasting=True)
             node = self._node(target_apex, name, starts, rtype)
-            found = () if isinstance(node, Missing) else pick(node.rrsets, rtype) or pick(node.rrsets, CNAME)
-            if isinstance(node, Missing) or not found:
+            rrsets = () if isinstance(node, Missing) else pick(node.rrsets, rtype) or pick(node.rrsets, CNAME)
+            if isinstance(node, Missing) or not rrsets:
                 missing = node if isinstance(node, Missing) else node.lacks(rtype)
                 end = self._negative(target_apex, name, missing)
                 return Result(apex, end.rcode, answer, end.authority, tags=tags, missing=missing)
-            answer += found
+            answer += rrsets
             tags += node.tags
-            if found[0].rtype == rtype:
+            if rrsets[0].rtype == rtype:
                 additional = node.additional if rtype in {SRV, NS} else ()
                 return Result(apex, NOERROR, answer, (), additional, tags=tags, lasting=bool(node.tags))
 

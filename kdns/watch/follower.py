@@ -51,16 +51,16 @@ def wants(options: KubernetesOptions) -> list[Want]:
     cluster without the kind ServiceImport has none of them; one that forbids to list them may have some, and is waited
     for.
     """
-    found = [Want("Service", label_selector=options.labels, external=options.external)]
+    wanted = [Want("Service", label_selector=options.labels, external=options.external)]
     if options.endpoints:
         slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
-        found.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
-    found.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
+        wanted.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
+    wanted.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
     if options.multicluster:
-        found.append(Want("ServiceImport", label_selector=options.labels, installed=False))
+        wanted.append(Want("ServiceImport", label_selector=options.labels, installed=False))
     if options.pods == "verified":
-        found.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
-    return found
+        wanted.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
+    return wanted
 
 
 def proxy_wants(node: str, *, every_node: bool = False) -> list[Want]:

@@ -36,17 +36,17 @@ def field_selector(text: str, known: frozenset[str] | None = None) -> Predicate:
     for term in re.split(r"(?<!\\),", text):
         if not term.strip():
             continue
-        found = re.fullmatch(r"\s*([A-Za-z][A-Za-z0-9_.]*)\s*(==|!=|=)((?:[^=!\\]|\\.)*)", term)
-        if found is None:
+        match = re.fullmatch(r"\s*([A-Za-z][A-Za-z0-9_.]*)\s*(==|!=|=)((?:[^=!\\]|\\.)*)", term)
+        if match is None:
             raise ConfigError(
                 f"field selector {_quoted(text)}: expected FIELD=VALUE or FIELD!=VALUE, got {_quoted(term)}",
                 hint=FIELD_HINT,
             )
-        if known is not None and found[1] not in known:
+        if known is not None and match[1] not in known:
             raise ConfigError(
-                f"field selector {_quoted(text)}: expected one of {', '.join(sorted(known))}, got {_quoted(found[1])}"
+                f"field selector {_quoted(text)}: expected one of {', '.join(sorted(known))}, got {_quoted(match[1])}"
             )
-        requirements.append((found[1], found[2] != "!=", re.sub(r"\\(.)", r"\1", found[3].strip())))
+        requirements.append((match[1], match[2] != "!=", re.sub(r"\\(.)", r"\1", match[3].strip())))
     return lambda fields: all((fields.get(name, "") == value) is equal for name, equal, value in requirements)
 
 
@@ -139,7 +139,7 @@ class _Requirements:
 
 
 def _tokens(text: str) -> list[str]:
-    return [found[1] or found[2] for found in TOKEN.finditer(text)]
+    return [match[1] or match[2] for match in TOKEN.finditer(text)]
 
 
 def _compared(key: str, sign: str, limit: int) -> Predicate:

@@ -185,5 +185,5 @@ class _Parser:
 
 def passed_options(options: bytes | None) -> bytes:
     """Those EDNS options of a response that its client gets, too: the reasons (RFC 8914), if they are well-formed."""
-    found = edns_options(options or b"")
-    return b"".join(edns_option(code, data) for code, data in found if code == EDE and len(data) >= 2)
+    parsed = edns_options(options or b"")
+    return b"".join(edns_option(code, data) for code, data in parsed if code == EDE and len(data) >= 2)

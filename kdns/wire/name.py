@@ -106,13 +106,13 @@ def label_starts(name: bytes) -> list[int] | None:
 
 def leading_labels(name: bytes, end: int) -> list[bytes]:
     """The labels of a name that begin before an offset, from left to right, without their length octets."""
-    found = []
+    label_list = []
     at = 0
     while at < end:
         length = name[at]
-        found.append(name[at + 1 : at + 1 + length])
+        label_list.append(name[at + 1 : at + 1 + length])
         at += 1 + length
-    return found
+    return label_list
 
 
 def label(text: str) -> bytes:

@@ -128,7 +128,7 @@ def _client_serial(message: bytes, at: int, header: Header) -> int | None:
 
 
 def _parse_edns(message: bytes, at: int, header: Header) -> Edns | None:
-    found: Edns | None = None
+    edns: Edns | None = None
     skipped = header.answers + header.authorities
     for number in range(skipped + header.additionals):
         root = message[at : at + 1] == b"\0"
@@ -142,11 +142,11 @@ def _parse_edns(message: bytes, at: int, header: Header) -> Edns | None:
         if rtype == OPT:
             # RFC 6891 section 6.1.1: "If a query message with more than one OPT RR is received, a FORMERR MUST be
             # returned", and its owner is the root.
-            if found is not None or number < skipped or not root:
+            if edns is not None or number < skipped or not root:
                 raise FormError("more than one OPT record, or one that is misplaced", header.id)
             options = message[at - length : at]
-            found = Edns(payload, (extended >> 16) & 0xFF, bool(extended & 0x8000), options)
-    return found
+            edns = Edns(payload, (extended >> 16) & 0xFF, bool(extended & 0x8000), options)
+    return edns
 
 
 def _name_end(message: bytes, at: int, known: int) -> int:

@@ -23,15 +23,15 @@ def lifetime(reply: bytes) -> int:
         return ERROR_LIFETIME
     try:
         at = question_end(reply) + 4 if header.questions else HEADER
-        found: int | None = None
+        shortest: int | None = None
         for _ in range(count):
             while reply[at] and reply[at] < 0xC0:
                 at += 1 + reply[at]
             at += 2 if reply[at] else 1
             if int.from_bytes(reply[at : at + 2], "big") != OPT:
                 ttl = int.from_bytes(reply[at + 4 : at + 8], "big")
-                found = ttl if found is None else min(found, ttl)
+                shortest = ttl if shortest is None else min(shortest, ttl)
             at += 10 + int.from_bytes(reply[at + 8 : at + 10], "big")
     except IndexError as error:
         raise FormError("a record ends too early", header.id) from error
-    return ERROR_LIFETIME if found is None else min(found, MAX_LIFETIME)
+    return ERROR_LIFETIME if shortest is None else min(shortest, MAX_LIFETIME)

@@ -179,12 +179,12 @@ def normalized(argv: Sequence[str]) -> list[str]:
     words: list[str] = []
     rest = iter(argv)
     for word in rest:
-        found = re.fullmatch(r"(--?)([A-Za-z][A-Za-z0-9_.-]*)(=.*)?", word, re.DOTALL)
-        if word == "--" or not found:
+        match = re.fullmatch(r"(--?)([A-Za-z][A-Za-z0-9_.-]*)(=.*)?", word, re.DOTALL)
+        if word == "--" or not match:
             words += [word, *rest] if word == "--" else [word]
             continue
-        name, value = found[2].replace("_", "-"), found[3] or ""
-        if found[1] == "-" and re.fullmatch(r"v[0-9]+", name):
+        name, value = match[2].replace("_", "-"), match[3] or ""
+        if match[1] == "-" and re.fullmatch(r"v[0-9]+", name):
             name, value = "v", f"={name[1:]}"
         if name in HIDDEN_BOOLEANS or (name in FLAGS and FLAGS[name].boolean):
             words.append(f"--{name}{value or '=true'}")

@@ -226,8 +226,8 @@ def http_address(port: int) -> Kind:
         text = _text(value)
         if not text:
             return ""
-        found = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})|\[?([0-9A-Fa-f:.]+)\]?", text)
-        six, six_port, four, four_port, bare = found.groups() if found else (None,) * 5
+        match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\]:([0-9]{1,5})|([0-9.]+):([0-9]{1,5})|\[?([0-9A-Fa-f:.]+)\]?", text)
+        six, six_port, four, four_port, bare = match.groups() if match else (None,) * 5
         number = int(six_port or four_port or port)
         try:
             host = parse_address(six or four or bare or "") if number <= 65535 else None

@@ -43,14 +43,14 @@ class Reading:
 
         ``base`` are settings that were read before, and stay as they are where this tree says nothing.
         """
-        found = self._section(TOP, base or ProxySettings(), top, ())
+        settings = self._section(TOP, base or ProxySettings(), top, ())
         if base is None:
-            found = self._completed(found)
-            if found.mode == "ipvs":
+            settings = self._completed(settings)
+            if settings.mode == "ipvs":
                 self.warn(IPVS_IS_DEPRECATED, self._spans.get(("mode",)))
-        self._check(found)
-        self._settle(found.mode)
-        return found
+        self._check(settings)
+        self._settle(settings.mode)
+        return settings
 
     def _settle(self, mode: str) -> None:
         """Raise what is wrong. In a section of a mode that does not run, it is a warning, as kube-proxy starts then."""
@@ -134,8 +134,8 @@ class Reading:
                 if not isinstance(node.value, Mapping):
                     raise ValueError(f"{shown(node.value)} is not a mapping")
                 pairs = [(word, entry.node) for word, entry in node.value.items() if entry.node.value is not None]
-                found = {word: self._item(kind.item, item, (*path, word)) for word, item in pairs}
-                return {word: item for word, item in found.items() if item is not None}
+                values = {word: self._item(kind.item, item, (*path, word)) for word, item in pairs}
+                return {word: item for word, item in values.items() if item is not None}
 
     def _item(self, read: Callable[[Any], Any], node: Node, path: Path) -> Any:
         try:
@@ -144,28 +144,28 @@ class Reading:
             self._wrongly(path, error, node.at)
             return None
 
-    def _completed(self, found: ProxySettings) -> ProxySettings:
+    def _completed(self, settings: ProxySettings) -> ProxySettings:
         """Defaults that depend on other settings."""
-        if ":" in found.bind_address:
+        if ":" in settings.bind_address:
             if ("healthzBindAddress",) not in self._given:
-                found = replace(found, healthz_bind_address=f"[::]:{HEALTHZ_PORT}")
+                settings = replace(settings, healthz_bind_address=f"[::]:{HEALTHZ_PORT}")
             if ("metricsBindAddress",) not in self._given:
-                found = replace(found, metrics_bind_address=f"[::1]:{METRICS_PORT}")
-        if found.mode == "nftables" and found.node_port_addresses == NodePortAddresses():
-            found = replace(found, node_port_addresses=NodePortAddresses(primary=True))
-        if found.mode != "iptables" and found.node_port_addresses.localhost:
-            problem = f"mode {found.mode} serves no node ports on loopback: {LOCALHOST!r} has no effect"
+                settings = replace(settings, metrics_bind_address=f"[::1]:{METRICS_PORT}")
+        if settings.mode == "nftables" and settings.node_port_addresses == NodePortAddresses():
+            settings = replace(settings, node_port_addresses=NodePortAddresses(primary=True))
+        if settings.mode != "iptables" and settings.node_port_addresses.localhost:
+            problem = f"mode {settings.mode} serves no node ports on loopback: {LOCALHOST!r} has no effect"
             self.warn(problem, self._spans.get(("nodePortAddresses",)))
-        return found
+        return settings
 
-    def _check(self, found: ProxySettings) -> None:
+    def _check(self, settings: ProxySettings) -> None:
         """What does not go together."""
-        for word, part in (("iptables", found.iptables), ("nftables", found.nftables), ("ipvs", found.ipvs)):
+        for word, part in (("iptables", settings.iptables), ("nftables", settings.nftables), ("ipvs", settings.ipvs)):
             least, most = part.min_sync_period, part.sync_period
             if least > most:
                 problem = f"{go_duration(least)} is longer than syncPeriod ({go_duration(most)})"
                 self._clash((word, "minSyncPeriod"), (word, "syncPeriod"), f"{problem}\nat most as long")
-        mode, local = found.detect_local_mode, found.detect_local
+        mode, local = settings.detect_local_mode, settings.detect_local
         needed = {"BridgeInterface": local.bridge_interface, "InterfaceNamePrefix": local.interface_name_prefix}
         if not needed.get(mode, mode):
             word = mode[0].lower() + mode[1:]

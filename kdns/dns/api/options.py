@@ -42,10 +42,10 @@ def page_options(directives: Sequence[Directive], lines: Mapping[str, tuple[str,
     """
     directive = once(directives)
     args = arguments(directive, 0, 1)
-    found: dict[str, Any] = {"address": value(args[0], parse_http_address)} if args else {}
+    options: dict[str, Any] = {"address": value(args[0], parse_http_address)} if args else {}
 
     def reader(field: str, read: ReadLine) -> Callable[[Directive], None]:
-        return lambda line: found.update({field: read(line)})
+        return lambda line: options.update({field: read(line)})
 
     properties(directive, {name: reader(field, read) for name, (field, read) in lines.items()})
-    return found
+    return options

@@ -61,8 +61,8 @@ class Pattern:
 
     def search(self, text: str) -> Match | None:
         """The leftmost match in a text, or None."""
-        found = self._search(text)
-        return Match((found[0], *found.groups(""))) if found is not None else None
+        match = self._search(text)
+        return Match((match[0], *match.groups(""))) if match is not None else None
 
 
 def compile_pattern(text: str) -> Pattern:

@@ -94,8 +94,8 @@ def _policy(line: Directive) -> Policy:
             raise word.error(f"{word.text!r} is neither 'type' nor 'net'")
         else:
             words.append(word)
-    for section, found in sections.items():
-        if not found:
+    for section, rules in sections.items():
+        if not rules:
             raise line.name.error(f"nothing stands behind {section!r}", hint="* is everything")
     return Policy(action, _types(sections.get("type")), _networks(sections.get("net")))
 
@@ -107,15 +107,15 @@ def _lower(word: Word) -> Word:
 def _types(words: list[Word] | None) -> frozenset[int] | None:
     if words is None or any(word.text == "*" for word in words):
         return None
-    found = set()
+    rtypes = set()
     for word in words:
         number = type_number(word.text.upper())
         if number is None:
             raise word.error(
                 f"unknown type {word.text!r}", hint=near(word.text.upper(), TYPES) or "such as A or TYPE65"
             )
-        found.add(number)
-    return frozenset(found)
+        rtypes.add(number)
+    return frozenset(rtypes)
 
 
 def _networks(words: list[Word] | None) -> tuple[Network, ...] | None:

@@ -113,9 +113,9 @@ class Autopath:
         firsts = [_SVC + zone for zone in self._clusters] if self._answers is not None else self._search[:1]
         return any(under(name, first) or (below and under(first, name)) for first in firsts)
 
-    def ignores(self, _query: Query, found: PrecompiledAnswer) -> bool:
+    def ignores(self, _query: Query, answer: PrecompiledAnswer) -> bool:
         """A name that exists is what the walk would find first."""
-        return found.answer.rcode != NXDOMAIN
+        return answer.answer.rcode != NXDOMAIN
 
     def plugin(self, following: Handler) -> Handler:
         """See `kdns.dns.api.handler`."""
@@ -151,29 +151,29 @@ class Autopath:
             name = left + suffix
             if len(name) > MAX_NAME:
                 continue
-            found = await following(
+            response = await following(
                 request._replace(query=query._replace(name=name, question=name + query.question[-4:]))
             )
             if first is None:
-                first = found
-                if found.rcode != NXDOMAIN:
-                    return found
+                first = response
+                if response.rcode != NXDOMAIN:
+                    return response
                 continue
-            if found.unclaimed:
+            if response.unclaimed:
                 break  # no plugin here knows such names: another server of the client may
-            if found.rcode != NXDOMAIN:
+            if response.rcode != NXDOMAIN:
                 self._success.labels(request.server).inc()
-                return _led_to(found, query.name)
+                return _led_to(response, query.name)
         assert first is not None, "the first name is the asked one"
         return first
 
 
-def _led_to(found: Response, name: bytes) -> Response:
+def _led_to(response: Response, name: bytes) -> Response:
     """The response with a CNAME from the asked name to the one that was found; a "no" has nothing to lead to."""
-    if not found.answer or found.answer[0].owner == name:
-        return found
-    head = found.answer[0]
-    return replace(found, answer=(RR(name, CNAME, head.ttl, head.owner), *found.answer))
+    if not response.answer or response.answer[0].owner == name:
+        return response
+    head = response.answer[0]
+    return replace(response, answer=(RR(name, CNAME, head.ttl, head.owner), *response.answer))
 
 
 def _read(file: str) -> str:
@@ -183,11 +183,11 @@ def _read(file: str) -> str:
 
 def search_list(text: str) -> list[bytes]:
     """The search list of a file like resolv.conf (resolv.conf(5)): the last ``search`` or ``domain`` line counts."""
-    found: list[bytes] = []
+    suffixes: list[bytes] = []
     for line in text.splitlines():
         words = line.split()
         if words and words[0] in {"search", "domain"}:
-            found = []
+            suffixes = []
             for word in words[1 : 2 if words[0] == "domain" else None]:
                 try:
                     name = parse_name(word)
@@ -195,5 +195,5 @@ def search_list(text: str) -> list[bytes]:
                     log.warning("invalid name in a search list: %r", word[:80])
                     continue
                 if name != ROOT:
-                    found.append(name)
-    return found
+                    suffixes.append(name)
+    return suffixes

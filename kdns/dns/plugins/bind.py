@@ -56,25 +56,25 @@ def addresses(options: Options, here: Sequence[InterfaceAddress] | None = None) 
     """
     if here is None:
         here = interface_addresses()
-    found: dict[str, None] = {}
+    resolved: dict[str, None] = {}
     for line in options.lines:
         spared = {text for word in line.spared for text in _resolved(word, here)}
-        found |= dict.fromkeys(text for word in line.wanted for text in _resolved(word, here) if text not in spared)
-    if not found:
+        resolved |= dict.fromkeys(text for word in line.wanted for text in _resolved(word, here) if text not in spared)
+    if not resolved:
         raise options.lines[0].wanted[0].error("bind leaves no address to listen on", "see its except lines")
-    return tuple(found)
+    return tuple(resolved)
 
 
 def _resolved(word: Word, here: Sequence[InterfaceAddress]) -> list[str]:
     """Of an interface every address, a link-local one with its scope."""
-    found = []
+    resolved = []
     for one in here:
         if one.interface == word.text:
             address = ip_address(one.address)
             scoped = isinstance(address, IPv6Address) and address.is_link_local
-            found.append(f"{address}%{one.interface}" if scoped else str(address))
-    if found:
-        return found
+            resolved.append(f"{address}%{one.interface}" if scoped else str(address))
+    if resolved:
+        return resolved
     try:
         return [str(ip_address(word.text))]
     except ValueError:

@@ -90,10 +90,10 @@ def build(options: Options, parts: BlockContext) -> Built:
         ready = cache.ready(query, rotate=parts.sibling("loadbalance") is not None)
         return None if ready is None else PrecompiledAnswer(ready[0], NAME, find, hit=counts.hits[half_of(ready[1])])
 
-    def annotate(query: Query, found: PrecompiledAnswer) -> PrecompiledAnswer:
-        if found.hit is not None or found.plugin not in EXACT or not cache.covers(query):
-            return found
-        return found._replace(hit=counts.hits["success" if found.answer.sections.counts[0] else "denial"])
+    def annotate(query: Query, answer: PrecompiledAnswer) -> PrecompiledAnswer:
+        if answer.hit is not None or answer.plugin not in EXACT or not cache.covers(query):
+            return answer
+        return answer._replace(hit=counts.hits["success" if answer.answer.sections.counts[0] else "denial"])
 
     return Built(plugin=cache.plugin, must_see=sees_nothing, precompiled=find, annotate=annotate, start=start)
 

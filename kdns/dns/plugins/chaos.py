@@ -61,10 +61,10 @@ def chaos(options: Options, parts: BlockContext) -> Plugin:
     def plugin(following: Handler) -> Handler:
         async def handle(request: Request) -> Response:
             query = request.query
-            found = texts(query.name) if query.rclass == CH and query.rtype == TXT else ()
-            if not found:
+            strings = texts(query.name) if query.rclass == CH and query.rtype == TXT else ()
+            if not strings:
                 return await following(request)
-            rdatas = [text.encode()[:LONGEST] for text in found]
+            rdatas = [text.encode()[:LONGEST] for text in strings]
             answer = tuple(RR(query.name, TXT, 0, bytes((len(each),)) + each, CH) for each in rdatas)
             return Response(0, answer=answer, plugin=NAME)
 

@@ -48,39 +48,39 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``dns64 [PREFIX] { prefix PREFIX; translate_all; allow_ipv4 }``."""
     directive = once(directives)
     words = arguments(directive, 0, 1)
-    found: dict[str, IPv6Network | bool] = {"prefix": _prefix(words[0])} if words else {}
+    options: dict[str, IPv6Network | bool] = {"prefix": _prefix(words[0])} if words else {}
 
     def prefix(line: Directive) -> None:
-        found["prefix"] = _prefix(arguments(line, 1, 1)[0])
+        options["prefix"] = _prefix(arguments(line, 1, 1)[0])
 
     def switch(line: Directive) -> None:
         no_args(line)
-        found[line.name.text] = True
+        options[line.name.text] = True
 
     properties(directive, {"prefix": prefix, "translate_all": switch, "allow_ipv4": switch})
-    return Options(**found)  # type: ignore[arg-type]
+    return Options(**options)  # type: ignore[arg-type]
 
 
 def _prefix(word: Word) -> IPv6Network:
-    found = network(word)
-    if not isinstance(found, IPv6Network):
+    prefix = network(word)
+    if not isinstance(prefix, IPv6Network):
         raise word.error(f"{word.text} is no IPv6 prefix", hint=f"such as {WELL_KNOWN}")
-    if found.prefixlen not in LENGTHS:
-        raise word.error(f"a prefix of {found.prefixlen} bits", hint=f"{', '.join(map(str, LENGTHS))} are possible")
-    if found.prefixlen == 96 and found.network_address.packed[8]:
+    if prefix.prefixlen not in LENGTHS:
+        raise word.error(f"a prefix of {prefix.prefixlen} bits", hint=f"{', '.join(map(str, LENGTHS))} are possible")
+    if prefix.prefixlen == 96 and prefix.network_address.packed[8]:
         raise word.error("octet 9 of the prefix must be 0", hint="RFC 6052 section 2.2")
-    return found
+    return prefix
 
 
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     counter = parts.counter("coredns_dns64_requests_translated", "Answers that were made from A records.", ("server",))
 
-    def ignores(query: Query, found: PrecompiledAnswer) -> bool:
+    def ignores(query: Query, answer: PrecompiledAnswer) -> bool:
         """Other types than AAAA, names that do not exist, and what has AAAA records."""
-        if query.rtype != AAAA or found.answer.rcode == NXDOMAIN:
+        if query.rtype != AAAA or answer.answer.rcode == NXDOMAIN:
             return True
-        octets = found.answer.sections.octets
+        octets = answer.answer.sections.octets
         return octets.startswith(AT_QNAME) and not octets[12:].startswith(MAPPED) and not options.translate_all
 
     def translated(request: Request) -> None:

@@ -71,16 +71,16 @@ class Options(Struct, frozen=True, kw_only=True):
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """Raises ConfigError, also for a zone that is in two files."""
     mistakes = Mistakes()
-    found: list[ZoneFile] = []
+    zone_files: list[ZoneFile] = []
     for directive in directives:
         with mistakes.noted():
             one = _parse_one(directive, place)
             for zone in one.zones:
-                if any(zone in other.zones for other in found):
+                if any(zone in other.zones for other in zone_files):
                     raise directive.name.error(f"zone {zone} is read from two files", hint="name it with one of them")
-            found.append(one)
+            zone_files.append(one)
     mistakes.settle()
-    return Options(files=tuple(found))
+    return Options(files=tuple(zone_files))
 
 
 def _parse_one(directive: Directive, place: DirectiveContext) -> ZoneFile:
@@ -203,13 +203,13 @@ class Files:
         known = self._stamps.get(each.file)
         if known is not None and known == await asyncio.to_thread(file_stamps, known):
             return False
-        found: dict[str, FileStamp] = {}
+        stamps: dict[str, FileStamp] = {}
         loaded: dict[bytes, StaticZone] = {}
         for apex in _apexes(each):
             loading = Loading()
             loaded[apex] = await asyncio.to_thread(load, each.file, apex, loading)
-            found = loading.stamps | found  # the older one, if a file has changed in between
-        self._stamps[each.file] = found
+            stamps = loading.stamps | stamps  # the older one, if a file has changed in between
+        self._stamps[each.file] = stamps
         self._zones |= loaded
         for apex, zone in loaded.items():
             log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), each.file, zone.serial)
@@ -245,16 +245,16 @@ class Files:
             zone = self._zones.get(apex)
             if zone is None:
                 return Response(SERVFAIL, plugin=NAME)
-            found = zone.lookup(query.name, query.rtype, do=do(request))
-            if found.rcode == NXDOMAIN and not found.answer and self._through[apex].through(query.name):
+            result = zone.lookup(query.name, query.rtype, do=do(request))
+            if result.rcode == NXDOMAIN and not result.answer and self._through[apex].through(query.name):
                 return await following(request)
-            if found.chase is not None:
-                return await self._chased(request, found, found.chase)
-            return Response(found.rcode, found.flags, found.answer, found.authority, found.additional, NAME)
+            if result.chase is not None:
+                return await self._chased(request, result, result.chase)
+            return Response(result.rcode, result.flags, result.answer, result.authority, result.additional, NAME)
 
         return handle
 
-    async def _chased(self, request: Request, found: LookupResult, target: bytes) -> Response:
+    async def _chased(self, request: Request, result: LookupResult, target: bytes) -> Response:
         """What an alias leads to outside, and the rcode of the end of the chain (RFC 6604 section 2.1)."""
         query = request.query
         question = target + query.question[-4:]
@@ -262,12 +262,12 @@ class Files:
         try:
             end = await self._parts.lookup(request._replace(query=onward))
         except KdnsError:
-            return Response(SERVFAIL, AA, found.answer, plugin=NAME)
+            return Response(SERVFAIL, AA, result.answer, plugin=NAME)
         if end.unclaimed or end.rcode == REFUSED:
-            return Response(0, AA, found.answer, plugin=NAME)  # another server may answer for the target
-        authority = (*found.authority, *end.authority)
+            return Response(0, AA, result.answer, plugin=NAME)  # another server may answer for the target
+        authority = (*result.authority, *end.authority)
         flags = AA | end.flags & TC  # an answer that is cut must not be kept as a whole one
-        return Response(end.rcode, flags, (*found.answer, *end.answer), authority, end.additional, NAME)
+        return Response(end.rcode, flags, (*result.answer, *end.answer), authority, end.additional, NAME)
 
 
 def _apexes(each: ZoneFile) -> list[bytes]:

@@ -190,10 +190,10 @@ class Hosts:
 
     async def refresh(self) -> bool:
         """Read the file if it is another one than before: True if it was. One that cannot be read changes nothing."""
-        found = await asyncio.to_thread(self._load)
-        if found is None:
+        loaded = await asyncio.to_thread(self._load)
+        if loaded is None:
             return False
-        self._file, self._stamp = found
+        self._file, self._stamp = loaded
         return True
 
     def _load(self) -> tuple[Table, FileStamp] | None:
@@ -244,9 +244,9 @@ class Hosts:
         if rtype not in FAMILIES and through and self._options.fallthrough_unsupported:
             return None
         size = FAMILIES.get(rtype, 0)
-        found = {each: None for table in self.tables for each in table.find(name, size)}
-        if found or any(table.find(name, each) for table in self.tables for each in FAMILIES.values()):
-            return self._positive(name, rtype, found)
+        addresses = {each: None for table in self.tables for each in table.find(name, size)}
+        if addresses or any(table.find(name, each) for table in self.tables for each in FAMILIES.values()):
+            return self._positive(name, rtype, addresses)
         # NXDOMAIN would need an SOA (RFC 2308 section 3), and such a file has none
         return None if through else Response(SERVFAIL)
 

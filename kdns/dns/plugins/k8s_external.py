@@ -170,15 +170,15 @@ class _Plugin:
         targets = dict.fromkeys(rr.rdata[6:].lower() for rr in response.answer if rr.rtype == SRV)
         missing = [target for target in targets if target not in there][:MAX_TARGETS]
         asked = [(target, rtype) for target in missing for rtype in (A, AAAA)]
-        found = await asyncio.gather(*(self._addresses(request, target, rtype) for target, rtype in asked))
-        additional = tuple(dict.fromkeys(chain(response.additional, *found)))
+        responses = await asyncio.gather(*(self._addresses(request, target, rtype) for target, rtype in asked))
+        additional = tuple(dict.fromkeys(chain(response.additional, *responses)))
         return replace(response, additional=additional) if asked else response
 
     async def _addresses(self, request: Request, target: bytes, rtype: int) -> Sequence[RR]:
         question = target + rtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
         query = request.query._replace(question=question, name=target, rtype=rtype)
         try:
-            found = await self._parts.lookup(request._replace(query=query))
+            response = await self._parts.lookup(request._replace(query=query))
         except KdnsError:
             return ()
-        return found.answer if found.rcode == NOERROR else ()
+        return response.answer if response.rcode == NOERROR else ()

@@ -67,9 +67,9 @@ def build(options: Options, parts: BlockContext) -> Built:
     )
 
 
-def ignores(_query: Query, found: PrecompiledAnswer) -> bool:
+def ignores(_query: Query, answer: PrecompiledAnswer) -> bool:
     """What has no two addresses to be put into order."""
-    return not found.answer.ring_size
+    return not answer.answer.ring_size
 
 
 def loadbalance(options: Options, chance: random.Random) -> Plugin:
@@ -113,9 +113,9 @@ def ordered(records: Sequence[RR], chance: random.Random, prefer: Sequence[Netwo
 
 def shuffled(records: Iterable[RR], chance: random.Random) -> list[RR]:
     """In any order, each as likely as the others."""
-    found = list(records)
-    chance.shuffle(found)
-    return found
+    order = list(records)
+    chance.shuffle(order)
+    return order
 
 
 def _rank(record: RR, prefer: Sequence[Network]) -> int:

@@ -36,15 +36,15 @@ class Options(Struct, frozen=True):
 
 def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """``local { localhost_prefix on|off }``."""
-    found = [True]
+    switches = [True]
 
     def prefix(line: Directive) -> None:
-        found.append(choice(arguments(line, 1, 1)[0], ("on", "off")) == "on")
+        switches.append(choice(arguments(line, 1, 1)[0], ("on", "off")) == "on")
 
     for directive in directives:
         no_args(directive)
         properties(directive, {"localhost_prefix": prefix})
-    return Options(found[-1])
+    return Options(switches[-1])
 
 
 def build(options: Options, parts: BlockContext) -> Built:

@@ -75,11 +75,11 @@ def of_clients(clients: ClientIndex) -> Provide:
     """Which Pod asks, if that is known; its labels, too."""
 
     def provide(request: Request) -> None:
-        found = clients.lookup(client(request))
-        if isinstance(found, Client):
-            request.metadata["kubernetes/client-namespace"] = found.pod.namespace
-            request.metadata["kubernetes/client-pod-name"] = found.pod.name
-            request.metadata.update((f"kubernetes/client-label/{key}", value) for key, value in found.labels)
+        asking = clients.lookup(client(request))
+        if isinstance(asking, Client):
+            request.metadata["kubernetes/client-namespace"] = asking.pod.namespace
+            request.metadata["kubernetes/client-pod-name"] = asking.pod.name
+            request.metadata.update((f"kubernetes/client-label/{key}", value) for key, value in asking.labels)
 
     return provide
 

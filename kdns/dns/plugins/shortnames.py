@@ -66,10 +66,10 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     words = arguments(directive, 0, 1)
     if not words:
         return Options()
-    found = zones(words, place)
-    if len(found) != 1:
+    zone_list = zones(words, place)
+    if len(zone_list) != 1:
         raise words[0].error("shortnames takes one zone", hint="the cluster's, such as cluster.local")
-    return Options(found[0])
+    return Options(zone_list[0])
 
 
 def build(options: Options, parts: BlockContext) -> Built:
@@ -151,10 +151,13 @@ class ShortNames:
             behind = asyncio.get_running_loop().create_task(self._ask_behind(following, request))
             try:
                 outcome = await self._in_time(behind, query.name)
-                if self._may_take(query.name, outcome) and (found := await self._in_cluster(request, full)) is not None:
+                if (
+                    self._may_take(query.name, outcome)
+                    and (in_cluster := await self._in_cluster(request, full)) is not None
+                ):
                     if not behind.done():
                         self._spawn(_ended(behind), "late answer behind shortnames")
-                    return self._renamed(found, full, query.name)
+                    return self._renamed(in_cluster, full, query.name)
                 return (await behind).result()
             except asyncio.CancelledError:
                 behind.cancel()
@@ -200,10 +203,10 @@ class ShortNames:
         """The cluster's response for the full name; None if there is no such name."""
         question = full + request.query.question[-4:]
         try:
-            found = await self._lookup(request._replace(query=request.query._replace(name=full, question=question)))
+            response = await self._lookup(request._replace(query=request.query._replace(name=full, question=question)))
         except UpstreamError:  # of the target of an ExternalName: the name is the cluster's all the same
             return Response(SERVFAIL, plugin=NAME)
-        return None if found.rcode == NXDOMAIN and not found.answer else found
+        return None if response.rcode == NXDOMAIN and not response.answer else response
 
     def must_see(self, name: bytes, below: bool) -> bool:
         """Names of the form, whether or not there is such a Service now."""
@@ -229,15 +232,15 @@ class ShortNames:
         """True for a top-level domain of the Internet; some have rules for the names below them only."""
         return self._suffixes.publicsuffix("x." + last.decode("ascii", "replace")) is not None
 
-    def _renamed(self, found: Response, full: bytes, name: bytes) -> Response:
+    def _renamed(self, response: Response, full: bytes, name: bytes) -> Response:
         """The response with the asked name in the place of the full one.
 
         No SOA goes with it: the zone it is of is not one that the asked name is in (RFC 2308 section 2.2, type 3).
         """
-        answer = tuple(rr._replace(owner=name) if rr.owner == full else rr for rr in found.answer)
-        additional: Sequence[RR] = found.additional
-        authority = found.authority if found.answer and found.rcode == NOERROR else ()
-        return replace(found, answer=answer, authority=authority, additional=additional, plugin=NAME)
+        answer = tuple(rr._replace(owner=name) if rr.owner == full else rr for rr in response.answer)
+        additional: Sequence[RR] = response.additional
+        authority = response.authority if response.answer and response.rcode == NOERROR else ()
+        return replace(response, answer=answer, authority=authority, additional=additional, plugin=NAME)
 
 
 async def _ended(behind: "asyncio.Task[_Outcome]") -> None:

@@ -79,13 +79,13 @@ class Options(Struct, frozen=True, kw_only=True):
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The templates, one for each occurrence."""
-    found: list[TemplateRule] = []
+    rules: list[TemplateRule] = []
     mistakes = Mistakes()
     for directive in directives:
         with mistakes.noted():
-            found.append(_Reader(place).one(directive))
+            rules.append(_Reader(place).one(directive))
     mistakes.settle()
-    return Options(templates=tuple(found))
+    return Options(templates=tuple(rules))
 
 
 class _Reader:
@@ -221,7 +221,7 @@ class Ready(NamedTuple):
             one.rtype == rtype or ANY in {one.rtype, rtype}
         )
 
-    def admit(self, request: Request, found: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value] | None:
+    def admit(self, request: Request, matched: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value] | None:
         """The variables for a request that matches, None if a condition does not hold.
 
         Raises ValueError for what cannot be worked out.
@@ -229,7 +229,7 @@ class Ready(NamedTuple):
         one = self.one
         if not one.variables and not one.conditions:
             return {}
-        scope = Scope(request, {key: str(value) for key, value in _groups(found).items()})
+        scope = Scope(request, {key: str(value) for key, value in _groups(matched).items()})
         for name, compiled in one.variables:
             scope.variables[name] = compiled.run(scope)
         if not all(condition.run(scope) for condition in one.conditions):
@@ -241,9 +241,9 @@ class Ready(NamedTuple):
         if not self.one.patterns:
             return ".*", Match((text,)), {}
         for pattern in self.one.patterns:
-            found = pattern.search(text)
-            if found is not None:
-                return pattern.text, found, pattern.names
+            match = pattern.search(text)
+            if match is not None:
+                return pattern.text, match, pattern.names
         return None
 
 
@@ -291,13 +291,13 @@ class Templates:
                 zone = ready.zones.of(query.name)
                 if zone is None or not ready.fits(query.rclass, query.rtype):
                     continue
-                found = ready.match(text)
+                matched = ready.match(text)
                 try:
-                    variables = ready.admit(request, found) if found is not None else None
+                    variables = ready.admit(request, matched) if matched is not None else None
                 except ValueError as error:
                     raise UpstreamError(f"template: {error}") from None
-                if found is not None and variables is not None:
-                    return await self._answer(ready, request, text, ready.zones.texts[zone], found, variables)
+                if matched is not None and variables is not None:
+                    return await self._answer(ready, request, text, ready.zones.texts[zone], matched, variables)
                 if not ready.fallthrough.through(query.name):
                     return Response(SERVFAIL)
             return await following(request)
@@ -310,7 +310,7 @@ class Templates:
         request: Request,
         text: str,
         zone: str,
-        found: tuple[str, Match, Mapping[str, int]],
+        matched: tuple[str, Match, Mapping[str, int]],
         variables: dict[str, Value],
     ) -> Response:
         one, query = ready.one, request.query
@@ -320,7 +320,7 @@ class Templates:
         self._matches.labels(*labels).inc()
         if one.rcode == SERVFAIL:
             return Response(SERVFAIL)
-        data = {**_data(request, text, zone, found, (rclass, rtype)), "Var": variables}
+        data = {**_data(request, text, zone, matched, (rclass, rtype)), "Var": variables}
         made: dict[str, list[RR]] = {section: [] for section in SECTIONS}
         flags = AA
         for (section, template), fixed in zip(one.records, ready.fixed, strict=True):
@@ -358,9 +358,9 @@ class Templates:
             return Response()
 
 
-def _groups(found: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value]:
+def _groups(matched: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value]:
     """What the parts of a pattern matched, by number and by name."""
-    _, match, names = found
+    _, match, names = matched
     groups: dict[str, Value] = {str(number): group for number, group in enumerate(match.groups)}
     return groups | {name: match.groups[number] for name, number in names.items()}
 
@@ -372,10 +372,10 @@ def _counted(one: TemplateRule, query: Query, rclass: str, rtype: str) -> tuple[
 
 
 def _data(
-    request: Request, text: str, zone: str, found: tuple[str, Match, Mapping[str, int]], kinds: tuple[str, str]
+    request: Request, text: str, zone: str, matched: tuple[str, Match, Mapping[str, int]], kinds: tuple[str, str]
 ) -> Mapping[str, Value]:
     """What a template sees of a request; `FIELDS` names it."""
-    regex, match, _ = found
+    regex, match, _ = matched
     query = request.query
     question = Fields({"Name": name_text(query.question[:-4]), "Qtype": query.rtype, "Qclass": query.rclass})
     message = Fields(
@@ -387,7 +387,7 @@ def _data(
         }
     )
     return {
-        "Zone": zone, "Name": text, "Regex": regex, "Match": list(match.groups), "Group": _groups(found),
+        "Zone": zone, "Name": text, "Regex": regex, "Match": list(match.groups), "Group": _groups(matched),
         "Class": kinds[0], "Type": kinds[1], "Message": message, "Question": question,
         "Remote": request.client.address,
         "Meta": Method(lambda key: request.metadata.get(key, "") if isinstance(key, str) else ""),

@@ -31,12 +31,12 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """Raises ConfigError: 1s to 24h, and at least one of them."""
     directive = once(directives)
     no_args(directive)
-    found: dict[str, float] = {}
+    durations: dict[str, float] = {}
     queries: int | None = None
 
     def reader(name: str) -> Callable[[Directive], None]:
         def read(line: Directive) -> None:
-            found[name] = duration(arguments(line, 1, 1)[0], LEAST, MOST)
+            durations[name] = duration(arguments(line, 1, 1)[0], LEAST, MOST)
 
         return read
 
@@ -51,7 +51,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     properties(directive, {**{name: reader(name) for name in ("read", "write", "idle")}, "maxtcpqueries": read_queries})
     if not directive.block:
         raise directive.name.error("timeouts says nothing", hint="read, write, idle or maxtcpqueries in braces")
-    return Options(**found, queries=queries)
+    return Options(**durations, queries=queries)
 
 
 def build(_options: Options, _parts: BlockContext) -> Built:

@@ -85,16 +85,16 @@ class Options(Struct, frozen=True, kw_only=True):
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """Raises ConfigError, also for a zone that is in two of them."""
     mistakes = Mistakes()
-    found: list[Rule] = []
+    rules: list[Rule] = []
     for directive in directives:
         with mistakes.noted():
             rule = _parse_one(directive, place)
             for zone in rule.zones:
-                if any(zone in other.zones for other in found):
+                if any(zone in other.zones for other in rules):
                     raise directive.name.error(f"zone {zone} is in two transfers", hint="name all peers in one")
-            found.append(rule)
+            rules.append(rule)
     mistakes.settle()
-    return Options(rules=tuple(found))
+    return Options(rules=tuple(rules))
 
 
 def _parse_one(directive: Directive, place: DirectiveContext) -> Rule:

@@ -68,7 +68,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
     """The options. Raises ConfigError at the word where an expression cannot be understood."""
     directive = once(directives)
     name = arguments(directive, 1, 1)[0].text
-    found: list[str] = []
+    expressions: list[str] = []
     keys: list[Key] = []
 
     def expr(line: Directive) -> None:
@@ -78,11 +78,11 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
             compiled = compile_value(text, wanted="bool")
         except ExpressionError as error:
             raise word_at(words, error.at).error(error.problem, error.hint) from error
-        found.append(text)
+        expressions.append(text)
         keys.extend(Key(key.key, word_at(words, key.at)) for key in compiled.metadata)
 
     properties(directive, {"expr": expr})
-    return Options(name, tuple(found), tuple(keys))
+    return Options(name, tuple(expressions), tuple(keys))
 
 
 def build(options: Options, parts: BlockContext) -> Built:

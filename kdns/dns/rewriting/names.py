@@ -52,8 +52,8 @@ class Matcher(NamedTuple):
     def replaced(self, name: str, to: str) -> str | None:
         """Another name for one that looks like it; None for one that does not."""
         if self.kind == "regex":
-            found = cast(Pattern, self.pattern).search(name)
-            return fill(to, found) if found is not None else None
+            match = cast(Pattern, self.pattern).search(name)
+            return fill(to, match) if match is not None else None
         if not self.matches(name):
             return None
         match self.kind:
@@ -67,9 +67,9 @@ class Matcher(NamedTuple):
                 return to
 
 
-def fill(to: str, found: Match) -> str:
+def fill(to: str, match: Match) -> str:
     """A text with the groups of a match in the place of ``{0}``, ``{1}``..."""
-    return GROUP.sub(lambda group: found.groups[int(group[1])], to)
+    return GROUP.sub(lambda group: match.groups[int(group[1])], to)
 
 
 def largest_group(to: str) -> int:

@@ -212,10 +212,10 @@ def _ttl(word: Word) -> Ttl:
     if "-" not in word.text:
         seconds = integer(word, 0, 2**32 - 1)
         return Ttl(seconds, seconds)
-    found = RANGE.fullmatch(word.text)
-    if found is None or word.text == "-":
+    match = RANGE.fullmatch(word.text)
+    if match is None or word.text == "-":
         raise word.error(f"{word.text!r} is no TTL", hint="seconds, or a range such as 30-300, -300 or 30-")
-    low, high = int(found[1] or 0), int(found[2] or FOREVER)
+    low, high = int(match[1] or 0), int(match[2] or FOREVER)
     if low > high or high > 2**32 - 1:
         raise word.error(f"invalid range {word.text!r}", hint="from the smaller number to the larger one")
     return Ttl(low, high)

@@ -26,8 +26,8 @@ class Pairs(NamedTuple):
 
     def text(self, name: str) -> str:
         """A name as the client is to see it."""
-        found = self.matcher.replaced(name, self.to)
-        return name if found is None else found
+        replaced = self.matcher.replaced(name, self.to)
+        return name if replaced is None else replaced
 
 
 class Back(NamedTuple):
@@ -119,21 +119,21 @@ class Alias(NamedTuple):
         """The first alias of the answer that is to lead elsewhere: its number, and where to."""
         for number, rr in enumerate(response.answer):
             if rr.rtype == CNAME:
-                found = self.matcher.replaced(name_text(rr.rdata.lower()), self.to)
-                if found is not None:
-                    return number, found
+                replaced = self.matcher.replaced(name_text(rr.rdata.lower()), self.to)
+                if replaced is not None:
+                    return number, replaced
         return None
 
 
 Reply: TypeAlias = Owners | Values | Ttl | Rcode | Alias
 
 
-def retargeted(response: Response, number: int, target: bytes, found: Response) -> Response:
+def retargeted(response: Response, number: int, target: bytes, looked_up: Response) -> Response:
     """The aliases up to one of them, which leads elsewhere, and what was found there."""
     aliases = [rr for rr in response.answer[: number + 1] if rr.rtype == CNAME]
     aliases[-1] = aliases[-1]._replace(rdata=target)
-    truncated = response.flags & ~TC | found.flags & TC
-    return replace(response, answer=(*aliases, *found.answer), flags=truncated)
+    truncated = response.flags & ~TC | looked_up.flags & TC
+    return replace(response, answer=(*aliases, *looked_up.answer), flags=truncated)
 
 
 def _each(response: Response, revise: Callable[[RR], RR]) -> Response:

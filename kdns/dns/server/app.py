@@ -220,9 +220,9 @@ class App:
 
     def unready_plugins(self, live: RunningServerBlock) -> list[str]:
         """What was ready once is not asked again, unless with ``monitor continuously``."""
-        found = dict(live.reasons(() if self.process.continuously else live.was_ready))
-        live.was_ready |= {name for name in live.monitored if name not in found}
-        return [f"{name}: {reason}" for name, reason in found.items()]
+        reasons = dict(live.reasons(() if self.process.continuously else live.was_ready))
+        live.was_ready |= {name for name in live.monitored if name not in reasons}
+        return [f"{name}: {reason}" for name, reason in reasons.items()]
 
     async def _wait_for_clusters(self) -> None:
         """Until the clusters are known, it takes too long, or all is to end."""
@@ -300,8 +300,8 @@ def check(settings: ServeSettings) -> Checked:
     loaded = load_plans(settings, registry)
     serving = App(settings).serving
     blocks = serving.build(loaded.plans)
-    found = (*loaded.warnings, *(warning for live in blocks for warning in live.warnings))
-    warnings = [f"warning: {line}" for line in (*map(str, found), *registry.ignored())]
+    warnings_found = (*loaded.warnings, *(warning for live in blocks for warning in live.warnings))
+    warnings = [f"warning: {line}" for line in (*map(str, warnings_found), *registry.ignored())]
     return Checked([*warnings, *describe(blocks)], len(loaded.plans), len(warnings))
 
 

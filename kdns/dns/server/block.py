@@ -144,11 +144,11 @@ def _all(filters: Sequence[Callable[[Request], bool]]) -> Callable[[Request], bo
 
 def routers(blocks: Sequence[RunningServerBlock]) -> dict[Listener, Router]:
     """What is served in each place."""
-    found: dict[Listener, list[RoutedBlock]] = {}
+    by_listener: dict[Listener, list[RoutedBlock]] = {}
     for live in blocks:
         for listener in live.plan.listeners:
-            found.setdefault(listener, []).append(live.block(listener))
-    return {listener: Router(several) for listener, several in found.items()}
+            by_listener.setdefault(listener, []).append(live.block(listener))
+    return {listener: Router(several) for listener, several in by_listener.items()}
 
 
 def describe(blocks: Sequence[RunningServerBlock]) -> Iterator[str]:

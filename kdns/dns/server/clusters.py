@@ -82,10 +82,10 @@ def _within(want: Want, wanted: Iterable[Want]) -> bool:
 
 def _united(several: Iterable[Want]) -> Iterator[Want]:
     """Each kind once, with every column that any of them wants."""
-    found: dict[object, Want] = {}
+    united: dict[object, Want] = {}
     for want in several:
-        found[want.kind] = found.setdefault(want.kind, want).joined(want)
-    yield from found.values()
+        united[want.kind] = united.setdefault(want.kind, want).joined(want)
+    yield from united.values()
 
 
 class Clusters:

@@ -82,12 +82,12 @@ class ServerContext:
 
     def made(self, name: str, kind: type[M], make: Callable[[], M]) -> M:
         """The metric of that name, made now if there is none."""
-        found = self._made.get(name)
-        if found is None:
-            found = self._made[name] = make()
-        if not isinstance(found, kind):
-            raise TypeError(f"metric {name} is a {type(found).__name__} already")
-        return found
+        value = self._made.get(name)
+        if value is None:
+            value = self._made[name] = make()
+        if not isinstance(value, kind):
+            raise TypeError(f"metric {name} is a {type(value).__name__} already")
+        return value
 
     def collect_runtime(self) -> None:
         """Python's own numbers are among the metrics from now on."""
@@ -198,9 +198,9 @@ class RunningBlockContext:
 
     def cluster(self, options: KubernetesOptions) -> Answers:
         """The answers of that cluster."""
-        found = self._context.clusters.answers(options)
-        self.answers.append(found)
-        return found
+        answers = self._context.clusters.answers(options)
+        self.answers.append(answers)
+        return answers
 
     def sibling(self, name: str) -> object | None:
         """What a plugin of this block offers."""
@@ -226,8 +226,8 @@ class RunningBlockContext:
         """Made once for the process."""
         if key not in self._context.lasting:
             self._context.lasting[key] = make()
-        found: T = self._context.lasting[key]
-        return found
+        value: T = self._context.lasting[key]
+        return value
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """Made once for the process."""

@@ -88,7 +88,7 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
     by_name: dict[str, list[Directive]] = {}
     for directive in block.directives:
         by_name.setdefault(directive.name.text, []).append(directive)
-    found: list[tuple[LoadedPlugin, Step]] = []
+    steps: list[tuple[LoadedPlugin, Step]] = []
     addresses: tuple[str, ...] = ("",)
     warnings: list[ConfigError] = []
     for name, directives in by_name.items():
@@ -98,13 +98,13 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
         with mistakes.noted():
             known = registry.load(directives[0].name)
             step = Step(name, known.module, _options(known, directives, place), known.origin)
-            found.append((known, step))
+            steps.append((known, step))
             if isinstance(step.options, bind.Options):
                 addresses = bind.addresses(step.options)
-    found.sort(key=lambda pair: pair[0].rank)
-    files = tuple(tls.stamp(step.options) for _, step in found if isinstance(step.options, tls.Options))
+    steps.sort(key=lambda pair: pair[0].rank)
+    files = tuple(tls.stamp(step.options) for _, step in steps if isinstance(step.options, tls.Options))
     identity = tuple(key[:3] for key in block.keys), tuple(map(_words, block.directives)), folder, files
-    return ServerBlockPlan(block.keys, tuple(step for _, step in found), place, addresses, identity, tuple(warnings))
+    return ServerBlockPlan(block.keys, tuple(step for _, step in steps), place, addresses, identity, tuple(warnings))
 
 
 def _options(known: LoadedPlugin, directives: Sequence[Directive], place: DirectiveContext) -> Any:

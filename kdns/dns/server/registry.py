@@ -76,12 +76,12 @@ class Registry:
                 raise word.error(f"plugin {name} is not supported yet", "`kdns plugins` lists those there are")
             module = import_module(f"kdns.dns.plugins.{name}")
             return LoadedPlugin(name, cast(PluginModule, module), "", (PLACES[name], 0, ""))
-        found = [*self._packaged.get(name, ()), *([self._files[name]] if name in self._files else ())]
-        if len(found) > 1:
-            places = " and ".join(str(one) if isinstance(one, Path) else _package(one) for one in found)
+        candidates = [*self._packaged.get(name, ()), *([self._files[name]] if name in self._files else ())]
+        if len(candidates) > 1:
+            places = " and ".join(str(one) if isinstance(one, Path) else _package(one) for one in candidates)
             raise word.error(f"plugin {name} is there more than once: {places}", "take away all but one")
-        if found:
-            return _foreign(word, found[0])
+        if candidates:
+            return _foreign(word, candidates[0])
         raise self._unknown(word)
 
     def _unknown(self, word: Word) -> ConfigError:

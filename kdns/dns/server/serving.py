@@ -65,15 +65,15 @@ class Serving:
     def build(self, plans: Sequence[ServerBlockPlan]) -> list[RunningServerBlock]:
         """Blocks for plans; those that say what a present one says are that one. Raises ConfigError."""
         kept = {id(live): live for live in self.blocks}
-        found: list[RunningServerBlock] = []
+        blocks: list[RunningServerBlock] = []
         for plan in plans:
             same = next((live for live in kept.values() if live.plan.identity == plan.identity
                          and live.plan.addresses == plan.addresses), None)  # fmt: skip
             if same is not None:
                 del kept[id(same)]
-            found.append(same or RunningServerBlock(plan, self._context))
-        self._coming = found
-        return found
+            blocks.append(same or RunningServerBlock(plan, self._context))
+        self._coming = blocks
+        return blocks
 
     async def abandon(self) -> None:
         """What was built last will not be served."""
@@ -128,23 +128,23 @@ class Serving:
     async def _make_way(self, gone: dict[Listener, ListenAddress], wanted: dict[Listener, Router]) -> list[Listener]:
         """Close what goes and has a port that something new wants: every address and one of them exclude each other."""
         ports = {listener.port for listener in wanted if listener not in self.places and listener.port}
-        found = [listener for listener in gone if listener.port in ports]
-        for listener in found:
+        listeners = [listener for listener in gone if listener.port in ports]
+        for listener in listeners:
             await gone[listener].server.stop(DRAIN)
-        return found
+        return listeners
 
     def _secured(self, blocks: Sequence[RunningServerBlock]) -> dict[Listener, Secure]:
         """The certificates of the listeners that have one."""
-        found: dict[Listener, Secure] = {}
+        secured: dict[Listener, Secure] = {}
         for live in blocks:
             contexts = live.parts.sibling(tls.NAME)
             if isinstance(contexts, tls.Contexts):
                 for listener in live.plan.listeners:
                     if listener.scheme == "tls":
-                        found[listener] = Secure("tls", contexts.tls, self._responded)
+                        secured[listener] = Secure("tls", contexts.tls, self._responded)
                     elif listener.scheme == "https":
-                        found[listener] = Secure("https", contexts.https, self._responded)
-        return found
+                        secured[listener] = Secure("https", contexts.https, self._responded)
+        return secured
 
     def _responded(self, server: str, status: int) -> None:
         name, text = "coredns_dns_https_responses", "Responses of DNS over HTTPS by status."

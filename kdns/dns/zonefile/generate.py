@@ -25,10 +25,10 @@ FORM: Final = re.compile(r"(-?[0-9]{1,10})(?:,([0-9]{1,2})(?:,([doxXnN]))?)?")
 
 def numbers(text: str) -> range:
     """``START-STOP`` or ``START-STOP/STEP``. Raises ValueError."""
-    found = RANGE.fullmatch(text)
-    if found is None:
+    match = RANGE.fullmatch(text)
+    if match is None:
         raise ValueError(f"invalid range {text!r}: START-STOP or START-STOP/STEP")
-    start, stop, step = int(found[1]), int(found[2]), int(found[3] or 1)
+    start, stop, step = int(match[1]), int(match[2]), int(match[3] or 1)
     if stop < start or step < 1 or stop >= 1 << 31:
         raise ValueError(f"invalid range {text!r}: from the smaller number to the greater, in steps of at least 1")
     span = range(start, stop + 1, step)

@@ -52,10 +52,10 @@ class Table:
 
     def find(self, name: bytes, size: int) -> list[bytes]:
         """The addresses of a folded name with that many octets; those of the name itself hide the asterisk's."""
-        found = [each for each in self.addresses.get(name, ()) if len(each) == size]
-        if not found and name != ROOT:
-            found = [each for each in self.wild.get(name[1 + name[0] :], ()) if len(each) == size]
-        return found
+        addresses = [each for each in self.addresses.get(name, ()) if len(each) == size]
+        if not addresses and name != ROOT:
+            addresses = [each for each in self.wild.get(name[1 + name[0] :], ()) if len(each) == size]
+        return addresses
 
     def holds(self, name: bytes) -> bool:
         """True if a folded name has an address or a name here."""

@@ -57,10 +57,10 @@ def parse_record(text: str) -> RR:
     Names are absolute whether they end in a dot or not; without a TTL it is an hour; any class. Raises ValueError.
     """
     try:
-        found = list(entries([text.strip()], ""))
-        if len(found) != 1:
+        parsed = list(entries([text.strip()], ""))
+        if len(parsed) != 1:
             raise ValueError("there is no record")
-        return _Reader(ROOT, "", None, DEFAULT_TTL, single=True).line(found[0])
+        return _Reader(ROOT, "", None, DEFAULT_TTL, single=True).line(parsed[0])
     except ConfigError as error:
         raise ValueError(error.problem) from None
 

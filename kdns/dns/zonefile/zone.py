@@ -153,34 +153,34 @@ class StaticZone:
         seen: set[bytes] = set()
         signed = self._signed if do else None
         while True:
-            found = self._step(name, rtype)
+            result = self._step(name, rtype)
             if signed is not None:
-                proofs += tuple(record for each in found.proofs for record in signed.proof(each))
-                if found.cut:  # RFC 4035 section 3.1.4: whether what is behind it is signed, too
-                    signers = tuple(signed.with_signatures(self._nodes[found.cut].get(DS, ())))
-                    proofs += signers or signed.proof(found.cut)
-                found = self._sign(found, signed)
-            answer += found.answer
-            if found.chase is None:
-                flags = found.flags | (AA if answer else 0)
-                authority = tuple(dict.fromkeys((*found.authority, *proofs)))
-                return found._replace(answer=answer, flags=flags, authority=authority)
+                proofs += tuple(record for each in result.proofs for record in signed.proof(each))
+                if result.cut:  # RFC 4035 section 3.1.4: whether what is behind it is signed, too
+                    signers = tuple(signed.with_signatures(self._nodes[result.cut].get(DS, ())))
+                    proofs += signers or signed.proof(result.cut)
+                result = self._sign(result, signed)
+            answer += result.answer
+            if result.chase is None:
+                flags = result.flags | (AA if answer else 0)
+                authority = tuple(dict.fromkeys((*result.authority, *proofs)))
+                return result._replace(answer=answer, flags=flags, authority=authority)
             seen.add(name)
-            name = found.chase
+            name = result.chase
             if not under(name, self.apex):
                 return LookupResult(answer=answer, authority=proofs, chase=name)
             if name in seen or len(seen) >= MAX_CHAIN:
                 return LookupResult(SERVFAIL, AA, answer)
 
-    def _sign(self, found: LookupResult, signed: Signed) -> LookupResult:
+    def _sign(self, result: LookupResult, signed: Signed) -> LookupResult:
         """With signatures. Glue and the servers of a delegation have none, nor has what a DNAME makes."""
-        if found.source:
-            answer = (*found.answer, *signed.signatures(found.answer, found.source))
+        if result.source:
+            answer = (*result.answer, *signed.signatures(result.answer, result.source))
         else:
-            answer = tuple(signed.with_signatures(found.answer))
-        authority = signed.with_signatures(found.authority)
-        additional = signed.with_signatures(found.additional)
-        return found._replace(answer=answer, authority=tuple(authority), additional=tuple(additional))
+            answer = tuple(signed.with_signatures(result.answer))
+        authority = signed.with_signatures(result.authority)
+        additional = signed.with_signatures(result.additional)
+        return result._replace(answer=answer, authority=tuple(authority), additional=tuple(additional))
 
     def _step(self, name: bytes, rtype: int) -> LookupResult:
         """One name, its alias not followed."""

@@ -98,8 +98,8 @@ class IptablesApplier:
             if self._counting:
                 self._counting = await self._create_counters()
                 rules = rules._replace(node=replace(node, packet_counters=self._counting))
-            found = await find(tool, rules.node, self._run, self._tally)
-            scripts = full(rules, found, random_fully=tool.modern, piece=piece)
+            present = await find(tool, rules.node, self._run, self._tally)
+            scripts = full(rules, present, random_fully=tool.modern, piece=piece)
             totals: Counter[str] = Counter()
         else:
             scripts = partial(changes, rules.node, terse=large(rules), piece=piece)

@@ -44,11 +44,11 @@ class IpvsRules:
     async def write(self, wanted: Mapping[str, Table]) -> int:
         """Bring the rules in unless they are as we left them; how many were written."""
         text = restore(wanted, {})
-        found = await self._save(wanted)
-        if text == self._written and _ours(wanted, found) == self._seen:
+        present = await self._save(wanted)
+        if text == self._written and _ours(wanted, present) == self._seen:
             return 0
         missing = {
-            name: [jump for jump in table.jumps if (jump.chain, jump.target) not in _jumps(found[name])]
+            name: [jump for jump in table.jumps if (jump.chain, jump.target) not in _jumps(present[name])]
             for name, table in wanted.items()
         }
         script = restore(wanted, missing)
@@ -64,12 +64,12 @@ class IpvsRules:
         """Remove our chains and kube-proxy's of this mode; a chain that others use is only emptied."""
         lines = []
         for name, table in wanted.items():
-            found = await self._save((name,))
-            there = {line[1:].split()[0] for line in found[name] if line.startswith(":")}
+            present = await self._save((name,))
+            there = {line[1:].split()[0] for line in present[name] if line.startswith(":")}
             chains = [c for c in (*table.chains, *FOREIGN_CHAINS.get(name, ())) if c in there]
             if not chains:
                 continue
-            jumps = [line for line in found[name] if _leads(line, chains)]
+            jumps = [line for line in present[name] if _leads(line, chains)]
             ends = {jump.chain for jump in table.jumps} | {"INPUT", "OUTPUT", "FORWARD"}
             used = {_target(line) for line in jumps if _chain(line) not in chains and _chain(line) not in ends}
             lines += [f"*{name}", *(f":{chain} - [0:0]" for chain in chains)]
@@ -107,12 +107,12 @@ def _jumps(lines: Sequence[str]) -> set[tuple[str, str]]:
     return {(match[1], match[2]) for line in lines if (match := _RULE.match(line))}
 
 
-def _ours(wanted: Mapping[str, Table], found: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _ours(wanted: Mapping[str, Table], present: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """The lines that are ours, as the tool prints them; without what is between them."""
     return {
         name: [
             line
-            for line in found[name]
+            for line in present[name]
             if line.startswith("-A ") and (line.split(" ", 2)[1] in table.chains or _leads(line, tuple(table.chains)))
         ]
         for name, table in wanted.items()

@@ -72,7 +72,7 @@ class VirtualKernel:
 
     def virtuals(self) -> dict[VirtualAt, Virtual]:
         """All of this family, without their real servers."""
-        found = {}
+        virtuals = {}
         for answer in self._link.dump(self._number, _head(IPVS_CMD_GET_SERVICE)):
             service = attributes(attributes(answer, 4)[_SERVICE])
             if U16.unpack(service[_AF])[0] != self._af:
@@ -80,18 +80,18 @@ class VirtualKernel:
             flags = U32.unpack_from(service[_FLAGS])[0] & ~_HASHED
             scheduler = service[_SCHEDULER].rstrip(b"\0").decode()
             timeout = U32.unpack(service[_TIMEOUT])[0] if flags & 1 else 0
-            found[self._at(service)] = Virtual(scheduler, flags, timeout, ())
-        return found
+            virtuals[self._at(service)] = Virtual(scheduler, flags, timeout, ())
+        return virtuals
 
     def reals(self, at: VirtualAt) -> list[Real]:
         """The real servers of one virtual server; none if it is not there."""
-        found = []
+        reals = []
         for answer in self._link.dump(self._number, _head(IPVS_CMD_GET_DEST) + self._key(at)):
             real = attributes(attributes(answer, 4)[_DEST])
             backend = Backend(real[_DEST_ADDRESS][: self.family.width], int.from_bytes(real[_DEST_PORT], "big"))
             connections = U32.unpack(real[_ACTIVE])[0] + U32.unpack(real[_INACTIVE])[0]
-            found.append(Real(backend, U32.unpack(real[_WEIGHT])[0], connections))
-        return found
+            reals.append(Real(backend, U32.unpack(real[_WEIGHT])[0], connections))
+        return reals
 
     def add(self, items: Sequence[tuple[VirtualAt, Virtual]]) -> list[int]:
         """Make virtual servers; an errno for each. One that is there is set to what is wanted."""

@@ -222,8 +222,8 @@ def _reference(event_key: EventKey, uid: str) -> dict[str, str]:
     """``kubectl describe`` finds an Event by the uid too; Namespaces and Nodes are in no namespace."""
     resource, key = RESOURCES[event_key.regarding.kind], event_key.regarding
     version = f"{resource.group}/{resource.version}" if resource.group else resource.version
-    found = {"apiVersion": version, "kind": key.kind, "namespace": key.namespace, "name": key.name, "uid": uid}
-    return {name: value for name, value in found.items() if value}
+    reference = {"apiVersion": version, "kind": key.kind, "namespace": key.namespace, "name": key.name, "uid": uid}
+    return {name: value for name, value in reference.items() if value}
 
 
 def _micro_time(seconds: float) -> str:

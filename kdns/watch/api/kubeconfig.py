@@ -145,8 +145,8 @@ def _check_context(merged: Any, path: str, context: str | None) -> None:
 def _check_user(merged: Any, path: str, context: str) -> None:
     """The kubernetes package goes on without credentials where the user of a context is missing; we do not."""
     entries = merged.value["contexts"]
-    found = next((entry.value["context"] for entry in entries if entry["name"] == context), None) or {}
-    user = found.get("user")
+    context_values = next((entry.value["context"] for entry in entries if entry["name"] == context), None) or {}
+    user = context_values.get("user")
     users = [each["name"] for each in merged.value.get("users") or ()]
     if user and user not in users:
         problem = f"kubeconfig {path}: context {context!r} wants the user {user!r}, who is not in it"
@@ -160,8 +160,8 @@ def _executes(loader: Any, merged: Any) -> bool:
 
 
 def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
-    found: dict[str, Any] = vars(loader)
-    server = found.get("host")
+    values: dict[str, Any] = vars(loader)
+    server = values.get("host")
     if not server:
         raise ConfigError(f"kubeconfig {path} names no server", hint="kubectl config set-cluster NAME --server URL")
     if not server.startswith(("https://", "http://")):
@@ -169,17 +169,17 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
             f"kubeconfig {path}: the server {server!r} is no URL",
             hint=f"kubectl config set-cluster NAME --server https://{server.rpartition('/')[2]}",
         )
-    token, cert_file = _authorization(loader, path), found.get("cert_file")
+    token, cert_file = _authorization(loader, path), values.get("cert_file")
     if executed and not token and not cert_file:
         raise ConfigError(f"the exec plugin in kubeconfig {path} gave no credentials", hint="run it by hand to see why")
     tls = None
     if server.startswith("https"):
         try:
             tls = tls_context(
-                ca_file=found.get("ssl_ca_cert"),
+                ca_file=values.get("ssl_ca_cert"),
                 cert_file=cert_file,
-                key_file=found.get("key_file"),
-                verify=found.get("verify_ssl", True),
+                key_file=values.get("key_file"),
+                verify=values.get("verify_ssl", True),
             )
         except ConfigError as error:
             # What it names may be a file that lived for a moment only.
@@ -189,7 +189,7 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
                 hint="kubectl config view --raw shows it",
             ) from error
     ends = [_token_end(token), not_after(Path(cert_file).read_bytes()) if cert_file else None]
-    if (expiry := found.get("expiry")) is not None:
+    if (expiry := values.get("expiry")) is not None:
         ends.append(expiry.timestamp())
     known = [end for end in ends if end is not None]
     return Loaded(
@@ -197,8 +197,8 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
         Access(
             {"Authorization": token} if token else {},
             tls,
-            found.get("tls_server_name"),
-            found.get("proxy"),
+            values.get("tls_server_name"),
+            values.get("proxy"),
         ),
         min(known, default=None),
         executed,

@@ -269,8 +269,8 @@ def keep_namespace(wire: ApiNamespace) -> Namespace:
 def keep_pod(wire: ApiPod, *, labels: bool = False) -> Pod:
     """Pack a Pod; ValueError for one without a name."""
     key = key_of("Pod", wire.metadata)
-    found = (wire.metadata.labels if labels and wire.metadata else None) or {}
-    kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(found.items()))
+    pod_labels = (wire.metadata.labels if labels and wire.metadata else None) or {}
+    kept = tuple((sys.intern(name), sys.intern(value or "")) for name, value in sorted(pod_labels.items()))
     address = _pod_address((wire.status.pod_ip if wire.status else None) or "")
     spec = wire.spec or ApiPodSpec()
     return Pod(key, address, kept, sys.intern(spec.node_name or ""), bool(spec.host_network))
@@ -363,10 +363,10 @@ def _endpoint_ports(
             kept.append(EndpointPort(sys.intern(port.name or ""), sys.intern(port.protocol or "TCP"), port.port))
         elif warn is not None:
             warn(f"port {quoted(port.port)} left out: not 1 to 65535")
-    found = tuple(kept)
+    ports_kept = tuple(kept)
     if len(shared.ports) >= SHARED_LIMIT:
         shared.ports.clear()  # only sharing is lost
-    return shared.ports.setdefault(found, found)
+    return shared.ports.setdefault(ports_kept, ports_kept)
 
 
 def _packed_any(text: str) -> bytes:

@@ -56,7 +56,7 @@ def _conditions(conditions: ApiStates | None) -> int:
 def _names(hints: Sequence[ApiHint | None] | None, shared: SharedHints) -> tuple[str, ...]:
     if not hints:
         return ()
-    found = tuple(sys.intern(hint.name) for hint in hints if hint is not None and hint.name)
+    names = tuple(sys.intern(hint.name) for hint in hints if hint is not None and hint.name)
     if len(shared) >= SHARED_HINTS_LIMIT:
         shared.clear()  # only sharing is lost
-    return shared.setdefault(found, found)
+    return shared.setdefault(names, names)

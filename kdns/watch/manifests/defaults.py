@@ -104,7 +104,7 @@ def _ports(spec: Mapping[str, Any]) -> list[Json]:
 
 
 def _completed_ports(spec: Mapping[str, Any], name: str, node_ports: set[int]) -> list[Json]:
-    found = []
+    completed = []
     wants = _wants_node_ports(spec)
     same: dict[int, int] = {}
     """Port -> node port: TCP and UDP of one port share it (alloc.go)."""
@@ -116,8 +116,8 @@ def _completed_ports(spec: Mapping[str, Any], name: str, node_ports: set[int]) -
             if number not in same:
                 same[number] = _free_node_port(f"{name}:{number}", node_ports)
             port["nodePort"] = same[number]
-        found.append(port)
-    return found
+        completed.append(port)
+    return completed
 
 
 def _free_node_port(name: str, taken: set[int]) -> int:

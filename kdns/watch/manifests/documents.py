@@ -60,12 +60,12 @@ class Document(NamedTuple):
         if not path:
             return self.text.span(self.line, self.column)
         try:
-            found = find(self.text.content[self.offset : self.end], self.number, self.path + path)
+            place = find(self.text.content[self.offset : self.end], self.number, self.path + path)
         except (yaml.YAMLError, Misplaced):  # JSON may be indented with tabs, which YAML forbids
-            found = None
-        if found is None:
+            place = None
+        if place is None:
             return self.text.span(self.line, self.column)
-        line, column = found
+        line, column = place
         first_line, first_column = self.text.place(self.offset)
         return self.text.span(first_line + line, column + (first_column if line == 0 else 1))
 
@@ -154,7 +154,7 @@ def _json_items(data: bytes, text: Text, whole: _JsonList, tell: Tell) -> Iterat
     octet = character = line_start = 0
     lines_before = 1
     raws = [bytes(item) for item in whole.items]
-    starts = (found.end() for found in re.finditer(rb'"items"\s*:\s*\[\s*', data))
+    starts = (match.end() for match in re.finditer(rb'"items"\s*:\s*\[\s*', data))
     first = next((start for start in starts if raws and data.startswith(raws[0], start)), 0)
     for raw in raws:
         begin = data.index(raw, max(octet, first))
@@ -188,12 +188,12 @@ def _json(data: bytes, text: Text, wanted: Any, otherwise: Any) -> Any:
     except RecursionError:
         raise ConfigError("expected less nesting", text.span(1, 1)) from None
     except msgspec.DecodeError as error:
-        found = re.search(r"\(byte (\d+)\)", str(error))
-        offset = int(found[1]) if found else len(data)
+        match = re.search(r"\(byte (\d+)\)", str(error))
+        offset = int(match[1]) if match else len(data)
         offset -= "trailing characters" in str(error)  # msgspec has read the first of them
         line, column = text.place(len(data[:offset].decode("utf-8", "ignore")))
         problem = re.sub(r"^JSON is malformed: | \(byte \d+\)", "", str(error))
-        problem = problem if found else "the text ends too early"
+        problem = problem if match else "the text ends too early"
         raise _NotJson(ConfigError(f"expected JSON: {problem}", text.span(line, column))) from None
 
 
@@ -236,8 +236,8 @@ def _yaml_stream(text: Text, start: int, tell: Tell) -> Generator[Document, None
     assert problem.at is not None
     # An unclosed bracket or quote is noticed at the boundary, which is on the line of the mistake itself then.
     line_start = _line_offset(text.content, problem.at.line)
-    found = BOUNDARY.search(text.content, max(line_start, start + 1))
-    return found.start() if found else None
+    boundary = BOUNDARY.search(text.content, max(line_start, start + 1))
+    return boundary.start() if boundary else None
 
 
 def _line_offset(content: str, line: int) -> int:

@@ -109,10 +109,10 @@ class FileSource:
             LOG.warning("%s has no Service, EndpointSlice, Namespace, Pod or ServiceImport", self._called)
 
     def _read_folder(self) -> None:
-        found = scan(self._root)
-        for name, why in found.unreadable.items():
+        scanned = scan(self._root)
+        for name, why in scanned.unreadable.items():
             raise unreadable_error(name, why)
-        self._read_changed(found, first=True)
+        self._read_changed(scanned, first=True)
 
     def _read_single(self, stdin: BinaryIO | None) -> None:
         """A file, or a pipe that is read once."""
@@ -244,52 +244,52 @@ class FileSource:
 
     async def _reread(self) -> bool:
         """Look, read what changed, collect; False if nothing changed. Reading and parsing leave the loop alone."""
-        found = await asyncio.to_thread(scan, self._root)
-        if not found.files and not watched_folders(self._root):
+        scanned = await asyncio.to_thread(scan, self._root)
+        if not scanned.files and not watched_folders(self._root):
             return False  # gone as a whole, not emptied
-        if self._is_read(found):
+        if self._is_read(scanned):
             return False
         for _ in range(PATIENCE):
             await self._pause(SETTLE)
-            before, found = found, await asyncio.to_thread(scan, self._root)
-            emptied = any(now[2] == 0 and not self._as_read(name, now) for name, now in found.files.items())
-            if found == before and not emptied:
+            before, scanned = scanned, await asyncio.to_thread(scan, self._root)
+            emptied = any(now[2] == 0 and not self._as_read(name, now) for name, now in scanned.files.items())
+            if scanned == before and not emptied:
                 break
         if self._stop.is_set():
             return False
-        self._reading = asyncio.get_running_loop().run_in_executor(None, self._read_and_collect, found)
+        self._reading = asyncio.get_running_loop().run_in_executor(None, self._read_and_collect, scanned)
         await asyncio.shield(self._reading)
         return True
 
-    def _read_and_collect(self, found: Scan) -> None:
-        self._read_changed(found)
+    def _read_and_collect(self, scanned: Scan) -> None:
+        self._read_changed(scanned)
         self._progress.end()
         self._collection = self._collect()
 
-    def _is_read(self, found: Scan) -> bool:
+    def _is_read(self, scanned: Scan) -> bool:
         return (
-            found.unreadable == self._unreadable
-            and self._known(found) == self._files.keys()
-            and all(self._as_read(name, now) for name, now in found.files.items())
+            scanned.unreadable == self._unreadable
+            and self._known(scanned) == self._files.keys()
+            and all(self._as_read(name, now) for name, now in scanned.files.items())
         )
 
-    def _known(self, found: Scan) -> set[str]:
+    def _known(self, scanned: Scan) -> set[str]:
         """The files there are: those that were seen, and those that were read before in folders that refuse it now."""
-        hidden = {name for name in self._files if any(_is_below(name, folder) for folder in found.unreadable)}
-        return hidden | found.files.keys()
+        hidden = {name for name in self._files if any(_is_below(name, folder) for folder in scanned.unreadable)}
+        return hidden | scanned.files.keys()
 
     def _as_read(self, name: str, signature: Signature) -> bool:
         return name in self._files and self._files[name].signature == signature
 
-    def _read_changed(self, found: Scan, *, first: bool = False) -> None:
+    def _read_changed(self, scanned: Scan, *, first: bool = False) -> None:
         """Forget files that are gone, read those that changed; what cannot be read is logged.
 
         ConfigError if it is the ``first`` time, and a file may not be read.
         """
-        self._unreadable = found.unreadable
-        for name in self._files.keys() - self._known(found):
+        self._unreadable = scanned.unreadable
+        for name in self._files.keys() - self._known(scanned):
             del self._files[name]
-        for name, signature in found.files.items():
+        for name, signature in scanned.files.items():
             if self._as_read(name, signature) or self._stop.is_set():
                 continue
             try:

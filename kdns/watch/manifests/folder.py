@@ -51,7 +51,7 @@ def scan(root: Path) -> Scan:
     Names that begin with a dot are left out, folders too: so the ``..2026_01_01...`` folders of a mounted ConfigMap
     are seen only through the symlinks that stand beside them.
     """
-    found: dict[str, Signature] = {}
+    signatures: dict[str, Signature] = {}
     unreadable: dict[str, str] = {}
     for name in _files_below(root, unreadable) if root.is_dir() else (str(root),):
         try:
@@ -62,8 +62,8 @@ def scan(root: Path) -> Scan:
             unreadable[name] = str(error.strerror)
             continue
         if stat.S_ISREG(status.st_mode):
-            found[name] = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    return Scan(found, unreadable)
+            signatures[name] = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    return Scan(signatures, unreadable)
 
 
 def _files_below(root: Path, unreadable: dict[str, str]) -> Iterator[str]:

@@ -27,11 +27,11 @@ PEOPLES_WORDS = {"array": "list", "object": "mapping", "str": "text"}
 
 def _wrong_type(document: Document, message: str) -> ConfigError:
     """What msgspec found, with the field, its value and its line: ``spec.ports[0].port: expected int, got "http"``."""
-    found = WRONG.match(message)
-    if found is None:
+    match = WRONG.match(message)
+    if match is None:
         return ConfigError(message, document.span())
-    expected = [PEOPLES_WORDS.get(word, word) for word in found[1].split(" | ") if word != "null"]
-    path, value = _walk(document.value, found[3] or "", found[2])
+    expected = [PEOPLES_WORDS.get(word, word) for word in match[1].split(" | ") if word != "null"]
+    path, value = _walk(document.value, match[3] or "", match[2])
     field = ".".join(f"[{step}]" if isinstance(step, int) else step for step in path).replace(".[", "[")
     shown = _sample(value)
     problem = f"expected {' or '.join(expected)}, got {shown}"

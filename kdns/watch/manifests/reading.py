@@ -295,6 +295,6 @@ def _fields(value: Mapping[str, Any], kind: Kind, key: ObjectKey) -> Mapping[str
     fields = {"metadata.name": key.name, "metadata.namespace": key.namespace}
     for part, name in FIELDS[kind]:
         within = value.get(part)
-        found = within.get(name) if isinstance(within, dict) else None
-        fields[f"{part}.{name}"] = found if isinstance(found, str) else ""
+        field = within.get(name) if isinstance(within, dict) else None
+        fields[f"{part}.{name}"] = field if isinstance(field, str) else ""
     return fields

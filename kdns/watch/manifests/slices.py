@@ -229,7 +229,7 @@ def _endpoint(
 
 def _ports(spec: SourceServiceSpec, pod: SourcePod) -> tuple[PortKey, ...]:
     """The Service's ports as numbers of this Pod; a named port that the Pod does not have is left out."""
-    found = []
+    slice_ports = []
     for port in spec.ports or ():
         if port is None or port.port is None:
             continue
@@ -237,8 +237,8 @@ def _ports(spec: SourceServiceSpec, pod: SourcePod) -> tuple[PortKey, ...]:
         target = port.target_port or port.port
         number = target if isinstance(target, int) else _named_port(pod, target, protocol)
         if number is not None:
-            found.append((port.name or "", protocol, number))
-    return tuple(found)
+            slice_ports.append((port.name or "", protocol, number))
+    return tuple(slice_ports)
 
 
 def _named_port(pod: SourcePod, name: str, protocol: str) -> int | None:

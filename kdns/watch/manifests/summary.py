@@ -86,8 +86,8 @@ def _joined(counts: Mapping[str, int]) -> str:
 
 def _meant(kind: str) -> str:
     """The kind of ours that a misspelt one is near to; empty for kinds that are their own."""
-    found = get_close_matches(kind, KNOWN, 1, cutoff=0.85) if kind and " " not in kind else []
-    return found[0] if found and found[0] != kind and kind not in REAL else ""
+    matches = get_close_matches(kind, KNOWN, 1, cutoff=0.85) if kind and " " not in kind else []
+    return matches[0] if matches and matches[0] != kind and kind not in REAL else ""
 
 
 REAL: Final = frozenset({"EndpointSliceList", "PodTemplate", "CronJob", "ServiceExport", "NodeSet", "DeploymentConfig"})

@@ -122,12 +122,12 @@ def _key(owner: Json) -> str:
 def _names(base: str, key: str, count: int) -> Iterable[str]:
     """Different names, the same ones for a smaller count."""
     seed = generated(key, 9)
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     number = 0
-    while len(found) < count:
-        found[f"{f'{base}-'[:GENERATED_BASE]}{generated(f'{seed}{number}', 5)}"] = None
+    while len(names) < count:
+        names[f"{f'{base}-'[:GENERATED_BASE]}{generated(f'{seed}{number}', 5)}"] = None
         number += 1
-    return found
+    return names
 
 
 def _ordinal_pod(owner: Json, spec: Json, name: str, number: int) -> Json:

@@ -119,7 +119,7 @@ def reserved(name: str) -> bool:
 
 
 def _tokens(text: str) -> list[Token]:
-    found = []
+    tokens = []
     at = 0
     end = len(text.rstrip())
     while at < end:
@@ -128,9 +128,9 @@ def _tokens(text: str) -> list[Token]:
             start = at + len(text[at:]) - len(text[at:].lstrip())
             raise ExpressionError(f"{text[start]!r} is not supported here", start)
         kind = match.lastgroup or ""
-        found.append(Token(kind, match[kind], match.start(kind)))
+        tokens.append(Token(kind, match[kind], match.start(kind)))
         at = match.end()
-    return found
+    return tokens
 
 
 class _Parser:
@@ -273,12 +273,12 @@ class _Parser:
         raise ExpressionError(f"expected a value, found {token.text or 'the end'!r}", token.at)
 
     def _several(self, closing: str) -> list[Value]:
-        found: list[Value] = []
+        values: list[Value] = []
         while self._take(closing) is None:
-            if found:
+            if values:
                 self._need(",")
-            found.append(self.whole())
-        return found
+            values.append(self.whole())
+        return values
 
     def _list(self, token: Token) -> Value:
         values = self._several("]")

@@ -38,28 +38,28 @@ class _Parser:
 
     def parts(self, depth: int) -> tuple[tuple[Part, ...], tuple[Token, ...] | None]:
         """Up to ``end`` or ``else``, and its tokens; None at the end of the text."""
-        found: list[Part] = []
+        parts: list[Part] = []
         if depth > DEEPEST:
             raise TemplateMistake(f"over {DEEPEST} conditions within conditions", len(self._text))
         for piece in self._pieces:
             if isinstance(piece, Copied):
-                found.append(piece.text)
+                parts.append(piece.text)
                 continue
             tokens = piece.tokens
             if not tokens:
                 raise TemplateMistake("missing value for command", piece.at)
             first = tokens[0].text
             if first in {"end", "else"}:
-                return tuple(found), tokens
+                return tuple(parts), tokens
             if first in {"if", "with"}:
-                found.append(self._condition(tokens, depth))
+                parts.append(self._condition(tokens, depth))
             elif first == "range":
-                found.append(self._loop(tokens, depth))
+                parts.append(self._loop(tokens, depth))
             elif first in {"break", "continue"}:
-                found.append(self._leap(tokens))
+                parts.append(self._leap(tokens))
             else:
-                found.append(self._line(tokens))
-        return tuple(found), None
+                parts.append(self._line(tokens))
+        return tuple(parts), None
 
     def _line(self, tokens: tuple[Token, ...]) -> Work | Assignment:
         line = _Line(tokens, self._fields, self._known)

@@ -77,11 +77,11 @@ def pieces(text: str) -> Iterator[Copied | Action]:
 
 
 def _inside(text: str, at: int, start: int) -> tuple[tuple[Token, ...], int, bool]:
-    found: list[Token] = []
+    tokens: list[Token] = []
     glued = False
     while not text.startswith(RIGHT, at):
         if glued is False and re.compile(r"-\}\}").match(text, at):
-            return tuple(found), at + 3, True
+            return tuple(tokens), at + 3, True
         token = TOKEN.match(text, at)
         if token is None:
             if at >= len(text):
@@ -91,7 +91,7 @@ def _inside(text: str, at: int, start: int) -> tuple[tuple[Token, ...], int, boo
         if kind == "blank":
             glued = False
         else:
-            found.append(Token(kind, token[0], at, glued))
+            tokens.append(Token(kind, token[0], at, glued))
             glued = True
         at = token.end()
-    return tuple(found), at + 2, False
+    return tuple(tokens), at + 2, False

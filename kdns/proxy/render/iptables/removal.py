@@ -48,7 +48,7 @@ def _in_order(chains: Iterable[str]) -> list[str]:
     groups = (SERVICES, "", *FAMILIES, MARK_MASQUERADE)
 
     def place(chain: str) -> tuple[int, str]:
-        found = (n for n, prefix in enumerate(groups) if prefix and chain.startswith(prefix))
-        return next(found, 1), chain
+        places = (n for n, prefix in enumerate(groups) if prefix and chain.startswith(prefix))
+        return next(places, 1), chain
 
     return sorted(chains, key=place)

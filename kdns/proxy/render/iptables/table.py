@@ -72,7 +72,7 @@ def script(rules: RuleSet, *, random_fully: bool = True) -> str:
 
 
 def full(
-    rules: RuleSet, found: Found = NOTHING, *, random_fully: bool = True, piece: int | None = None
+    rules: RuleSet, present: Found = NOTHING, *, random_fully: bool = True, piece: int | None = None
 ) -> Iterator[Script]:
     """Scripts that, one after the other, make the kernel have all the rules and no stale chains.
 
@@ -81,8 +81,8 @@ def full(
     """
     node, terse = rules.node, large(rules)
     ports: _Ports = [(port, dispatch(port, node)) for port in rules.ports.values()]
-    stale = {chain for chain in found.chains.get("nat", ()) if chain.startswith(FAMILIES)}
-    sheet = _shared(ports, node, found, random_fully=random_fully)
+    stale = {chain for chain in present.chains.get("nat", ()) if chain.startswith(FAMILIES)}
+    sheet = _shared(ports, node, present, random_fully=random_fully)
     if piece is None or sum(_weight(port) for port, _ in ports) + len(stale) <= piece:
         _own(sheet, ports, node, stale, terse=terse)
         _dispatching(sheet, ports, node)
@@ -90,8 +90,8 @@ def full(
         yield sheet.script()
         return
 
-    if found.serving:  # what traffic depends on stays until there is something better
-        sheet.chains("nat", (chain for chain in (SERVICES, NODE_PORTS) if chain not in found.chains["nat"]))
+    if present.serving:  # what traffic depends on stays until there is something better
+        sheet.chains("nat", (chain for chain in (SERVICES, NODE_PORTS) if chain not in present.chains["nat"]))
     else:
         sheet.chains("nat", (SERVICES, NODE_PORTS))
         sheet.rules("nat", (f"-A {SERVICES} {body}" for body in tail(node)), grows=0)
@@ -99,11 +99,11 @@ def full(
     for batch in _batches(ports, lambda item: _weight(item[0]), piece):
         sheet = RestoreInput()
         _own(sheet, batch, node, stale, terse=terse)
-        if not found.serving:
+        if not present.serving:
             _lead(sheet, batch, lambda row: row.first or row.chain == NODE_PORTS)
         yield sheet.script()
     sheet = RestoreInput()
-    if found.serving:
+    if present.serving:
         _dispatching(sheet, ports, node)
     else:
         sheet.rules("nat", (f"-D {SERVICES} {body}" for body in tail(node)), grows=0)
@@ -186,7 +186,7 @@ def _add(sheet: RestoreInput, added: Sequence[tuple[RuleChange, Dispatch]], node
     sheet.rules("nat", (f"-A {SERVICES} {body}" for body in ends))
 
 
-def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool) -> RestoreInput:
+def _shared(ports: _Ports, node: NodeRules, present: Found, *, random_fully: bool) -> RestoreInput:
     """All but the chains of service ports and what leads to them in nat."""
     sheet = RestoreInput()
     for table in TABLES:
@@ -195,13 +195,13 @@ def _shared(ports: _Ports, node: NodeRules, found: Found, *, random_fully: bool)
     sheet.chains("nat", (POSTROUTING, MARK_MASQUERADE))
     sheet.rules("filter", forwarding(node))
     sheet.rules("nat", (*masquerading(node, random_fully=random_fully), *marking(node)))
-    if SHARED_FIREWALL not in found.chains.get("filter", ()):
+    if SHARED_FIREWALL not in present.chains.get("filter", ()):
         sheet.chains("filter", (SHARED_FIREWALL,))
     guard = martian_guard(node)
-    if guard is not None and not found.guarded:
+    if guard is not None and not present.guarded:
         sheet.rules("filter", (f"-A {SHARED_FIREWALL} {guard}",), grows=0)
     for jump in (*JUMPS, *SHARED_JUMPS):
-        if jump not in found.jumps:
+        if jump not in present.jumps:
             sheet.jump(jump.table, f"-I {jump.chain} {jump.body}")
     for port, rows in ports:
         sheet.rules("filter", (str(row) for row in rows if row.table == "filter"), port.name)

@@ -232,8 +232,8 @@ def _virtual_text(spelled: Mapping[ServicePortName, PortState]) -> str:
 
 
 def _address_text(spelled: Mapping[ServicePortName, PortState]) -> str:
-    found = {address for state in spelled.values() for address in state.addresses}
-    lines = [f"ip address add {address_text(a)}/{len(a) * 8} dev {DUMMY}" for a in sorted(found)]
+    addresses = {address for state in spelled.values() for address in state.addresses}
+    lines = [f"ip address add {address_text(a)}/{len(a) * 8} dev {DUMMY}" for a in sorted(addresses)]
     return "\n".join((f"ip link add {DUMMY} type dummy", *lines, ""))
 
 
