@@ -4,6 +4,8 @@ pyroute2 has the numbers and makes links; its messages take 0.4 to 0.6 ms each t
 a minute for the hundred thousand real servers of a large cluster. Here it is a few microseconds. All calls wait for the
 kernel and belong into a thread.
 
+Subsystems of netfilter that have transactions (nfnetlink's batches) do all the messages of one packet, or nothing.
+
 Layout (linux/netlink.h), in the machine's byte order, attributes padded to 4 octets::
 
     message    u32 length  u16 type  u16 flags  u32 sequence  u32 port   payload
@@ -13,6 +15,7 @@ Layout (linux/netlink.h), in the machine's byte order, attributes padded to 4 oc
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from errno import EINTR
 from struct import Struct
 from types import TracebackType
 from typing import Final, Self
@@ -44,10 +47,18 @@ BUFFER: Final = 4 << 20
 PATIENCE: Final = 60.0
 """Seconds to wait for an answer. The kernel answers before send returns, or is busy with its own lock."""
 
+_SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _GENERIC_CONTROL: Final = 16
+_DUMP_INTERRUPTED: Final = 0x10
+_BATCH_BEGIN: Final = 0x10
+_BATCH_END: Final = 0x11
+_BATCH_GENERATION: Final = 1
+_BE32: Final = Struct(">I")
+_SPARE: Final = 4096
+"""Octets of the send buffer that the kernel needs beside a packet."""
 _GET_FAMILY: Final = b"\x03\x01\x00\x00"
 
 
@@ -113,6 +124,7 @@ class Netlink:
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
             except PermissionError:  # without NET_ADMIN: as much as net.core.rmem_max allows; addresses need little
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+            self._room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
             self._socket.settimeout(PATIENCE)
             self._socket.bind((0, 0))
         except OSError:
@@ -150,16 +162,63 @@ class Netlink:
         problem = f"{doing}: {os.strerror(code)}" if doing else os.strerror(code)
         return KernelError(("netlink", self.what), code, problem, refused)
 
-    def dump(self, kind: int, payload: bytes, flags: int = NLM_F_DUMP) -> Iterator[bytes]:
-        """The payloads of a dump, or of any answer in several parts, as the kernel hands them out."""
+    def transact(
+        self, subsystem: int, messages: Sequence[tuple[int, int, bytes]], generation: int | None = None
+    ) -> list[tuple[int, int]]:
+        """Send messages (type, flags, payload) as one transaction of a subsystem of netfilter.
+
+        Returns what the kernel refuses, as the number of a message, from 0, and an errno; -1 stands for the transaction
+        as a whole. Unless there is nothing of that, all is done. ``generation``: the transaction is refused
+        (ERESTART) if the subsystem's rules are of another generation. Raises OSError where the packet cannot be sent.
+        """
+        if not messages:
+            return []
+        begin = self._sequence + 1
+        last = begin + len(messages)
+        self._sequence = last + 1
+        head = b"\0\0" + subsystem.to_bytes(2, "big")  # struct nfgenmsg
+        first = head if generation is None else head + attribute(_BATCH_GENERATION, _BE32.pack(generation))
+        parts = [HEADER.pack(HEADER.size + len(first), _BATCH_BEGIN, NLM_F_REQUEST, begin, 0), first]
+        for number, (kind, flags, payload) in enumerate(messages, begin + 1):
+            # The answer to the last message comes once all is done, or after all errors; kernels before 6.10 give none
+            # to the end of a batch.
+            asked = flags | NLM_F_REQUEST | (NLM_F_ACK if number == last else 0)
+            length = HEADER.size + len(payload)
+            parts += (HEADER.pack(length, kind, asked, number, 0), payload, bytes(-length % 4))
+        parts += (HEADER.pack(HEADER.size + len(head), _BATCH_END, NLM_F_REQUEST, last + 1, 0), head)
+        self._send(b"".join(parts))
+        refused: list[tuple[int, int]] = []
+        while True:
+            for answer, sequence, data in self._read():
+                if answer != NLMSG_ERROR or not begin <= sequence <= last:
+                    continue
+                if code := -CODE.unpack_from(data)[0]:
+                    refused.append((sequence - begin - 1, code))
+                if sequence in (begin, last):
+                    return refused
+
+    def _send(self, packet: bytes) -> None:
+        """Send a packet of any size; the kernel takes none that is larger than the send buffer."""
+        if len(packet) + _SPARE > self._room:
+            self._room = len(packet) + _SPARE
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, self._room)
+        self._socket.send(packet)
+
+    def dump(self, kind: int, payload: bytes, flags: int = NLM_F_DUMP, *, consistent: bool = False) -> Iterator[bytes]:
+        """The payloads of a dump, or of any answer in several parts, as the kernel hands them out.
+
+        ``consistent``: raise KernelError (EINTR) if the kernel says that what it lists has changed meanwhile.
+        """
         self._sequence += 1
         length = HEADER.size + len(payload)
         self._socket.send(HEADER.pack(length, kind, NLM_F_REQUEST | flags, self._sequence, 0) + payload)
         expected = self._sequence
         while True:
-            for answer, sequence, data in self._read():
+            for answer, marks, sequence, data in self._parts():
                 if sequence != expected:
                     continue  # what is left of a dump that was not read to its end
+                if consistent and marks & _DUMP_INTERRUPTED:
+                    raise self.error(EINTR, "list")
                 if answer in (NLMSG_DONE, NLMSG_ERROR):
                     code = -CODE.unpack_from(data)[0] if len(data) >= CODE.size else 0
                     if code > 0:
@@ -186,13 +245,18 @@ class Netlink:
         return [code or 0 for code in codes]
 
     def _read(self) -> Iterator[tuple[int, int, bytes]]:
+        for kind, _, sequence, data in self._parts():
+            yield kind, sequence, data
+
+    def _parts(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """The messages of the next packet: type, flags, sequence, payload."""
         packet = self._socket.recv(1 << 18)
         start = 0
         while start + HEADER.size <= len(packet):
-            length, kind, _, sequence, _ = HEADER.unpack_from(packet, start)
+            length, kind, flags, sequence, _ = HEADER.unpack_from(packet, start)
             if length < HEADER.size:
                 return
-            yield kind, sequence, packet[start + HEADER.size : start + length]
+            yield kind, flags, sequence, packet[start + HEADER.size : start + length]
             start += length + (-length % 4)
 
 
