@@ -1,6 +1,5 @@
 """What ``kdns records`` does: reads a source once, and prints its zone, or the part of it that was asked for."""
 
-import itertools
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from kdns.config.settings import KubernetesOptions
 from kdns.dns.plugins.kubernetes import schema_of
 from kdns.kernel.interfaces import own_addresses
 from kdns.records.answers import Answers
-from kdns.records.present import below, by_zone, master_file, values
+from kdns.records.present import COLUMN, below, by_zone, master_file, values
 from kdns.records.rrset import RRset
 from kdns.watch.follower import read_once, wants
 from kdns.watch.open_source import build_source
@@ -51,15 +50,20 @@ async def print_records(
     schema = answers.schema
     rrsets = by_zone(answers.records(), (*schema.zones, *schema.reverse_zones))
     chosen = select(rrsets, name_text, name, schema.zones) if name_text else iter(rrsets)
-    if (first := next(chosen, None)) is None:
+    printed = list(chosen)
+    if not printed:
         raise ConfigError(f"no records at or below {name_text!r}", hint=suggestion(rrsets, name_text, schema.zones))
-    chosen = itertools.chain((first,), chosen)
     if form == "zone":
         out.write(f"; kdns-{__version__}, source {source_text}\n")
-        out.writelines(f"{line}\n" for line in master_file(chosen))
+        out.writelines(f"{line}\n" for line in master_file(printed, _widest(printed)))
     else:
-        write(list(values(chosen)), form, out)
+        write(list(values(printed)), form, out)
     return 0
+
+
+def _widest(rrsets: Iterable[RRset]) -> int:
+    """Where TTLs begin, so that no name moves the columns of its line."""
+    return max(COLUMN, *(len(name_text(rrset.owner)) for rrset in rrsets))
 
 
 def select(rrsets: Sequence[RRset], text: str, name: bytes, zones: Sequence[bytes]) -> Iterator[RRset]:

@@ -47,11 +47,16 @@ SourceSpec: TypeAlias = InCluster | KubeconfigContext | ServerUrl | Manifests
 def parse_source(text: str) -> SourceSpec:
     """``cluster``, ``kubeconfig[:PATH[@CONTEXT]]``, an ``http://`` or ``https://`` URL; any other text is a path.
 
+    Raises ConfigError for the URL of a manifest.
     Contexts often contain an ``@`` (kubernetes-admin@kubernetes), paths hardly ever: the first one counts.
     """
     if text == "cluster":
         return InCluster()
     if text.startswith(("http://", "https://")):
+        if text.endswith((".yaml", ".yml", ".json")):
+            raise ConfigError(
+                f"--source: {text}: a URL is an API server's", hint=f"curl -L {text} | kdns records --source -"
+            )
         return ServerUrl(text)
     kind, _, place = text.partition(":")
     if kind == "kubeconfig":

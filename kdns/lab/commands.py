@@ -118,7 +118,11 @@ def execute(name: str, part: str, command: Sequence[str]) -> int:
         raise ConfigError(f"say what to run in {part}: kdns lab exec PART -- COMMAND", hint="such as sh")
     lab = labs.find(name)
     pods = labs.ask_api(lab, "/api/v1/pods")["items"] if "/" in part else ()
-    return labs.execute(lab, naming.find_part(lab.name, part, lab.parts, pods), command)
+    try:
+        return labs.execute(lab, naming.find_part(lab.name, part, lab.parts, pods), command)
+    except labs.NoProgram as error:
+        print(f"kdns: {error}", file=sys.stderr)
+        return 127
 
 
 def down(name: str) -> int:

@@ -120,6 +120,10 @@ def end(lab: Found) -> None:
         time.sleep(0.02)
 
 
+class NoProgram(ConfigError):
+    """There is no such program: exit status 127, as a shell has it."""
+
+
 def execute(lab: Found, part: str, argv: Sequence[str]) -> int:
     """Run a command in a part, with this process's input and output; its exit status. For a process of one thread.
 
@@ -140,7 +144,7 @@ def execute(lab: Found, part: str, argv: Sequence[str]) -> int:
                 except KeyboardInterrupt:
                     continue  # the child has got it, too, and decides
     except FileNotFoundError as problem:
-        raise ConfigError(f"no program {argv[0]!r} on this machine") from problem
+        raise NoProgram(f"no program {argv[0]!r} on this machine") from problem
     return status if status >= 0 else 128 - status
 
 

@@ -57,13 +57,13 @@ def _character_strings(rdata: bytes) -> Iterator[str]:
         at += 1 + rdata[at]
 
 
-def master_file(rrsets: Iterable[RRset]) -> Iterator[str]:
-    """A line per record, with the object it came from as comment: any DNS tool reads it."""
+def master_file(rrsets: Iterable[RRset], column: int = COLUMN) -> Iterator[str]:
+    """A line per record, with the object it came from as comment: any DNS tool reads it. TTLs begin at a column."""
     for rrset in rrsets:
         owner = name_text(rrset.owner)
         for rdata, source in rrset.each():
             data, comment = rdata_text(rrset.rtype, rdata), f" ; {source}" if source else ""
-            yield f"{owner:<{COLUMN}} {rrset.ttl:>5} IN {type_text(rrset.rtype):<5} {data}{comment}"
+            yield f"{owner:<{column}} {rrset.ttl:>5} IN {type_text(rrset.rtype):<5} {data}{comment}"
 
 
 def values(rrsets: Iterable[RRset]) -> Iterator[dict[str, Any]]:

@@ -336,6 +336,12 @@ def _kind(service: Service, *, triggered: bool = False) -> ServiceKind:
     return "headless_with_selector" if service.selected or triggered else "headless_without_selector"
 
 
+def _hint(reason: str) -> str:
+    """What to look at when an API server cannot be reached; nothing where it has answered, and says why itself."""
+    reached = reason[:3].isdigit()  # an HTTP status
+    return "" if reached else "is the API server there? look at its address, the kubeconfig's context, and the VPN"
+
+
 async def read_once(source: Source, wanted: Sequence[Want], consumer: ChangeConsumer) -> None:
     """Give a consumer what a source has now, and follow it no further.
 
@@ -349,7 +355,7 @@ async def read_once(source: Source, wanted: Sequence[Want], consumer: ChangeCons
                 consumer.apply(change, int(time.time()))
             readiness.note(event)
             if isinstance(event, Lost):
-                raise ConfigError(f"cannot read {PLURALS[event.kind]}: {event.reason}")
+                raise ConfigError(f"cannot read {PLURALS[event.kind]}: {event.reason}", hint=_hint(event.reason))
             if readiness.synced:
                 consumer.synced = True
                 done.set()

@@ -137,6 +137,7 @@ MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, wha
     ("serve --source kubeconfig:/no/where", "no kubeconfig at /no/where", "KUBECONFIG"),
     ("records -o zon", "-o/--output: 'zon' is none of zone, json, yaml", "did you mean zone?"),
     ("records --source / a..b", "invalid name 'a..b': empty label in 'a..b'", ""),
+    ("records --source https://example.org/a.yaml", "--source: https://example.org/a.yaml: a URL is an API", "curl -L"),
     ("demo --prot 1", "kdns demo: unknown flag --prot", "did you mean --port?"),
     ("demo --port x", "--port: invalid port 'x'", ""),
 )

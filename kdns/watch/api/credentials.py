@@ -117,7 +117,7 @@ class ServiceAccount:
             missing = "KUBERNETES_SERVICE_PORT" if host else "KUBERNETES_SERVICE_HOST"
             raise ConfigError(
                 f"not inside a cluster: {missing} is not set",
-                hint="run kdns in a Pod, or say --source kubeconfig, or --source PATH of manifests",
+                hint="run it in a Pod, or give --source kubeconfig or PATH, or `kubeconfig FILE` in the Corefile",
             )
         self.server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
         self._token_path, self._ca_path = folder / "token", folder / "ca.crt"

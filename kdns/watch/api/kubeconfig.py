@@ -126,8 +126,10 @@ def read_kubeconfig(path: str, context: str | None) -> Loaded:
             return _loaded(loader, path, executed=_executes(loader, merged))
         except (package.ConfigException, package.yaml.YAMLError, *MALFORMED) as error:
             problem = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, TypeError | AttributeError):  # Python's words about a text where a mapping should be
+                problem = "this is not a kubeconfig: a mapping with clusters, users and contexts"
             raise ConfigError(
-                f"cannot use kubeconfig {path}: {problem}", hint="kubectl config view shows it"
+                f"cannot use kubeconfig {path}: {problem}", hint=f"kubectl config view --kubeconfig {path}"
             ) from error
 
 
@@ -186,7 +188,7 @@ def _loaded(loader: Any, path: str, *, executed: bool) -> Loaded:
             part = "client certificate and key" if cert_file else "certificate authority"
             raise ConfigError(
                 f"kubeconfig {path}: {part} cannot be used: {error.__cause__}",
-                hint="kubectl config view --raw shows it",
+                hint=f"kubectl config view --raw --kubeconfig {path}",
             ) from error
     ends = [_token_end(token), not_after(Path(cert_file).read_bytes()) if cert_file else None]
     if (expiry := values.get("expiry")) is not None:

@@ -3,6 +3,7 @@
 ::
 
     folder                   which files there are, their octets, pipes; the only I/O beside `files`
+    misspelt                 fields that are nearly those of the API
     documents, mistakes      text -> documents with places, and problems in words
     reading, kustomization   documents -> objects that kdns keeps, and others that it plays the cluster for
     defaults, addresses      what the API server fills in: cluster IPs, families, node ports

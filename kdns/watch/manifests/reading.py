@@ -34,6 +34,7 @@ from kdns.watch.manifests.manifest import (
     Skipped,
 )
 from kdns.watch.manifests.mirror import SourceEndpoints
+from kdns.watch.manifests.misspelt import misspelt_fields
 from kdns.watch.manifests.mistakes import converted, short
 from kdns.watch.manifests.slices import SourceMetadata, SourcePod, SourceService
 from kdns.watch.manifests.workloads import WORKLOADS
@@ -188,6 +189,7 @@ def _manifest(
         raise ValueError(f"its addressType {wire.address_type} is not used by DNS")
     live, body = is_live(document.value), document.value
     if isinstance(kept, Service) and kind == "Service":
+        notes.extend(misspelt_fields(body))
         notes.extend(_about_service(kept, live))
     labels = {key: value or "" for key, value in (metadata.labels or {}).items()}
     unfinished = (kind == "Service" and is_incomplete(body)) or (kind == "Pod" and not live and not body.get("status"))
