@@ -19,4 +19,5 @@ taken from the proxy's own policy: explain decides neither again.
 - `case`    A question with everything that is known: what each link is given
 - `run`     ``kdns explain``: evidence from files or a cluster, the chain, the report
 - `target`  which Service the target of a question is about
+- `dns`  what the DNS server would answer: its Corefile, and its own chain, asked without upstreams
 """

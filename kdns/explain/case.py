@@ -5,6 +5,7 @@ from functools import cached_property
 from kdns.config.kubeproxy.settings import ProxySettings
 from kdns.config.settings import KubernetesOptions
 from kdns.explain.cluster import Cluster
+from kdns.explain.dns.cluster_dns import ClusterDns
 from kdns.explain.evidence import Evidence
 from kdns.explain.model import Question
 from kdns.explain.objects import Body, Objects
@@ -16,8 +17,6 @@ class Case:
 
     def __init__(self, question: Question, evidence: Evidence, cluster: Cluster) -> None:
         self.question, self.evidence, self.cluster = question, evidence, cluster
-        self.options = KubernetesOptions()
-        """Of the kubernetes plugin that answers; the Corefile's, once it has been read."""
         self.proxy_settings = ProxySettings()
         """Of the Service proxy; its configuration's, once that has been read."""
 
@@ -25,6 +24,16 @@ class Case:
     def objects(self) -> Objects:
         """The objects as they are."""
         return self.cluster.objects
+
+    @cached_property
+    def dns(self) -> ClusterDns:
+        """The DNS server, its Corefile, and its chain to be asked."""
+        return ClusterDns(self.cluster, self.evidence)
+
+    @property
+    def options(self) -> KubernetesOptions:
+        """Of the kubernetes plugin that answers: the Corefile's, or the defaults."""
+        return self.dns.options
 
     @cached_property
     def answers(self) -> Answers:

@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kdns.explain.case import Case
-from kdns.explain.links import service
+from kdns.explain.links import dns_server, service
 from kdns.explain.model import Finding, Link, Report, State, report
 
 LOG: Final = logging.getLogger("kdns.explain")
-LINKS: Final[Sequence[tuple[Link, Callable[[Case], list[Finding]]]]] = ((Link.SERVICE, service.check),)
+LINKS: Final[Sequence[tuple[Link, Callable[[Case], list[Finding]]]]] = (
+    (Link.DNS_SERVER, dns_server.check),
+    (Link.SERVICE, service.check),
+)
 """In the order of the chain."""
 
 

@@ -75,7 +75,7 @@ class Making:
                 continue
             self._objects[key] = manifest_of(body, manifest.at, keep_body=self._keep)
             self.addresses += not cluster_ips(spec)
-            self._dual = self._dual or "IPv6" in body["spec"]["ipFamilies"]
+            self._dual = self._dual or "IPv6" in body["spec"].get("ipFamilies", ())
 
     def make_pods(self) -> None:
         """Pods of workloads, and addresses for Pods that were written without; all of them run and are ready."""

@@ -1,0 +1,16 @@
+"""What the cluster's DNS server would answer: its Corefile, and our own chain built from it and asked.
+
+::
+
+    Deployment, Pods ──> which server, with which Corefile ──> plans ──> chain, each plugin watched ──> Asked
+                                                                          └─ upstreams are recorded, not asked
+
+Nothing is decided here again: blocks are chosen by the server's router, questions answered by the server's plugins.
+
+- `config`       which server runs, and the Corefile it was given
+- `corefile`     a Corefile as plans; what kdns cannot read is left out, and named
+- `dry_run`      the chain, asked without any upstream
+- `watched`      plugins that write down what they do
+- `differences`  where CoreDNS answers otherwise than kdns
+- `logs`         lines of the log, and metrics, that say what is wrong
+"""

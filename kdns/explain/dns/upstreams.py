@@ -1,0 +1,92 @@
+"""What the evidence says of the upstreams of a ``forward`` line: does it lead back to the server itself? Pure."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NamedTuple
+
+from kdns.dns.upstream.line import Line
+from kdns.dns.upstream.target import File, Target
+from kdns.explain.model import Item
+from kdns.explain.objects import Body, field, item, key_of
+
+if TYPE_CHECKING:
+    from kdns.explain.case import Case
+
+
+class Trouble(NamedTuple):
+    """Why an upstream cannot answer."""
+
+    says: str
+    evidence: tuple[Item, ...] = ()
+
+
+def is_cluster_dns(case: "Case", line: Line) -> bool:
+    """Every upstream is the cluster's own DNS: the line is of a cache on the node."""
+    own = set(_service_addresses(case))
+    hosts = [to.what.host for to in line.to if isinstance(to.what, Target)]
+    return bool(hosts) and len(hosts) == len(line.to) and set(hosts) <= own
+
+
+def trouble(case: "Case", line: Line) -> Trouble | None:
+    """A loop back to the server; None if nothing is known against the upstreams."""
+    own = dict.fromkeys(_service_addresses(case), "the DNS Service itself")
+    own |= {str(field(pod, "status.podIP", "")): f"Pod {key_of(pod).name} itself" for pod in dns_pods(case)}
+    for address, where in _addresses(case, line):
+        if address in own:
+            return Trouble(f"{address} is {own[address]}, so every question comes back (a loop)", where)
+        if _loopback(address):
+            says = f"{address} is the server's own loopback address, so every question comes back (a loop)"
+            return Trouble(says, where)
+    return None
+
+
+def dns_pods(case: "Case") -> Iterator[Body]:
+    """The Pods behind the DNS Service."""
+    service = case.dns.service
+    selector = field(service, "spec.selector", {}) if service is not None else {}
+    if not selector or service is None:
+        return
+    for pod in case.objects.all("Pod", key_of(service).namespace):
+        labels = field(pod, "metadata.labels", {})
+        if all(labels.get(key) == value for key, value in selector.items()):
+            yield pod
+
+
+def _service_addresses(case: "Case") -> Iterator[str]:
+    service = case.dns.service
+    if service is not None:
+        yield from (field(service, "spec.clusterIPs") or [field(service, "spec.clusterIP", "")])
+
+
+def _addresses(case: "Case", line: Line) -> Iterator[tuple[str, tuple[Item, ...]]]:
+    for to in line.to:
+        if isinstance(to.what, File):
+            yield from _of_file(case)
+        elif to.what.port == 53:
+            yield to.what.host, ()
+
+
+def _of_file(case: "Case") -> Iterator[tuple[str, tuple[Item, ...]]]:
+    """The nameservers of the DNS Pods' /etc/resolv.conf: from the Pod, or from its node with dnsPolicy Default."""
+    for pod in dns_pods(case):
+        key = key_of(pod)
+        files = case.evidence.pods.get((key.namespace, key.name), {})
+        file = files.get("resolv.conf")
+        policy = field(pod, "spec.dnsPolicy", "ClusterFirst")
+        host = bool(field(pod, "spec.hostNetwork", False))
+        if (file is None and policy == "ClusterFirstWithHostNet") or (policy == "ClusterFirst" and not host):
+            for address in _service_addresses(case):
+                yield address, (item(pod, "spec.dnsPolicy", policy),)
+            continue
+        file = file or case.evidence.node_file(str(field(pod, "spec.nodeName", "")), "resolv.conf")
+        for number, text in enumerate(file.text.splitlines() if file and not file.problem else (), 1):
+            match text.split():
+                case ["nameserver", address, *_]:
+                    yield address, (Item(file=file.path if file else "", line=number, text=text.strip()),)
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
