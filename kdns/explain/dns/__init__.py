@@ -7,10 +7,13 @@
 
 Nothing is decided here again: blocks are chosen by the server's router, questions answered by the server's plugins.
 
+- `cluster_dns`  all of it as one thing that can be asked
 - `config`       which server runs, and the Corefile it was given
 - `corefile`     a Corefile as plans; what kdns cannot read is left out, and named
 - `dry_run`      the chain, asked without any upstream
 - `watched`      plugins that write down what they do
 - `differences`  where CoreDNS answers otherwise than kdns
 - `logs`         lines of the log, and metrics, that say what is wrong
+- `history`      what those and probes say of the past: old data, kept answers, failing upstreams
+- `upstreams`    a `forward` line that leads back to the server
 """
