@@ -31,15 +31,23 @@ class FairShare:
         """A client, by its address, may not have one more now."""
         return self._held.get(client, 0) >= self._places - self._taken
 
+    def take(self, client: str) -> None:
+        """Hold one place more, until `give`."""
+        self._taken += 1
+        self._held[client] = self._held.get(client, 0) + 1
+
+    def give(self, client: str) -> None:
+        """Hold one place less."""
+        self._taken -= 1
+        self._held[client] -= 1
+        if not self._held[client]:
+            del self._held[client]
+
     @contextmanager
     def place(self, client: str) -> Iterator[None]:
         """Hold one place meanwhile."""
-        self._taken += 1
-        self._held[client] = self._held.get(client, 0) + 1
+        self.take(client)
         try:
             yield
         finally:
-            self._taken -= 1
-            self._held[client] -= 1
-            if not self._held[client]:
-                del self._held[client]
+            self.give(client)

@@ -105,6 +105,8 @@ class Built(Struct, frozen=True, kw_only=True):
     """
     collect: Callable[[Request], None] | None = None
     """Fills ``request.metadata`` with what is known before the chain, for the `accepts` of its block."""
+    needs_task: bool = False
+    """It reads the current task, as `asyncio.timeout` does: its chain runs in tasks. True for third-party plugins."""
     classes: bool = False
     """It answers questions of other classes than IN, too."""
     start: Callable[[], Awaitable[None]] | None = None

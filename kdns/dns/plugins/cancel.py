@@ -30,7 +30,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
 
 def build(options: Options, _parts: BlockContext) -> Built:
     """What is ready to send takes no time, so it sees nothing of that."""
-    return Built(plugin=cancel(options.timeout), must_see=sees_nothing)
+    return Built(plugin=cancel(options.timeout), must_see=sees_nothing, needs_task=True)
 
 
 def cancel(seconds: float) -> Plugin:

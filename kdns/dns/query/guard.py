@@ -44,7 +44,7 @@ def guarded(name: str, built: Built, incidents: Incidents, *, foreign: bool, clo
     find = None if built.precompiled is None else _safe_find(name, built.precompiled, incidents)
     must_see = _safe_sees(name, built.must_see, incidents)
     # third-party plugins see every query for the names that they must see: `ignores` is not asked
-    return replace(built, plugin=plugin, precompiled=find, must_see=must_see, ignores=None)
+    return replace(built, plugin=plugin, precompiled=find, must_see=must_see, ignores=None, needs_task=True)
 
 
 def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None) -> Plugin:
@@ -62,9 +62,9 @@ def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None
                 raise
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
-                if task is None or task.cancelling():
+                if task is not None and task.cancelling():
                     raise
-                incidents.failed(name, error, request)  # the task was not cancelled: the plugin raised this by itself
+                incidents.failed(name, error, request)  # nothing was cancelled: the plugin raised this by itself
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a bug in a plugin costs one SERVFAIL, not the server
                 incidents.failed(name, error, request)
             return Response(SERVFAIL, plugin=name)

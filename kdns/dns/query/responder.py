@@ -12,14 +12,15 @@ both paths give the same octets, which a test checks for every kind of question.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from kdns.base.clock import Clock
 from kdns.base.errors import FormError, UpstreamError
+from kdns.dns.api.driving import Drive
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
@@ -45,6 +46,8 @@ class Responder:
         self.clock = clock
         self.lanes: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._drives: set[Drive] = set()
+        self._watched: list[tuple[set[Drive], asyncio.Future[None]]] = []
 
     @property
     def site(self) -> Router:
@@ -70,24 +73,45 @@ class Responder:
     @property
     def pending(self) -> int:
         """Queries under way in the chain."""
-        return len(self._tasks)
+        return len(self._tasks) + len(self._drives)
 
-    def start(self, work: asyncio.Task[None]) -> None:
-        """Keep hold of a query under way."""
-        self._tasks.add(work)
-        work.add_done_callback(self._tasks.discard)
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin to answer a query, and keep hold of that until it is answered: in a task only where one is needed."""
+        if self._site.needs_task:
+            task = asyncio.get_running_loop().create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return
+        drive = Drive(work, self._driven)
+        self._drives.add(drive)
+        drive.step()
+
+    def _driven(self, drive: Drive) -> None:
+        self._drives.discard(drive)
+        for waiting, done in self._watched:
+            waiting.discard(drive)
+            if not (waiting or done.done()):
+                done.set_result(None)
 
     async def finish(self, seconds: float) -> None:
         """Wait for the queries that are under way now, but not longer than this."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        waits: set[asyncio.Future[None]] = set(self._tasks)
+        watched = (set(self._drives), asyncio.get_running_loop().create_future())
+        if self._drives:
+            self._watched.append(watched)
+            waits.add(watched[1])
+        if waits:
+            await asyncio.wait(waits, timeout=seconds)
+        if watched in self._watched:
+            self._watched.remove(watched)
 
     async def drain(self, seconds: float) -> None:
         """Wait for the queries under way, but not longer than this; then give them up."""
-        if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=seconds)
+        await self.finish(seconds)
         for task in tuple(self._tasks):
             task.cancel()
+        for drive in tuple(self._drives):
+            drive.close()
 
 
 class SocketResponder:
@@ -137,8 +161,8 @@ class SocketResponder:
         elif self._responder.pending >= MAX_SLOW:
             self._send(query, Response(SERVFAIL), DROPPED, len(message), send, started)
         else:
-            work = self._answer(Request(query, client, len(message), self.counts.server, {}), send, send_part, started)
-            self._responder.start(asyncio.get_running_loop().create_task(work))
+            request = Request(query, client, len(message), self.counts.server, {})
+            self._responder.start(self._answer(request, send, send_part, started))
 
     def _early(self, query: Query) -> Response | None:
         """What is answered before any plugin sees it."""

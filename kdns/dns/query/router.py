@@ -66,6 +66,8 @@ class Router:
         self.blocks = tuple(blocks)
         self.classes = any(built.classes for block in blocks for built in block.built)
         """Some plugin answers questions of other classes than IN."""
+        self.needs_task = any(built.needs_task for block in blocks for built in block.built)
+        """Some chain may only run in a task of its own."""
         self.has_policies = any(block.policy is not None for block in blocks)
         """Some block has an acl."""
         self._by_zone: dict[bytes, list[RoutedBlock]] = {}

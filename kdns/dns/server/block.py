@@ -117,7 +117,7 @@ class RunningServerBlock:
         consulted = [
             each
             for each in self.built
-            if each.precompiled is not None or each.classes or each.must_see is not sees_nothing
+            if each.precompiled is not None or each.classes or each.needs_task or each.must_see is not sees_nothing
         ]
         return RoutedBlock(
             zones=zones,

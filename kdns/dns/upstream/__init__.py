@@ -19,6 +19,7 @@
 Nothing here knows a client, a plugin or a Corefile's words. Whatever an upstream sends, the outcome is a Message for
 exactly the question that was asked, or UpstreamError; what is not for it is ignored while time is left.
 
+- `deadlines`  many deadlines on one timer
 - `line`    the words of a ``forward`` line and its block
 - `notify`  NOTIFY to other servers (RFC 1996)
 """

@@ -6,14 +6,16 @@ chance to guess (the birthday attack: RFC 5452 section 5).
 
 import asyncio
 import random
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 from prometheus_client import Counter
 
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
+from kdns.dns.api.driving import parked
 from kdns.dns.api.fair_share import FairShare
 from kdns.dns.upstream.upstream import Upstream
 from kdns.wire.message import Message, UpstreamQuery
@@ -56,6 +58,76 @@ class Answer(NamedTuple):
     upstream: Upstream
 
 
+class _Question:
+    """A question under way, and who waits for its answer: ``await`` it."""
+
+    __slots__ = ("ask", "began", "outcome", "settled", "task", "tcp", "until", "wake")
+
+    def __init__(self, ask: UpstreamQuery, tcp: bool, began: float, settled: "Callable[[_Question], None]") -> None:
+        """``settled`` is called once, before those who wait go on."""
+        self.ask, self.tcp, self.began, self.until = ask, tcp, began, began + DEADLINE
+        self.settled = settled
+        self.outcome: Answer | UpstreamError | None = None
+        self.wake: list[Callable[[], None]] = []
+        self.task: asyncio.Task[None] | None = None
+
+    def settle(self, outcome: Answer | UpstreamError) -> None:
+        """All who wait go on; only the first outcome counts."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self.settled(self)
+            for wake in self.wake:
+                wake()
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        """The answer; raises UpstreamError. A client that is gone takes nothing away from the others."""
+        if self.outcome is None:
+            yield from parked(self.wake)
+        outcome = self.outcome
+        if isinstance(outcome, UpstreamError):
+            raise UpstreamError(str(outcome), outcome.rcode, outcome.options)
+        assert outcome is not None
+        return outcome
+
+
+class _Places:
+    """So many exchanges at once; further ones wait in turn."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def full(self) -> bool:
+        """One more would have to wait."""
+        return self.taken >= self._most
+
+    async def take(self, seconds: float) -> None:
+        """Wait for a place, but not longer. Raises TimeoutError."""
+        if not self.full:
+            self.taken += 1
+            return
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(seconds):
+                await place
+        except (TimeoutError, asyncio.CancelledError):
+            if place.done() and not place.cancelled():  # it came at the same moment
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """Free a place, or hand it on to who waits longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self.taken -= 1
+
+
 class Pool:
     """The upstreams of one ``forward`` line."""
 
@@ -77,10 +149,10 @@ class Pool:
         self.upstreams = tuple(upstreams)
         self._rules, self._clock, self._chance = rules, clock, chance
         self._all_down, self._refused, self._over_share = all_down, refused, over_share
-        self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        self._places = _Places(MAX_AT_ONCE)
         self._turn = 0
         self._waiting = FairShare(MAX_WAITING)
-        self._under_way: dict[tuple[UpstreamQuery, bool], asyncio.Task[Answer]] = {}
+        self._under_way: dict[tuple[UpstreamQuery, bool], _Question] = {}
 
     @property
     def down(self) -> bool:
@@ -94,60 +166,102 @@ class Pool:
 
     async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> Answer:
         """The answer of some upstream, for a client by its address; raises UpstreamError with what went wrong last."""
-        if self._waiting.full:
+        waiting = self._waiting
+        if waiting.full:
             raise UpstreamError("too many queries under way")
-        if self._waiting.exceeded(client):
+        if waiting.exceeded(client):
             self._over_share.inc()
             raise UpstreamError(f"too many queries of {client} under way", options=OVER_SHARE)
-        key = ask, tcp
-        task = self._under_way.get(key)
-        if task is None:
-            most = self._rules.max_concurrent
-            if most and len(self._under_way) >= most:
-                self._refused.inc()
-                raise UpstreamError(f"concurrent queries exceeded maximum {most}", REFUSED)
-            task = asyncio.get_running_loop().create_task(self._asked(ask, tcp), name="ask upstream")
-            self._under_way[key] = task
-            task.add_done_callback(lambda done: self._done(key, done))
-        with self._waiting.place(client):
-            try:
-                return await asyncio.shield(task)  # one client that is gone must not take the others' answer away
-            except asyncio.CancelledError:
-                if task.cancelled():  # it was not the client, but `close`
-                    raise UpstreamError("proxy: transport stopped") from None
-                raise
-
-    def _done(self, key: tuple[UpstreamQuery, bool], task: asyncio.Task[Answer]) -> None:
-        del self._under_way[key]
-        if not task.cancelled():
-            task.exception()  # perhaps no client waits for it any more
-
-    async def _asked(self, ask: UpstreamQuery, tcp: bool) -> Answer:
-        until = self._clock() + DEADLINE
+        question = self._under_way.get((ask, tcp)) or self._begin(ask, tcp)
+        waiting.take(client)
         try:
-            async with asyncio.timeout(DEADLINE):
-                await self._places.acquire()
-        except TimeoutError:
-            raise UpstreamError("too many queries under way") from None
-        try:
-            return await self._tried(ask, tcp, until)
+            return await question
         finally:
-            self._places.release()
+            waiting.give(client)
 
-    async def _tried(self, ask: UpstreamQuery, tcp: bool, until: float) -> Answer:
-        rules, order = self._rules, self._order()
+    def _begin(self, ask: UpstreamQuery, tcp: bool) -> _Question:
+        """Ask for what is not being asked yet: the first attempt over UDP needs no task. Raises UpstreamError."""
+        most = self._rules.max_concurrent
+        if most and len(self._under_way) >= most:
+            self._refused.inc()
+            raise UpstreamError(f"concurrent queries exceeded maximum {most}", REFUSED)
+        question = _Question(ask, tcp, self._clock(), self._settled)
+        self._under_way[ask, tcp] = question
+        order = self._order()
+        upstream = order[0]
+        if tcp or self._places.full or upstream.down:
+            self._start(question, self._placed(question))
+            return question
+        self._places.taken += 1
+
+        def arrived(outcome: Message | UpstreamError) -> None:
+            if question.outcome is not None:  # `close` came first
+                self._places.give()
+            elif isinstance(outcome, UpstreamError) or not self._final(outcome, upstream, ask):
+                self._start(question, self._tried(question, order, outcome))
+            else:
+                self._places.give()
+                upstream.observe(outcome, question.began)
+                question.settle(Answer(outcome, upstream))
+
+        if not upstream.begin(ask, DEADLINE, arrived):
+            self._start(question, self._tried(question, order))
+        return question
+
+    def _final(self, message: Message, upstream: Upstream, ask: UpstreamQuery) -> bool:
+        """Nothing more is to be asked."""
+        return message.rcode not in self._rules.failover and upstream.complete(ask, message)
+
+    def _start(self, question: _Question, work: Coroutine[Any, Any, None]) -> None:
+        """Go on in a task, which ends the question."""
+        question.task = asyncio.get_running_loop().create_task(work, name="ask upstream")
+
+    def _settled(self, question: _Question) -> None:
+        del self._under_way[question.ask, question.tcp]
+
+    async def _placed(self, question: _Question) -> None:
+        try:
+            await self._places.take(DEADLINE)
+        except TimeoutError:
+            question.settle(UpstreamError("too many queries under way"))
+            return
+        await self._tried(question, self._order())
+
+    async def _tried(
+        self, question: _Question, order: Sequence[Upstream], first: Message | UpstreamError | None = None
+    ) -> None:
+        """Ask one after the other; the question has a place, and gives it back."""
+        try:
+            outcome: Answer | UpstreamError = await self._attempts(question, order, first)
+        except UpstreamError as error:
+            outcome = error
+        except BaseException:
+            question.settle(UpstreamError("proxy: transport stopped"))
+            raise
+        finally:
+            self._places.give()
+        question.settle(outcome)
+
+    async def _attempts(
+        self, question: _Question, order: Sequence[Upstream], first: Message | UpstreamError | None
+    ) -> Answer:
+        """``first``: what the first one of the order has given already, over UDP."""
+        rules, ask, tcp = self._rules, question.ask, question.tcp
         most = 2 * len(order) if rules.max_attempts is None else rules.max_attempts
         attempts = at = down = refusals = 0
         problem: UpstreamError | None = None
         answer: Answer | None = None
-        while (left := until - self._clock()) > 0 and not (most and attempts >= most):
+        if isinstance(first, UpstreamError):
+            problem, first, attempts, at = first, None, 1, 1
+            order[0].suspect()
+        while ((left := question.until - self._clock()) > 0 or first is not None) and not (most and attempts >= most):
             if at >= len(order):
                 at = down = 0
                 if not most:
                     await asyncio.sleep(REST)
             upstream = order[at]
             at += 1
-            if upstream.down:
+            if upstream.down and first is None:
                 down += 1
                 if down < len(order):
                     continue
@@ -155,8 +269,9 @@ class Pool:
                 if rules.failfast:
                     break
                 upstream = self._chance.choice(order)  # the probes may be wrong
+            began = question.began if first is not None else None
             try:
-                answer = Answer(await upstream.exchange(ask, tcp, left), upstream)
+                answer = Answer(await upstream.exchange(ask, tcp, left, first, began), upstream)
             except UpstreamError as error:
                 problem = error
                 upstream.suspect()
@@ -164,6 +279,8 @@ class Pool:
                 if down >= len(order):
                     break
                 continue
+            finally:
+                first = None
             refusals += answer.message.rcode in rules.failover
             if answer.message.rcode not in rules.failover or refusals >= len(order):
                 return answer
@@ -173,6 +290,8 @@ class Pool:
 
     def _order(self) -> Sequence[Upstream]:
         upstreams = self.upstreams
+        if len(upstreams) == 1:
+            return upstreams
         match self._rules.policy:
             case "random":
                 return self._chance.sample(upstreams, len(upstreams))
@@ -185,7 +304,10 @@ class Pool:
 
     async def close(self) -> None:
         """Give up what is under way, and close all connections."""
-        tasks = tuple(self._under_way.values())
+        questions = tuple(self._under_way.values())
+        tasks = [question.task for question in questions if question.task is not None]
+        for question in questions:
+            question.settle(UpstreamError("proxy: transport stopped"))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

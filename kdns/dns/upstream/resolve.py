@@ -58,7 +58,10 @@ async def _asked(host: str, resolvers: Sequence[Target]) -> list[str]:
     for resolver in resolvers:
         try:
             udp = Udp(address_of(resolver))
-            texts = [await _addresses(udp, host, rtype) for rtype in (A, AAAA)]
+            try:
+                texts = [await _addresses(udp, host, rtype) for rtype in (A, AAAA)]
+            finally:
+                await udp.close()
         except UpstreamError as error:
             problem = UpstreamError(f"failed to resolve {host!r}: {error}")
             continue

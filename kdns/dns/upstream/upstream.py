@@ -18,7 +18,7 @@ from kdns.dns.upstream.exchange import Transport, address_of
 from kdns.dns.upstream.https import Https, Method
 from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
-from kdns.dns.upstream.udp import Udp
+from kdns.dns.upstream.udp import Done, Udp
 from kdns.metrics.dns import OTHER
 from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import FORMERR, NS
@@ -79,6 +79,7 @@ class Upstream:
         self._probing = self._ended = False
         address = address_of(target, settings.source)
         self._udp: Udp | None = None
+        self._durations: dict[str, Histogram] = {}
         self._sent = self._counter("udp")
         self._stream: Transport
         if target.transport == "dns":
@@ -107,24 +108,47 @@ class Upstream:
         """Too many probes have failed."""
         return 0 < self._settings.max_fails < self.fails
 
-    async def exchange(self, ask: UpstreamQuery, tcp: bool, seconds: float) -> Message:
+    def begin(self, ask: UpstreamQuery, seconds: float, done: Done) -> bool:
+        """Ask over UDP: ``done`` gets what comes of it, and `finish` sees to it. False: there is no UDP."""
+        if self._udp is None:
+            return False
+        self._sent(False)
+        self._udp.begin(ask, min(seconds, self._settings.read_timeout), UDP_LIMIT, done)
+        return True
+
+    def complete(self, ask: UpstreamQuery, message: Message) -> bool:
+        """The message that `begin` has got is all that there is to get, see `exchange`."""
+        return not (message.truncated and ask.whole) and (message.rcode != FORMERR or message.options is not None)
+
+    async def exchange(
+        self, ask: UpstreamQuery, tcp: bool, seconds: float, first: Message | None = None, began: float | None = None
+    ) -> Message:
         """The answer; raises UpstreamError. ``seconds``: for all attempts to get it.
 
         If a whole one is wanted, a truncated one is asked for again over TCP; if that fails, the truncated one has to
-        do. An upstream that does not know EDNS is asked without (RFC 6891 section 6.2.2).
+        do. An upstream that does not know EDNS is asked without (RFC 6891 section 6.2.2). ``first`` is what `begin`
+        has got, ``began`` when that was.
         """
-        began = self._clock()
-        until = began + seconds
-        message = await self._understood(ask, tcp, until)
+        now = self._clock()
+        began = now if began is None else began
+        until = now + seconds
+        message = await self._understood(ask, tcp, until, first)
         if message.truncated and ask.whole and self._udp is not None and not tcp:
             with suppress(UpstreamError):
                 message = await self._understood(ask, True, until)
-        rcode = _LABELS.get(message.rcode, OTHER)
-        self._meters.duration.labels(PROXY, self.text, rcode).observe(max(0.0, self._clock() - began))
+        self.observe(message, began)
         return message
 
-    async def _understood(self, ask: UpstreamQuery, tcp: bool, until: float) -> Message:
-        message = await self._once(ask, tcp, until, UDP_LIMIT)
+    def observe(self, message: Message, began: float) -> None:
+        """Note how long it took until an answer was there."""
+        rcode = _LABELS.get(message.rcode, OTHER)
+        series = self._durations.get(rcode)
+        if series is None:
+            series = self._durations[rcode] = self._meters.duration.labels(PROXY, self.text, rcode)
+        series.observe(max(0.0, self._clock() - began))
+
+    async def _understood(self, ask: UpstreamQuery, tcp: bool, until: float, first: Message | None = None) -> Message:
+        message = first if first is not None else await self._once(ask, tcp, until, UDP_LIMIT)
         if message.rcode == FORMERR and message.options is None:
             return await self._once(ask, tcp, until, None)
         return message
@@ -162,6 +186,8 @@ class Upstream:
         return True
 
     async def close(self) -> None:
-        """Close its connections; a probe under way is the last one."""
+        """Close its sockets and connections; a probe under way is the last one."""
         self._ended = True
+        if self._udp is not None:
+            await self._udp.close()
         await self._stream.close()

@@ -1,0 +1,61 @@
+"""Many deadlines on one timer: what has to be over by a certain time, in slots of a few milliseconds.
+
+A timer of the event loop for each query costs more than the rest of its bookkeeping, and nearly all are cancelled.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+GRAIN: Final = 0.005
+"""Seconds: how late a deadline may be noticed on an idle loop."""
+
+
+class Deadlines(Generic[T]):
+    """Calls ``over`` with each thing that is still there at its deadline, and ``before`` once ahead of them.
+
+    A thing is taken out by `discard` of the set that `add` returned.
+    """
+
+    def __init__(self, before: Callable[[], None], over: Callable[[T], None]) -> None:
+        self._before, self._over = before, over
+        self._slots: dict[int, set[T]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0
+
+    def add(self, thing: T, seconds: float) -> set[T]:
+        """Its deadline is so many seconds from now."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        number = int((now + max(0.0, seconds)) / GRAIN) + 1
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = set()
+            if self._timer is None:
+                self._next = int(now / GRAIN)
+                self._timer = loop.call_later(GRAIN, self._tick)
+        slot.add(thing)
+        return slot
+
+    def _tick(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        present = int(loop.time() / GRAIN)
+        due = [slot for number in range(self._next, present + 1) if (slot := self._slots.pop(number, None))]
+        self._next = present + 1
+        if due:
+            self._before()
+        for slot in due:
+            while slot:
+                self._over(slot.pop())
+        if self._slots:
+            self._timer = loop.call_later(GRAIN, self._tick)
+
+    def close(self) -> None:
+        """Forget all of them."""
+        self._slots.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
