@@ -10,13 +10,13 @@ from contextvars import copy_context
 from typing import Any, Final
 
 PARKED: Final = object()
-"""What a coroutine yields when somebody has its `Drive.step`, and will call it."""
+"""What a coroutine yields where its `Drive.step` is called by what it waits for."""
 
 _current: "Drive | None" = None
 
 
 class Drive:
-    """One coroutine, from `start` to its end or `close`. Must not raise: nobody would see it but the event loop."""
+    """One coroutine, from `start` to its end or `close`. Must not raise: only the event loop would see it."""
 
     __slots__ = ("_context", "_done", "_ended", "_work")
 
