@@ -60,11 +60,11 @@ async def test_the_plugin_of_the_page(by: str, tmp_path: Path, monkeypatch: pyte
         await install(serving, Registry(str(tmp_path) if by == "folder" else ""), BLOCK)
         assert serving.blocks[0].plan.steps[1].origin
         assert await rcode(serving, "a.b.c") == "SERVFAIL"
-        assert serving.metrics.lanes[0].others.keys() == {
-            key for key in serving.metrics.lanes[0].others if key.plugin == ""
+        assert serving.metrics.sockets[0].others.keys() == {
+            key for key in serving.metrics.sockets[0].others if key.plugin == ""
         }
         assert await rcode(serving, "a.b.c.d") == "REFUSED"
-        assert any(key.plugin == "shallow" for key in serving.metrics.lanes[0].others)
+        assert any(key.plugin == "shallow" for key in serving.metrics.sockets[0].others)
     finally:
         await serving.close()
         sys.modules.pop("shallow", None)

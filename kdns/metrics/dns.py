@@ -1,6 +1,6 @@
 """What is counted, declared once, with the names and labels of CoreDNS.
 
-A precompiled answer cannot afford a ``labels()`` call: lanes count in plain dictionaries whose keys were made when
+A precompiled answer cannot afford a ``labels()`` call: sockets count in plain dictionaries whose keys were made when
 the answer was compiled, and `Metrics` turns them into metric families when they are scraped.
 
 Names, labels and buckets are those of CoreDNS, so that its dashboards and alerts go on working; what only kdns can
@@ -81,7 +81,7 @@ class Sizes:
         self.sum += other.sum
 
 
-class LaneCounts:
+class SocketCounts:
     """The counters of one socket: written on the hot path, read at scrape."""
 
     def __init__(self, server: str, proto: str, family: int) -> None:
@@ -134,10 +134,10 @@ class Metrics:
 
     def __init__(self, version: str = "", runtime: str = "") -> None:
         self.version, self.runtime = version, runtime
-        self.lanes: list[LaneCounts] = []
+        self.sockets: list[SocketCounts] = []
         self.enabled: tuple[Enabled, ...] = ()
         self.panics = 0
-        """Bugs met outside of lanes."""
+        """Bugs met outside of sockets."""
         self.health = Durations(HEALTH_BUCKETS)
         self.health_failures = 0
         self.cluster = ClusterCounts()
@@ -156,9 +156,9 @@ class Metrics:
 
         In a registry this must stand before the metrics of plugins, as `registry` has it: some are only now told.
         """
-        for lane in self.lanes:
-            lane.settle()
-        panics = self.panics + sum(lane.panics for lane in self.lanes)
+        for responder in self.sockets:
+            responder.settle()
+        panics = self.panics + sum(responder.panics for responder in self.sockets)
         yield counter("coredns_panics", "Bugs met and survived; each is logged with its cause.", (), {(): panics})
         build = GaugeMetricFamily(
             "coredns_build_info",
@@ -175,7 +175,7 @@ class Metrics:
         for plugin in self.enabled:
             enabled.add_metric((plugin.server, plugin.zone, "", plugin.name), 1)
         yield enabled
-        yield from collect_lanes(self.lanes)
+        yield from collect_sockets(self.sockets)
         yield from self._collect_health()
         yield from self.cluster.collect()
 
@@ -186,8 +186,8 @@ class Metrics:
                        {(): self.health_failures})  # fmt: skip
 
 
-def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
-    """The DNS metrics of CoreDNS from the plain counters of all lanes.
+def collect_sockets(sockets: Iterable[SocketCounts]) -> Iterator[Metric]:
+    """The DNS metrics of CoreDNS from the plain counters of all sockets.
 
     Replies are timed by the batch, which may hold several zones, so durations are told of the server as a whole:
     their zone is ``.``.
@@ -198,14 +198,14 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
     request_sizes: defaultdict[tuple[str, ...], Sizes] = defaultdict(Sizes)
     response_sizes: defaultdict[tuple[str, ...], Sizes] = defaultdict(Sizes)
     durations: dict[tuple[str, ...], tuple[list[int], float]] = {}
-    for lane in lanes:
-        server, proto, family = lane.server, lane.proto, str(lane.family)
-        sofar, seconds = durations.get((server, ".", ""), ([0] * len(lane.durations), 0.0))
+    for responder in sockets:
+        server, proto, family = responder.server, responder.proto, str(responder.family)
+        sofar, seconds = durations.get((server, ".", ""), ([0] * len(responder.durations), 0.0))
         durations[server, ".", ""] = (
-            [a + b for a, b in zip(sofar, lane.durations, strict=True)],
-            seconds + lane.duration_sum,
+            [a + b for a, b in zip(sofar, responder.durations, strict=True)],
+            seconds + responder.duration_sum,
         )
-        for counted, queries, replies in _sized(lane):
+        for counted, queries, replies in _sized(responder):
             zone, count = counted.zone, sum(queries.counts)
             requests[server, zone, "", proto, family, TYPE_LABELS.get(counted.rtype, OTHER)] += count
             responses[server, zone, "", _rcode_label(counted.rcode), counted.plugin] += count
@@ -231,15 +231,15 @@ def collect_lanes(lanes: Iterable[LaneCounts]) -> Iterator[Metric]:
                    (*block, "rcode", "plugin"), responses)  # fmt: skip
 
 
-def _sized(lane: LaneCounts) -> Iterator[tuple[Counted, Sizes, Sizes]]:
-    """Every kind of reply of a lane, with the octets of its queries and replies."""
-    for counted, lengths in lane.tallies.items():
+def _sized(responder: SocketCounts) -> Iterator[tuple[Counted, Sizes, Sizes]]:
+    """Every kind of reply of a responder, with the octets of its queries and replies."""
+    for counted, lengths in responder.tallies.items():
         queries, replies = Sizes(), Sizes()
         for length, times in lengths.items():
             queries.add(length, times)
             replies.add(length + counted.grow, times)
         yield counted, queries, replies
-    for counted, (queries, replies) in lane.others.items():
+    for counted, (queries, replies) in responder.others.items():
         yield counted, queries, replies
 
 

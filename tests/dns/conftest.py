@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kdns.dns.transport import mmsg
-from tests.dns.lanes import has_ipv6
+from tests.dns.socket_responders import has_ipv6
 from tests.dns.transport.udp_rig import CASES, Case, Rig
 
 

@@ -44,37 +44,37 @@ def query(
     return header + name + struct.pack("!HH", rtype, rclass) + (opt.octets() if opt else b"")
 
 
-def lane(
+def socket_responder(
     answers: Answers | None, handler: Handler | None = None, proto: str = "udp", chase: Handler | None = None
 ) -> SocketResponder:
-    """A lane over one block for all names: with answers it has both ways, without only the chain."""
+    """A responder over one block for all names: with answers it has both ways, without only the chain."""
     plugins = () if answers is None else (built(answers, chase),)
     if handler is None:
         handler = chain([each.plugin for each in plugins if each.plugin is not None])
-    return Responder(Router((RoutedBlock(zones={ROOT: "."}, handler=handler, built=plugins),))).lane(
+    return Responder(Router((RoutedBlock(zones={ROOT: "."}, handler=handler, built=plugins),))).for_socket(
         proto, 1, "dns://:53"
     )
 
 
 def slow_lane(answers: Answers, proto: str = "udp") -> SocketResponder:
-    """A lane that has only the chain, over a zone."""
-    return lane(None, chain([kubernetes(answers)]), proto)
+    """A responder that has only the chain, over a zone."""
+    return socket_responder(None, chain([kubernetes(answers)]), proto)
 
 
-async def slow(lane: SocketResponder, message: bytes) -> bytes | None:
+async def slow(socket_responder: SocketResponder, message: bytes) -> bytes | None:
     """What the slow way replies; None if it drops the message."""
     replies: list[bytes] = []
-    lane.slow(message, CLIENT, replies.append)
-    await lane.settled(5)
+    socket_responder.slow(message, CLIENT, replies.append)
+    await socket_responder.settled(5)
     assert len(replies) <= 1
     return replies[0] if replies else None
 
 
-async def replies(lane: SocketResponder, messages: Sequence[bytes]) -> list[bytes | None]:
+async def replies(socket_responder: SocketResponder, messages: Sequence[bytes]) -> list[bytes | None]:
     """What a socket would send for each message: the fast way's reply, or else the slow way's."""
     found = []
     for message in messages:
-        fast = lane.fast(message)
-        found.append(await slow(lane, message) if fast is None else fast)
+        fast = socket_responder.fast(message)
+        found.append(await slow(socket_responder, message) if fast is None else fast)
         await asyncio.sleep(0)
     return found

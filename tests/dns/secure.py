@@ -100,8 +100,8 @@ def slow_ones(made: Serving) -> list[Client]:
     """Who asks what takes the slow way, from now on."""
     found: list[Client] = []
 
-    def noted(lane: SocketResponder) -> Callable[..., None]:
-        real = lane.slow
+    def noted(socket_responder: SocketResponder) -> Callable[..., None]:
+        real = socket_responder.slow
 
         def slow(message: bytes, client: Client, *rest: Any) -> None:
             found.append(client)
@@ -110,8 +110,8 @@ def slow_ones(made: Serving) -> list[Client]:
         return slow
 
     for place in made.places.values():
-        for lane in place.responder.lanes:
-            lane.slow = noted(lane)  # type: ignore[method-assign]
+        for socket_responder in place.responder.sockets:
+            socket_responder.slow = noted(socket_responder)  # type: ignore[method-assign]
     return found
 
 

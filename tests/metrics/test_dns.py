@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kdns.metrics.dns import Counted, Enabled, LaneCounts, Metrics
+from kdns.metrics.dns import Counted, Enabled, Metrics, SocketCounts
 
 T = "0.00025 0.0005 0.001 0.002 0.004 0.008 0.016 0.032 0.064 0.128 0.256 0.512 1.024 2.048 4.096 8.192 +Inf"
 B = "0 100 200 300 400 511 1023 2047 4095 8291 16000 32000 48000 64000 +Inf"
@@ -39,24 +39,24 @@ NAMES = (  # name, kind, labels, buckets
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """Three lanes that have answered something."""
+    """Three sockets that have answered something."""
     metrics = Metrics(version="0.1.0", runtime="python3.11")
     metrics.enabled = (Enabled("dns://:53", "cluster.local.", "kubernetes"),)
     metrics.cluster.watch("Service").objects.set(7)
-    udp = LaneCounts("dns://:53", "udp", 1)
+    udp = SocketCounts("dns://:53", "udp", 1)
     udp.tallies[Counted("cluster.local.", 1, 0, False, 16, "kubernetes")] |= {50: 3, 101: 1}
     udp.tallies[Counted("cluster.local.", 1, 3, True, 90, "kubernetes")][61] += 2
     udp.tallies[Counted("cluster.local.", 4711, 0, True, 90, "kubernetes")][61] += 1
     udp.tallies[Counted("dropped", 1, 5, False, 0, "")][40] += 4
     udp.timed(9, 0.0002)
     udp.timed(1, 0.0009)
-    second = LaneCounts("dns://:53", "udp", 1)
+    second = SocketCounts("dns://:53", "udp", 1)
     second.tallies[Counted("cluster.local.", 1, 0, False, 16, "kubernetes")][50] += 10
     second.timed(10, 99.0)
     second.panics = 2
-    tcp = LaneCounts("dns://:53", "tcp", 2)
+    tcp = SocketCounts("dns://:53", "tcp", 2)
     tcp.tallies[Counted("cluster.local.", 33, 16, False, 70000, "kubernetes")][50] += 1
-    metrics.lanes += [udp, second, tcp]
+    metrics.sockets += [udp, second, tcp]
     metrics.panics = 1
     return metrics
 
@@ -108,7 +108,7 @@ BLOCK = {"server": "dns://:53", "zone": "cluster.local.", "view": ""}
     ],
 )
 def test_values(metrics: Metrics, name: str, labels: dict[str, str], expected: float) -> None:
-    """Lanes of the same server, protocol and family are added up; histograms are cumulative."""
+    """Sockets of the same server, protocol and family are added up; histograms are cumulative."""
     assert value(metrics.registry(), name, **labels) == expected
 
 

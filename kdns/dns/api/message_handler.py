@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
 from kdns.dns.api.handler import Client
-from kdns.metrics.dns import LaneCounts
+from kdns.metrics.dns import SocketCounts
 
 Proto = Literal["udp", "tcp"]
 Family = Literal[1, 2]
@@ -29,7 +29,7 @@ class MessageHandler(Protocol):
     """What a transport asks of the side that decides, for one socket."""
 
     @property
-    def counts(self) -> LaneCounts:
+    def counts(self) -> SocketCounts:
         """Where this socket's numbers go."""
         ...
 
@@ -56,7 +56,7 @@ class MessageHandler(Protocol):
 class MessageHandlers(Protocol):
     """Makes the `MessageHandler` of each socket."""
 
-    def lane(self, proto: Proto, family: Family, server: str) -> MessageHandler:
+    def for_socket(self, proto: Proto, family: Family, server: str) -> MessageHandler:
         """The handler of one socket; ``server`` is its label, such as ``dns://:53``."""
         ...
 

@@ -24,7 +24,7 @@ from kdns.dns.cache.aged import Aged
 from kdns.dns.query.forms import OPT, SHAPES, TYPE, plain_query, variant
 from kdns.dns.query.remembered import AgingReply, FixedReply, Miss, Remembered, RotatingReply
 from kdns.dns.query.router import Ready, Router
-from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, LaneCounts
+from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, SocketCounts
 from kdns.wire.compose import head
 from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RD, TC
 from kdns.wire.query import Query, opt_record, reply_payload
@@ -59,7 +59,7 @@ def kind_of(query: Query, rcode: int, grow: int, zone: str, plugin: str, hit: Hi
     return Counted(zone, rtype, min(rcode, OTHER_RCODE), query.edns is not None and query.edns.do, grow, plugin, hit)
 
 
-def bounded(counts: LaneCounts, kind: Counted) -> Counted:
+def bounded(counts: SocketCounts, kind: Counted) -> Counted:
     """The kind under which replies are tallied; of more than `MAX_KINDS` the size of the reply is not counted."""
     if len(counts.tallies) >= MAX_KINDS and kind not in counts.tallies:
         return kind._replace(grow=0)  # names outside can be answered with any size there is
@@ -72,7 +72,7 @@ class FastPath:
     ``clock`` must be the one that `Aged` answers are timed by.
     """
 
-    def __init__(self, router: Callable[[], Router], counts: LaneCounts, clock: Clock = time.monotonic) -> None:
+    def __init__(self, router: Callable[[], Router], counts: SocketCounts, clock: Clock = time.monotonic) -> None:
         self._router, self._counts, self._clock = router, counts, clock
         self._now = CLOCK_NOT_READ
         self._entries: dict[bytes, Remembered] = {}  # by the message without its id

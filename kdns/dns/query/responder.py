@@ -2,8 +2,8 @@
 
 ::
 
-    message ──> lane.fast ──> octets made from a precompiled answer, see `kdns.dns.query.fast`       (most)
-                   └─ None: lane.slow ──> triage, parse ──> chain of plugins ──> compose       (the rest)
+    message ──> socket_responder.fast ──> octets made from a precompiled answer, see `kdns.dns.query.fast`       (most)
+                   └─ None: socket_responder.slow ──> triage, parse ──> chain of plugins ──> compose       (the rest)
 
 The fast path serves only precompiled answers that no plugin of the chain would change. It is only an optimisation:
 both paths give the same octets, which a test checks for every kind of question.
@@ -25,7 +25,7 @@ from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
 from kdns.dns.query.router import DROPPED, Router
-from kdns.metrics.dns import LaneCounts
+from kdns.metrics.dns import SocketCounts
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
 from kdns.wire.query import UDP_LIMIT, Header, Query, opt_record, parse_header, parse_query, reply_payload
@@ -44,7 +44,7 @@ class Responder:
         """``clock`` is the one that cached answers are timed by (`kdns.dns.api.plugin.Parts.clock`)."""
         self._site = site
         self.clock = clock
-        self.lanes: list[SocketResponder] = []
+        self.sockets: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._drives: set[Drive] = set()
         self._watched: list[tuple[set[Drive], asyncio.Future[None]]] = []
@@ -60,15 +60,15 @@ class Responder:
         self.forget()
 
     def forget(self) -> None:
-        """Drop what lanes remember of their messages."""
-        for lane in self.lanes:
-            lane.remembers.forget()
+        """Drop what sockets remember of their messages."""
+        for socket_responder in self.sockets:
+            socket_responder.remembers.forget()
 
-    def lane(self, proto: str, family: int, server: str) -> "SocketResponder":
+    def for_socket(self, proto: str, family: int, server: str) -> "SocketResponder":
         """The way in for one socket: ``udp`` or ``tcp``, 1 for IPv4 or 2 for IPv6, and its label in metrics."""
-        lane = SocketResponder(self, LaneCounts(server, proto, family))
-        self.lanes.append(lane)
-        return lane
+        socket_responder = SocketResponder(self, SocketCounts(server, proto, family))
+        self.sockets.append(socket_responder)
+        return socket_responder
 
     @property
     def pending(self) -> int:
@@ -118,7 +118,7 @@ class SocketResponder:
     """The way in for one socket; it owns the socket's counters and the messages remembered for it."""
 
     def __init__(
-        self, responder: Responder, counts: LaneCounts, clock: Callable[[], float] = time.perf_counter
+        self, responder: Responder, counts: SocketCounts, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self.counts = counts
         self.timed = counts.timed

@@ -69,7 +69,7 @@ class ServerContext:
         self.labels: dict[Listener, str] = {}
         """The label of each listener, once it is open."""
         self.forget: Callable[[], None] = lambda: None
-        """Drops what lanes remember; set by who has the lanes."""
+        """Drops what sockets remember; set by who has the sockets."""
         self.lasting: dict[str, Any] = {}
         """What plugins keep through reloads, by key."""
         self._made: dict[str, Counter | Gauge | Histogram] = {}
@@ -189,7 +189,7 @@ class RunningBlockContext:
         return self._context.clusters
 
     def forget(self) -> None:
-        """Drop what lanes remember."""
+        """Drop what sockets remember."""
         self._context.forget()
 
     def fatal(self, message: str) -> None:

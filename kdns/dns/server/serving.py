@@ -172,7 +172,7 @@ class Serving:
         for label in server.labels:
             self._context.labels[listener] = label
             self._context.routers[label] = router
-        self.metrics.lanes += [lane.counts for lane in responder.lanes]
+        self.metrics.sockets += [socket_responder.counts for socket_responder in responder.sockets]
         return ListenAddress(server, responder, secure)
 
     def _swap(

@@ -2,7 +2,7 @@
 
 ::
 
-    request ──bounds, form──> message ──> lane.fast, or lane.slow ──> 200 with the reply, whatever its rcode
+    request ──bounds, form──> message ──> responder.fast, or responder.slow ──> 200 with the reply, whatever its rcode
                   └── 400, 404, 405, 413, 415: what cannot be read as a query is not passed on
 """
 
@@ -48,10 +48,10 @@ class HttpsListener:
     """All connections to one listening socket; they are secure already."""
 
     def __init__(
-        self, lane: MessageHandler, family: Family, limits: TcpLimits, responded: Callable[[int], None]
+        self, responder: MessageHandler, family: Family, limits: TcpLimits, responded: Callable[[int], None]
     ) -> None:
         """``responded`` is called with the status of each response."""
-        self.lane, self.family, self.limits, self.responded = lane, family, limits, responded
+        self.responder, self.family, self.limits, self.responded = responder, family, limits, responded
         self.pending_replies = PendingReplies()
         """Connections that are open."""
         self._ending = False
@@ -137,12 +137,12 @@ class HttpsListener:
 
     async def _answer(self, message: bytes, connection: "_Connection") -> bytes | None:
         """The reply; None: there is none. Raises Wrong for an invalid query."""
-        lane = self.lane
+        responder = self.responder
         started = asyncio.get_running_loop().time()
         try:
-            lane.tick()
-            if (quick := lane.fast(message)) is not None:
-                lane.timed(1, asyncio.get_running_loop().time() - started)
+            responder.tick()
+            if (quick := responder.fast(message)) is not None:
+                responder.timed(1, asyncio.get_running_loop().time() - started)
                 return quick
             check(message)
             loop = asyncio.get_running_loop()
@@ -156,12 +156,12 @@ class HttpsListener:
                 if not loop.is_closed():
                     loop.call_soon(send, None)
 
-            lane.slow(message, connection.client(self.family), PendingReply(send, done))
+            responder.slow(message, connection.client(self.family), PendingReply(send, done))
             return await reply
         except Wrong:
             raise
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
-            panicked(lane, message)
+            panicked(responder, message)
             return None
 
 
@@ -206,7 +206,7 @@ class _Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """The response to a request that is none, or that met a bug; the connection is closed after it."""
         if status >= 500 and exc is not None:
-            self._listener.lane.counts.panics += 1
+            self._listener.responder.counts.panics += 1
             _log.error("a request of HTTPS met a bug", exc_info=exc)
         self._listener.responded(status)
         response = web.Response(status=status, text="no request of HTTP/1.1\n" if status < 500 else "", headers=SERVER)

@@ -86,7 +86,7 @@ class Server:
 
     def __init__(
         self,
-        lanes: MessageHandlers,
+        sockets: MessageHandlers,
         listen: Sequence[str] = ("",),
         port: int = 53,
         *,
@@ -100,7 +100,7 @@ class Server:
         """
         self._wanted = tuple(parse_listen(listen, port, secure.scheme if secure is not None else "dns"))
         self._secure = secure
-        self._lanes, self._limits, self._way = lanes, limits or TcpLimits(), way
+        self._sockets, self._limits, self._way = sockets, limits or TcpLimits(), way
         self._udp: list[UdpListener] = []
         self._tcp: list[TcpListener | HttpsListener] = []
         self._acceptors: list[TlsAcceptor] = []
@@ -118,7 +118,9 @@ class Server:
             server = label(pair.wanted.label, bound.port, pair.wanted.scheme)
             udp = None
             if pair.udp is not None:
-                udp = UdpListener(pair.udp, bound.family, self._lanes.lane("udp", bound.family, server), way=self._way)
+                udp = UdpListener(
+                    pair.udp, bound.family, self._sockets.for_socket("udp", bound.family, server), way=self._way
+                )
             made = self._connections(server, bound.family)
             self._accepting.append(await asyncio.get_running_loop().create_server(made, sock=pair.tcp, backlog=BACKLOG))
             if udp is not None:
@@ -127,12 +129,12 @@ class Server:
 
     def _connections(self, server: str, family: Family) -> Callable[[], asyncio.BaseProtocol]:
         """A listener for connections, and what makes the protocol of each."""
-        lane, secure = self._lanes.lane("tcp", family, server), self._secure
+        responder, secure = self._sockets.for_socket("tcp", family, server), self._secure
         listener: TcpListener | HttpsListener
         if secure is not None and secure.scheme == "https":
-            listener = HttpsListener(lane, family, self._limits, lambda status: secure.responded(server, status))
+            listener = HttpsListener(responder, family, self._limits, lambda status: secure.responded(server, status))
         else:
-            listener = TcpListener(lane, family, self._limits, secure.scheme if secure is not None else "tcp")
+            listener = TcpListener(responder, family, self._limits, secure.scheme if secure is not None else "tcp")
         self._tcp.append(listener)
         if secure is None:
             return listener.connection

@@ -2,8 +2,8 @@
 
 ::
 
-    octets ──> frames ──> lane.fast ──> replies of one read leave in one write
-                 │             └──> lane.slow ──> each reply leaves when it is ready
+    octets ──> frames ──> responder.fast ──> replies of one read leave in one write
+                 │             └──> responder.slow ──> each reply leaves when it is ready
                  └── held back while the client does not read, or has `TcpLimits.in_flight` queries open
 
 However a client behaves, for its connection we keep at most `frames.MAX_QUERY` octets of a query, or a read while it is
@@ -65,10 +65,10 @@ class TcpLimits(Struct, frozen=True, kw_only=True):
 class TcpListener:
     """All connections to one listening socket."""
 
-    def __init__(self, lane: MessageHandler, family: Family, limits: TcpLimits, proto: str = "tcp") -> None:
+    def __init__(self, responder: MessageHandler, family: Family, limits: TcpLimits, proto: str = "tcp") -> None:
         """``proto``: ``tls`` for connections that come through a `kdns.dns.transport.tls_acceptor.TlsAcceptor`."""
         self.proto = proto
-        self.lane, self.family, self.limits = lane, family, limits
+        self.responder, self.family, self.limits = responder, family, limits
         self.buffer = memoryview(bytearray(READ))
         self.pending_replies = PendingReplies()
         """Connections that are open."""
@@ -154,7 +154,7 @@ class Connection(asyncio.BufferedProtocol):
     """One client's connection. After every event `_steer` decides what is next: read on, hold, close, and by when."""
 
     def __init__(self, listener: TcpListener) -> None:
-        self._listener, self._lane, self._limits = listener, listener.lane, listener.limits
+        self._listener, self._responder, self._limits = listener, listener.responder, listener.limits
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -255,7 +255,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._active = before = self._loop.time()
         self._working = True
-        self._lane.tick()
+        self._responder.tick()
         answered = taken = 0
         ends = self._listener.turn(self._loop)
         while not self._held():
@@ -274,7 +274,7 @@ class Connection(asyncio.BufferedProtocol):
         self._working = False
         self._flush()
         if answered:
-            self._lane.timed(answered, self._loop.time() - before)
+            self._responder.timed(answered, self._loop.time() - before)
         if taken:
             self._partial = None
         self._steer()
@@ -292,15 +292,15 @@ class Connection(asyncio.BufferedProtocol):
             self._ending = True
         send: PendingReply | None = None
         try:
-            reply = self._lane.fast(message)
+            reply = self._responder.fast(message)
             if reply is not None:
                 self._put(reply)
                 return True
             send = PendingReply(self._send_late, self._reply_done)
             self._in_flight += 1
-            self._lane.slow(message, self._client, send, self._send_part)
+            self._responder.slow(message, self._client, send, self._send_part)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
-            panicked(self._lane, message)
+            panicked(self._responder, message)
             if send is not None:
                 send.drop()
         return False

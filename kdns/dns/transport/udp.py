@@ -37,7 +37,7 @@ class UdpListener:
     """Answers what arrives on one bound socket, from `start` to `close`."""
 
     def __init__(
-        self, sock: socket.socket, family: Family, lane: MessageHandler, *, way: ReceiveMethod | None = None
+        self, sock: socket.socket, family: Family, responder: MessageHandler, *, way: ReceiveMethod | None = None
     ) -> None:
         """Takes over the socket. ``way`` None means the fastest that there is.
 
@@ -54,8 +54,8 @@ class UdpListener:
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         self.pending_replies = PendingReplies()
         """Replies of the slow way that are still to come."""
-        self.losses = Losses(f"{lane.counts.server} udp")
-        self._sock, self._family, self._lane = sock, family, lane
+        self.losses = Losses(f"{responder.counts.server} udp")
+        self._sock, self._family, self._responder = sock, family, responder
         self._local = "" if everywhere else address
         self.way: ReceiveMethod = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
         self._exchange = self._build(everywhere)
@@ -63,7 +63,7 @@ class UdpListener:
         self._closed = False
 
     def _build(self, everywhere: bool) -> Exchange:
-        sock, family, handler, losses = self._sock, self._family, self._lane, self.losses
+        sock, family, handler, losses = self._sock, self._family, self._responder, self.losses
         if self.way == "mmsg":
             return mmsg.MmsgExchange(sock, family, handler, self._slow, losses, packet_info=everywhere)
         receive = partial(receive_message, sock, family) if self.way == "msg" else partial(receive_plain, sock)
@@ -95,7 +95,7 @@ class UdpListener:
             self._loop = None
 
     def _readable(self) -> None:
-        exchange, tick, timed = self._exchange.exchange, self._lane.tick, self._lane.timed
+        exchange, tick, timed = self._exchange.exchange, self._responder.tick, self._responder.timed
         before = perf_counter()
         for _ in range(BATCHES):
             tick()
@@ -113,9 +113,9 @@ class UdpListener:
         self.pending_replies.count += 1
         send = PendingReply(partial(self._send_late, peer, info), self.pending_replies.done)
         try:
-            self._lane.slow(message, client, send)
+            self._responder.slow(message, client, send)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
-            panicked(self._lane, message)
+            panicked(self._responder, message)
             send.drop()
 
     def _send_late(self, peer: Address, info: bytes | None, reply: bytes) -> None:

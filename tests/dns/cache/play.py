@@ -69,10 +69,10 @@ class Play:
         """What the plugins behind answer from now on, the last one again and again."""
         self.behind._replies[:] = replies
 
-    def lane(self, proto: str = "udp", *before: Built) -> SocketResponder:
+    def for_socket(self, proto: str = "udp", *before: Built) -> SocketResponder:
         """A socket's way in, with the cache's own clock."""
         block = RoutedBlock(zones={ROOT: "."}, handler=self.handle, built=(*before, self.built))
-        return Responder(Router((block,)), self.parts.clock).lane(proto, 1, "dns://:53")
+        return Responder(Router((block,)), self.parts.clock).for_socket(proto, 1, "dns://:53")
 
     async def ask(self, text: str) -> str:
         """The response in words."""

@@ -12,7 +12,7 @@ from kdns.wire.name import parse_name
 from kdns.wire.numbers import AAAA, AD, CD, CNAME, IN, MX, NS, NXDOMAIN, RA, RD, SERVFAIL, SOA, SRV, TXT, A
 from kdns.wire.rr import RR
 from tests.dns.cache.play import Play, reply
-from tests.dns.messages import Opt, lane, query, slow
+from tests.dns.messages import Opt, query, slow, socket_responder
 from tests.dns.parts import FakeParts
 from tests.dns.plan import spelled
 from tests.examples import examples
@@ -67,7 +67,7 @@ def test_both_ways_say_the_same(corefile: str, response: Response, message: byte
         played = Play(corefile)
         played.parts.clock.now += start
         played.answers(response)
-        both, chained = played.lane(proto), lane(None, played.handle, proto)
+        both, chained = played.for_socket(proto), socket_responder(None, played.handle, proto)
         await slow(chained, message)
         seen = served = 0
         for second in range(40):
@@ -93,7 +93,7 @@ async def test_the_fast_way_serves_hits(corefile: str) -> None:
     """The test above compares something: a plain answer is served past the chain, and AA, RA, AD are as they should."""
     play = Play(corefile)
     play.answers(reply("NOERROR ra ad | www.some.test. 10 A 192.0.2.1 | www.some.test. 10 A 192.0.2.2"))
-    one = play.lane()
+    one = play.for_socket()
     for flags, expected in ((RD, 0x8580), (RD | AD, 0x85A0), (0, 0x8480), (RD | CD, 0x8590)):
         message = query(NAMES[0], A, flags=flags)
         await slow(one, message)
@@ -108,7 +108,7 @@ async def test_nothing_is_served_by_a_lane_that_is_not_told_the_time() -> None:
     """A socket that never looks at the clock cannot tell what is over: the chain answers."""
     play = Play("cache")
     play.answers(reply("NOERROR | www.some.test. 10 A 192.0.2.1"))
-    one, message = play.lane(), query(NAMES[0], A)
+    one, message = play.for_socket(), query(NAMES[0], A)
     await slow(one, message)
     assert [one.fast(message), one.fast(message)] == [None, None]
     one.tick()
@@ -116,10 +116,10 @@ async def test_nothing_is_served_by_a_lane_that_is_not_told_the_time() -> None:
 
 
 async def test_a_refresh_is_seen_at_once() -> None:
-    """What replaces an entry replaces what lanes remember of it, and what is evicted is no longer served."""
+    """What replaces an entry replaces what sockets remember of it, and what is evicted is no longer served."""
     play = Play("cache 100 {\n prefetch 1 1m 90%\n}")
     play.answers(reply("NOERROR | www.some.test. 100 A 192.0.2.1"))
-    one, message = play.lane(), query(NAMES[0], A)
+    one, message = play.for_socket(), query(NAMES[0], A)
     await slow(one, message)
     one.tick()
     first = one.fast(message)
@@ -142,7 +142,7 @@ async def test_addresses_take_turns_with_loadbalance() -> None:
         play = Play("cache", FakeParts(offers=offers))
         records = " | ".join(f"web.some.test. 10 A 192.0.2.{number}" for number in (1, 2, 3))
         play.answers(reply(f"NOERROR | www.some.test. 10 CNAME web.some.test. | {records}"))
-        one, message = play.lane(), query(NAMES[0], A)
+        one, message = play.for_socket(), query(NAMES[0], A)
         await slow(one, message)
         play.parts.clock.now += 4
         one.tick()
@@ -167,7 +167,7 @@ async def test_what_loadbalance_would_shuffle_is_left_to_it(kept: str, fast: boo
     """Only addresses at the end of the answer section take turns past the chain; other orders are made in it."""
     play = Play("cache", FakeParts(offers={"loadbalance": object()}))
     play.answers(reply(kept))
-    one, message = play.lane(), query(NAMES[0], MX if "MX" in kept else A)
+    one, message = play.for_socket(), query(NAMES[0], MX if "MX" in kept else A)
     await slow(one, message)
     one.tick()
     assert (one.fast(message) is not None) is fast
@@ -177,7 +177,7 @@ async def test_other_spellings_and_0x20() -> None:
     """The client's spelling comes back, and is not remembered."""
     play = Play("cache")
     play.answers(reply("NOERROR | www.some.test. 10 A 192.0.2.1"))
-    one, chained = play.lane(), lane(None, play.handle)
+    one, chained = play.for_socket(), socket_responder(None, play.handle)
     await slow(one, query(NAMES[0], A))
     one.tick()
     for seed in range(1, 30):
@@ -188,9 +188,9 @@ async def test_other_spellings_and_0x20() -> None:
 
 
 async def test_random_names_do_not_grow_memory() -> None:
-    """However many names are asked for, entries and what lanes remember of them stay bounded."""
+    """However many names are asked for, entries and what sockets remember of them stay bounded."""
     play = Play("cache {\n success 1500\n denial 1500\n}")
-    one = play.lane()
+    one = play.for_socket()
     one.tick()
     for number in range(4000):
         name = f"x{number}.some.test."
@@ -209,7 +209,7 @@ async def test_hits_are_counted_when_somebody_looks() -> None:
     """Hits past the chain cost nothing until a scrape, and then each is counted once, and again only for new ones."""
     play = Play("cache")
     play.answers(reply("NOERROR | www.some.test. 10 A 192.0.2.1"))
-    one, message = play.lane(), query(NAMES[0], A)
+    one, message = play.for_socket(), query(NAMES[0], A)
     await slow(one, message)
     one.tick()
     for expected in (5, 10):

@@ -58,7 +58,7 @@ def of_siblings(names: tuple[bytes, ...]) -> list[bytes]:
     return [*names, *(label + parent for parent in parents for label in labels if len(label + parent) < 255)]
 
 
-async def lane(text: str, folder: Path, *, fast: bool) -> SocketResponder:
+async def socket_responder(text: str, folder: Path, *, fast: bool) -> SocketResponder:
     """The plugin in front of a cluster; without the fast way, the chain alone."""
     parts = FakeParts(folder=str(folder))
     module = import_module(f"kdns.dns.plugins.{directives(text)[0].name.text}")
@@ -69,7 +69,7 @@ async def lane(text: str, folder: Path, *, fast: bool) -> SocketResponder:
     behind = cluster_built(cluster(*OBJECTS, options=OPTIONS))
     handler = chain([each.plugin for each in (made, behind) if each.plugin is not None])
     block = RoutedBlock(zones={ROOT: "."}, handler=handler, built=(made, behind) if fast else ())
-    return Responder(Router((block,))).lane("udp", 1, "dns://:53")
+    return Responder(Router((block,))).for_socket("udp", 1, "dns://:53")
 
 
 @pytest.mark.parametrize("text", CHAINS, ids=lambda text: " ".join(text.split()))
@@ -91,7 +91,7 @@ async def test_the_fast_way_is_only_faster(text: str, tmp_path: Path, caplog: py
     found = []
     for fast in (True, False):
         caplog.clear()
-        octets = await replies(await lane(text, tmp_path, fast=fast), messages)
+        octets = await replies(await socket_responder(text, tmp_path, fast=fast), messages)
         found.append((octets, [each.getMessage().rpartition(" ")[0] for each in caplog.records]))
     for message, one, other in zip(messages, found[0][0], found[1][0], strict=True):
         assert one == other, message.hex()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kdns.base.objects import Object
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.query.fast import MAX_ENTRIES, MAX_KINDS, MAX_MISSES, MAX_OCTETS, bounded, kind_of
-from kdns.metrics.dns import LaneCounts, collect_lanes
+from kdns.metrics.dns import SocketCounts, collect_sockets
 from kdns.watch.source import Deleted, Upserted
 from kdns.watch.store import Store
 from kdns.wire.name import parse_name
@@ -17,7 +17,7 @@ from kdns.wire.numbers import AXFR, HTTPS, NXDOMAIN, SRV, TXT, A
 from kdns.wire.query import parse_query
 from tests.address_plan import NOW
 from tests.build import change, tcp, view
-from tests.dns.messages import Opt, lane, query, replies, slow_lane
+from tests.dns.messages import Opt, query, replies, slow_lane, socket_responder
 from tests.dns.plan import FLAGS, IGNORED, NAMES, OBJECTS, OPTIONS, OPTS, RTYPES, VARIANTS, spelled
 from tests.examples import examples
 from tests.records.shop import SHOP, WEB
@@ -47,10 +47,10 @@ async def test_the_fast_way_is_only_faster(proto: str, quarter: int, synced: boo
         ]
     ]
     messages = messages[quarter + 2 * synced :: max(1, 4 // examples(1))]
-    both, chained = lane(fast_answers, proto=proto), slow_lane(slow_answers, proto)
+    both, chained = socket_responder(fast_answers, proto=proto), slow_lane(slow_answers, proto)
     served_fast = sum(both.fast(message) is not None for message in messages[:200])
     assert served_fast > 50, "the fast way serves hardly anything: this test would prove nothing"
-    both = lane(cluster_like := cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)), proto=proto)
+    both = socket_responder(cluster_like := cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)), proto=proto)
     cluster_like.synced = synced
     for message, one, other in zip(
         messages, await replies(both, messages), await replies(chained, messages), strict=True
@@ -62,18 +62,21 @@ async def test_the_fast_way_is_only_faster(proto: str, quarter: int, synced: boo
 async def test_both_ways_count_alike(proto: str) -> None:
     """What is counted for a message does not depend on the way it took."""
     messages = [query(name, rtype, opt=opt) for name in NAMES[:-2] for rtype in (A, SRV, HTTPS) for opt in OPTS[:3]] * 2
-    lanes = lane(cluster(*OBJECTS, options=OPTIONS), proto=proto), slow_lane(cluster(*OBJECTS, options=OPTIONS), proto)
-    for one in lanes:
+    sockets = (
+        socket_responder(cluster(*OBJECTS, options=OPTIONS), proto=proto),
+        slow_lane(cluster(*OBJECTS, options=OPTIONS), proto),
+    )
+    for one in sockets:
         await replies(one, messages)
     told, also = (
         {
             (sample.name, *sorted(sample.labels.items())): sample.value
-            for family in collect_lanes([one.counts])
+            for family in collect_sockets([one.counts])
             if family.name != "coredns_dns_request_duration_seconds"
             for sample in family.samples
             if sample.value
         }
-        for one in lanes
+        for one in sockets
     )
     assert told == also
     assert sum(value for (name, *_), value in told.items() if name == "coredns_dns_requests_total") == len(messages)
@@ -83,7 +86,7 @@ async def test_both_ways_count_alike(proto: str) -> None:
 @pytest.mark.parametrize("opt", [None, Opt(), *VARIANTS], ids=str)
 def test_what_no_plugin_reads_takes_the_fast_path(opt: Opt | None, flags: int) -> None:
     """Options and flags that change nothing of an answer cost no more than the plain query, and are not remembered."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     name = parse_name("web.shop.svc.cluster.local.")
     replies_made = {
         one.fast(query(spelled(name, seed), A, opt=opt, flags=flags) + behind)
@@ -119,17 +122,17 @@ def counting(message: bytes, at: int, count: int) -> bytes:
 )
 def test_what_must_be_read_takes_the_slow_path(title: str, message: bytes) -> None:
     """Where a message is not the plain query with more octets, the fast path leaves it alone."""
-    assert lane(cluster(*SHOP)).fast(message) is None, title
+    assert socket_responder(cluster(*SHOP)).fast(message) is None, title
 
 
 async def test_variants_are_counted_like_the_rest() -> None:
     """Octets of queries and replies are those that were received and sent."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     messages = [query(NAMES[5], A, opt=opt) for opt in VARIANTS]
     made = [reply for reply in await replies(one, messages) if reply is not None]
     sums = {
         family.name: [sample.value for sample in family.samples if sample.name.endswith("_sum")]
-        for family in collect_lanes([one.counts])
+        for family in collect_sockets([one.counts])
     }
     assert sums["coredns_dns_request_size_bytes"] == [sum(map(len, messages))]
     assert sums["coredns_dns_response_size_bytes"] == [sum(map(len, made))]
@@ -138,14 +141,14 @@ async def test_variants_are_counted_like_the_rest() -> None:
 async def test_the_next_question_sees_the_change() -> None:
     """An answer is never older than the last event, whatever was remembered for the message."""
     answers = cluster(*SHOP)
-    one = lane(answers)
+    one = socket_responder(answers)
     messages = [query(parse_name(f"{name}.shop.svc.cluster.local."), rtype, opt=opt)
                 for name in ("web", "later") for rtype in (A, TXT) for opt in (None, Opt())]  # fmt: skip
     await replies(one, messages)
     moved = view("shop/web", ips=("10.96.0.77",), ports=(tcp(80, "http"),))
     answers.apply(change(WEB, moved), NOW + 9)
     answers.apply(change(None, view("shop/later", ips=("10.96.0.78",))), NOW + 9)
-    fresh = lane(answers)
+    fresh = socket_responder(answers)
     assert await replies(one, messages) == await replies(fresh, messages)
     (reply,) = await replies(one, messages[:1])
     assert reply is not None
@@ -154,7 +157,7 @@ async def test_the_next_question_sees_the_change() -> None:
 
 async def test_the_spelling_of_the_client_comes_back() -> None:
     """0x20: the question is copied as it came, and no spelling is remembered that was made up for one query."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     name = parse_name("web.shop.svc.cluster.local.")
     for seed in range(1, 200):
         message = query(spelled(name, seed), A)
@@ -168,7 +171,7 @@ async def test_the_spelling_of_the_client_comes_back() -> None:
 async def test_random_names_do_not_grow_memory() -> None:
     """However many names that do not exist are asked for, what is remembered stays bounded, and right."""
     answers = cluster(*SHOP)
-    one = lane(answers)
+    one = socket_responder(answers)
     for number in range(MAX_MISSES + 1000):
         for parent in ("example.com.shop.svc", "shop.svc", f"y{number}.svc"):
             reply = one.fast(query(parse_name(f"x{number}.{parent}.cluster.local."), A))
@@ -182,7 +185,7 @@ async def test_random_names_do_not_grow_memory() -> None:
 
 async def test_misses_that_come_again_are_remembered() -> None:
     """Search lists make the same names that do not exist again and again: from the third time on they are hits."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     for number in range(3):
         for name in range(50):
             reply = one.fast(query(parse_name(f"w{name:02}.example.com.shop.svc.cluster.local."), A, number=number))
@@ -195,7 +198,7 @@ async def test_misses_that_come_again_are_remembered() -> None:
 
 async def test_many_names_do_not_grow_memory() -> None:
     """Names of Pods exist for every address: what is remembered of them is bounded, and what is asked often stays."""
-    one = lane(cluster(*SHOP, options=OPTIONS))
+    one = socket_responder(cluster(*SHOP, options=OPTIONS))
     often = query(parse_name("web.shop.svc.cluster.local."), A)
     for number in range(2 * MAX_ENTRIES + 500):
         text = f"10-{number >> 16}-{number >> 8 & 255}-{number & 255}.shop.pod.cluster.local."
@@ -211,7 +214,7 @@ async def test_many_names_do_not_grow_memory() -> None:
 async def test_payload_sizes_do_not_grow_memory(proto: str) -> None:
     """Each EDNS payload size is another message: the octets of all that is remembered are bounded, however long."""
     ready = [f"10.{number >> 8}.{number & 255}.7" for number in range(2000)]
-    one = lane(cluster(view("shop/many", ("None",), (tcp(80, "http"),), ready)), proto=proto)
+    one = socket_responder(cluster(view("shop/many", ("None",), (tcp(80, "http"),), ready)), proto=proto)
     name = parse_name("_http._tcp.many.shop.svc.cluster.local.")
     sizes = []
     for payload in range(512, 12_000, 1 if proto == "udp" else 20):
@@ -226,7 +229,7 @@ async def test_payload_sizes_do_not_grow_memory(proto: str) -> None:
 async def test_a_name_next_to_a_missing_one_may_exist() -> None:
     """What was learnt from a name that does not exist says nothing of a Service of another name, old or new."""
     answers = cluster(*SHOP)
-    one = lane(answers)
+    one = socket_responder(answers)
 
     def rcode(name: str) -> int:
         reply = one.fast(query(spelled(parse_name(f"{name}.shop.svc.cluster.local."), 3), A))
@@ -243,7 +246,7 @@ async def test_a_name_next_to_a_missing_one_may_exist() -> None:
 
 async def test_a_zone_next_to_a_missing_service_exists() -> None:
     """Zones may lie below a Namespace: they, and the names between, are no Services and exist all the same."""
-    one = lane(cluster(*SHOP, options=KubernetesOptions(zones=("cluster.local.", *_BELOW))))
+    one = socket_responder(cluster(*SHOP, options=KubernetesOptions(zones=("cluster.local.", *_BELOW))))
     for name, rcode in (("nop", NXDOMAIN), ("api", 0), ("nix", NXDOMAIN), ("top", 0)):
         (reply,) = await replies(one, [query(parse_name(f"{name}.shop.svc.cluster.local."), A)])
         assert reply is not None
@@ -256,7 +259,7 @@ _BELOW = ("api.shop.svc.cluster.local.", "deep.top.shop.svc.cluster.local.")
 async def test_type_65_is_not_type_97() -> None:
     """Folding is for the name alone: HTTPS (65, an A in ASCII) and 97 (an a) are different questions."""
     answers = cluster(*SHOP)
-    one = lane(answers)
+    one = socket_responder(answers)
     name = parse_name("web.shop.svc.cluster.local.")
     for rtype in (HTTPS, 97, HTTPS):
         (reply,) = await replies(one, [query(name, rtype)])
@@ -273,16 +276,16 @@ async def test_type_65_is_not_type_97() -> None:
 def test_what_a_lane_remembers_is_never_older_than_the_last_event(
     steps: Sequence[tuple[int, Object | None]], options: KubernetesOptions, questions: list[tuple[bytes, int]]
 ) -> None:
-    """After each event a lane that was asked all the time says what a new lane over the same zone says."""
+    """After each event a responder that was asked all the time says what a new responder over the same zone says."""
     answers, store = blank(options, OWN), Store()
     messages = [query(name, rtype) for name, rtype in questions]
-    one = lane(answers)
+    one = socket_responder(answers)
     for slot, thing in ((0, None), *steps):
         event = Deleted(SLOTS[slot][0].key) if thing is None else Upserted(thing)
         for each in store.apply(event):
             answers.apply(each, NOW)
         for message in messages:
-            same_reply(lane(answers).fast(message), one.fast(message), message)
+            same_reply(socket_responder(answers).fast(message), one.fast(message), message)
 
 
 def same_reply(new: bytes | None, old: bytes | None, message: bytes) -> None:
@@ -295,7 +298,7 @@ def same_reply(new: bytes | None, old: bytes | None, message: bytes) -> None:
 
 def test_sizes_do_not_grow_memory() -> None:
     """However many sizes replies have, the kinds that are counted stay bounded, and every reply is counted."""
-    counts = LaneCounts("dns://:53", "tcp", 1)
+    counts = SocketCounts("dns://:53", "tcp", 1)
     asked = parse_query(query(parse_name("web.test."), A))
     for grow in range(MAX_KINDS + 500):
         counts.tallies[bounded(counts, kind_of(asked, 0, grow, ".", "forward"))][40] += 1

@@ -17,7 +17,7 @@ from kdns.wire.name import parse_name
 from kdns.wire.numbers import AXFR, CNAME, IXFR, NOERROR, NXDOMAIN, PTR, REFUSED, SERVFAIL, SOA, SRV, A
 from kdns.wire.rr import RR
 from tests.build import tcp, view
-from tests.dns.messages import CLIENT, Opt, lane, query, replies, slow
+from tests.dns.messages import CLIENT, Opt, query, replies, slow, socket_responder
 from tests.dns.plan import NAMES, OBJECTS, OPTS, RTYPES
 from tests.records.shop import SHOP
 from tests.records.zone_text import cluster
@@ -44,7 +44,7 @@ ANSWERABLE = st.builds(
 )
 async def test_any_octets_are_answered_or_dropped(message: bytes) -> None:
     """Whatever arrives, the responder answers a query with its id, or drops it; it never answers a response."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     for _ in range(2):
         (reply,) = await replies(one, [message])
         if len(message) < 12 or message[2] & 0x80:
@@ -84,7 +84,7 @@ BARE = (
 @pytest.mark.parametrize(("title", "message", "rcode"), BARE, ids=[title for title, _, _ in BARE])
 async def test_what_cannot_be_read_gets_a_bare_header(title: str, message: bytes, rcode: int) -> None:
     """Twelve octets with the id, the opcode and the rcode: no amplification."""
-    (reply,) = await replies(lane(cluster(*SHOP)), [message])
+    (reply,) = await replies(socket_responder(cluster(*SHOP)), [message])
     assert reply is not None, title
     assert len(reply) == 12
     assert reply[:2] == message[:2]
@@ -94,7 +94,7 @@ async def test_what_cannot_be_read_gets_a_bare_header(title: str, message: bytes
 
 async def test_other_classes_and_transfers_are_refused() -> None:
     """The zone is of class IN, and no zone leaves by AXFR or IXFR."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     messages = [
         query(NAMES[0], SOA, rclass=3),
         query(NAMES[0], SOA, rclass=255),
@@ -124,7 +124,7 @@ EDNS = (
 @pytest.mark.parametrize("name", ["web.shop.svc.cluster.local.", "nope.shop.svc.cluster.local."])
 async def test_opt_is_echoed_only_if_asked_for(opt: Opt | None, payload: int | None, do: bool, name: str) -> None:
     """Our OPT has version 0, DO as the client set it, at most 1232 octets of payload, and no options."""
-    (reply,) = await replies(lane(cluster(*SHOP)), [query(parse_name(name), A, opt=opt)])
+    (reply,) = await replies(socket_responder(cluster(*SHOP)), [query(parse_name(name), A, opt=opt)])
     assert reply is not None
     opts = [rr for rr in DNSRecord.parse(reply).ar if rr.rtype == QTYPE.OPT]
     assert [(rr.rclass, rr.ttl, rr.rdata) for rr in opts] == ([] if payload is None else [(payload, 0x8000 * do, [])])
@@ -133,7 +133,7 @@ async def test_opt_is_echoed_only_if_asked_for(opt: Opt | None, payload: int | N
 async def test_an_edns_version_of_the_future_is_badvers() -> None:
     """RFC 6891 section 6.1.3: extended rcode 16, our version in the OPT, and no records."""
     (reply,) = await replies(
-        lane(cluster(*SHOP)), [query(parse_name("web.shop.svc.cluster.local."), A, opt=Opt(version=9))]
+        socket_responder(cluster(*SHOP)), [query(parse_name("web.shop.svc.cluster.local."), A, opt=Opt(version=9))]
     )
     assert reply is not None
     message = DNSRecord.parse(reply)
@@ -159,7 +159,7 @@ async def test_what_does_not_fit_is_cut_whole_and_said(
     name: str, rtype: int, opt: Opt | None, proto: str, answers: int, additional: int, cut: bool
 ) -> None:
     """Whole records up to the limit, TC exactly when something was left out."""
-    one = lane(cluster(*OBJECTS), proto=proto)
+    one = socket_responder(cluster(*OBJECTS), proto=proto)
     (reply,) = await replies(one, [query(parse_name(f"{name}.shop.svc.cluster.local."), rtype, opt=opt)])
     assert reply is not None
     assert len(reply) <= (65535 if proto == "tcp" else 512 if opt is None else min(opt.payload, 1232))
@@ -173,7 +173,9 @@ async def test_additional_records_are_cut_first_and_said() -> None:
     endpoints = [f"10.244.7.{i}" for i in range(9)]
     objects = (*SHOP, view("shop/nine", ips=("None",), ports=(tcp(80, "http"),), endpoints=endpoints))
     message = query(parse_name("nine.shop.svc.cluster.local."), SRV)
-    udp, tcp_ = [(await replies(lane(cluster(*objects), proto=proto), [message]))[0] for proto in ("udp", "tcp")]
+    udp, tcp_ = [
+        (await replies(socket_responder(cluster(*objects), proto=proto), [message]))[0] for proto in ("udp", "tcp")
+    ]
     assert udp is not None
     assert tcp_ is not None
     small, whole = DNSRecord.parse(udp), DNSRecord.parse(tcp_)
@@ -189,7 +191,7 @@ async def test_additional_records_are_cut_first_and_said() -> None:
 )
 async def test_every_address_comes_first_equally_often(name: str, proto: str, count: int) -> None:
     """One round of queries brings each endpoint forward exactly once, also when the answer is cut."""
-    one = lane(cluster(*OBJECTS), proto=proto)
+    one = socket_responder(cluster(*OBJECTS), proto=proto)
     message = query(parse_name(f"{name}.shop.svc.cluster.local."), A)
     at = message.find(b"\0\1\0\1", 12) + 4
     first: Counter[bytes] = Counter()
@@ -211,7 +213,7 @@ async def test_a_bug_costs_one_servfail_and_is_counted(caplog: pytest.LogCapture
             raise ZeroDivisionError("a bug")
         return Response(NOERROR)
 
-    one = lane(None, breaks)
+    one = socket_responder(None, breaks)
     message = query(parse_name("www.example.com."), A)
     first, second = await replies(one, [message, message])
     assert first is not None
@@ -246,7 +248,7 @@ async def test_a_chain_ends_with_the_rcode_of_its_end(
             raise found
         return found
 
-    one = lane(answers, chain([kubernetes(answers, elsewhere)]), chase=elsewhere)
+    one = socket_responder(answers, chain([kubernetes(answers, elsewhere)]), chase=elsewhere)
     message = query(parse_name("outside.shop.svc.cluster.local."), A)
     assert one.fast(message) is None
     reply = await slow(one, message)
@@ -263,7 +265,7 @@ async def test_fallthrough_goes_on_to_the_next_plugin() -> None:
     async def following(_: Request) -> Response:
         return Response(NOERROR, plugin="next")
 
-    one = lane(answers, chain([kubernetes(answers)], following))
+    one = socket_responder(answers, chain([kubernetes(answers)], following))
     questions = [("1.2.3.4.in-addr.arpa.", PTR), ("9.0.96.10.in-addr.arpa.", PTR), ("nope.shop.svc.cluster.local.", A)]
     for name, rtype in questions:
         one.slow(query(parse_name(name), rtype), CLIENT, lambda _: None)
@@ -276,7 +278,7 @@ async def test_fallthrough_goes_on_to_the_next_plugin() -> None:
 
 async def test_early_replies_count_as_dropped() -> None:
     """What is answered before any plugin saw it counts under zone `dropped`, as in CoreDNS."""
-    one = lane(cluster(*SHOP))
+    one = socket_responder(cluster(*SHOP))
     message = query(NAMES[0], A, flags=0x2800)
     await replies(one, [message, query(NAMES[0], SOA, rclass=3)])
     assert not one.counts.tallies
@@ -288,7 +290,7 @@ async def test_early_replies_count_as_dropped() -> None:
 
 async def test_counting_does_not_grow_memory() -> None:
     """Queries of any length, with options, of any version, or no queries at all: what is counted stays bounded."""
-    one = lane(cluster(*SHOP), proto="tcp")
+    one = socket_responder(cluster(*SHOP), proto="tcp")
     messages = [
         query(NAMES[0], A, opt=Opt(version=version, options=b"\xfd\xe9" + size.to_bytes(2, "big") + bytes(size)))
         for size in range(500)

@@ -1,4 +1,4 @@
-"""A TCP listener with a fake Lane, and clients that connect to it."""
+"""A TCP listener with a fake FakeResponder, and clients that connect to it."""
 
 import asyncio
 import struct
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from kdns.dns.transport.tcp import TcpLimits, TcpListener
-from tests.dns.lanes import FakeLane
+from tests.dns.socket_responders import FakeLane
 
 PATIENT: Final = TcpLimits(idle=30.0, read=30.0, write=30.0)
 """Limits of time that no test reaches."""
@@ -18,11 +18,11 @@ def frame(message: bytes) -> bytes:
 
 
 class Rig:
-    """A listener with a fake Lane."""
+    """A listener with a fake FakeResponder."""
 
     def __init__(self, limits: TcpLimits) -> None:
-        self.lane = FakeLane("tcp", 1)
-        self.listener = TcpListener(self.lane, 1, limits)
+        self.responder = FakeLane("tcp", 1)
+        self.listener = TcpListener(self.responder, 1, limits)
         self.address = ("", 0)
         self.clients: list[Client] = []
 

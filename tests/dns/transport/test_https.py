@@ -56,11 +56,11 @@ async def test_answers(method: str) -> None:
                 assert (reply.header.id, str(reply.a.rdata)) == (number, "192.0.2.7")
         assert [(asked.proto, asked.local) for asked in slow] == [("https", "127.0.0.1")], "the others were fast"
         assert counted(made) == {"200": 3}
-        lane = next(one for one in made.metrics.lanes if one.server.startswith("https://"))
-        lane.settle()
-        assert lane.proto == "tcp"
-        assert sum(sum(sizes.values()) for sizes in lane.tallies.values()) == 2
-        assert sum(sum(queries.counts) for queries, _ in lane.others.values()) == 1
+        responder = next(one for one in made.metrics.sockets if one.server.startswith("https://"))
+        responder.settle()
+        assert responder.proto == "tcp"
+        assert sum(sum(sizes.values()) for sizes in responder.tallies.values()) == 2
+        assert sum(sum(queries.counts) for queries, _ in responder.others.values()) == 1
 
 
 async def test_an_error_is_an_answer() -> None:

@@ -14,7 +14,7 @@ import pytest
 from kdns.base.errors import ConfigError
 from kdns.dns.transport.listeners import Bound, Server, label, parse_listen, refusal
 from kdns.dns.transport.tcp import TcpLimits
-from tests.dns.lanes import FakeLanes, answer, fast, has_ipv6, slow
+from tests.dns.socket_responders import FakeLanes, answer, fast, has_ipv6, slow
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
 
@@ -23,11 +23,11 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
 async def started(
     *listen: str, port: int = 0, limits: TcpLimits | None = None
 ) -> AsyncIterator[tuple[Server, FakeLanes]]:
-    lanes = FakeLanes()
-    server = Server(lanes, listen or ("",), port, limits=limits)
+    sockets = FakeLanes()
+    server = Server(sockets, listen or ("",), port, limits=limits)
     await server.start()
     try:
-        yield server, lanes
+        yield server, sockets
     finally:
         await server.stop(0)
 
@@ -56,27 +56,27 @@ async def ask_tcp(address: str, port: int, message: bytes) -> bytes:
 @needs_ipv6
 async def test_no_address_means_every_address() -> None:
     """Both families, both transports, one port that the kernel chose; each address replies for itself."""
-    async with started() as (server, lanes):
+    async with started() as (server, sockets):
         assert [(one.address, one.family) for one in server.bound] == [("0.0.0.0", 1), ("::", 2)]
         assert {one.port for one in server.bound} == {server.port}
         for address in ("127.0.0.1", "127.0.0.2", "::1"):
             message = fast(address)
             assert await ask_udp(address, server.port, message) == answer(message)
             assert await ask_tcp(address, server.port, message) == answer(message)
-        assert lanes.of("udp", 1).seen == [fast("127.0.0.1"), fast("127.0.0.2")]
-        assert lanes.of("tcp", 2).seen == [fast("::1")]
-        assert {made.counts.server for made in lanes.made} == {f"dns://:{server.port}"}
+        assert sockets.of("udp", 1).seen == [fast("127.0.0.1"), fast("127.0.0.2")]
+        assert sockets.of("tcp", 2).seen == [fast("::1")]
+        assert {made.counts.server for made in sockets.made} == {f"dns://:{server.port}"}
 
 
 async def test_only_the_addresses_given_are_served() -> None:
     """Each has a label of its own, and another address of this machine is not answered."""
-    async with started("127.0.0.1", "127.0.0.2") as (server, lanes):
+    async with started("127.0.0.1", "127.0.0.2") as (server, sockets):
         assert server.bound == (Bound("127.0.0.1", server.port, 1), Bound("127.0.0.2", server.port, 1))
         assert await ask_udp("127.0.0.2", server.port, fast("a")) == answer(fast("a"))
         assert await ask_tcp("127.0.0.1", server.port, fast("b")) == answer(fast("b"))
         with pytest.raises(ConnectionRefusedError):
             await ask_udp("127.0.0.3", server.port, fast("c"))
-        assert [made.counts.server for made in lanes.made] == [
+        assert [made.counts.server for made in sockets.made] == [
             f"dns://{address}:{server.port}" for address in ("127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2")
         ]
 
@@ -238,13 +238,13 @@ async def test_choosing_a_port_ends(failing: type[Failing]) -> None:
 
 async def test_stop_finishes_what_is_in_flight() -> None:
     """What was asked before is answered over both transports, what comes after is not, then all is closed."""
-    async with started("127.0.0.1") as (server, lanes):
+    async with started("127.0.0.1") as (server, sockets):
         port = server.port
         asked = [
             asyncio.create_task(ask_udp("127.0.0.1", port, slow("u"))),
             asyncio.create_task(ask_tcp("127.0.0.1", port, slow("t"))),
         ]
-        udp, tcp = lanes.of("udp"), lanes.of("tcp")
+        udp, tcp = sockets.of("udp"), sockets.of("tcp")
         while not (udp.waiting and tcp.waiting):  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
         stopping = asyncio.create_task(server.stop(10))
@@ -262,17 +262,17 @@ async def test_stop_finishes_what_is_in_flight() -> None:
 
 async def test_stop_does_not_wait_for_ever() -> None:
     """After the limit everything closes; a reply that comes later still goes nowhere."""
-    async with started("127.0.0.1") as (server, lanes):
+    async with started("127.0.0.1") as (server, sockets):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         message = slow("t")
         writer.write(struct.pack("!H", len(message)) + message)
-        lane = lanes.of("tcp")
-        while not lane.waiting:  # noqa: ASYNC110 - what is waited for has no event
+        responder = sockets.of("tcp")
+        while not responder.waiting:  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
         assert await server.stop(0.01) is False
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
-        lane.finish(message)
+        responder.finish(message)
         writer.close()
 
 

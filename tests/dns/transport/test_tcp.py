@@ -8,7 +8,7 @@ import pytest
 
 from kdns.dns.transport.frames import Frames
 from kdns.dns.transport.tcp import TcpLimits
-from tests.dns.lanes import HEAD, answer, at_once, big, bug, drop, fast, slow, until
+from tests.dns.socket_responders import HEAD, answer, at_once, big, bug, drop, fast, slow, until
 from tests.dns.transport.tcp_rig import frame, serving
 
 STREAMS: Final[tuple[tuple[str, list[bytes]], ...]] = (
@@ -58,8 +58,8 @@ async def test_a_hundred_in_one_write() -> None:
         messages = [fast(str(number)) for number in range(100)]
         client.send(*messages)
         assert await client.receive_all(100) == list(map(answer, messages))
-        assert sum(count for count, _ in rig.lane.times) == 100
-        assert len(rig.lane.times) < 50, "one clock reading for all of a read"
+        assert sum(count for count, _ in rig.responder.times) == 100
+        assert len(rig.responder.times) < 50, "one clock reading for all of a read"
 
 
 async def test_the_client_is_known() -> None:
@@ -69,7 +69,7 @@ async def test_the_client_is_known() -> None:
         client.send(at_once(""))
         await client.receive()
         port = client.writer.get_extra_info("sockname")[1]
-        assert rig.lane.clients == [("127.0.0.1", port, "127.0.0.1", "tcp", 1)]
+        assert rig.responder.clients == [("127.0.0.1", port, "127.0.0.1", "tcp", 1)]
 
 
 async def test_replies_leave_when_they_are_ready() -> None:
@@ -78,11 +78,11 @@ async def test_replies_leave_when_they_are_ready() -> None:
         client = await rig.client()
         client.send(slow("1"), fast("2"), slow("3"), at_once("4"), drop("5"), fast("6"))
         assert await client.receive_all(3) == [answer(fast("2")), answer(at_once("4")), answer(fast("6"))]
-        rig.lane.finish(slow("3"))
+        rig.responder.finish(slow("3"))
         assert await client.receive() == answer(slow("3"))
         client.send(fast("7"))
         assert await client.receive() == answer(fast("7"))
-        rig.lane.finish(slow("1"))
+        rig.responder.finish(slow("1"))
         assert await client.receive() == answer(slow("1"))
 
 
@@ -93,7 +93,7 @@ async def test_bugs_are_logged_counted_and_survived(where: str, caplog: pytest.L
         client = await rig.client()
         client.send(bug("", where), fast("on"))
         assert await client.receive() == answer(fast("on"))
-        assert rig.lane.counts.panics == 1
+        assert rig.responder.counts.panics == 1
         assert bug("", where).hex() in caplog.text
         client.writer.write_eof()
         assert await client.ended() == b""
@@ -117,9 +117,9 @@ async def test_what_is_no_dns_closes_the_connection(size: int) -> None:
         client = await rig.client()
         client.send(fast("a"), slow("b"), b"x" * size, fast("c"))
         assert await client.receive() == answer(fast("a"))
-        rig.lane.finish(slow("b"))
+        rig.responder.finish(slow("b"))
         assert await client.ended() == frame(answer(slow("b")))
-        assert rig.lane.seen == [fast("a"), slow("b")]
+        assert rig.responder.seen == [fast("a"), slow("b")]
 
 
 async def test_a_client_that_stops_sending_gets_what_is_owed() -> None:
@@ -129,7 +129,7 @@ async def test_a_client_that_stops_sending_gets_what_is_owed() -> None:
         client.send(slow("a"), fast("b"))
         client.writer.write_eof()
         assert await client.receive() == answer(fast("b"))
-        rig.lane.finish(slow("a"))
+        rig.responder.finish(slow("a"))
         assert await client.ended() == frame(answer(slow("a")))
 
 
@@ -138,10 +138,10 @@ async def test_a_client_that_goes_away_is_forgotten() -> None:
     async with serving() as rig:
         client = await rig.client()
         client.send(slow("a"))
-        await until(lambda: bool(rig.lane.waiting))
+        await until(lambda: bool(rig.responder.waiting))
         client.writer.transport.abort()
         await until(lambda: rig.listener.pending_replies.count == 1)
-        rig.lane.finish(slow("a"))
+        rig.responder.finish(slow("a"))
         await asyncio.wait_for(rig.listener.pending_replies.drained(), 120)
         assert not rig.listener._open
 
@@ -153,13 +153,13 @@ async def test_stop_finishes_what_is_owed() -> None:
         idle.send(fast("i"))
         await idle.receive()
         waiting.send(slow("a"))
-        await until(lambda: bool(rig.lane.waiting))
+        await until(lambda: bool(rig.responder.waiting))
         rig.listener.stop()
         assert await idle.ended() == b""
         waiting.send(fast("b"))
-        rig.lane.finish(slow("a"))
+        rig.responder.finish(slow("a"))
         assert (await waiting.ended()) in {frame(answer(slow("a"))), b""}
-        assert fast("b") not in rig.lane.seen
+        assert fast("b") not in rig.responder.seen
         assert rig.listener.pending_replies.count == 0
 
 

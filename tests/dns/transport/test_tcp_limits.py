@@ -6,7 +6,7 @@ from typing import Final
 
 from kdns.dns.transport import tcp
 from kdns.dns.transport.tcp import TcpLimits
-from tests.dns.lanes import answer, big, fast, slow, until
+from tests.dns.socket_responders import answer, big, fast, slow, until
 from tests.dns.transport.tcp_rig import Rig, frame, serving
 
 SHORT: Final = 0.05
@@ -31,7 +31,7 @@ async def test_a_connection_that_waits_for_us_is_not_idle() -> None:
         await asyncio.sleep(4 * SHORT)
         client.send(fast("b"))
         assert await client.receive() == answer(fast("b"))
-        rig.lane.finish(slow("a"))
+        rig.responder.finish(slow("a"))
         assert await client.ended() == frame(answer(slow("a")))
 
 
@@ -51,7 +51,7 @@ async def test_half_a_frame_is_not_waited_for_long() -> None:
         trickling = asyncio.create_task(trickle())
         assert await client.ended() == b""
         trickling.cancel()
-        assert rig.lane.seen == [fast("a")]
+        assert rig.responder.seen == [fast("a")]
 
 
 async def test_each_frame_has_its_own_time() -> None:
@@ -84,9 +84,9 @@ async def test_many_open_queries_hold_back_the_next() -> None:
         got = []
         for number, message in enumerate(messages):
             expected = min(number + 3, 10)
-            await until(lambda expected=expected: len(rig.lane.seen) == expected)  # type: ignore[misc]
-            assert len(rig.lane.waiting) <= 3
-            rig.lane.finish(message)
+            await until(lambda expected=expected: len(rig.responder.seen) == expected)  # type: ignore[misc]
+            assert len(rig.responder.waiting) <= 3
+            rig.responder.finish(message)
             got.append(await client.receive())
         assert got == list(map(answer, messages))
         assert await client.ended() == b""
@@ -97,8 +97,8 @@ async def test_forgotten_queries_make_room() -> None:
     async with serving(TcpLimits(in_flight=1)) as rig:
         client = await rig.client()
         client.send(slow("a"), fast("b"))
-        await until(lambda: bool(rig.lane.waiting))
-        rig.lane.waiting.clear()
+        await until(lambda: bool(rig.responder.waiting))
+        rig.responder.waiting.clear()
         assert await client.receive() == answer(fast("b"))
 
 
@@ -108,9 +108,9 @@ async def test_queries_of_one_connection_can_be_limited() -> None:
         client = await rig.client()
         client.send(fast("1"), slow("2"), fast("3"), fast("4"))
         assert await client.receive_all(2) == [answer(fast("1")), answer(fast("3"))]
-        rig.lane.finish(slow("2"))
+        rig.responder.finish(slow("2"))
         assert await client.ended() == frame(answer(slow("2")))
-        assert rig.lane.seen == [fast("1"), slow("2"), fast("3")]
+        assert rig.responder.seen == [fast("1"), slow("2"), fast("3")]
 
 
 async def flood(rig: Rig) -> socket.socket:
@@ -133,13 +133,13 @@ async def test_a_client_that_does_not_read_costs_little() -> None:
         assert connection._transport is not None
         assert connection._transport.get_write_buffer_size() <= tcp.WRITE + 65_537
         assert connection._frames.left <= tcp.READ + 65_537
-        asked = len(rig.lane.seen)
+        asked = len(rig.responder.seen)
         assert asked < 1000
         loop = asyncio.get_running_loop()
         left = 2000 * 65_002
         while left:
             left -= len(await loop.sock_recv(sock, 1 << 20))
-        assert len(rig.lane.seen) == 2000
+        assert len(rig.responder.seen) == 2000
         sock.close()
 
 
@@ -171,12 +171,12 @@ async def test_one_connection_too_many_closes_the_longest_idle_one() -> None:
         lively, waiting, idle = [await rig.client() for _ in range(3)]
         for client, message in ((waiting, slow("a")), (idle, fast("b")), (lively, fast("c"))):
             client.send(message)
-            await until(lambda expected=message: expected in rig.lane.seen)  # type: ignore[misc]
+            await until(lambda expected=message: expected in rig.responder.seen)  # type: ignore[misc]
         new = await rig.client()
         new.send(fast("new"))
         assert await new.receive() == answer(fast("new"))
         assert await idle.ended() == frame(answer(fast("b")))
-        rig.lane.finish(slow("a"))
+        rig.responder.finish(slow("a"))
         assert await waiting.receive() == answer(slow("a"))
         lively.send(fast("d"))
         assert await lively.receive_all(2) == [answer(fast("c")), answer(fast("d"))]
@@ -188,10 +188,10 @@ async def test_without_an_idle_one_the_new_connection_is_refused() -> None:
         clients = [await rig.client() for _ in range(2)]
         for number, client in enumerate(clients):
             client.send(slow(str(number)))
-        await until(lambda: len(rig.lane.waiting) == 2)
+        await until(lambda: len(rig.responder.waiting) == 2)
         refused = await rig.client()
         assert await refused.ended() == b""
-        rig.lane.finish(slow("0"))
+        rig.responder.finish(slow("0"))
         assert await clients[0].receive() == answer(slow("0"))
         new = await rig.client()
         new.send(fast("new"))

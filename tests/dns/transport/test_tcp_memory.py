@@ -9,7 +9,7 @@ import pytest
 from kdns.dns.transport import tcp
 from kdns.dns.transport.frames import MAX_QUERY, Frames
 from kdns.dns.transport.tcp import SEND, TcpLimits
-from tests.dns.lanes import answer, big, fast, until
+from tests.dns.socket_responders import answer, big, fast, until
 from tests.dns.transport.tcp_rig import Client, frame, serving
 from tests.dns.transport.test_tcp import CUTS
 
@@ -51,7 +51,7 @@ async def test_many_that_get_stuck_at_once() -> None:
         socks = [socket.create_connection(rig.address) for _ in range(5)]
         for sock in socks:
             sock.sendall(frame(big(60_000)) * 200)
-        await until(lambda: len(rig.lane.seen) >= 5)
+        await until(lambda: len(rig.responder.seen) >= 5)
         await until(lambda: len(rig.listener._open) <= 1)
         assert len(rig.listener._stuck) == 1
         for sock in socks:
@@ -64,7 +64,7 @@ async def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     now = loop.time
     async with serving() as rig:
         # Each query takes a tenth of a millisecond longer than it does, so how fast this machine is does not matter.
-        monkeypatch.setattr(loop, "time", lambda: now() + len(rig.lane.seen) * 0.0001)
+        monkeypatch.setattr(loop, "time", lambda: now() + len(rig.responder.seen) * 0.0001)
         clients = [await rig.client() for _ in range(20)]
         messages = [fast(str(number)) for number in range(500)]
         for client in clients:
@@ -73,7 +73,7 @@ async def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
         async def others() -> None:
             nonlocal turns
-            while len(rig.lane.seen) < 20 * 500:
+            while len(rig.responder.seen) < 20 * 500:
                 turns += 1
                 await asyncio.sleep(0)
 
@@ -104,5 +104,5 @@ async def test_a_client_that_is_gone_is_not_logged(caplog: pytest.LogCaptureFixt
             with socket.create_connection(rig.address) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, tcp._RESET)
                 sock.sendall(frame(big(20_000)) * 200)
-        await until(lambda: bool(rig.lane.seen) and not rig.listener._open)
+        await until(lambda: bool(rig.responder.seen) and not rig.listener._open)
     assert "raised exception" not in caplog.text

@@ -41,11 +41,11 @@ async def test_slow_and_fast_answers() -> None:
             reply = DNSRecord.parse(await stream.receive())
             assert (reply.header.id, str(reply.a.rdata)) == (number, "192.0.2.7")
         assert [(client.proto, client.local) for client in slow] == [("tls", "127.0.0.1")], "the others were fast"
-        lane = next(one for one in made.metrics.lanes if one.server.startswith("tls://"))
-        assert (lane.server, lane.proto) == (f"tls://127.0.0.1:{port(made, 'tls')}", "tcp")
-        lane.settle()
-        assert sum(sum(sizes.values()) for sizes in lane.tallies.values()) == 2
-        assert sum(sum(queries.counts) for queries, _ in lane.others.values()) == 1
+        responder = next(one for one in made.metrics.sockets if one.server.startswith("tls://"))
+        assert (responder.server, responder.proto) == (f"tls://127.0.0.1:{port(made, 'tls')}", "tcp")
+        responder.settle()
+        assert sum(sum(sizes.values()) for sizes in responder.tallies.values()) == 2
+        assert sum(sum(queries.counts) for queries, _ in responder.others.values()) == 1
 
 
 async def test_queries_in_one_write() -> None:

@@ -9,17 +9,17 @@ from kdns.dns.transport import mmsg, udp
 from kdns.dns.transport.datagram import BATCH, SLOT
 from kdns.dns.transport.packet_info import IP_PKTINFO
 from kdns.dns.transport.udp import UdpListener
-from tests.dns.lanes import FakeLane, answer, at_once, big, bug, drop, fast, slow, until
+from tests.dns.socket_responders import FakeLane, answer, at_once, big, bug, drop, fast, slow, until
 from tests.dns.transport.udp_rig import CASES, LOOPBACK, Case, Rig, receive
 
 
 async def test_an_answer_comes_back(rig: Rig) -> None:
-    """What the Lane answers at once arrives at the client that asked, and is timed once."""
+    """What the FakeResponder answers at once arrives at the client that asked, and is timed once."""
     client = rig.client()
     client.send(fast("a"))
     assert await receive(client, 1) == [answer(fast("a"))]
-    assert [count for count, _ in rig.lane.times] == [1]
-    assert 0 < rig.lane.times[0][1] < 10
+    assert [count for count, _ in rig.responder.times] == [1]
+    assert 0 < rig.responder.times[0][1] < 10
 
 
 async def test_replies_leave_from_the_address_that_was_asked() -> None:
@@ -38,9 +38,9 @@ async def test_replies_leave_from_the_address_that_was_asked() -> None:
         for address, client in clients.items():
             expected = {answer(fast(address)), answer(at_once(address))}
             assert set(await receive(client, 2)) == expected, (case, address)
-        assert {one.local for one in rig.lane.clients} == set(addresses), case
+        assert {one.local for one in rig.responder.clients} == set(addresses), case
         for address, client in clients.items():
-            rig.lane.finish(slow(address))
+            rig.responder.finish(slow(address))
             assert await receive(client, 1) == [answer(slow(address))], (case, address)
         rig.close()
 
@@ -52,7 +52,7 @@ async def test_the_slow_way_knows_who_asks_and_whom(rig: Rig, request: pytest.Fi
     client.send(at_once(""))
     await receive(client, 1)
     here = LOOPBACK[case.family]
-    assert rig.lane.clients == [(here, client.getsockname()[1], here, "udp", case.family)]
+    assert rig.responder.clients == [(here, client.getsockname()[1], here, "udp", case.family)]
 
 
 @pytest.mark.parametrize("count", [1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH])
@@ -65,7 +65,7 @@ async def test_a_burst_is_answered(rig: Rig, count: int) -> None:
         client.send(message)
     rig.listener.start()
     assert await receive(client, count) == list(map(answer, messages))
-    assert sum(answered for answered, _ in rig.lane.times) == count
+    assert sum(answered for answered, _ in rig.responder.times) == count
 
 
 async def test_a_batch_with_gaps_sends_what_it_has(rig: Rig) -> None:
@@ -79,9 +79,9 @@ async def test_a_batch_with_gaps_sends_what_it_has(rig: Rig) -> None:
     rig.listener.start()
     at_once_answered = {answer(message) for message in sent if message[12:13] in {b"F", b"O"}}
     assert set(await receive(client, len(at_once_answered))) == at_once_answered
-    late = list(reversed(rig.lane.waiting))
+    late = list(reversed(rig.responder.waiting))
     for message in late:
-        rig.lane.finish(message)
+        rig.responder.finish(message)
     assert await receive(client, len(late)) == [answer(message) for message in late]
     client.send(fast("after"))
     assert await receive(client, 1) == [answer(fast("after"))]
@@ -98,7 +98,7 @@ async def test_clients_in_one_batch_are_told_apart(rig: Rig) -> None:
     for number, client in enumerate(clients):
         assert await receive(client, 1) == [answer(fast(str(number)))]
     for number, client in enumerate(clients):
-        rig.lane.finish(slow(str(number)))
+        rig.responder.finish(slow(str(number)))
         assert await receive(client, 1) == [answer(slow(str(number)))]
 
 
@@ -111,7 +111,7 @@ async def test_of_an_oversize_datagram_only_the_header_is_read(rig: Rig, size: i
     client.send(fast("after"))
     expected = {answer(fast("before")), answer(fast("after")), answer(fast("")[:12])}
     assert set(await receive(client, 3)) == expected
-    assert rig.lane.seen == [fast("before"), fast("")[:12], fast("after")]
+    assert rig.responder.seen == [fast("before"), fast("")[:12], fast("after")]
 
 
 @pytest.mark.parametrize("size", [0, 1, 11, 12, SLOT])
@@ -122,7 +122,7 @@ async def test_any_length_up_to_a_slot_is_read_as_it_is(rig: Rig, size: int) -> 
     client.send(message)
     client.send(fast("next"))
     await receive(client, 1)
-    assert rig.lane.seen == [message, fast("next")]
+    assert rig.responder.seen == [message, fast("next")]
 
 
 async def test_a_short_query_after_a_long_one_is_short(rig: Rig) -> None:
@@ -144,7 +144,7 @@ async def test_a_datagram_without_packet_info_spoils_no_later_one() -> None:
     for number in range(BATCH):
         client.send(at_once(str(number)))
     await receive(client, BATCH)
-    assert {one.local for one in rig.lane.clients} == {""}
+    assert {one.local for one in rig.responder.clients} == {""}
     rig.sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     other = rig.client("127.0.0.2")
     other.send(fast("a"))
@@ -159,7 +159,7 @@ async def test_bugs_are_logged_counted_and_survived(rig: Rig, caplog: pytest.Log
     client.send(bug("2", "b"))
     client.send(fast("on"))
     assert await receive(client, 1) == [answer(fast("on"))]
-    assert rig.lane.counts.panics == 2
+    assert rig.responder.counts.panics == 2
     assert bug("1", "B").hex() in caplog.text
     assert bug("2", "b").hex() in caplog.text
     assert rig.listener.pending_replies.count == 0
@@ -170,14 +170,14 @@ async def test_what_is_owed_is_known(rig: Rig) -> None:
     client = rig.client()
     for message in (slow("1"), slow("2"), drop("3"), at_once("4")):
         client.send(message)
-    await until(lambda: len(rig.lane.clients) == 4)
+    await until(lambda: len(rig.responder.clients) == 4)
     assert rig.listener.pending_replies.count == 2
-    rig.lane.finish(slow("1"))
+    rig.responder.finish(slow("1"))
     assert rig.listener.pending_replies.count == 1
     settled = asyncio.create_task(rig.listener.pending_replies.drained())
     await asyncio.sleep(0)
     assert not settled.done()
-    rig.lane.waiting.clear()
+    rig.responder.waiting.clear()
     await asyncio.wait_for(settled, 120)
 
 
@@ -185,8 +185,8 @@ async def test_a_reply_is_sent_once(rig: Rig) -> None:
     """A second call of the same reply does nothing."""
     client = rig.client()
     client.send(slow("a"))
-    await until(lambda: bool(rig.lane.waiting))
-    _, reply = rig.lane.waiting[slow("a")]
+    await until(lambda: bool(rig.responder.waiting))
+    _, reply = rig.responder.waiting[slow("a")]
     reply(b"first")
     reply(b"second")
     client.send(fast("b"))
@@ -197,9 +197,9 @@ async def test_a_reply_is_sent_once(rig: Rig) -> None:
 async def test_a_reply_after_the_end_goes_nowhere(rig: Rig) -> None:
     """When the socket is closed, a late reply is no error."""
     rig.client().send(slow("a"))
-    await until(lambda: bool(rig.lane.waiting))
+    await until(lambda: bool(rig.responder.waiting))
     rig.listener.close()
-    rig.lane.finish(slow("a"))
+    rig.responder.finish(slow("a"))
     assert rig.listener.losses.unsent == 0
 
 
@@ -215,12 +215,12 @@ async def test_stopped_means_no_new_queries_but_late_replies(rig: Rig) -> None:
     """After `stop` nothing is read, and what is owed still leaves."""
     client = rig.client()
     client.send(slow("a"))
-    await until(lambda: bool(rig.lane.waiting))
+    await until(lambda: bool(rig.responder.waiting))
     rig.listener.stop()
     client.send(fast("b"))
-    rig.lane.finish(slow("a"))
+    rig.responder.finish(slow("a"))
     assert await receive(client, 1) == [answer(slow("a"))]
-    assert fast("b") not in rig.lane.seen
+    assert fast("b") not in rig.responder.seen
 
 
 def test_the_plain_way_is_refused_where_it_would_lie() -> None:
@@ -240,6 +240,6 @@ async def test_others_get_their_turn_in_a_flood(rig: Rig, monkeypatch: pytest.Mo
     for number in range(count):
         client.send(fast(str(number)))
     rig.listener._readable()
-    assert len(rig.lane.seen) == 2 * BATCH
+    assert len(rig.responder.seen) == 2 * BATCH
     rig.listener.start()
     await receive(client, count)

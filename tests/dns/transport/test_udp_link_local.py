@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from kdns.dns.transport.udp import ReceiveMethod, UdpListener
-from tests.dns.lanes import FakeLane, answer, at_once, fast, has_ipv6
+from tests.dns.socket_responders import FakeLane, answer, at_once, fast, has_ipv6
 
 CLONE_NEWNET: Final = 0x4000_0000
 ADDRESSES: Final = ("fe80::1", "::1", "2001:db8::1", "fe80::2")
@@ -64,10 +64,10 @@ def await_address(address: str) -> None:
 
 async def ask_all(way: ReceiveMethod) -> None:
     """Ask each address at once, so that link-local and other addresses stand in one batch."""
-    lane = FakeLane("udp", 2)
+    responder = FakeLane("udp", 2)
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.bind(("::", 0))
-    listener = UdpListener(sock, 2, lane, way=way)
+    listener = UdpListener(sock, 2, responder, way=way)
     clients = []
     for address, source in ASKED:
         client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -85,7 +85,7 @@ async def ask_all(way: ReceiveMethod) -> None:
             loop = asyncio.get_running_loop()
             got = {await asyncio.wait_for(loop.sock_recv(client, 1000), 120) for _ in range(2)}
             assert got == {answer(fast(address)), answer(at_once(address))}, (address, source)
-        assert {one.local for one in lane.clients} == set(ADDRESSES)
+        assert {one.local for one in responder.clients} == set(ADDRESSES)
         assert listener.losses.unsent == 0
     finally:
         listener.close()

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from kdns.dns.transport import mmsg
-from tests.dns.lanes import answer, big, fast, slow, until
+from tests.dns.socket_responders import answer, big, fast, slow, until
 from tests.dns.transport.udp_rig import Case, Rig, receive
 
 IP_RECVERR: Final = 11
@@ -41,9 +41,9 @@ async def test_clients_that_are_gone_do_not_disturb(rig: Rig, request: pytest.Fi
     for number in range(3):
         gone = rig.client()
         gone.send(slow(str(number)))
-        await until(lambda: bool(rig.lane.waiting))
+        await until(lambda: bool(rig.responder.waiting))
         gone.close()
-        rig.lane.finish(slow(str(number)))
+        rig.responder.finish(slow(str(number)))
         client.send(fast(str(number)))
         assert await receive(client, 1) == [answer(fast(str(number)))]
     rig.sock.recvmsg(100, 1000, socket.MSG_ERRQUEUE)  # raises if there were none
@@ -97,7 +97,7 @@ async def test_batches_that_are_sent_in_part(script: tuple[int, ...], arrive: st
     with scripted(rig, *script):
         rig.listener.start()
         assert await receive(client, len(arrive)) == [answer(fast(text)) for text in arrive]
-        await until(lambda: bool(rig.lane.times))
+        await until(lambda: bool(rig.responder.times))
     assert rig.listener.losses.unsent == 5 - len(arrive)
     client.send(fast("next"))
     assert await receive(client, 1) == [answer(fast("next"))]

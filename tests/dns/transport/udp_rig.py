@@ -1,4 +1,4 @@
-"""A UDP listener with a fake Lane for each way of moving datagrams, and clients that ask it."""
+"""A UDP listener with a fake FakeResponder for each way of moving datagrams, and clients that ask it."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ import pytest
 
 from kdns.dns.api.message_handler import Family
 from kdns.dns.transport.udp import ReceiveMethod, UdpListener
-from tests.dns.lanes import FakeLane
+from tests.dns.socket_responders import FakeLane
 
 AF: Final[dict[Family, socket.AddressFamily]] = {1: socket.AF_INET, 2: socket.AF_INET6}
 LOOPBACK: Final[dict[Family, str]] = {1: "127.0.0.1", 2: "::1"}
@@ -37,16 +37,16 @@ CASES: Final = (
 
 
 class Rig:
-    """A listener with a fake Lane, and clients on connected sockets: a reply from another address never arrives."""
+    """A listener with a fake responder, and clients on connected sockets: replies from other addresses never arrive."""
 
     def __init__(self, case: Case) -> None:
-        self.lane = FakeLane("udp", case.family)
+        self.responder = FakeLane("udp", case.family)
         self.sock = socket.socket(AF[case.family], socket.SOCK_DGRAM)
         if case.family == 2:
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         self.sock.bind((case.bind, 0))
         self.port = self.sock.getsockname()[1]
-        self.listener = UdpListener(self.sock, case.family, self.lane, way=case.way)
+        self.listener = UdpListener(self.sock, case.family, self.responder, way=case.way)
         self._family = case.family
         self._clients: list[socket.socket] = []
 

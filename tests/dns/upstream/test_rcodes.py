@@ -5,7 +5,7 @@ from collections.abc import Callable
 from prometheus_client.core import CounterMetricFamily
 
 from kdns.dns.query.fast import kind_of
-from kdns.metrics.dns import OTHER, RCODE_LABELS, LaneCounts, collect_lanes
+from kdns.metrics.dns import OTHER, RCODE_LABELS, SocketCounts, collect_sockets
 from kdns.wire.query import Edns, Query
 from tests.dns.plugins.asking import question
 from tests.dns.upstream.forwarding import forwarding
@@ -37,11 +37,11 @@ async def test_what_an_upstream_says_makes_no_series() -> None:
 
 def test_our_own_replies_make_no_series() -> None:
     """Nor memory: what is kept of them is bounded, too."""
-    counts = LaneCounts("dns://:53", "udp", 1)
+    counts = SocketCounts("dns://:53", "udp", 1)
     for rcode in range(4096):
         counts.note(kind_of(question("a.test"), rcode, 0, ".", "forward"), 40, 40)
     assert len(counts.others) == len(RCODE_LABELS) + 1
-    (family,) = (each for each in collect_lanes([counts]) if each.name == "coredns_dns_responses")
+    (family,) = (each for each in collect_sockets([counts]) if each.name == "coredns_dns_responses")
     assert isinstance(family, CounterMetricFamily)
     told = {sample.labels["rcode"]: sample.value for sample in family.samples}
     assert set(told) == {*RCODE_LABELS, OTHER}

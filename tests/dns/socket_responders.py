@@ -1,4 +1,4 @@
-"""A Lane with behaviour, and what waits for it: what the socket edge is tested with."""
+"""A responder with behaviour, and what waits for it: what the socket edge is tested with."""
 
 import asyncio
 import socket
@@ -7,7 +7,7 @@ from typing import Final
 
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, Proto, Send, SendPart
-from kdns.metrics.dns import LaneCounts
+from kdns.metrics.dns import SocketCounts
 
 HEAD: Final = b"\0\1" + bytes(10)
 """Twelve octets, so that a message is long enough to be one."""
@@ -54,7 +54,7 @@ class FakeLane:
     """Decides by the first octet after the header; keeps what the slow way was given."""
 
     def __init__(self, proto: Proto = "udp", family: Family = 1, server: str = "dns://test:53") -> None:
-        self.counts = LaneCounts(server, proto, family)
+        self.counts = SocketCounts(server, proto, family)
         self.seen: list[bytes] = []
         """All messages, in the order they came."""
         self.waiting: dict[bytes, tuple[Client, Send]] = {}
@@ -98,12 +98,12 @@ class FakeLanes:
     def __init__(self) -> None:
         self.made: list[FakeLane] = []
 
-    def lane(self, proto: Proto, family: Family, server: str) -> FakeLane:
+    def for_socket(self, proto: Proto, family: Family, server: str) -> FakeLane:
         self.made.append(FakeLane(proto, family, server))
         return self.made[-1]
 
     def of(self, proto: Proto, family: Family = 1) -> FakeLane:
-        """The one Lane of a transport and family."""
+        """The one FakeResponder of a transport and family."""
         (found,) = (made for made in self.made if (made.counts.proto, made.counts.family) == (proto, family))
         return found
 
