@@ -65,6 +65,11 @@ def parse_source(text: str) -> SourceSpec:
     return Manifests(text)
 
 
+def default_source(environ: Mapping[str, str]) -> str:
+    """For commands that ask a cluster where no source is given: the one that we run in, or that of the kubeconfig."""
+    return "cluster" if environ.get(IN_CLUSTER) else "kubeconfig"
+
+
 def pick_source(text: str, environ: Mapping[str, str]) -> str:
     """The source in words, or the cluster we run in. Raises ConfigError naming the three when there is none."""
     if text:

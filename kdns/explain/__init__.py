@@ -19,5 +19,7 @@ taken from the proxy's own policy: explain decides neither again.
 - `case`    A question with everything that is known: what each link is given
 - `run`     ``kdns explain``: evidence from files or a cluster, the chain, the report
 - `target`  which Service the target of a question is about
+- `collect`  ``kdns collect``: evidence as a tar.gz; `fetch`, `node_files`: from an API server, from the node it runs on
+- `live`  what one question needs of a live cluster
 - `dns`  what the DNS server would answer: its Corefile, and its own chain, asked without upstreams
 """

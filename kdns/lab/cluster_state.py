@@ -51,6 +51,7 @@ RESOURCES = (
     Resource("apps", "v1", "statefulsets", "StatefulSet"),
     Resource("batch", "v1", "jobs", "Job"),
     Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
+    Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", namespaced=False),
     Resource("events.k8s.io", "v1", "events", "Event"),
     Resource("multicluster.x-k8s.io", "v1alpha1", "serviceimports", "ServiceImport"),

@@ -231,6 +231,10 @@ class Api:
         except UNREADABLE as error:
             raise _not_a_list(plural, error) from error
 
+    async def read(self, path: str, query: Mapping[str, str] = {}, *, denied: str) -> bytes:
+        """The body of one GET, for what is not followed; ``denied`` is what a refusal means."""
+        return await self._body(await self._ask(_Asked("GET", path, query), denied))
+
     async def uid_of(self, key: ObjectKey) -> str:
         """The uid of an object, which is not kept; empty if there is no such object (any more)."""
         resource = RESOURCES[key.kind]
