@@ -84,6 +84,7 @@ class ProxyMetrics:
             f"{SYNC}iptables_partial_restore_failures", "Failed syncs of what had changed only."
         )
         self._cleanup_failures = _counter(f"{SYNC}nftables_cleanup_failures", "Failed removals of what is stale.")
+        self._rules_modified = _counter("kdns_proxy_rules_modified", "Times that rules were modified externally.")
         self._rules = _gauge("iptables_total", "Rules in force.", (*FAMILY, "table"))
         self._rules_written = _gauge("iptables_last", "Rules that the last sync wrote.", (*FAMILY, "table"))
         self._flows = _seconds(
@@ -103,6 +104,7 @@ class ProxyMetrics:
             histogram.labels(family)
         for failures_counter in (self._failures, self._partial_failures, self._cleanup_failures, self._flows_deleted):
             failures_counter.labels(family)
+        self._rules_modified.labels(family)
         for policy in ("internal", "external"):
             self._no_local.labels(family, policy)
 
@@ -136,6 +138,10 @@ class ProxyMetrics:
     def cleanup_failed(self, family: str) -> None:
         """What a sync had left for later could not be removed."""
         self._cleanup_failures.labels(family).inc()
+
+    def modified(self, family: str) -> None:
+        """Others have modified the rules; they are written again."""
+        self._rules_modified.labels(family).inc()
 
     def programmed(self, family: str, seconds: float) -> None:
         """A change is in force so long after the cluster began it."""
@@ -183,7 +189,7 @@ class ProxyMetrics:
             yield from (self._full, self._partial)
         yield from (self._programming, self._synced, self._queued)
         yield from (*self._pending.values(), *self._changes.values())
-        yield from (self._no_local, self._failures)
+        yield from (self._no_local, self._failures, self._rules_modified)
         match self.mode:
             case "nftables":
                 yield self._cleanup_failures

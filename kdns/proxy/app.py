@@ -262,6 +262,7 @@ class ProxyApp:
             report_left_out=self._left_out,
             untidy=lambda: self._metrics.cleanup_failed(family.value),
             bug=self._bug,
+            modified=lambda: self._metrics.modified(family.value),
         )
         checks = ServiceChecks(
             lambda: self._health.keeps_up(family.value),

@@ -75,15 +75,18 @@ class Proxier:
         report_left_out: ReportLeftOut,
         untidy: Callable[[], None] = lambda: None,
         bug: Callable[[], None] = lambda: None,
+        modified: Callable[[], None] = lambda: None,
         clock: Clock = time.monotonic,
         decide: Decide = service_rules,
     ) -> None:
         """``least`` and ``period`` in seconds (minSyncPeriod, syncPeriod).
 
-        ``untidy`` is called when what was left for later could not be removed, ``bug`` when one was met and survived.
+        ``untidy`` is called when what was left for later could not be removed, ``bug`` when one was met and survived,
+        ``modified`` when others have modified the rules, which are written again.
         """
         self._applier, self._clock = applier, clock
         self._report, self._report_left_out, self._untidy, self._bug = report, report_left_out, untidy, bug
+        self._modified = modified
         self._schedule = Schedule(least, period, clock)
         self._decisions = Decisions(policy, decide)
         self._wake = asyncio.Event()
@@ -266,4 +269,5 @@ class Proxier:
             return
         if not intact:
             LOG.warning("rules were modified externally; resyncing")
+            self._modified()
             self._schedule.want_full()

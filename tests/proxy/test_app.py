@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kdns.base.errors import ConfigError, KernelError
 from kdns.config.kubeproxy.flags import ProxyCommand
-from kdns.config.kubeproxy.settings import NodePortAddresses, ProxySettings
+from kdns.config.kubeproxy.settings import IptablesSettings, NodePortAddresses, ProxySettings
 from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp
 from kdns.proxy.apply.modes import ATTEMPTS, prepare_with_retries
@@ -330,6 +330,24 @@ async def test_a_bug_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         await rig.until(lambda: rig.app._watching.panics == 2)
         _, scraped = await rig.get(rig.pages, "/metrics")
         assert "kdns_proxy_bugs_total 2.0" in scraped
+
+
+async def test_rules_that_others_modify_are_counted() -> None:
+    """They are written again, and the page says how often that was."""
+    often = IptablesSettings(sync_period=0.1, min_sync_period=0.0)
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api, iptables=often) as rig:
+        await rig.until(lambda: rig.kernel)
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        assert 'kdns_proxy_rules_modified_total{ip_family="IPv4"} 0.0' in scraped
+        applier = rig.machine.appliers[Family.IPV4]
+        syncs = len(applier.syncs)
+        applier.whole = False
+        await rig.until(lambda: len(applier.syncs) > syncs)
+        applier.whole = True
+        _, scraped = await rig.get(rig.pages, "/metrics")
+        assert 'kdns_proxy_rules_modified_total{ip_family="IPv4"} 0.0' not in scraped
+        assert 'kdns_proxy_rules_modified_total{ip_family="IPv4"} ' in scraped
 
 
 async def test_a_changed_configuration_ends_the_process(tmp_path: Any) -> None:

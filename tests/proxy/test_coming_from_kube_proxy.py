@@ -57,7 +57,7 @@ def test_every_metric_is_named_with_its_modes() -> None:
             declared.setdefault(family.name + "_total" * (family.type == "counter"), set()).add(mode)
     told = {}
     for row in section("Metrics").splitlines():
-        for name in re.findall(r"`(kubeproxy_\w+)`", row):
+        for name in re.findall(r"`((?:kubeproxy|kdns_proxy_rules)_\w+)`", row):
             modes = row.split("|")[2].partition(", where")[0].strip()
             told[name] = set(get_args(Mode)) if modes == "all" else set(modes.split(", "))
     assert told == declared
