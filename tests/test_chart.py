@@ -16,7 +16,7 @@ from kdns.dns.server.plan import plan_corefile
 from kdns.dns.server.registry import Registry
 from tests.config.text import corefile
 from tests.fakes.helm_server import helm_server
-from tests.kustomize import HOUSE, Manifest, at, built, one
+from tests.kustomize import HOUSE, MANIFESTS, Manifest, at, built, one
 
 CHART: Final = HOUSE / "charts/kdns"
 HELM: Final = shutil.which("helm") or shutil.which("helm", path=Path.home() / "go/bin")
@@ -34,7 +34,9 @@ TWINS: Final = {
 KEEP: Final = "helm.sh/resource-policy"
 """The one difference: an uninstalled chart leaves Service kube-dns, which kustomize does not delete either."""
 
-LAYOUTS: Final = (*TWINS, "proxy")
+LAYOUTS: Final = (*TWINS, "proxy", "monitoring")
+OPERATORS: Final = {"PodMonitor", "PrometheusRule"}
+"""Kinds of the Prometheus operator, which Kubernetes' schemas do not have."""
 SCHEMAS: Final = {"1.29.0": "1.29", "1.35.0": kubernetes_validate.latest_version()}
 POD: Final = "spec.template.spec"
 CONTAINER: Final = f"{POD}.containers.0"
@@ -130,7 +132,8 @@ def _renamed_object(manifest: Manifest) -> Manifest:
 def test_every_object_is_valid(name: str, version: str) -> None:
     """Each object passes the strict schema of its Kubernetes."""
     for manifest in rendered(*values(name), version=version):
-        kubernetes_validate.validate(manifest, SCHEMAS[version], strict=True)
+        if manifest["kind"] not in OPERATORS:
+            kubernetes_validate.validate(manifest, SCHEMAS[version], strict=True)
 
 
 @needs_helm
@@ -138,6 +141,33 @@ def test_the_proxy_alone_is_the_base_without_dns() -> None:
     """The layout proxy brings none of DNS's objects."""
     ours, both = comparable(rendered(*values("proxy"))), comparable(built("base"))
     assert ours == {key: manifest for key, manifest in both.items() if key not in comparable(built("dns"))}
+
+
+@needs_helm
+def test_monitoring_is_that_of_the_manifests() -> None:
+    """PodMonitors, rules and dashboards come on top of the layout, and the proxy's page is opened for Prometheus."""
+    ours, base = comparable(rendered(*values("monitoring"))), comparable(built("base"))
+    more = {key: ours[key] for key in ours if ours[key] != base.get(key)}
+    config = more.pop(("ConfigMap", "kdns-proxy"))["data"]["config.conf"]
+    folder = MANIFESTS / "monitoring"
+    assert config == {**base["ConfigMap", "kdns-proxy"]["data"]["config.conf"], "metricsBindAddress": "0.0.0.0:10249"}
+    boards = more.pop(("ConfigMap", "kdns-dashboards"))
+    assert boards["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    assert boards["data"] == {path.name: path.read_text() for path in (folder / "dashboards").iterdir()}
+    theirs = [
+        manifest
+        for name in ("podmonitors.yaml", "rules.yaml")
+        for manifest in yaml.safe_load_all((folder / name).read_text())
+    ]
+    assert more == comparable(theirs)
+
+
+@needs_helm
+def test_monitors_have_the_labels_that_prometheus_selects() -> None:
+    """On rules, too."""
+    wanted = rendered(*values("monitoring"), "--set=monitoring.labels.release=prom")
+    labels = [manifest["metadata"]["labels"] for manifest in wanted if manifest["kind"] in OPERATORS]
+    assert labels == [{"release": "prom"}] * 3
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

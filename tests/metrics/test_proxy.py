@@ -63,6 +63,7 @@ def used(mode: Mode) -> ProxyMetrics:
     metrics.failed("IPv4", full=True)
     metrics.failed("IPv4", full=False)
     metrics.cleanup_failed("IPv4")
+    metrics.modified("IPv4")
     metrics.programmed("IPv6", 61.0)
     metrics.changed("endpoint", 4)
     metrics.pending("service", 2)
