@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from kdns.explain.case import Case
-from kdns.explain.links import dns_server, service
+from kdns.explain.links import dns_server, flow, rules, service
 from kdns.explain.model import Finding, Link, Report, State, report
 
 LOG: Final = logging.getLogger("kdns.explain")
 LINKS: Final[Sequence[tuple[Link, Callable[[Case], list[Finding]]]]] = (
     (Link.DNS_SERVER, dns_server.check),
     (Link.SERVICE, service.check),
+    (Link.RULES, rules.check),
+    (Link.FLOW, flow.check),
 )
 """In the order of the chain."""
 

@@ -71,10 +71,12 @@ class Cluster:
 
     def node(self, name: str) -> Node | None:
         """A Node as the proxy reads it."""
-        for change in self._changes(proxy_wants(name)):
-            if isinstance(change, NodeChange):
-                return change.after
-        return None
+        return self._nodes.get(name)
+
+    @cached_property
+    def _nodes(self) -> Mapping[str, Node]:
+        changes = self._changes([Want("Node")])
+        return {change.key.name: change.after for change in changes if isinstance(change, NodeChange) and change.after}
 
     def decisions(
         self, settings: ProxySettings, node_name: str, interfaces: Iterable[bytes] = ()
@@ -83,16 +85,18 @@ class Cluster:
         node = self.node(node_name)
         addresses = tuple(interfaces) or (node.addresses if node else ())
         return {
-            family: decided(
-                self.views, node_policy(settings, family, node, node_name, addresses, tuple(self._service_cidrs()))
-            )
+            family: decided(self.views, node_policy(settings, family, node, node_name, addresses, self.service_cidrs))
             for family in Family
         }
 
-    def _service_cidrs(self) -> Iterator[Network]:
-        for change in self._changes([Want("ServiceCIDR", optional=True)]):
-            if isinstance(change, ServiceCIDRChange) and change.after is not None:
-                yield from change.after.cidrs
+    @cached_property
+    def service_cidrs(self) -> tuple[Network, ...]:
+        """Of every ServiceCIDR."""
+        changes = self._changes([Want("ServiceCIDR", optional=True)])
+        found = [
+            change.after for change in changes if isinstance(change, ServiceCIDRChange) and change.after is not None
+        ]
+        return tuple(cidr for kept in found for cidr in kept.cidrs)
 
     def _changes(self, wanted: Sequence[Want]) -> Iterator[Change]:
         """What a follower of these kinds would be given, once everything is listed."""

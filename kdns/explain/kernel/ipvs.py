@@ -1,14 +1,16 @@
 """``ipvsadm-save -n`` and ``ipvsadm -Ln`` -> virtual servers; ``ipset save`` -> sets. Pure."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from kdns.explain.kernel.iptables_rule import network
 from kdns.explain.kernel.model import Element, KernelSet, Pattern, Position
-from kdns.proxy.model import Backend
+from kdns.proxy.model import Backend, Family, ServicePortName
+from kdns.proxy.render.ipvs.tables import member_text
+from kdns.proxy.render.ipvs.virtual_servers import SETS, PortState, set_name
 
 SAVED: Final = re.compile(r"-([Aa]) -([tuf]|-sctp-service) (\S+)(.*)")
 LISTED: Final = re.compile(r"(TCP|UDP|SCTP|FWM)\s+(\S+)\s+(\S+)(.*)")
@@ -150,3 +152,17 @@ def _patterns(kind: str, parts: list[str]) -> Iterator[Pattern]:
                 yield network(part)
             except ValueError:
                 yield Pattern(part)
+
+
+def assumed_sets(port_states: Mapping[ServicePortName, PortState], family: Family) -> dict[str, KernelSet]:
+    """The proxy's sets as the objects ask for them, where ``ipset save`` is not in the evidence."""
+    members: dict[str, list[Element]] = {name: [] for name in SETS}
+    for state in port_states.values():
+        for (name, member), mark in state.members.items():
+            key = tuple(_patterns(SETS[name].kind, member_text(member).split(",")))
+            members[name].append(Element(key, f"{mark:#x}" if mark else ""))
+    sets = {}
+    for name, kind in SETS.items():
+        called = set_name(name, family)
+        sets[called] = KernelSet(called, Position("", 0, ""), partial(list, members[name]), kind=kind.kind)
+    return sets

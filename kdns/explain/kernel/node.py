@@ -41,6 +41,7 @@ class NodeKernel:
     def __init__(self, name: str, files: Mapping[str, TextFile]) -> None:
         self.name, self._files = name, files
         self._rules: dict[Family, Read] = {}
+        self._assumed: dict[str, KernelSet] = {}
 
     def _file(self, name: str) -> TextFile | None:
         return self._files.get(name)
@@ -122,7 +123,13 @@ class NodeKernel:
             files.append(file.path)
             read = Tables((), file.problem)
             if not file.problem:
-                read = parse_tables(file.text, file.path, WORDS[family], self.ipsets or {}, legacy=legacy)
+                read = parse_tables(
+                    file.text,
+                    file.path,
+                    WORDS[family],
+                    self._assumed if self.ipsets is None else self.ipsets,
+                    legacy=legacy,
+                )
             if read.problem:
                 problems[file.path] = read.problem
             legacy_read = legacy_read or legacy or read.variant == "legacy"
@@ -137,19 +144,24 @@ class NodeKernel:
             tables += [table for table in read.tables if not (of_nft and of_iptables(table))]
         return Read(tuple(tables), problems, tuple(files), other and not legacy_read)
 
+    def assume(self, sets: Mapping[str, KernelSet]) -> None:
+        """Take ipsets to be as the objects ask for, since ``ipset save`` is not in the evidence."""
+        self._assumed.update(sets)
+
     @property
     def place(self) -> Place:
         """Its addresses. Those on the dummy link of IPVS count: the kernel takes them for its own."""
         return Place(frozenset(address.address for address in self.addresses), bool(self.addresses))
 
-    def walk(self, packet: Packet, place: Place) -> Result:
-        """What becomes of a packet here."""
+    def walk(self, packet: Packet, place: Place, *, backwards: bool = False) -> Result:
+        """What becomes of a packet here. ``backwards``: of chains with one priority, the last is asked first."""
         family = packet.family
         virtual = self.virtual_servers if self.virtual_servers and self.virtual_servers.servers else None
         if virtual is not None:
             listened = {server.address for server in virtual.servers if server.address}
             place = Place(place.addresses | listened, place.complete)
-        return outcome(self.rules(family).tables, Routes(place, self.routing.out), virtual, packet)
+        tables = self.rules(family).tables
+        return outcome(tables[::-1] if backwards else tables, Routes(place, self.routing.out), virtual, packet)
 
 
 def service_tables(tables: Sequence[Table]) -> Mapping[str, list[Table]]:

@@ -49,8 +49,10 @@ class Step(Struct, frozen=True):
     """A rule that a packet met and that did something to it."""
 
     chain: str
+    table: str
     rule: Rule
     says: str
+    translates: bool = False
     before: "Step | None" = None
 
     def all(self) -> list["Step"]:

@@ -212,7 +212,7 @@ class Walk:
         for backend, weight in server.backends:
             if not weight and total > 0:
                 continue
-            step = Step("IPVS", Rule((), server.position), f"{says} sends it to {backend}", packet.trail)
+            step = Step("IPVS", "IPVS", Rule((), server.position), f"{says} sends it to {backend}", True, packet.trail)
             moved.append(
                 replace(packet, daddr=backend.address, dport=backend.port, translated=True, trail=step,
                         share=packet.share * weight / total)
@@ -281,7 +281,9 @@ class Walk:
             if doubt and not self._assumed(chain, rule, doubt):
                 yield packet, "next", None, chain
                 return
-            noted = Step(chain.name, rule, meaning(statement, rule, packet), packet.trail)
+            says = meaning(statement, rule, packet)
+            moves = isinstance(statement, Dnat)
+            noted = Step(chain.name, str(chain.table), rule, says, moves, packet.trail)
             going = yield from self._act(chain, rule, statement, replace(packet, trail=noted), depth)
             if going is None:
                 return

@@ -1,0 +1,255 @@
+"""Cases whose rules a real kernel held, broken by real tools: ``python -m tests.explain.kernel.breaking`` writes them.
+
+Each is a folder in ``tests/explain/cases``: the objects, what the node printed, and what explain must find.
+"""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import yaml
+from msgspec.structs import replace
+
+from kdns.base.objects import Network
+from kdns.config.kubeproxy.settings import Mode, NodePortAddresses, ProxySettings
+from kdns.explain.cluster import KINDS, Cluster
+from kdns.proxy.apply.modes import script
+from kdns.proxy.model import Family
+from kdns.watch.manifests.reading import parse_manifests
+from tests.explain.kernel.plan import objects
+from tests.proxy.apply.namespaces import in_a_namespace
+
+CASES = Path(__file__).parent.parent / "cases"
+MACHINE = """
+ip link add eth0 type veth peer name eth0-far
+ip link add cni0 type bridge
+ip address add 172.18.0.2/16 dev eth0
+ip address add 10.244.1.1/24 dev cni0
+ip link add veth1 type veth peer name veth1-pod
+ip link set veth1 master cni0
+for link in lo eth0 eth0-far cni0 veth1 veth1-pod; do ip link set $link up; done
+ip route add 10.244.2.0/24 via 172.18.0.3 dev eth0
+ip route add default via 172.18.0.1 dev eth0
+sysctl -qw net.ipv4.ip_forward=1
+"""
+SAVES = {
+    "iptables": ("iptables-save.txt", "iptables-nft-save"),
+    "legacy": ("iptables-legacy-save.txt", "iptables-legacy-save"),
+    "nftables": ("nft.txt", "nft list ruleset"),
+}
+"""File and command, by what is saved."""
+
+
+class Broken(NamedTuple):
+    """A case: what is loaded, what is done to it, and what must be found."""
+
+    name: str
+    mode: Mode
+    do: str
+    """Shell commands after the rules are in the kernel."""
+    link: str
+    code: str
+    asked: Sequence[dict[str, Any]] = ({"target": "cart.shop:80", "from": "shop/client"},)
+    state: str = "fault"
+    saves: Sequence[str] = ("iptables",)
+    before: str = ""
+    """Objects of the moment in which the rules were written, if they are others than now: see `OBJECTS`."""
+    now: str = ""
+    files: Mapping[str, str] = MappingProxyType({})
+    """More files of worker-1."""
+    says: str = ""
+    evidence: str = ""
+    """A part of a line that must be among the evidence."""
+
+
+def case_objects(kind: str, mode: Mode) -> str:
+    """The cluster in a few states."""
+    match kind:
+        case "one cart":
+            return objects(mode, carts=("cart-2",))
+        case "another cart":
+            return objects(mode, carts=("cart-1",))
+        case "no cart":
+            return objects(mode, carts=())
+        case "local":
+            return objects(mode, cart={"externalTrafficPolicy": "Local"}, carts=("cart-2",))
+        case "sticky":
+            return objects(mode, cart={"sessionAffinity": "ClientIP"})
+    return objects(mode)
+
+
+UNHEALTHY = (
+    '{"lastUpdated": "2026-11-30 10:00:00.1 +0000 UTC m=+9", "currentTime": "2026-11-30 10:20:00.5 +0000 UTC m=+1209", '
+    '"nodeEligible": true, "healthy": false}\n'
+)
+"""What /healthz of kube-proxy says while changes wait."""
+BROKEN: Sequence[Broken] = (
+    Broken("healthy-iptables", "iptables", "", "rules", "", state="ok", says="leads to 2 endpoints"),
+    Broken("healthy-legacy", "iptables", "", "rules", "", state="ok", saves=("legacy",)),
+    Broken("healthy-nftables", "nftables", "", "rules", "", state="ok", saves=("nftables",)),
+    Broken("healthy-sticky-nftables", "nftables", "", "rules", "", state="ok", saves=("nftables",), now="sticky",
+           before="sticky"),
+    Broken("healthy-docker", "iptables",
+           "iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -I FORWARD -j DOCKER-USER; "
+           "iptables-nft -A DOCKER-USER -j RETURN; iptables-nft -A FORWARD -o docker0 -j ACCEPT; "
+           "iptables-nft -A FORWARD -s 10.244.0.0/16 -j ACCEPT; iptables-nft -A FORWARD -d 10.244.0.0/16 -j ACCEPT",
+           "rules", "", state="ok"),
+    Broken("E32-stale-endpoint-iptables", "iptables", "", "rules", "E32", before="", now="another cart",
+           says="10.244.2.9:8080", evidence="--to-destination 10.244.2.9:8080"),
+    Broken("E32-stale-endpoint-nftables", "nftables", "", "rules", "E32", saves=("nftables",), now="another cart",
+           says="10.244.2.9:8080"),
+    Broken("E32-still-refused-iptables", "iptables", "", "rules", "E32", before="no cart",
+           says="a rule still refuses it", evidence="has no endpoints"),
+    Broken("E32-still-refused-nftables", "nftables", "", "rules", "E32", before="no cart", saves=("nftables",),
+           says="a rule still refuses it"),
+    Broken("E32-rule-deleted-iptables", "iptables",
+           "iptables-nft -t nat -S KUBE-SERVICES | grep -e '-d 10.96.7.7/32' | sed 's/^-A/-D/' | "
+           "while read line; do eval iptables-nft -t nat $line; done",
+           "rules", "E32", says="no rule that leads on from 10.96.7.7"),
+    Broken("E32-element-deleted-nftables", "nftables",
+           "nft delete element ip kube-proxy service-ips '{ 10.96.7.7 . tcp . 80 }'",
+           "rules", "E32", saves=("nftables",), says="no rule that leads on from 10.96.7.7"),
+    Broken("E32-service-chain-flushed-iptables", "iptables",
+           "chain=$(iptables-nft -t nat -S KUBE-SERVICES | grep -e '-d 10.96.7.7/32' | sed 's/.*-j //'); "
+           "iptables-nft -t nat -F $chain", "rules", "E32", evidence="-j KUBE-SVC-"),
+    Broken("E32-endpoint-missing-iptables", "iptables", "", "rules", "E32", before="another cart", now="",
+           says="never sends anything to 10.244.2.9:8080"),
+    Broken("E32-backend-deleted-nftables", "nftables",
+           "nft delete element ip kube-proxy backends-tcp '{ 10.96.7.7 . 80 . 1 }'", "rules", "E32",
+           saves=("nftables",), says="never sends anything to 10.244.2.9:8080"),
+    Broken("E33-services-flushed-iptables", "iptables", "iptables-nft -t nat -F KUBE-SERVICES", "rules", "E33",
+           says="KUBE-SERVICES", evidence=":KUBE-SERVICES"),
+    Broken("E33-jump-missing-legacy", "iptables",
+           "iptables-legacy -t nat -D PREROUTING -m comment --comment 'kubernetes service portals' -j KUBE-SERVICES",
+           "rules", "E33", saves=("legacy",), says="PREROUTING", evidence=":PREROUTING"),
+    Broken("E33-services-flushed-nftables", "nftables", "nft flush chain ip kube-proxy services", "rules", "E33",
+           saves=("nftables",), says="services"),
+    Broken("E33-base-chain-deleted-nftables", "nftables",
+           "nft flush chain ip kube-proxy nat-prerouting; nft delete chain ip kube-proxy nat-prerouting",
+           "rules", "E33", saves=("nftables",), says="prerouting"),
+    Broken("E33-forward-policy-iptables", "iptables", "iptables-nft -P FORWARD DROP", "rules", "E33",
+           says="policy drop", evidence=":FORWARD DROP"),
+    Broken("E33-foreign-table-nftables", "nftables",
+           "nft add table inet guard; "
+           "nft add chain inet guard forward '{ type filter hook forward priority -10; policy accept; }'; "
+           "nft add rule inet guard forward ct state established,related accept; "
+           "nft add rule inet guard forward ip daddr 10.244.0.0/16 tcp dport 8080 drop",
+           "rules", "E33", saves=("nftables",), says="table inet guard", evidence="tcp dport 8080 drop"),
+    Broken("E33-foreign-raw-drop-iptables", "iptables",
+           "iptables-nft -t raw -A PREROUTING -d 10.96.0.0/12 -p tcp -j DROP", "rules", "E33",
+           evidence="-A PREROUTING -d 10.96.0.0/12 -p tcp -j DROP"),
+    Broken("E33-wrong-mark-iptables", "iptables",
+           "iptables-nft -t nat -F KUBE-MARK-MASQ; iptables-nft -t nat -A KUBE-MARK-MASQ -j MARK --or-mark 0x8000",
+           "rules", "E33", asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},), says="another mark"),
+    Broken("E33-both-variants", "iptables", "iptables-legacy-restore < $RULES", "rules", "E33",
+           saves=("iptables", "legacy"), now="another cart"),
+    Broken("E41-two-modes", "nftables", "iptables-nft-restore < $OTHER", "rules", "E41",
+           saves=("iptables", "nftables"), now="another cart"),
+    Broken("E35-local-policy", "iptables", "", "rules", "E35",
+           asked=({"target": "depot.shop:80", "from": "shop/client"},)),
+    Broken("E35-local-policy-node-port", "nftables", "", "rules", "E35", saves=("nftables",), before="local",
+           now="local", asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},)),
+    Broken("E36-source-ranges", "iptables", "", "rules", "E36",
+           asked=({"target": "198.51.100.21:80", "outside": "203.0.113.200"},)),
+    Broken("E37-hairpin-iptables", "iptables",
+           "chain=$(iptables-nft -t nat -S | grep -e '-s 10.244.1.7/32' | sed 's/^-A \\([^ ]*\\) .*/\\1/'); "
+           "iptables-nft -t nat -D $chain 1", "rules", "E37",
+           asked=({"target": "cart.shop:80", "from": "shop/cart-1"},), says="reaches itself"),
+    Broken("E37-hairpin-nftables", "nftables", "nft flush set ip kube-proxy hairpin", "rules", "E37",
+           saves=("nftables",), asked=({"target": "cart.shop:80", "from": "shop/cart-1"},)),
+    Broken("E38-primary-only", "nftables", "", "rules", "E38", saves=("nftables",),
+           asked=({"target": "10.244.1.1:30080", "from_node": "worker-1"},)),
+    Broken("E30-affinity-set", "nftables",
+           "name=$(nft list sets | grep -o 'affinity-[^ ]*10.244.2.9/8080'); "
+           "nft add element ip kube-proxy $name '{ 10.244.1.20 timeout 1h }'",
+           "rules", "E30", saves=("nftables",), before="sticky", now="another sticky"),
+    Broken("E31-stands-still", "iptables", "", "rules", "E31", now="another cart",
+           files={"proxy-healthz.txt": UNHEALTHY}),
+    Broken("E31-no-rules", "iptables",
+           "iptables-nft -t nat -F; iptables-nft -t nat -X; iptables-nft -F; iptables-nft -X", "rules", "E31"),
+    Broken("E34-ip-forward", "iptables", "sysctl -qw net.ipv4.ip_forward=0", "rules", "E34"),
+    Broken("unknown-match", "nftables",
+           "nft add table inet guard; "
+           "nft add chain inet guard forward '{ type filter hook forward priority -10; policy accept; }'; "
+           "nft add rule inet guard forward ip length 1400-1500 drop",
+           "rules", "", state="unchecked", saves=("nftables",)),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Write every case."""
+    for case in BROKEN:
+        write(case)
+
+
+def write(case: Broken) -> None:
+    """One case."""
+    folder = CASES / case.name
+    node = folder / "node" / "worker-1"
+    node.mkdir(parents=True, exist_ok=True)
+    (folder / "objects.yaml").write_text(_now(case))
+    for name, text in {**in_a_namespace(lambda: saved(case)), **case.files}.items():
+        (node / name).write_text(text)
+    expected = [{**asked, "common": False, "links": [_expected(case)]} for asked in case.asked]
+    (folder / "expect.yaml").write_text(yaml.safe_dump_all(expected, sort_keys=False))
+
+
+def _now(case: Broken) -> str:
+    if case.now == "another sticky":
+        return objects(case.mode, cart={"sessionAffinity": "ClientIP"}, carts=("cart-1",))
+    return case_objects(case.now, case.mode)
+
+
+def _expected(case: Broken) -> dict[str, Any]:
+    link: dict[str, Any] = {"link": case.link, "state": case.state, "code": case.code or None}
+    if case.says:
+        link["says"] = f"~{case.says}"
+    if case.evidence:
+        link["evidence"] = [{"text": f"~{case.evidence}"}]
+    return link
+
+
+def saved(case: Broken) -> dict[str, str]:
+    """What the tools print in a namespace that has the machine and the rules, once they are broken."""
+    _sh(MACHINE)
+    own = rules_text(case, case.mode)
+    if "legacy" in case.saves and "iptables" not in case.saves:
+        _sh("iptables-legacy-restore", own)
+    else:
+        _sh("nft -f -" if case.mode == "nftables" else "iptables-nft-restore", own)
+    if case.do:
+        paths = {"RULES": own, "OTHER": rules_text(case, "iptables")}
+        names = {name: Path(f"/tmp/kdns-case-{name.lower()}") for name in paths if f"${name}" in case.do}
+        for name, path in names.items():
+            path.write_text(paths[name])
+        _sh("".join(f"{name}={path}\n" for name, path in names.items()) + case.do)
+        for path in names.values():
+            path.unlink()
+    files = {name: _sh(command) for name, command in (SAVES[save] for save in case.saves)}
+    files["addresses.txt"], files["routes.txt"] = _sh("ip -o addr"), _sh("ip route show table all")
+    files["sysctl.txt"] = _sh("sysctl net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.all.route_localnet")
+    return files
+
+
+def rules_text(case: Broken, mode: Mode) -> str:
+    """What a proxy on worker-1 writes for the objects as they were."""
+    text = case_objects(case.before, case.mode)
+    cluster = Cluster({"objects.yaml": parse_manifests(text.encode(), "objects.yaml", also=KINDS)})
+    settings = replace(ProxySettings(), mode=mode, cluster_cidrs=(Network(bytes((10, 244, 0, 0)), 16),))
+    if mode == "nftables":
+        settings = replace(settings, node_port_addresses=NodePortAddresses(primary=True))
+    return script(mode, cluster.decisions(settings, "worker-1")[Family.IPV4].rule_set())
+
+
+def _sh(commands: str, text: str = "") -> str:
+    """What shell commands print; all of them must succeed."""
+    done = subprocess.run(("sh", "-ec", commands), input=text, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{commands}: {done.stderr}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
