@@ -1,11 +1,12 @@
 """``kdns explain``: why a name or a port does not answer."""
 
 import argparse
+import os
 import sys
 
 from kdns.cli.help import colour_wanted
 from kdns.cli.output import write
-from kdns.cli.parser import Once, Parser, UsageError, usage_errors, value
+from kdns.cli.parser import Once, Parser, usage_errors, value
 from kdns.config.arguments import parse_word
 
 EXAMPLES = """
@@ -28,7 +29,8 @@ def add_arguments(parser: Parser) -> None:
     add("--port", default="", metavar="P", help="a number, or the name of a port of the Service")
     add("--protocol", default="", metavar="P", help="tcp (default), udp, sctp, or icmp for a ping")
     add("--source", default="", metavar="S", action=Once,
-        help="where objects come from: cluster, kubeconfig[:PATH[@CONTEXT]], or manifests")  # fmt: skip
+        help="cluster, kubeconfig[:PATH[@CONTEXT]], or manifests; - for stdin (default without --evidence: cluster "
+             "in a Pod, else kubeconfig)")  # fmt: skip
     add("--corefile", default="", metavar="FILE", help="the DNS server's (default: from the objects)")
     add("--proxy-config", default="", metavar="FILE", help="the Service proxy's (default: from the objects)")
     add("--evidence", action="append", default=[], metavar="PATH",
@@ -41,7 +43,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain; 0 without a fault, 1 with one, 2 if question or evidence cannot be read."""
-    from kdns.explain.question import parse_question  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.config.source import default_source  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.explain.question import parse_question  # noqa: PLC0415 - likewise
     from kdns.explain.run import Request  # noqa: PLC0415 - likewise
     from kdns.explain.run import run as run_explain  # noqa: PLC0415 - likewise
     from kdns.ops import logs  # noqa: PLC0415 - likewise
@@ -55,10 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.target, namespace=arguments.namespace, from_pod=who, from_node=arguments.from_node,
             outside=outside, port=arguments.port, protocol=arguments.protocol, rtype=arguments.rtype,
         )  # fmt: skip
-        if not (arguments.source or arguments.evidence):
-            raise UsageError("no evidence", hint="give --source and --evidence: a cluster, a dump, a bundle")
+        source = arguments.source or ("" if arguments.evidence else default_source(os.environ))
         request = Request(
-            question, arguments.source, arguments.corefile, arguments.proxy_config, arguments.evidence,
-            arguments.output, arguments.verbose,
+            question, source, arguments.corefile, arguments.proxy_config, arguments.evidence,
+            arguments.output, arguments.verbose, arguments.probe,
         )  # fmt: skip
         return run_explain(request, write, colour=colour_wanted(), out=sys.stdout)

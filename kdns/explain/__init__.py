@@ -20,6 +20,6 @@ taken from the proxy's own policy: explain decides neither again.
 - `run`     ``kdns explain``: evidence from files or a cluster, the chain, the report
 - `target`  which Service the target of a question is about
 - `collect`  ``kdns collect``: evidence as a tar.gz; `fetch`, `node_files`: from an API server, from the node it runs on
-- `live`  what one question needs of a live cluster
+- `live`, `here`, `probe`  what one question needs of a live cluster, of this node's kernel, and real questions
 - `dns`  what the DNS server would answer: its Corefile, and its own chain, asked without upstreams
 """

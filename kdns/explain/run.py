@@ -1,5 +1,6 @@
 """``kdns explain``: evidence from files or a cluster, the chain, the report. The edge."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -7,12 +8,18 @@ from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
 from kdns.base.errors import ConfigError
+from kdns.config.source import Manifests as ManifestSource
+from kdns.config.source import parse_source
 from kdns.explain.bundle import Raw, read_bundle, text_file
 from kdns.explain.case import Case
 from kdns.explain.chain import explain
 from kdns.explain.cluster import KINDS, Cluster
 from kdns.explain.evidence import Evidence
+from kdns.explain.here import add_this_node
+from kdns.explain.links.dns_server import wanted_question
+from kdns.explain.live import read_cluster
 from kdns.explain.model import Question, Verdict, report_values
+from kdns.explain.probe import plan, probe
 from kdns.explain.text import report_text
 from kdns.watch.manifests.folder import content, scan, stream_content
 from kdns.watch.manifests.manifest import Manifests
@@ -26,12 +33,14 @@ class Request(NamedTuple):
 
     question: Question
     source: str = ""
-    """A file or folder of manifests, or - for standard input; empty: only what --evidence brings."""
+    """An API server, a file or folder of manifests, or - for standard input; empty: only what --evidence brings."""
     corefile: str = ""
     proxy_config: str = ""
     evidence: Sequence[str] = ()
     output: str = "text"
     verbose: bool = False
+    probe: bool = False
+    """Ask and connect for real, from this machine."""
 
 
 def run(request: Request, write: Callable[[object, str, TextIO], None], *, colour: bool, out: TextIO) -> int:
@@ -41,17 +50,37 @@ def run(request: Request, write: Callable[[object, str, TextIO], None], *, colou
     """
     evidence = Evidence()
     raws = [raw for path in request.evidence for raw in read_bundle(path, evidence)]
-    raws += _source(request.source) if request.source else []
+    live = bool(request.source) and not isinstance(parse_source(request.source), ManifestSource)
+    if live:
+        raws += _live(request, evidence)
+    elif request.source:
+        raws += _source(request.source)
     cluster = Cluster(_parsed(raws, evidence))
     evidence.objects = cluster.objects
+    if live and not request.evidence:
+        asyncio.run(add_this_node(evidence, cluster.objects))
     evidence.corefile = text_file(_read(request.corefile, "--corefile")) if request.corefile else None
     evidence.proxy_config = text_file(_read(request.proxy_config, "--proxy-config")) if request.proxy_config else None
-    answer = explain(Case(request.question, evidence, cluster))
+    case = Case(request.question, evidence, cluster)
+    if request.probe:
+        wanted = wanted_question(case)
+        evidence.probes = tuple(asyncio.run(probe(plan(case, wanted.name if wanted else ""))))
+    answer = explain(case)
     if request.output == "text":
         out.write(report_text(answer, colour=colour, verbose=request.verbose))
     else:
         write(report_values(answer), request.output, out)
     return 1 if answer.verdict is Verdict.FAULT else 0
+
+
+def _live(request: Request, evidence: Evidence) -> list[Raw]:
+    """The objects that the question needs; what could not be read is a line for the operator."""
+    fetched = asyncio.run(read_cluster(request.source, request.question))
+    evidence.forbidden = tuple(fetched.forbidden)
+    evidence.problems = (*evidence.problems, *fetched.problems)
+    for line in (*(f"may not list {kind}" for kind in fetched.forbidden), *fetched.problems):
+        LOG.warning("not checked with: %s", line)
+    return fetched.raws
 
 
 def _parsed(raws: Sequence[Raw], evidence: Evidence) -> dict[str, Manifests]:

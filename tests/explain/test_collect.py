@@ -1,7 +1,9 @@
 """`kdns collect`: what is in the bundle, what never is, and what becomes of that which cannot be read."""
 
+import asyncio
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,3 +189,14 @@ def test_a_member_of_the_archive_is_a_plain_file() -> None:
     with tarfile.open(fileobj=io.BytesIO(pack([Raw("node/a/nft.txt", b"x")], "f", 1.0))) as archive:
         (member,) = archive.getmembers()
         assert (member.name, member.mode, member.isfile()) == ("f/node/a/nft.txt", 0o644, True)
+
+
+async def test_explain_reads_a_live_cluster() -> None:
+    """`kdns explain TARGET --source URL` answers from the API server, in a process of its own."""
+    async with FakeApiServer(dns_objects(), rules=RULES) as server:
+        argv = (sys.executable, "-m", "kdns", "explain", "cart.shop:8080", "--source", server.url, "-o", "json")
+        process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+        out, _ = await process.communicate()
+    links = {entry["link"]: entry for entry in json.loads(out)["links"]}
+    assert links["dns-server"]["state"] == "ok"
+    assert links["service"]["state"] == "ok"
