@@ -15,11 +15,21 @@ A link that was not checked is never reported as fine. What may live here: what 
 edge that reads evidence. What the server would answer is asked of the server's own chain, what the proxy would write is
 taken from the proxy's own policy: explain decides neither again.
 
-- `bundle`  evidence from a folder or a tar.gz in the layout of `kdns collect`
-- `case`    A question with everything that is known: what each link is given
-- `run`     ``kdns explain``: evidence from files or a cluster, the chain, the report
-- `target`  which Service the target of a question is about
+- `bundle`   evidence from a folder or a tar.gz in the layout of `kdns collect`
+- `case`     A question with everything that is known: what each link is given
+- `cluster`  what kdns itself makes of the objects: its names, and its proxy's rules
+- `chain`, `links`  every link in order, one file each
+- `run`, `text`  ``kdns explain``: evidence from files or a cluster, the chain, the report
+- `target`, `near`  what a target means, and which Services are called nearly so
+- `client`, `stub`  the resolv.conf that a client has, and what stub resolvers ask with it
 - `collect`  ``kdns collect``: evidence as a tar.gz; `fetch`, `node_files`: from an API server, from the node it runs on
 - `live`, `here`, `probe`  what one question needs of a live cluster, of this node's kernel, and real questions
 - `dns`  what the DNS server would answer: its Corefile, and its own chain, asked without upstreams
+- `asking`, `dns_service`  one question to it; the Services that it has
+- `proxy_config`  the proxy's configuration among the objects
+- `headless`  why a headless name has no record
+- `rows`, `selecting`, `health`, `slices`  endpoints: rows and Pods, what a selector misses, why a Pod is not ready, and
+  where slices and Pods disagree
+- `netpol`   NetworkPolicies
+- `service_range`  which addresses Services may have
 """

@@ -48,6 +48,10 @@ class Evidence(Struct):
     probes: tuple[Probe, ...] = ()
     forbidden: tuple[str, ...] = ()
     """Kinds that we were not allowed to list."""
+    listed: frozenset[str] = frozenset()
+    """Kinds that were listed as a whole: that there is none of them is known."""
+    bundled: bool = False
+    """There are objects of a bundle, which are a cluster's whatever they lack: what has no slice there has none."""
     problems: tuple[str, ...] = ()
     """What could not be read, a line each."""
 

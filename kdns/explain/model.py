@@ -120,6 +120,8 @@ class Target(Struct, frozen=True):
     """TCP, UDP, SCTP, or ICMP for a ping."""
     rtype: str = ""
     """Of the DNS question; empty: A and AAAA, as clients ask."""
+    protocol_given: bool = False
+    """The protocol was typed, by a flag or a scheme: it is not to be guessed from the Service."""
 
 
 class Question(Struct, frozen=True):
@@ -128,7 +130,9 @@ class Question(Struct, frozen=True):
     target: Target
     client: Client
     namespace: str = "default"
-    """The Namespace that short names are looked up from where the client is no Pod."""
+    """The Namespace that short names are looked up from."""
+    namespace_given: bool = True
+    """False: it was not typed, and follows from the Service if there is but one of that name."""
 
 
 class Report(Struct, frozen=True):

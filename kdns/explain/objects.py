@@ -3,13 +3,16 @@
 The packed objects of `kdns.base.objects` have only what names and rules need.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from kdns.explain.model import Item
 
 Body = Mapping[str, Any]
+STEP: Final = re.compile(r'\["([^"]*)"\]|\[(\d+)\]|([^.\[]+)')
+"""Of a path: a key in quotes, an index, or a key without dots."""
 
 
 class Key(NamedTuple):
@@ -30,69 +33,87 @@ class Objects:
     """
 
     def __init__(self, bodies: Iterable[Body] = ()) -> None:
-        self._by_kind: defaultdict[str, dict[tuple[str, str], Body]] = defaultdict(dict)
+        self._by_kind: defaultdict[str, dict[str, dict[str, Body]]] = defaultdict(dict)
         for body in bodies:
             self.add(body)
 
     def add(self, body: Body) -> None:
         """Add an object; a later one of the same name takes its place."""
-        metadata = body.get("metadata") or {}
-        where = (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
-        self._by_kind[str(body.get("kind") or "")][where] = body
+        key = key_of(body)
+        self._by_kind[key.kind].setdefault(key.namespace, {})[key.name] = body
 
     def get(self, kind: str, namespace: str, name: str) -> Body | None:
         """One object, or None."""
-        return self._by_kind[kind].get((namespace, name)) if kind in self._by_kind else None
+        return self._by_kind.get(kind, {}).get(namespace, {}).get(name)
 
     def all(self, kind: str, namespace: str | None = None) -> Iterator[Body]:
-        """The objects of a kind, in one Namespace or in all, ordered by name."""
-        for (where, _), body in sorted(self._by_kind.get(kind, {}).items()):
-            if namespace is None or where == namespace:
-                yield body
+        """The objects of a kind, in one Namespace or in all, ordered by Namespace and name."""
+        places = self._by_kind.get(kind, {})
+        for where in sorted(places) if namespace is None else (namespace,):
+            yield from (body for _, body in sorted(places.get(where, {}).items(), key=lambda pair: pair[0]))
 
     def dumped(self, kind: str, namespace: str | None = None) -> bool:
-        """Whether the evidence has objects of this kind (in this Namespace), so that an absence means something."""
-        return any(namespace is None or where == namespace for where, _ in self._by_kind.get(kind, {}))
+        """Whether an absence means something: the evidence has objects of this kind, and of this Namespace."""
+        return bool(self._by_kind.get(kind)) and (namespace is None or namespace in self.namespaces())
 
     def namespaces(self) -> set[str]:
         """Every Namespace that an object is in, or that is an object."""
-        inside = {where for bodies in self._by_kind.values() for where, _ in bodies if where}
-        return inside | {name for _, name in self._by_kind.get("Namespace", {})}
+        inside = {where for places in self._by_kind.values() for where in places if where}
+        return inside | set(self._by_kind.get("Namespace", {}).get("", {}))
 
 
 def key_of(body: Body) -> Key:
     """The name of an object."""
     metadata = body.get("metadata") or {}
-    return Key(str(body.get("kind") or ""), str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
+    kind = str(body.get("kind") or "")
+    namespace = "" if kind in CLUSTER_WIDE else str(metadata.get("namespace") or "default")
+    return Key(kind, namespace, str(metadata.get("name") or ""))
+
+
+CLUSTER_WIDE: Final = frozenset({"Namespace", "Node", "ServiceCIDR", "IPAddress", "PersistentVolume"})
+"""Kinds without a Namespace; of others one that is not written is ``default``."""
 
 
 def field(body: Body, path: str, default: Any = None) -> Any:
-    """The value at a path such as ``spec.ports[0].port`` or ``metadata.labels.app``; or the default."""
+    """The value at a path such as ``spec.ports[0].port`` or ``metadata.labels["app.kubernetes.io/name"]``; or default.
+
+    A value of another type than the default is the default: evidence is edited by hand, too.
+    """
     value: Any = body
-    for word in path.replace("[", ".[").split("."):
-        if word.startswith("[") and isinstance(value, list):
-            index = int(word[1:-1])
-            value = value[index] if index < len(value) else None
-        elif isinstance(value, Mapping):
-            value = value.get(word)
+    for step in STEP.finditer(path):
+        quoted, index, plain = step.groups()
+        if index is not None:
+            value = value[int(index)] if isinstance(value, list) and int(index) < len(value) else None
         else:
-            return default
+            value = value.get(quoted if quoted is not None else plain) if isinstance(value, Mapping) else None
         if value is None:
             return default
+    if isinstance(default, (list, dict, str)) and not isinstance(value, type(default)):
+        return default
     return value
 
 
-def item(body: Body, path: str = "", value: Any = None) -> Item:
-    """A piece of evidence: the object, one of its fields, and which version of the object that was."""
-    metadata = body.get("metadata") or {}
-    version = metadata.get("resourceVersion")
-    about = ", ".join(
+def maps(body: Body, path: str) -> list[Body]:
+    """The mappings of a list, such as ``spec.ports``; what is no mapping is left out."""
+    return [entry for entry in field(body, path, []) if isinstance(entry, Mapping)]
+
+
+def labels_of(body: Body) -> dict[str, str]:
+    """metadata.labels."""
+    return {str(key): str(value) for key, value in field(body, "metadata.labels", {}).items()}
+
+
+def age_of(body: Body) -> str:
+    """Which version of the object it is, and since when there is it; empty for manifests."""
+    version, created = field(body, "metadata.resourceVersion"), field(body, "metadata.creationTimestamp")
+    return ", ".join(
         text
-        for text in (
-            f"resourceVersion {version}" if version else "",
-            f"created {metadata['creationTimestamp']}" if metadata.get("creationTimestamp") else "",
-        )
+        for text in (f"resourceVersion {version}" if version else "", f"created {created}" if created else "")
         if text
     )
+
+
+def item(body: Body, path: str = "", value: Any = None, text: str = "") -> Item:
+    """A piece of evidence: the object, one of its fields, and which version of the object that was."""
     shown = field(body, path) if path and value is None else value
-    return Item(object=str(key_of(body)), field=path, value=shown, text=about)
+    return Item(object=str(key_of(body)), field=path, value=shown, text=", ".join(filter(None, (text, age_of(body)))))

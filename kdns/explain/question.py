@@ -28,7 +28,8 @@ def parse_question(
         raise ConfigError("more than one client", hint="give --from once: NS/POD, a node by --from-node, or outside")
     target = parse_target(text, namespace=namespace, port=port, protocol=protocol, rtype=rtype)
     client = _client(from_pod, from_node, outside, namespace, target)
-    return Question(target, client, namespace or client.namespace or "default")
+    given = bool(namespace) or client.kind == "pod"
+    return Question(target, client, client.namespace or namespace or "default", given)
 
 
 def parse_target(text: str, *, namespace: str = "", port: str = "", protocol: str = "", rtype: str = "") -> Target:
@@ -47,7 +48,10 @@ def parse_target(text: str, *, namespace: str = "", port: str = "", protocol: st
             given = SCHEMES[scheme]
     host, own_port = _split(rest, text)
     given = given if given is not None else own_port
-    common = {"text": text, "port": given, "protocol": wanted or "TCP", "rtype": rtype.upper()}
+    common = {
+        "text": text, "port": given, "protocol": wanted or "TCP", "rtype": rtype.upper(),
+        "protocol_given": bool(wanted),
+    }  # fmt: skip
     kind, slash, name = host.partition("/")
     if slash and kind.lower() in SERVICE_KINDS:
         host = f"{name}.{namespace}" if namespace else name

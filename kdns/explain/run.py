@@ -50,6 +50,7 @@ def run(request: Request, write: Callable[[object, str, TextIO], None], *, colou
     """
     evidence = Evidence()
     raws = [raw for path in request.evidence for raw in read_bundle(path, evidence)]
+    evidence.bundled = bool(raws)
     live = bool(request.source) and not isinstance(parse_source(request.source), ManifestSource)
     if live:
         raws += _live(request, evidence)

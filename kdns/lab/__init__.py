@@ -6,7 +6,7 @@
     kernel, processes      the system calls: make, enter and keep namespaces; programs that end with their maker
     network                the ground: namespaces with links
     serving, asking        the tiny servers of all Pods, in one loop; probes with real sockets from any namespace
-    workloads, slices, resolv_conf    what objects ask for, and what follows from them; pure
+    workloads, slices      what objects ask for, and what follows from them; pure
     cluster_state, paths, refusal, api    the API server
     kubelet, cluster       Pods that run, slices that follow, an API server that tells everybody
     standard, walk, steps  the cluster that `kdns lab` shows, and the walk through it

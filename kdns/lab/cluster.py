@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from kdns.base.errors import ConfigError
+from kdns.config.resolv_conf import Resolver, resolver
 from kdns.lab import namespaces as kernel
 from kdns.lab.api import ApiServer
 from kdns.lab.credentials import certificate, kubeconfig
@@ -31,7 +32,6 @@ from kdns.lab.kubelet import Kubelet, runs_programs
 from kdns.lab.network import Network
 from kdns.lab.plan import PLAN, SERVICES, Pair, Plan, Pod
 from kdns.lab.processes import Process
-from kdns.lab.resolv_conf import Resolver, resolver
 from kdns.lab.slices import build_slices, mirrored
 from kdns.lab.tools import KDNS
 from kdns.lab.workloads import (

@@ -72,7 +72,7 @@ def _of_file(case: "Case") -> Iterator[tuple[str, tuple[Item, ...]]]:
         key = key_of(pod)
         files = case.evidence.pods.get((key.namespace, key.name), {})
         file = files.get("resolv.conf")
-        policy = field(pod, "spec.dnsPolicy", "ClusterFirst")
+        policy = field(pod, "spec.dnsPolicy", "")  # the API server writes it always: manifests may lack it
         host = bool(field(pod, "spec.hostNetwork", False))
         if (file is None and policy == "ClusterFirstWithHostNet") or (policy == "ClusterFirst" and not host):
             for address in _service_addresses(case):

@@ -2,6 +2,12 @@
 
 They are strangers to each other; `LINKS` in `kdns.explain.chain` is their order.
 
-- `dns_server`  which server block and plugin answers (E07, E11, E12, E15)
-- `service`  service: type, port, protocol, families (E21, E23, E43)
+- `client`     the Pod and its resolv.conf (E04, E05, E06)
+- `search`     the names that its stub resolver tries (E02, E08, E14)
+- `dns_server` which server block and plugin answers (E07, E11, E12, E15)
+- `name`       the record, or why there is none (E01-E04, E07, E09, E10, E20)
+- `service`    type, port, protocol, families, address (E21, E22, E23, E28, E42, E43)
+- `endpoints`  Pods and slices (E22, E24-E26, E29, E39)
+- `policy`     NetworkPolicies (E17)
+- `pod`        the ports that containers declare, and probes (E22, E27)
 """

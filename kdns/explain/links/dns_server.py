@@ -13,8 +13,7 @@ from kdns.explain.dns.corefile import BEHIND, HARMLESS
 from kdns.explain.dns.differences import of_coredns
 from kdns.explain.dns.dry_run import Asked
 from kdns.explain.model import Finding, Item, Link, State
-from kdns.explain.objects import Body, field, key_of
-from kdns.explain.target import service_names
+from kdns.explain.objects import Body, key_of
 from kdns.records.reasons import Missing
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AAAA, NOERROR, NXDOMAIN, SERVFAIL, A
@@ -53,46 +52,22 @@ def check(case: Case) -> list[Finding]:
 
 def wanted_question(case: Case) -> Wanted | None:
     """The question in full that the target means; None for an address."""
-    name, domain = case.question.target.name, case.dns.domain
+    name, meaning = case.question.target.name, case.meaning
     if not name:
         return None
-    if case.service is not None:
-        key = key_of(case.service)
-        whole = f"{key.name}.{key.namespace}.svc.{domain}"
-        labels = name.rstrip(".").split(".")
-        endpoint = len(labels) > 3 and labels[3] == "svc"
-        return Wanted(f"{labels[0]}.{whole}" if endpoint else whole, case.service)
-    for namespace, service in service_names(case):
-        inside = namespace in case.objects.namespaces() or "svc" in name.split(".")
-        if not name.endswith(".") and inside:
-            return Wanted(f"{service}.{namespace}.svc.{domain}", None)
+    if meaning.kind in {"service", "endpoint"} and meaning.namespace and meaning.domain in {"", case.domain}:
+        return Wanted(meaning.whole(case.domain), case.service)
     return Wanted(name.rstrip(".") + ".", None)
 
 
 def ask(case: Case, name: str) -> Asked:
     """The chain's answer for the type that was asked for, or an address of either family."""
-    client, rtype = client_address(case), type_number(case.question.target.rtype or "A") or A
+    client, rtype = case.client_address, type_number(case.question.target.rtype or "A") or A
     asked = case.dns.ask(name, rtype, client=client)
     if case.question.target.rtype or asked.response is None or asked.response.rcode or asked.response.answer:
         return asked
     other = case.dns.ask(name, AAAA, client=client)
     return other if other.response is not None and other.response.answer else asked
-
-
-def client_address(case: Case) -> str:
-    """Where the question comes from; of a client that is not named, the first Pod of its Namespace."""
-    client = case.question.client
-    if client.address:
-        return client.address
-    if client.kind == "node":
-        node = case.objects.get("Node", "", client.name)
-        addresses = field(node, "status.addresses", []) if node else []
-        return next((str(one.get("address", "")) for one in addresses if one.get("type") == "InternalIP"), "")
-    if client.kind == "pod":
-        pod = case.objects.get("Pod", client.namespace, client.name)
-        return str(field(pod, "status.podIP", "")) if pod else ""
-    pods = case.objects.all("Pod", client.namespace or case.question.namespace)
-    return next((address for pod in pods if (address := str(field(pod, "status.podIP", "")))), "")
 
 
 def _unreadable(dns: ClusterDns) -> Finding:

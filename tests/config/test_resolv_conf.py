@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kdns.lab.resolv_conf import Resolver, parse_resolv_conf, resolver
+from kdns.config.resolv_conf import Resolver, parse_resolv_conf, resolver
 
 NODE = parse_resolv_conf("""
 # written by a person
