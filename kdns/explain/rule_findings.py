@@ -88,7 +88,7 @@ def _unchecked(link: Link, node: str, kernel: NodeKernel, rows: Sequence[Compare
         for one in row.differences:
             if one.kind == "unknown":
                 says = f"node {node or '(any)'}: {one.says}"
-                needs = "a person who knows what that rule matches, or whoever wrote it"
+                needs = "what that rule matches: ask the person who wrote it"
                 yield Finding(link, State.UNCHECKED, says, evidence=tuple(items(one.positions)), needs=needs)
                 return
     blind = [row for row in rows if row.result is None]
@@ -182,7 +182,7 @@ def no_rules(case: Case, link: Link, node: str, kernel: NodeKernel, rows: Sequen
                     Finding(link, State.UNCHECKED, says, needs="that one's own tools, such as cilium-dbg service list")
                 ]
     if healthy(case, node):
-        says = f"node {node}: no service rule is in the kernel, and the proxy says it is healthy: somebody removed them"
+        says = f"node {node}: no service rule is in the kernel, and the proxy says it is healthy: another program removed them"
         return [Finding(link, State.FAULT, says, "E33", files, "restart the proxy's Pod on that node")]
     signs = standing(case, node)
     says = f"node {node}: no service rule is in the kernel: no proxy runs there"

@@ -107,13 +107,14 @@ _SUFFIXES: Final = PublicSuffixList(accept_unknown=False)
 
 
 def find_by_address(target: Target, objects: Objects) -> Body | None:
-    """The Service that has the address that was asked; or, for a node's address, the one that has the node port."""
+    """The Service that has the address that was asked; or for others the one that has the node port.
+
+    Nodes have addresses that their objects do not list: of bridges and tunnels, or public ones.
+    """
     for body in objects.all("Service"):
         if target.address in addresses_of(body):
             return body
     if target.port is None or find_pod(target.address, objects, host=False):
-        return None
-    if objects.dumped("Node") and not find_node(target.address, objects):
         return None
     return next(
         (body for body in objects.all("Service") for port in maps(body, "spec.ports")

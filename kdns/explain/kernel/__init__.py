@@ -14,4 +14,9 @@
 Rules are parsed when a packet comes to their chain: a large cluster has 300,000 of them, and a question meets a few.
 A match that is not understood makes the outcome unknown wherever it could matter, and is named; it is never guessed.
 Nothing here knows a link of the chain or a code.
+
+- `iptables_rule`, `nft_rule`, `nft_fields`, `nft_json`  one rule, and the forms in which nft prints rules
+- `ipvs`       virtual servers
+- `structure`  chains and jumps that every Service needs
+- `matching`   whether a packet matches; `words`: what a rule does, as a sentence
 """

@@ -1,7 +1,7 @@
 """How what a kernel does with a packet differs from what the objects ask for. Pure.
 
 Outcomes are compared, not texts: kube-proxy's rules and ours, of any release, are right if the packet gets where it
-should. Who is to blame follows from where it ended: in a chain of the proxy, or in somebody else's.
+should. Who is to blame follows from where it ended: in a chain of the proxy, or in another program's.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from kdns.proxy.model import Backend, Mode
 from kdns.proxy.trace import Outcome
 
 Kind = Literal["unknown", "foreign", "broken", "missing", "stale", "hairpin", "sticky"]
-"""foreign: somebody else's rule decides. broken: a chain or jump that all Services need. missing, stale: rules of this
+"""foreign: another program's rule decides. broken: a chain or jump that all Services need. missing, stale: rules of this
 Service. hairpin: a backend that reaches itself is not masqueraded. sticky: an affinity set leads to a stale backend."""
 
 

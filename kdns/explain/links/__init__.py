@@ -8,6 +8,7 @@ They are strangers to each other; `LINKS` in `kdns.explain.chain` is their order
 - `name`       the record, or why there is none (E01-E04, E07, E09, E10, E20)
 - `service`    type, port, protocol, families, address (E21, E22, E23, E28, E42, E43)
 - `endpoints`  Pods and slices (E22, E24-E26, E29, E39)
+- `rules`      desired against kernel (E30 to E38, E41); `flow`: connection tracking (E40)
 - `policy`     NetworkPolicies (E17)
 - `pod`        the ports that containers declare, and probes (E22, E27)
 """
