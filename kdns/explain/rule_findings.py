@@ -182,7 +182,7 @@ def no_rules(case: Case, link: Link, node: str, kernel: NodeKernel, rows: Sequen
                     Finding(link, State.UNCHECKED, says, needs="that one's own tools, such as cilium-dbg service list")
                 ]
     if healthy(case, node):
-        says = f"node {node}: no service rule is in the kernel, and the proxy says it is healthy: another program removed them"
+        says = f"node {node}: no service rule is in the kernel, and the proxy says it is healthy: they were removed"
         return [Finding(link, State.FAULT, says, "E33", files, "restart the proxy's Pod on that node")]
     signs = standing(case, node)
     says = f"node {node}: no service rule is in the kernel: no proxy runs there"

@@ -17,8 +17,9 @@ from kdns.proxy.model import Backend, Mode
 from kdns.proxy.trace import Outcome
 
 Kind = Literal["unknown", "foreign", "broken", "missing", "stale", "hairpin", "sticky"]
-"""foreign: another program's rule decides. broken: a chain or jump that all Services need. missing, stale: rules of this
-Service. hairpin: a backend that reaches itself is not masqueraded. sticky: an affinity set leads to a stale backend."""
+"""foreign: another program's rule decides. broken: a chain or jump that all Services need. missing, stale: rules of
+this Service. hairpin: a backend that reaches itself is not masqueraded. sticky: an affinity set leads to a stale
+backend."""
 
 
 CATCH_ALL = ("cluster-ips-check", "KUBE-IPVS-FILTER", "KUBE-IPVS-OUT-FILTER")
