@@ -14,7 +14,7 @@ from struct import Struct
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
-from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_CREATE
+from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_CREATE
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import (
     NFT_MSG_DELSETELEM,
@@ -25,7 +25,7 @@ from pyroute2.netlink.nfnetlink.nftsocket import (
 
 from kdns.base.errors import KernelError
 from kdns.kernel.netlink import Netlink, attributes, nested, text
-from kdns.kernel.nft_elements import split
+from kdns.kernel.nft_elements import compose_key, split
 
 SYSTEM: Final = int(NFNL_SUBSYS_NFTABLES)
 _MOST: Final = 60_000
@@ -106,6 +106,23 @@ class Nftables:
                 return None
             raise
         return _split(first, answers)
+
+    def look(self, table: str, name: str, keys: Iterable[bytes]) -> list[bytes] | None:
+        """The elements of a set or a map with these keys, in their order; None: one is not there, or the set is not.
+
+        Raises KernelError.
+        """
+        found: list[bytes] = []
+        request = _command(NFT_MSG_GETSETELEM)
+        try:
+            for message in self._elements(NFT_MSG_GETSETELEM, 0, table, name, map(compose_key, keys)):
+                for answer in self._link.dump(request, message.payload, flags=NLM_F_ACK):
+                    found += split(attributes(answer, 4).get(_LIST_ELEMENTS, b""))
+        except KernelError as error:
+            if error.code == ENOENT:
+                return None
+            raise
+        return found
 
     def generation(self) -> int:
         """A number that is another one after every transaction in this network namespace. Raises KernelError."""

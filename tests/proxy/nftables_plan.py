@@ -26,6 +26,7 @@ from kdns.proxy.model import (
     ServicePortName,
     ServicePortRules,
 )
+from kdns.proxy.render.nftables.elements import ElementsOf, element_text, key_text
 
 V4, V6 = Family.IPV4, Family.IPV6
 
@@ -171,4 +172,14 @@ def many(family: Family, services: int, endpoints: int = 10) -> dict[ServicePort
         found[name] = ServicePortRules(
             name, entries, tuple(Backend(at(first + each), 8080) for each in range(endpoints))
         )
+    return found
+
+
+def texts(elements: ElementsOf) -> dict[tuple[str, str], str]:
+    """Elements as nft lists them: by container and key, the comment and the value."""
+    found = {}
+    for container, some in elements.items():
+        for key, octets in some.items():
+            name = key_text(container, key)
+            found[container, name] = element_text(container, octets).removeprefix(name)
     return found

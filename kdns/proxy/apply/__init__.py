@@ -12,7 +12,8 @@
 - `ipvs_state`      what the kernel has of IPVS mode, and the way to what is wanted
 - `ipvs_virtual`    virtual servers, through generic netlink
 - `modes`           the applier of each mode, and its dry run
-- `nftables`        nftables mode: runs ``nft``, remembers what it wrote
+- `nftables`        nftables mode: remembers what it wrote, and writes what differs
+- `nftables_table`  the table in the kernel: elements by netlink, the rest by ``nft``
 - `present`         whether this node's kernel already has Service rules: ours, or kube-proxy's, from before this
                     process began
 """

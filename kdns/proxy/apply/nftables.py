@@ -17,20 +17,22 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from kdns.base.clock import Clock, TimeSlice
+from kdns.base.clock import Clock
 from kdns.base.errors import ConfigError, KernelError
+from kdns.kernel.nftables import Nftables
 from kdns.kernel.run import Runner, run
 from kdns.proxy.apply.applier import Applied
-from kdns.proxy.model import Family, NodeRules, RuleChange, RuleSet, ServicePortName
+from kdns.proxy.apply.nftables_table import Connect, KernelTable, Listing
+from kdns.proxy.model import Family, NodeRules, RuleChange, RuleSet
 from kdns.proxy.render.nftables import fixed
-from kdns.proxy.render.nftables.command import Chain, Command, Elements, Verb, WholeTable, script_text
-from kdns.proxy.render.nftables.service import Element
+from kdns.proxy.render.nftables.command import Chain, Command, Verb, WholeTable
+from kdns.proxy.render.nftables.elements import ElementsOf
+from kdns.proxy.render.nftables.lines import script_text
 from kdns.proxy.render.nftables.table import Found, Table, transactions
-from kdns.proxy.render.nftables.text import word
 
 LOG: Final = logging.getLogger("kdns.proxy.nftables")
 PIECE: Final = 1000
@@ -46,20 +48,21 @@ SKIP: Final = "KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK"
 WITHOUT: Final = (Command(Verb.ADD, WholeTable()), Command(Verb.DELETE, WholeTable()))
 """There is no table: deleting one that is not there would be an error."""
 
-_PLACE: Final = re.compile(r":(\d+):\d+(?:-\d+)?: Error")
-_ELEMENT: Final = re.compile(r"([0-9a-z:./_-]+(?: \. [0-9a-z:./_-]+)*)((?: comment \"[^\"]*\")?(?: : [^,]+)?)")
-_OTHERS: Final = ("No such file or directory", "File exists", "Device or resource busy")
-"""What nft says where the table is not as we left it."""
-_CHAIN: Final = re.compile(r"\tchain (\S+) \{")
-_SET: Final = re.compile(r"\t(?:set|map) (\S+) \{")
-
 
 class NftablesApplier:
     """The table ``kube-proxy`` of one family. See `kdns.proxy.apply.applier.Applier`."""
 
-    def __init__(self, family: Family, runner: Runner = run, clock: Clock = time.monotonic) -> None:
-        self._word = word(family)
-        self._table = f"{self._word} {fixed.TABLE}"
+    def __init__(
+        self,
+        family: Family,
+        runner: Runner = run,
+        clock: Clock = time.monotonic,
+        *,
+        connect: Connect = Nftables,
+    ) -> None:
+        self._family = family
+        self._kernel = KernelTable(family, runner, connect)
+        self._table = self._kernel.name
         self._run, self._clock = runner, clock
         self._written: Table | None = None
         """None: not known, so the next sync reads what is there."""
@@ -92,7 +95,7 @@ class NftablesApplier:
         await self._try_kernel()
 
     async def _try_kernel(self) -> None:
-        node = NodeRules(Family.IPV4 if self._word == "ip" else Family.IPV6)
+        node = NodeRules(self._family)
         commands = Table(node).rebuild(RuleSet(node, {}), Found({}))
         text = script_text(commands, f"{self._table}-try")
         try:
@@ -138,9 +141,9 @@ class NftablesApplier:
     async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
         written = Table(rules.node)
         self._listed.clear()
-        listing: _Listing | None = None
+        listing: Listing | None = None
         try:
-            listing = await self._list()
+            listing = await self._kernel.list()
         except KernelError as error:  # perhaps another table of the node is too new for this nft
             LOG.warning("table %s is made again, since what is there cannot be read: %s", self._table, error)
         else:
@@ -148,22 +151,25 @@ class NftablesApplier:
                 return written, await self._write(written.rebuild(rules, Found({})))
         if listing is not None and fixed.LAYOUT in listing.chains:
             try:
-                found = await self._read(listing)
-                return written, await self._write(written.rebuild(rules, found))
-            except _UnreadableError as problem:
-                LOG.warning("table %s is made again: %s", self._table, problem)
+                return written, await self._write(written.rebuild(rules, await self._read(listing)))
             except KernelError as error:
                 LOG.warning("table %s cannot be brought up to date, so it is made again: %s", self._table, error)
         written = Table(rules.node)
-        return written, await self._write([*WITHOUT, *written.rebuild(rules, Found({}))], whole=True)
+        commands = [*WITHOUT, *written.rebuild(rules, Found({}))]
+        await self._kernel.run(commands)
+        return written, sum(command.weight for command in commands)
 
-    async def _write(self, commands: Iterable[Command], *, whole: bool = False) -> int:
+    async def _read(self, listing: Listing) -> Found:
+        affinity = frozenset(name for name in listing.sets if name.startswith("affinity-"))
+        return Found(await self._kernel.elements(), frozenset(listing.chains), affinity)
+
+    async def _write(self, commands: Iterable[Command]) -> int:
         """Send commands; how many rules and elements they were."""
         count = 0
-        pieces = iter([list(commands)] if whole else transactions(commands, PIECE))
+        pieces = iter(transactions(commands, PIECE))
         piece = next(pieces, None)
         while piece is not None:
-            # The next one is worked out while nft is at work, in a thread so that the loop goes on.
+            # The next one is worked out while the kernel is at work, in a thread so that the loop goes on.
             following = asyncio.create_task(asyncio.to_thread(next, pieces, None))
             count += sum(command.weight for command in piece)
             try:
@@ -176,38 +182,7 @@ class NftablesApplier:
         for command in piece:
             if command.verb is Verb.FLUSH and isinstance(command.object, Chain):
                 self._listed.pop(command.object.name, None)
-        try:
-            await self._run(["nft", "-f", "-"], script_text(piece, self._table))
-        except KernelError as error:
-            raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, piece)) from error
-
-    async def _list(self) -> "_Listing | None":
-        """The table without elements; None: there is none."""
-        text = await self._run(["nft", "-t", "list", "ruleset", self._word])
-        found = re.search(rf"^table {self._table} \{{\n(.*?)^\}}", text, re.DOTALL | re.MULTILINE)
-        return _Listing(found[1]) if found else None
-
-    async def _read(self, listing: "_Listing") -> Found:
-        """All elements but affinity's."""
-        elements: dict[Element, str] = {}
-        turn = TimeSlice()
-        for name in fixed.CONTAINERS:
-            kind = "set" if name in fixed.SETS else "map"
-            if name not in listing.sets:
-                continue
-            text = await self._run(["nft", "list", kind, self._word, fixed.TABLE, name])
-            _, found, rest = text.partition("elements = {")
-            if not found:
-                continue
-            for item in rest.rpartition("}\n\t}\n}")[0].split(","):
-                if turn.over():
-                    await turn.rest()
-                parsed = _ELEMENT.fullmatch(item.strip())
-                if parsed is None:
-                    raise _UnreadableError(f"{name} holds what we never write: {item.strip()!r}")
-                elements[name, parsed[1]] = parsed[2]
-        affinity = frozenset(name for name in listing.sets if name.startswith("affinity-"))
-        return Found(elements, frozenset(listing.chains), affinity)
+        await self._kernel.send(piece)
 
     async def intact(self) -> bool:
         """See `Applier.intact`. What was never written successfully is not looked at."""
@@ -222,7 +197,7 @@ class NftablesApplier:
             return True
 
     async def _intact(self, written: Table) -> bool:
-        listing = await self._list()
+        listing = await self._kernel.list()
         if listing is None:
             return False
         wanted = written.rules()
@@ -236,27 +211,16 @@ class NftablesApplier:
         return await self._sampled(written)
 
     async def _sampled(self, written: Table) -> bool:
-        """Try to delete some elements, and to add them, without doing either: that fails if one is gone, or leads
-        somewhere else. The first service ports every time, the others in turn."""
+        """Ask for some elements. The first service ports every time, the others in turn."""
         chosen = [*islice(written.ports, 2), *islice(written.ports, self._next_sample, self._next_sample + SAMPLE)]
         self._next_sample += SAMPLE
         if self._next_sample >= len(written.ports):
             self._next_sample = 0
-        elements: dict[Element, str] = {}
+        elements: ElementsOf = {}
         for name in chosen:
-            elements |= written.elements_of(name)
-        if not elements:
-            return True
-        keys = [Command(Verb.DELETE, Elements(container, (key,))) for container, key in elements]
-        whole = [Command(Verb.ADD, Elements(container, (key + value,))) for (container, key), value in elements.items()]
-        for commands in (keys, whole):
-            try:
-                await self._run(["nft", "-c", "-f", "-"], script_text(commands, self._table))
-            except KernelError as error:
-                if any(sign in error.stderr for sign in _OTHERS):
-                    return False
-                raise
-        return True
+            for container, some in written.elements_of(name).items():
+                elements.setdefault(container, {}).update(some)
+        return await self._kernel.holds(elements)
 
     def _note_stale(self, written: Table) -> None:
         now = self._clock()
@@ -270,8 +234,7 @@ class NftablesApplier:
         due = [name for name, since in self._stale_since.items() if since <= until]
         for start in range(0, len(due), PIECE):
             some = due[start : start + PIECE]
-            commands = [Command(Verb.DELETE, Chain(name)) for name in some]
-            await self._run(["nft", "-f", "-"], script_text(commands, self._table))
+            await self._kernel.run([Command(Verb.DELETE, Chain(name)) for name in some])
             written.stale.difference_update(some)
             for name in some:
                 del self._stale_since[name]
@@ -279,39 +242,4 @@ class NftablesApplier:
     async def cleanup(self) -> None:
         """See `Applier.cleanup`: the table is ours and kube-proxy's alike."""
         self._written = None
-        await self._run(["nft", "-f", "-"], script_text(WITHOUT, self._table))
-
-
-class _UnreadableError(Exception):
-    """The table says it is ours, but holds what we never write."""
-
-
-class _Listing:
-    """The terse listing of a table."""
-
-    def __init__(self, body: str) -> None:
-        self.chains: dict[str, tuple[str, ...]] = dict(_chains(body))
-        self.sets = frozenset(_SET.findall(body))
-
-
-def _chains(body: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    name = ""
-    rules: list[str] = []
-    for line in body.splitlines():
-        if found := _CHAIN.match(line):
-            name, rules = found[1], []
-        elif line == "\t}" and name:
-            yield name, tuple(rules)
-            name = ""
-        elif name and not line.startswith("\t\ttype "):
-            rules.append(line.strip())
-
-
-def _at_fault(error: KernelError, piece: Sequence[Command]) -> ServicePortName | None:
-    """Whose command nft complains of, where that is not for what others did to the table in the meantime."""
-    if any(sign in error.stderr for sign in _OTHERS):
-        return None
-    for found in _PLACE.finditer(error.stderr):
-        if (line := int(found[1])) <= len(piece) and (port := piece[line - 1].port) is not None:
-            return port
-    return None
+        await self._kernel.run(WITHOUT)

@@ -16,12 +16,16 @@ import socket
 import subprocess
 import threading
 from collections.abc import Sequence
+from functools import partial
 from os import getpid
+from socket import AddressFamily
 from typing import NamedTuple
 
 from pyroute2 import netns
 
+from kdns.kernel.nftables import Nftables
 from kdns.kernel.run import PATIENCE, Runner, run
+from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Family
 from tests.proxy.nftables_plan import POD_A, POD_B, POD_C, V4, V6, client, node_address, pod
 
@@ -78,6 +82,20 @@ def socket_in(namespace: str, family: Family, kind: socket.SocketKind) -> socket
     return made[0]
 
 
+def tables_in(namespace: str, family: AddressFamily) -> Nftables:
+    """Tables of nftables in a namespace; the netlink socket stays there, too."""
+    made: list[Nftables] = []
+
+    def make() -> None:
+        netns.setns(namespace)
+        made.append(Nftables(family))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
 class NodeNet:
     """Make it with ``with``; everything is gone afterwards."""
 
@@ -89,6 +107,10 @@ class NodeNet:
         self._selector = selectors.DefaultSelector()
         self._over = False
         self._thread = threading.Thread(target=self._serve)
+
+    def applier(self, family: Family) -> NftablesApplier:
+        """Of nftables mode, on the node."""
+        return NftablesApplier(family, self.run, connect=partial(tables_in, self.node))
 
     def __enter__(self) -> "NodeNet":
         try:

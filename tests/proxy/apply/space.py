@@ -2,14 +2,46 @@
 
 import json
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
+from socket import AddressFamily
 from typing import Any
 
-from kdns.kernel.run import PATIENCE
+from pyroute2 import netns
+from pyroute2.netlink.nfnetlink.nftsocket import NFT_MSG_DELSETELEM, NFT_MSG_NEWSETELEM
+
+from kdns.base.clock import Clock
+from kdns.kernel.netlink import attributes
+from kdns.kernel.nft_elements import split
+from kdns.kernel.nftables import Message, Nftables
+from kdns.kernel.run import PATIENCE, Runner
 from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Family, Frontend, RuleChange, ServicePortRules
 from tests.proxy.apply.node_net import runner_in
 from tests.proxy.nftables_plan import V4
+
+
+class _Noted(Nftables):
+    """Notes each transaction as a text: a line for each message, ``add element x 100``."""
+
+    def __init__(self, family: AddressFamily, sent: list[str]) -> None:
+        super().__init__(family)
+        self._sent = sent
+
+    def commit(self, messages: Sequence[Message], generation: int | None = None) -> None:
+        verbs = {NFT_MSG_NEWSETELEM: "add", NFT_MSG_DELSETELEM: "delete"}
+        lines = []
+        for kind, _, payload in messages:
+            count = sum(1 for _ in split(attributes(payload, 4)[3]))
+            lines.append(f"{verbs[kind & 0xFF]} element x {count}")
+        self._sent.append("\n".join(lines))
+        super().commit(messages, generation)
+
+
+def added(text: str) -> int:
+    """How many elements a transaction adds."""
+    return sum(int(line.rpartition(" ")[2]) for line in text.split("\n") if line.startswith("add element"))
 
 
 class Space:
@@ -18,6 +50,24 @@ class Space:
     def __init__(self, name: str) -> None:
         self.name = name
         self.sent: list[str] = []
+
+    def applier(
+        self, family: Family, runner: Runner | None = None, *, clock: Clock = time.monotonic
+    ) -> NftablesApplier:
+        """One that works in here."""
+        return NftablesApplier(family, runner or self.run, clock, connect=self._connect)
+
+    def _connect(self, family: AddressFamily) -> Nftables:
+        made: list[Nftables] = []
+
+        def make() -> None:
+            netns.setns(self.name)
+            made.append(_Noted(family, self.sent))
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        return made[0]
 
     async def run(self, argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
         """A runner that notes what is sent to be done (not what is only tried)."""

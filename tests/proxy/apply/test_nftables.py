@@ -6,7 +6,6 @@ from os import geteuid
 import pytest
 from msgspec.structs import replace
 
-from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Family, LocalDetector, Protocol, RuleChange
 from tests.proxy.apply.node_net import REFUSED, SILENT, Answer, NodeNet
 from tests.proxy.nftables_plan import (
@@ -45,7 +44,7 @@ def net() -> Iterator[NodeNet]:
 @pytest.fixture
 async def served(net: NodeNet, family: Family) -> AsyncIterator[NodeNet]:
     """One of each Service is programmed."""
-    applier = NftablesApplier(family, net.run)
+    applier = net.applier(family)
     await applier.sync(rule_set(node_rules(family), rich(family)), None)
     yield net
     await applier.cleanup()
@@ -179,7 +178,7 @@ async def test_source_ranges(served: NodeNet, family: Family) -> None:
 @FAMILIES
 async def test_changes_are_for_new_connections_and_a_restart_for_none(net: NodeNet, family: Family) -> None:
     """An established connection outlives the removal of its endpoint from the rules, a restart, and a foreign flush."""
-    applier, node, vip = NftablesApplier(family, net.run), node_rules(family), cluster_ip(family, 2)
+    applier, node, vip = net.applier(family), node_rules(family), cluster_ip(family, 2)
     before = of_kind(family, "alone", 2)
     after = replace(before, cluster=backends(family, (POD_B,)))
     await applier.sync(rule_set(node, [before]), None)
@@ -193,7 +192,7 @@ async def test_changes_are_for_new_connections_and_a_restart_for_none(net: NodeN
         await applier.sync(rule_set(node, [after]), [RuleChange(before.name, before, after)])
         assert net.many(net.outside, vip, 80, 6) == {"b"}
         assert alive()
-        again = NftablesApplier(family, net.run)
+        again = net.applier(family)
         await again.sync(rule_set(node, [after]), None)
         assert net.many(net.outside, vip, 80, 6) == {"b"}
         assert alive()
@@ -210,7 +209,7 @@ async def test_changes_are_for_new_connections_and_a_restart_for_none(net: NodeN
 @FAMILIES
 async def test_a_number_of_endpoints_that_is_new_works_for_every_protocol(net: NodeNet, family: Family) -> None:
     """nft 1.0.6 reads maps back before it adds a rule, and must not take the rule for one of another protocol."""
-    applier, node = NftablesApplier(family, net.run), node_rules(family)
+    applier, node = net.applier(family), node_rules(family)
     await applier.sync(rule_set(node, []), None)
     both = backends(family, (POD_A, POD_B))
     frontends = [entry("cluster IP", cluster_ip(family, 20), 80, CLUSTER_IP), entry("node port", "", 30020, OUTSIDE)]
@@ -228,7 +227,7 @@ async def test_a_number_of_endpoints_that_is_new_works_for_every_protocol(net: N
 @FAMILIES
 async def test_node_ports_only_at_the_given_addresses(net: NodeNet, family: Family) -> None:
     """Elsewhere on the node the port is nobody's."""
-    applier, port = NftablesApplier(family, net.run), of_kind(family, "alone", 2)
+    applier, port = net.applier(family), of_kind(family, "alone", 2)
     for given, answer in ((node_address(family), "a"), (client(family), "refused")):
         node = node_rules(family, node_port_addresses=(packed(given),))
         await applier.sync(rule_set(node, [port]), None)
@@ -240,7 +239,7 @@ async def test_node_ports_only_at_the_given_addresses(net: NodeNet, family: Fami
 @pytest.mark.parametrize("kind", ["bridge", "prefix"])
 async def test_pods_can_be_told_by_their_interface(net: NodeNet, family: Family, kind: str) -> None:
     """Behind the given link, or one of that beginning; the node itself has none, and is no pod."""
-    applier, port = NftablesApplier(family, net.run), of_kind(family, "alone", 2)
+    applier, port = net.applier(family), of_kind(family, "alone", 2)
     detector = LocalDetector("bridge", None, "pod1") if kind == "bridge" else LocalDetector("prefix", None, "pod")
     await applier.sync(rule_set(node_rules(family, detector=detector), [port]), None)
     vip = cluster_ip(family, 2)

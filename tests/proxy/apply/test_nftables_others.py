@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError, KernelError
 from kdns.kernel.run import PATIENCE
-from kdns.proxy.apply.nftables import NftablesApplier
 from kdns.proxy.model import Family, RuleSet, ServicePortName
 from kdns.proxy.render.nftables.fixed import LAYOUT
 from tests.examples import examples
@@ -46,7 +45,7 @@ DAMAGE: Mapping[str, str] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 async def test_damage_by_others_is_seen_and_repaired(space: Space, family: Family, damage: str) -> None:
     """By the next look, and the full sync after it."""
-    applier = NftablesApplier(family, space.run)
+    applier = space.applier(family)
     rules = rule_set(node_rules(family), rich(family))
     await applier.sync(rules, None)
     whole = space.table(family)
@@ -63,7 +62,7 @@ async def test_damage_by_others_is_seen_and_repaired(space: Space, family: Famil
 @FAMILIES
 async def test_a_change_of_a_flushed_table_repairs_all_of_it(space: Space, family: Family) -> None:
     """Before anybody has looked."""
-    applier, node = NftablesApplier(family, space.run), node_rules(family)
+    applier, node = space.applier(family), node_rules(family)
     ports = {port.name: port for port in rich(family)}
     await applier.sync(RuleSet(node, ports), None)
     whole = space.table(family)
@@ -112,7 +111,7 @@ async def test_kube_proxy_and_we_take_over_from_each_other(
     words = {"ip": "ip", "addr": "ipv4_addr"} if family is V4 else {"ip": "ip6", "addr": "ipv6_addr"}
     theirs = KUBE_PROXY.format(**words, vip=cluster_ip(family, 200))
     space.nft("-f", "-", stdin=theirs)
-    applier = NftablesApplier(family, space.run)
+    applier = space.applier(family)
     rules = RuleSet(node_rules(family), many(family, 300))
     await applier.sync(rules, None)
     assert len(space.sent) == 1, "until the new table is whole, the old one works"
@@ -121,7 +120,7 @@ async def test_kube_proxy_and_we_take_over_from_each_other(
     space.nft("-f", "-", stdin=theirs)
     # It takes chains with a slash that it does not know for its own stale ones, and deletes them.
     space.nft("delete", "chain", words["ip"], "kube-proxy", LAYOUT)
-    await NftablesApplier(family, space.run).sync(rules, None)
+    await space.applier(family).sync(rules, None)
     assert space.table(family) == ours
     assert caplog.records == []
 
@@ -130,7 +129,7 @@ async def test_kube_proxy_and_we_take_over_from_each_other(
 async def test_a_corrupt_table_is_made_anew(space: Space, family: Family, caplog: pytest.LogCaptureFixture) -> None:
     """If our own layout holds what cannot be changed into what it should be."""
     rules = rule_set(node_rules(family), rich(family))
-    await NftablesApplier(family, space.run).sync(rules, None)
+    await space.applier(family).sync(rules, None)
     whole = space.table(family)
     word = "ip" if family is V4 else "ip6"
     space.nft("flush", "table", word, "kube-proxy")
@@ -138,7 +137,7 @@ async def test_a_corrupt_table_is_made_anew(space: Space, family: Family, caplog
     space.nft("delete", "map", word, "kube-proxy", "backends-tcp")
     space.nft("add", "map", word, "kube-proxy", "backends-tcp", "{ type mark : mark ; }")
     with caplog.at_level(logging.WARNING):
-        await NftablesApplier(family, space.run).sync(rules, None)
+        await space.applier(family).sync(rules, None)
     assert space.table(family) == whole
     assert "made again" in caplog.text
 
@@ -155,9 +154,9 @@ async def test_a_table_that_cannot_be_read_is_written_all_the_same(
         return await space.run(argv, stdin, patience)
 
     rules = rule_set(node_rules(family), rich(family))
-    await NftablesApplier(family, space.run).sync(rules, None)
+    await space.applier(family).sync(rules, None)
     whole = space.table(family)
-    blind = NftablesApplier(family, half_blind)
+    blind = space.applier(family, half_blind)
     await blind.sync(rules, None)
     assert space.table(family) == whole
     assert (await blind.sync(rules, None)).rules == 0
@@ -194,11 +193,11 @@ def test_names_cannot_inject_anything(
         )
 
         async def there_and_back() -> Counter[str]:
-            applier = NftablesApplier(V4, space.run)
+            applier = space.applier(V4)
             await applier.sync(rule_set(node_rules(V4), [one]), None)
             assert await applier.intact()
             found = Counter(kind for kind, _ in space.table(V4))
-            await NftablesApplier(V4, space.run).sync(rule_set(node_rules(V4), [one]), None)
+            await space.applier(V4).sync(rule_set(node_rules(V4), [one]), None)
             await applier.cleanup()
             return found
 
@@ -214,7 +213,7 @@ async def test_cleanup_leaves_nothing(space: Space, family: Family) -> None:
     """And what is not there is no error; other tables stay."""
     word = "ip" if family is V4 else "ip6"
     space.nft("add", "table", word, "others")
-    applier = NftablesApplier(family, space.run)
+    applier = space.applier(family)
     await applier.cleanup()
     await applier.sync(rule_set(node_rules(family), rich(family)), None)
     await applier.cleanup()
@@ -224,8 +223,8 @@ async def test_cleanup_leaves_nothing(space: Space, family: Family) -> None:
 
 async def test_prepare_says_what_is_missing(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which tool or kernel, and what brings it."""
-    await NftablesApplier(V4, space.run).prepare()
-    await NftablesApplier(V6, space.run).prepare()
+    await space.applier(V4).prepare()
+    await space.applier(V6).prepare()
     assert space.sent == []
     assert space.nft("list", "ruleset") == ""
 
@@ -242,13 +241,13 @@ async def test_prepare_says_what_is_missing(space: Space, monkeypatch: pytest.Mo
 
     for runner, said in ((none, "package is nftables"), (old, "this one is 0.9.8"), (helpless, "nft_numgen")):
         with pytest.raises(ConfigError, match=said):
-            await NftablesApplier(V4, runner).prepare()
+            await space.applier(V4, runner).prepare()
 
     class Uname:
         release = "5.10.0-28-amd64"
 
     monkeypatch.setattr("kdns.proxy.apply.nftables.os.uname", Uname)
     with pytest.raises(ConfigError, match=r"needs Linux 5\.13 or later, this is 5\.10"):
-        await NftablesApplier(V4, space.run).prepare()
+        await space.applier(V4).prepare()
     monkeypatch.setenv("KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK", "1")
-    await NftablesApplier(V4, space.run).prepare()
+    await space.applier(V4).prepare()

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from kdns.proxy.model import RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.render.nftables.command import Chain, Command, Container, Elements, Rule, Verb
+from kdns.proxy.render.nftables.elements import element_text
 from kdns.proxy.render.nftables.table import BATCH, Found, Table
 from tests.proxy.nftables_plan import KINDS, V4, V6, node_rules, of_kind, rule_set
 
@@ -26,9 +27,9 @@ class Kernel:
         for command in commands:
             count += 1
             match command.verb, command.object:
-                case verb, Elements(container, texts):
-                    for text in texts:
-                        self._element(verb, container, text)
+                case verb, Elements(container, octets):
+                    for one in octets:
+                        self._element(verb, container, element_text(container, one))
                 case Verb.ADD, Chain(name):
                     self.chains.setdefault(name, [])
                 case Verb.FLUSH, Chain(name):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kdns.kernel.nft_elements import compose_plain
 from kdns.proxy.render.nftables.command import (
     Chain,
     Command,
@@ -11,9 +12,9 @@ from kdns.proxy.render.nftables.command import (
     Rule,
     Verb,
     WholeTable,
-    command_text,
-    script_text,
 )
+from kdns.proxy.render.nftables.lines import command_text, script_text
+from tests.build import packed
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ from kdns.proxy.render.nftables.command import (
         (Verb.DELETE, Container("map", "m"), "delete map ip kube-proxy m"),
         (
             Verb.ADD,
-            Elements("m", ("10.0.0.1 : drop", "10.0.0.2 : drop")),
-            "add element ip kube-proxy m { 10.0.0.1 : drop, 10.0.0.2 : drop }",
+            Elements("cluster-ips", (compose_plain(packed("10.0.0.1")), compose_plain(packed("10.0.0.2")))),
+            "add element ip kube-proxy cluster-ips { 10.0.0.1, 10.0.0.2 }",
         ),
     ],
 )

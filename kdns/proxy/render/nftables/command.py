@@ -1,6 +1,5 @@
-"""Commands for nft: a verb and an object. Text is made of them last, for the table that they are about. Pure."""
+"""Commands about the table: a verb and an object. Text and messages are made of them last. Pure."""
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Literal, NamedTuple
 
@@ -47,10 +46,10 @@ class Container(NamedTuple):
 
 
 class Elements(NamedTuple):
-    """Elements of a set or a map, as nft lists them."""
+    """Elements of a set or a map, as octets (`kdns.kernel.nft_elements`); of those to be deleted only the keys."""
 
     container: str
-    texts: tuple[str, ...]
+    octets: tuple[bytes, ...]
 
 
 Object = WholeTable | Chain | Rule | Container | Elements
@@ -65,24 +64,3 @@ class Command(NamedTuple):
     """Rules and elements in it."""
     port: ServicePortName | None = None
     """The service port that it is for."""
-
-
-def command_text(command: Command, table: str) -> str:
-    """The command on one line, about a table such as ``ip kube-proxy``."""
-    verb = command.verb.value
-    match command.object:
-        case WholeTable(comment):
-            return f"{verb} table {table}" + (f' {{ comment "{comment}" ; }}' if comment else "")
-        case Chain(name, hook):
-            return f"{verb} chain {table} {name}" + (f" {{ {hook} ; }}" if hook else "")
-        case Rule(chain, text):
-            return f"{verb} rule {table} {chain} {text}"
-        case Container(kind, name, spec):
-            return f"{verb} {kind} {table} {name}" + (f" {{ {spec} ; }}" if spec else "")
-        case Elements(container, texts):
-            return f"{verb} element {table} {container} {{ {', '.join(texts)} }}"
-
-
-def script_text(commands: Iterable[Command], table: str) -> str:
-    """What ``nft -f`` takes: a line for each command."""
-    return "".join(f"{command_text(command, table)}\n" for command in commands)

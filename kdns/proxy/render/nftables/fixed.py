@@ -168,9 +168,9 @@ def _node_port_match(node: NodeRules) -> str:
     return f"fib daddr type local {ip} daddr != {'127.0.0.0/8' if ip == 'ip' else '::1'}"
 
 
-def node_port_addresses(node: NodeRules) -> list[str]:
+def node_port_addresses(node: NodeRules) -> list[bytes]:
     """The elements of `NODE_PORT_IPS`."""
-    return [address(packed) for packed in node.node_port_addresses or () if packed not in LOOPBACK[node.family]]
+    return [packed for packed in node.node_port_addresses or () if packed not in LOOPBACK[node.family]]
 
 
 def pod_match(node: NodeRules) -> str | None:

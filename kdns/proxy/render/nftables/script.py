@@ -3,8 +3,9 @@
 from itertools import groupby
 
 from kdns.proxy.model import RuleSet
-from kdns.proxy.render.nftables.command import Verb, script_text
+from kdns.proxy.render.nftables.command import Verb
 from kdns.proxy.render.nftables.fixed import TABLE
+from kdns.proxy.render.nftables.lines import script_text
 from kdns.proxy.render.nftables.table import Found, Table
 from kdns.proxy.render.nftables.text import comment, word
 
@@ -15,6 +16,6 @@ def script(rules: RuleSet) -> str:
     table = f"{word(rules.node.family)} {TABLE}"
     parts = []
     for port, some in groupby(commands, key=lambda command: command.port):
-        head = f"# {comment(f'{port} {port.protocol}')[1:-1]}\n" if port else ""
+        head = f"# {comment(f'{port} {port.protocol}')}\n" if port else ""
         parts.append(head + script_text((command for command in some if command.verb is not Verb.FLUSH), table))
     return "\n".join(parts)

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
+from kdns.kernel.nft_elements import compose_leading, compose_mapped
 from kdns.proxy.model import (
     Backend,
     Entry,
@@ -28,19 +29,16 @@ from kdns.proxy.model import (
     ServicePortRules,
 )
 from kdns.proxy.render.nftables import fixed
-from kdns.proxy.render.nftables.fixed import DROP, MARK, REJECT, Chains, not_pod_match, pod_match
-from kdns.proxy.render.nftables.text import (
-    address,
-    comment,
+from kdns.proxy.render.nftables.elements import (
+    ElementsOf,
     destination,
-    endpoint_identity,
     frontend_key,
-    identity,
-    word,
+    number_octets,
+    port_octets,
+    verdict,
 )
-
-Element = tuple[str, str]
-"""The map or set, and the key as nft lists it."""
+from kdns.proxy.render.nftables.fixed import DROP, MARK, REJECT, Chains, not_pod_match, pod_match
+from kdns.proxy.render.nftables.text import address, comment, endpoint_identity, identity, word
 
 PREFIXES: Final[dict[FrontendKind, str]] = {
     "cluster IP": "internal-",
@@ -81,8 +79,8 @@ class Spread(NamedTuple):
 class ServicePortObjects(Struct):
     """What one service port needs in the table."""
 
-    elements: dict[Element, str] = field(default_factory=dict)
-    """Values (with comments) as nft spells them, with a leading space, or nothing for sets."""
+    elements: ElementsOf = field(default_factory=dict)
+    """Without those of the sets that Services share."""
     spreads: set[Spread] = field(default_factory=set)
     cluster_addresses: set[bytes] = field(default_factory=set)
     """Counted: other ports of the Service need them, too."""
@@ -121,24 +119,26 @@ class _Speller:
         key = frontend_key(packed, self._port.name.protocol, port)
         note = comment(f"{self._port.name} {way}")
         node_port = not packed
-        elements = self._spelled.elements
         if way == "cluster IP":
             self._spelled.cluster_addresses.add(packed)
         if entry.sources is not None:
             ip = word(self._node.family)
             rules = [f"{ip} saddr {address(source.address)}/{source.length} return" for source in entry.sources]
             chain = self._chain("firewall-", (*rules, DROP))
-            elements[fixed.FIREWALL_IPS, key] = f" comment {note} : goto {chain}"
+            self._lead(fixed.FIREWALL_IPS, key, f"goto {chain}", note)
         paths = tuple(self._reachable(entry.paths))
         if any(self._backends(path) for path in paths):
             chain = self._target(way, paths, node_port)
             services = fixed.SERVICE_NODE_PORTS if node_port else fixed.SERVICE_IPS
-            elements[services, key] = f" comment {note} : goto {chain}"
+            self._lead(services, key, f"goto {chain}", note)
             if not self._port.affinity:
                 self._numbered(entry.frontend, paths)
         if refusal := self._refusal(paths):
             refusing = fixed.NO_ENDPOINT_NODE_PORTS if node_port else fixed.NO_ENDPOINT_SERVICES
-            elements[refusing, key] = f" comment {note} : {refusal}"
+            self._lead(refusing, key, refusal, note)
+
+    def _lead(self, container: str, key: bytes, to: str, note: str) -> None:
+        self._spelled.elements.setdefault(container, {})[key] = compose_leading(key, verdict(to), note)
 
     def _reachable(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Those that some packet can take."""
@@ -151,12 +151,14 @@ class _Speller:
 
     def _numbered(self, frontend: Frontend, paths: Iterable[Path]) -> None:
         node_port = not frontend.address
-        key = str(frontend.port) if node_port else f"{address(frontend.address)} . {frontend.port}"
+        head = frontend.address + port_octets(frontend.port)
         for path in paths:
             local = path.verdict == "local"
             name = fixed.backends_map(self._port.name.protocol, local=local, node_port=node_port)
+            into = self._spelled.elements.setdefault(name, {})
             for number, backend in enumerate(self._backends(path)):
-                self._spelled.elements[name, f"{key} . {number}"] = f" : {destination(backend)}"
+                key = head + number_octets(number)
+                into[key] = compose_mapped(key, destination(backend))
 
     def _target(self, way: FrontendKind, paths: tuple[Path, ...], node_port: bool) -> str:
         """The chain a frontend leads to."""
@@ -202,15 +204,15 @@ class _Speller:
 
     def _refusal(self, paths: Iterable[Path]) -> str:
         """What is to happen to packets that no path has sent anywhere; nothing where there are none."""
-        verdicts = {"reject": REJECT, "drop": DROP}
+        refusals = {"reject": REJECT, "drop": DROP}
         rules = [
-            (_source_match(path, self._node), verdicts.get(path.verdict, DROP))
+            (_source_match(path, self._node), refusals.get(path.verdict, DROP))
             for path in paths
             if not self._backends(path)
         ]
-        if len({verdict for _, verdict in rules}) < 2:
+        if len({refusal for _, refusal in rules}) < 2:
             return rules[0][1] if rules else ""
-        return f"goto {self._chain('refused-', tuple(match + verdict for match, verdict in rules))}"
+        return f"goto {self._chain('refused-', tuple(match + refusal for match, refusal in rules))}"
 
     def _chain(self, prefix: str, rules: tuple[str, ...]) -> str:
         """The name of the service port's own chain with these rules; frontends that differ get one each."""

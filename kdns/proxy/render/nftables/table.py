@@ -5,15 +5,17 @@ service port again whenever they are asked for, since a hundred thousand of them
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from kdns.kernel.nft_elements import compose_plain
 from kdns.proxy.model import NodeRules, RuleSet, ServicePortName, ServicePortRules
 from kdns.proxy.render.nftables import fixed
 from kdns.proxy.render.nftables.command import Chain, Command, Container, Elements, Rule, Verb
+from kdns.proxy.render.nftables.elements import ElementsOf
 from kdns.proxy.render.nftables.fixed import Chains
-from kdns.proxy.render.nftables.service import Element, ServicePortObjects, Spread, render
-from kdns.proxy.render.nftables.text import address, word
+from kdns.proxy.render.nftables.service import ServicePortObjects, Spread, render
+from kdns.proxy.render.nftables.text import word
 
 AT_ONCE: Final = 500
 """Elements in one command, for commands that may concern very many."""
@@ -34,8 +36,8 @@ BATCH: Final = 50
 class Found(NamedTuple):
     """What is in the kernel's table."""
 
-    elements: dict[Element, str]
-    """Written like `ServicePortObjects.elements`."""
+    elements: ElementsOf
+    """All but affinity's."""
     chains: frozenset[str] = frozenset()
     affinity_sets: frozenset[str] = frozenset()
 
@@ -65,10 +67,10 @@ class Table:
             **self.own,
         }
 
-    def elements_of(self, name: ServicePortName) -> dict[Element, str]:
+    def elements_of(self, name: ServicePortName) -> ElementsOf:
         """What a service port has in sets and maps, with what it shares with others."""
         one = render(self.ports[name], self.node)
-        return {**{_shared_element(*key): "" for key in _shared_keys(one)}, **one.elements}
+        return {**_shared_elements(_shared_keys(one)), **one.elements}
 
     def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
         """From what is found to all of these rules; `found` is used up. Only for a new `Table`.
@@ -78,8 +80,8 @@ class Table:
         """
         yield from fixed.declarations(self.node)
         yield from self._chains(fixed.fixed_chains(self.node))
-        node_ports = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
-        self.elements = len(node_ports)
+        node_ports = _node_ports(self.node)
+        self.elements = _count(node_ports)
         yield from self._elements(found.elements, node_ports)
         for name, port in rules.ports.items():
             one = render(port, self.node)
@@ -87,7 +89,7 @@ class Table:
             shared = {key for key in _shared_keys(one) if key[1] not in self._shared[key[0]]}
             self._count(one, 1)
             self.ports[name] = port
-            self.elements += len(one.elements) + len(shared)
+            self.elements += _count(one.elements) + len(shared)
             yield from self._spread_chains(new, name)
             yield from self._port(found.elements, one, one.chains, one.affinity_sets, shared, name)
         stale = found.chains - self.rules().keys()
@@ -108,9 +110,8 @@ class Table:
         """What is the same for all changes; spreads that stay are written again."""
         before, after = fixed.fixed_chains(self.node), fixed.fixed_chains(node)
         commands = self._chains({name: rules for name, rules in after.items() if before.get(name) != rules})
-        old = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(self.node)}
-        new = {(fixed.NODE_PORT_IPS, key): "" for key in fixed.node_port_addresses(node)}
-        self.elements += len(new) - len(old)
+        old, new = _node_ports(self.node), _node_ports(node)
+        self.elements += _count(new) - _count(old)
         commands += self._elements(old, new)
         commands += self._removed(old)
         spreads = [spread for spread in self._spreads if spread.rules(self.node) != spread.rules(node)]
@@ -127,12 +128,13 @@ class Table:
         """``node`` is what the service ports were written with before."""
         before = [render(self.ports[name], node) for name, _ in changed if name in self.ports]
         spelled = {name: render(after, self.node) for name, after in changed if after is not None}
-        old: dict[Element, str] = {}
+        old: ElementsOf = {}
         had_chains: Chains = {}
         had_sets: set[str] = set()
         had_spreads = set(self._spreads)
         for one in before:
-            old.update(one.elements)
+            for container, elements in one.elements.items():
+                old.setdefault(container, {}).update(elements)
             had_chains.update(one.chains)
             had_sets |= one.affinity_sets
         touched = {key for one in (*before, *spelled.values()) for key in _shared_keys(one)}
@@ -142,8 +144,8 @@ class Table:
         for one in spelled.values():
             self._count(one, 1)
         have = {key for key in touched if key[1] in self._shared[key[0]]}
-        self.elements += len(have) - len(had) - len(old)
-        old.update((_shared_element(*key), "") for key in had - have)
+        self.elements += len(have) - len(had) - _count(old)
+        old.update(_shared_elements(had - have))
         for name, after in changed:
             if after is None:
                 self.ports.pop(name, None)
@@ -158,7 +160,7 @@ class Table:
             shared = missing.intersection(_shared_keys(one))
             missing -= shared
             commands += self._port(old, one, rewritten, one.affinity_sets - had_sets, shared, name)
-            self.elements += len(one.elements)
+            self.elements += _count(one.elements)
         gone = {chain for chain in had_chains if chain not in self.own}
         gone |= {str(spread) for spread in had_spreads if spread not in self._spreads}
         return commands + self._leftovers(old, gone, had_sets - self.affinity_sets)
@@ -188,7 +190,7 @@ class Table:
 
     def _port(
         self,
-        old: dict[Element, str],
+        old: ElementsOf,
         one: ServicePortObjects,
         chains: Chains,
         sets: Iterable[str],
@@ -200,7 +202,7 @@ class Table:
             Command(Verb.ADD, Container("set", affinity, f"type {addr} ; flags dynamic,timeout"), 1, name)
             for affinity in sorted(sets)
         ]
-        elements = {**{_shared_element(*key): "" for key in sorted(shared)}, **one.elements}
+        elements = {**_shared_elements(sorted(shared)), **one.elements}
         return [*declared, *self._chains(chains, name), *self._elements(old, elements, name)]
 
     def _chains(self, chains: Chains, name: ServicePortName | None = None) -> list[Command]:
@@ -212,34 +214,36 @@ class Table:
             Command(Verb.ADD, Rule(chain, rule), 1, name) for chain, rules in chains.items() for rule in rules
         ]
 
-    def _elements(
-        self, old: dict[Element, str], new: dict[Element, str], name: ServicePortName | None = None
-    ) -> Iterator[Command]:
+    def _elements(self, old: ElementsOf, new: ElementsOf, name: ServicePortName | None = None) -> Iterator[Command]:
         """What differs; of `old` there is left what is not in `new`."""
-        out: dict[str, list[str]] = {}
-        into: dict[str, list[str]] = {}
-        for element, value in new.items():
-            container, key = element
-            found = old.pop(element, None)
-            if found == value:
+        out: dict[str, list[bytes]] = {}
+        into: dict[str, Collection[bytes]] = {}
+        for container, elements in new.items():
+            had = old.get(container)
+            if not had:
+                into[container] = elements.values()
                 continue
-            if found is not None:
-                out.setdefault(container, []).append(key)
-            into.setdefault(container, []).append(key + value)
+            gone, come = [], []
+            for key, octets in elements.items():
+                found = had.pop(key, None)
+                if found != octets:
+                    come.append(octets)
+                    if found is not None:
+                        gone.append(compose_plain(key))
+            out[container], into[container] = gone, come
         for verb, by_container in ((Verb.DELETE, out), (Verb.ADD, into)):
-            for container, texts in by_container.items():
-                yield Command(verb, Elements(container, tuple(texts)), len(texts), name)
+            for container, some in by_container.items():
+                if some:
+                    yield Command(verb, Elements(container, tuple(some)), len(some), name)
 
-    def _removed(self, old: dict[Element, str]) -> Iterator[Command]:
-        keys: dict[str, list[str]] = {}
-        for container, key in old:
-            keys.setdefault(container, []).append(key)
-        for container in sorted(keys, key=fixed.CONTAINERS.index):
-            for start in range(0, len(keys[container]), AT_ONCE):
-                some = keys[container][start : start + AT_ONCE]
+    def _removed(self, old: ElementsOf) -> Iterator[Command]:
+        for container in sorted(old, key=fixed.CONTAINERS.index):
+            keys = [compose_plain(key) for key in old[container]]
+            for start in range(0, len(keys), AT_ONCE):
+                some = keys[start : start + AT_ONCE]
                 yield Command(Verb.DELETE, Elements(container, tuple(some)), len(some))
 
-    def _leftovers(self, old: dict[Element, str], chains: Iterable[str], sets: Iterable[str]) -> list[Command]:
+    def _leftovers(self, old: ElementsOf, chains: Iterable[str], sets: Iterable[str]) -> list[Command]:
         gone = sorted(chains)
         self.stale.update(gone)
         commands = list(self._removed(old))
@@ -252,9 +256,20 @@ def _shared_keys(one: ServicePortObjects) -> Iterator[SharedKey]:
     yield from ((fixed.HAIRPIN, packed) for packed in one.endpoints)
 
 
-def _shared_element(container: str, packed: bytes) -> Element:
-    text = address(packed)
-    return container, text if container == fixed.CLUSTER_IPS else f"{text} . {text}"
+def _shared_elements(keys: Iterable[SharedKey]) -> ElementsOf:
+    elements: ElementsOf = {}
+    for container, packed in keys:
+        key = packed if container == fixed.CLUSTER_IPS else packed + packed
+        elements.setdefault(container, {})[key] = compose_plain(key)
+    return elements
+
+
+def _node_ports(node: NodeRules) -> ElementsOf:
+    return {fixed.NODE_PORT_IPS: {packed: compose_plain(packed) for packed in fixed.node_port_addresses(node)}}
+
+
+def _count(elements: ElementsOf) -> int:
+    return sum(map(len, elements.values()))
 
 
 def _batches(

@@ -1,19 +1,21 @@
 """How nftables mode spells names, addresses and comments: what comes from API objects cannot become nft syntax."""
 
+import re
 from base64 import b32encode
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
 from kdns.base.objects import address_text
-from kdns.proxy.model import Backend, Family, Protocol, ServicePortName
+from kdns.proxy.model import Backend, Family, ServicePortName
 
 LONGEST: Final = 240
 """Characters of an identity after its prefix, as kube-proxy has it; the kernel takes 255 in all."""
 LONGEST_COMMENT: Final = 120
 """The kernel keeps 127 octets."""
 _ORDINARY: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_/")
-_IN_COMMENTS: Final = _ORDINARY | frozenset(": ")
+_COMMENT: Final = re.compile(r"[a-zA-Z0-9.\-_/: ]*")
+_NOT_IN_COMMENTS: Final = re.compile(r"[^a-zA-Z0-9.\-_/: ]")
 
 
 def identity(name: ServicePortName) -> str:
@@ -35,9 +37,9 @@ def _hashed(text: str) -> str:
 
 
 def comment(text: str) -> str:
-    """A quoted comment. nft has no escapes, so everything but letters, digits and ``.-_/:`` becomes an underscore."""
-    spelled = "".join(character if character in _IN_COMMENTS else "_" for character in text)
-    return f'"{spelled if len(spelled) <= LONGEST_COMMENT else spelled[: LONGEST_COMMENT - 3] + "..."}"'
+    """A comment. nft has no escapes, so everything but letters, digits and ``.-_/:`` becomes an underscore."""
+    spelled = text if _COMMENT.fullmatch(text) else _NOT_IN_COMMENTS.sub("_", text)
+    return spelled if len(spelled) <= LONGEST_COMMENT else spelled[: LONGEST_COMMENT - 3] + "..."
 
 
 @lru_cache(4096)  # an endpoint is in several maps
@@ -50,17 +52,6 @@ def address(packed: bytes) -> str:
     if packed[:12] == bytes(12) and packed[12:14] != b"\0\0":
         return f"::{address_text(packed[12:])}"
     return address_text(packed)
-
-
-def frontend_key(packed: bytes, protocol: Protocol, port: int) -> str:
-    """The key of a frontend in maps to verdicts: ``10.96.0.10 . udp . 53``, and ``udp . 30053`` for a node port."""
-    head = f"{address(packed)} . " if packed else ""
-    return f"{head}{protocol.lower()} . {port}"
-
-
-def destination(backend: Backend) -> str:
-    """A backend as the value of a map: ``10.244.1.3 . 9376``."""
-    return f"{address(backend.address)} . {backend.port}"
 
 
 def word(family: Family) -> str:
