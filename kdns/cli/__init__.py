@@ -13,6 +13,7 @@
     proxy, node, rules                     the Service proxy; ``kubeproxy`` has its flags, ``run_proxy``, ``run_node``
                                            and ``print_rules`` what they do, ``one_shot`` what needs no cluster
     records, demo, lab, version            to look at things, and to try them; ``print_records`` does what records says
+    top           who asks what, shown by ``show_top``
     names         flags that decide which objects become which names, for serve and records
     output        values as JSON or YAML
 

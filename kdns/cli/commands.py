@@ -16,6 +16,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
         "records": "print every DNS record, and the object it came from",
         "rules": "print the rules that the proxy would write",
         "plugins": "list the directives that a Corefile may name",
+        "top": "show who asks what, and the last failures",
     },
     "try": {
         "demo": "serve an example cluster on this machine, and show it",

@@ -62,6 +62,8 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """Keep how Services are reached from outside the cluster: there is a ``k8s_external`` beside this."""
     by_client: bool = False
     """Keep which Pod an address is of: there is an ``autopath`` or ``metadata`` beside this."""
+    clients: str = ""
+    """A node, such as this one: its Pods are followed, so that it is known who asks; empty: they are not."""
     labelled: bool = False
     """Keep the labels of Pods: there is a ``metadata`` beside this."""
     startup_timeout: float = 5.0

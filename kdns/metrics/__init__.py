@@ -1,3 +1,9 @@
-"""Everything that is counted, declared once: ``dns`` under CoreDNS's names, ``proxy`` under kube-proxy's, ``cluster``
-what
-is counted of the API server and of the watches, ``families`` what families are made with. Nothing is measured here."""
+"""Everything that is counted, declared once. Nothing is measured here.
+
+- `dns`       what a DNS server counts, under CoreDNS's names
+- `proxy`     what the Service proxy counts, under kube-proxy's names
+- `cluster`   what is counted of the API server and of the watches
+- `families`  what metric families are made with
+- `sketch`    the most frequent keys of a stream, in bounded memory
+- `windows`   the same over the last minute, ten minutes and hour
+"""

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -23,6 +23,7 @@ from kdns.ops.port import Answer, HttpPort, links_page, open_port
 HEALTH: Final = logging.getLogger("kdns.ops.http.health")
 FLAGS: Final = {
     "/health": ("--health", "health"), "/ready": ("--ready", "ready"), "/metrics": ("--metrics", "prometheus"),
+    "/top": ("", "top"),
 }  # fmt: skip
 """By path: what moves the page on the command line, and in a Corefile."""
 PROBE_INTERVAL: Final = 1.0
@@ -65,17 +66,18 @@ class HttpPorts:
         reasons: Callable[[], Sequence[str]],
         *,
         remarks: Callable[[], Sequence[str]] = tuple,
+        top: Callable[[], Any] = dict,
         health: str = "",
         ready: str = "",
         metrics_at: str = "",
         registry: CollectorRegistry | None = None,
     ) -> None:
-        """``reasons`` says why kdns is not ready, ``remarks`` what is to be known though it is, a line each; an empty
-        address switches its page off.
+        """``top`` gives what /top says, ``reasons`` why kdns is not ready, ``remarks`` what is to be known though it
+        is, a line each; an empty address switches its page off.
 
         Raises ConfigError for an address that cannot be read.
         """
-        self._metrics, self._reasons, self._remarks = metrics, reasons, remarks
+        self._metrics, self._reasons, self._remarks, self._tops = metrics, reasons, remarks, top
         self._registry = registry or metrics.registry()
         self._wanted = self._pages((health,), (ready,), (metrics_at,))
         self._ports: dict[Address, _Port] = {}
@@ -86,12 +88,13 @@ class HttpPorts:
         self.probe_interval = PROBE_INTERVAL
 
     def _pages(
-        self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str]
+        self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str], top: Sequence[str] = ()
     ) -> dict[Address, dict[str, Answer]]:
         pages: tuple[tuple[str, Sequence[str], str, Answer], ...] = (
             (FLAGS["/health"][0], health, "/health", self._health),
             (FLAGS["/ready"][0], ready, "/ready", self._ready),
             (FLAGS["/metrics"][0], metrics_at, "/metrics", self._scrape),
+            ("top", top, "/top", self._top),
         )
         wanted: dict[Address, dict[str, Answer]] = {}
         for flag, texts, path, handler in pages:
@@ -103,12 +106,14 @@ class HttpPorts:
         """Start to listen. Raises ConfigError when an address is taken or not ours to bind."""
         await self._move(self._wanted)
 
-    async def move(self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str]) -> None:
+    async def move(
+        self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str], top: Sequence[str] = ()
+    ) -> None:
         """Listen at these addresses from now on; where one stays, no connection is refused meanwhile.
 
         Raises ConfigError, with everything as it was.
         """
-        await self._move(self._pages(health, ready, metrics_at))
+        await self._move(self._pages(health, ready, metrics_at, top))
 
     async def _move(self, wanted: dict[Address, dict[str, Answer]]) -> None:
         opened: dict[Address, _Port] = {}
@@ -134,8 +139,10 @@ class HttpPorts:
     async def _open(self, address: Address, pages: dict[str, Answer]) -> _Port:
         made = _Port(pages)
         flag, directive = FLAGS[next(iter(pages))]
-        move = f"choose another port: {flag} ADDRESS:PORT moves this page, {flag} '' switches it off"
-        move += f" (in a Corefile: {directive} ADDRESS:PORT)"
+        move = f"choose another port: in a Corefile {directive} ADDRESS:PORT moves this page"
+        if flag:
+            move = f"choose another port: {flag} ADDRESS:PORT moves this page, {flag} '' switches it off"
+            move += f" (in a Corefile: {directive} ADDRESS:PORT)"
         made.opened = await open_port(address, made.answer, move=move)
         return made
 
@@ -163,6 +170,9 @@ class HttpPorts:
                 self._metrics.health.observe(took)
                 if took > PROBE_SLOW:
                     HEALTH.warning("our own /health took %.1f s", took)
+
+    async def _top(self, _request: web.BaseRequest) -> web.Response:
+        return web.json_response(self._tops())
 
     async def _health(self, _request: web.BaseRequest) -> web.Response:
         return web.Response(text="OK")

@@ -60,6 +60,9 @@ def wants(options: KubernetesOptions) -> list[Want]:
         wanted.append(Want("ServiceImport", label_selector=options.labels, installed=False))
     if options.pods == "verified":
         wanted.append(Want("Pod", label_selector=options.labels, field_selector=LIVE_PHASES, labels=options.labelled))
+    elif options.clients:  # without them nothing but who asks is unknown
+        own = f"spec.nodeName={options.clients},{LIVE_PHASES}"
+        wanted.append(Want("Pod", field_selector=own, labels=options.labelled, optional=True))
     return wanted
 
 

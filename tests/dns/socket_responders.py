@@ -7,6 +7,7 @@ from typing import Final
 
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, Proto, Send, SendPart
+from kdns.dns.query.top import Top
 from kdns.metrics.dns import SocketCounts
 
 HEAD: Final = b"\0\1" + bytes(10)
@@ -44,17 +45,18 @@ def big(size: int) -> bytes:
 
 
 def answer(message: bytes) -> bytes:
-    """What `FakeLane` answers."""
+    """What `FakeResponder` answers."""
     if message[12:13] == b"G":
         return message[:12].ljust(int(message[13:]), b"g")
     return message[:12] + b"=" + message[12:]
 
 
-class FakeLane:
+class FakeResponder:
     """Decides by the first octet after the header; keeps what the slow way was given."""
 
     def __init__(self, proto: Proto = "udp", family: Family = 1, server: str = "dns://test:53") -> None:
         self.counts = SocketCounts(server, proto, family)
+        self.top = Top()
         self.seen: list[bytes] = []
         """All messages, in the order they came."""
         self.waiting: dict[bytes, tuple[Client, Send]] = {}
@@ -92,17 +94,17 @@ class FakeLane:
         self.waiting.pop(message)[1](answer(message))
 
 
-class FakeLanes:
-    """Makes a `FakeLane` for each socket and keeps them."""
+class FakeResponders:
+    """Makes a `FakeResponder` for each socket and keeps them."""
 
     def __init__(self) -> None:
-        self.made: list[FakeLane] = []
+        self.made: list[FakeResponder] = []
 
-    def for_socket(self, proto: Proto, family: Family, server: str) -> FakeLane:
-        self.made.append(FakeLane(proto, family, server))
+    def for_socket(self, proto: Proto, family: Family, server: str) -> FakeResponder:
+        self.made.append(FakeResponder(proto, family, server))
         return self.made[-1]
 
-    def of(self, proto: Proto, family: Family = 1) -> FakeLane:
+    def of(self, proto: Proto, family: Family = 1) -> FakeResponder:
         """The one FakeResponder of a transport and family."""
         (found,) = (made for made in self.made if (made.counts.proto, made.counts.family) == (proto, family))
         return found

@@ -53,6 +53,15 @@ SLICES = (Listing("EndpointSlice"), ListComplete("EndpointSlice"))
                 Want("Pod", "a=b", LIVE_PHASES),
             ],
         ),
+        (
+            KubernetesOptions(clients="node1", labels="a=b"),
+            [
+                Want("Service", "a=b"),
+                Want("EndpointSlice", "a=b"),
+                Want("Namespace", optional=True),
+                Want("Pod", "", f"spec.nodeName=node1,{LIVE_PHASES}", optional=True),
+            ],
+        ),
     ],
 )
 def test_wants(options: KubernetesOptions, expected: list[Want]) -> None:

@@ -25,12 +25,29 @@ client is gone."""
 _log = logging.getLogger("kdns.dns")
 
 
+class Sampling(Protocol):
+    """Looks at some of the messages that the fast path has answered, see `kdns.dns.query.top`."""
+
+    on: bool
+    mask: int
+    """Those whose id has none of these bits in its low octet are looked at."""
+
+    def sample(self, message: bytes, reply: bytes, address: str) -> None:
+        """A message, its reply, and who asked."""
+        ...
+
+
 class MessageHandler(Protocol):
     """What a transport asks of the side that decides, for one socket."""
 
     @property
     def counts(self) -> SocketCounts:
         """Where this socket's numbers go."""
+        ...
+
+    @property
+    def top(self) -> Sampling:
+        """What looks at some of the messages."""
         ...
 
     def tick(self) -> None:

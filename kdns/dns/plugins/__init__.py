@@ -35,6 +35,7 @@ A plugin's module is imported when a Corefile names its directive, see `kdns.dns
 - `template`      replies from patterns and texts
 - `timeouts`      limits of connections
 - `tls`           the certificate for ``tls://`` and ``https://``
+- `top`           the page /top: who asks what
 - `transfer`      zone transfers and NOTIFY (RFC 5936, RFC 1996)
 - `view`          a server block for some requests only
 - `whoami`        a client's own address and port
@@ -54,6 +55,7 @@ ORDER: Final = (
     "ready",
     "health",
     "prometheus",
+    "top",
     "errors",
     "log",
     "local",

@@ -79,6 +79,9 @@ class _Reading:
     def pods(self, line: Directive) -> None:
         self.found["pods"] = choice(arguments(line, 1, 1)[0], MODES)
 
+    def clients(self, line: Directive) -> None:
+        self.found["clients"] = arguments(line, 1, 1)[0].text
+
     def ttl(self, line: Directive) -> None:
         self.found["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
 
@@ -135,6 +138,7 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Kubernete
             "namespace_labels": reading.text("namespace_labels"),
             "labels": reading.text("labels"),
             "pods": reading.pods,
+            "clients": reading.clients,
             "endpoint_pod_names": reading.flag("endpoint_pod_names", True),
             "ttl": reading.ttl,
             "noendpoints": reading.flag("endpoints", False),
@@ -148,6 +152,8 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Kubernete
     found, api = reading.found, ApiOptions(**reading.api)
     if found.get("namespaces") and found.get("namespace_labels"):
         raise directive.name.error("namespaces and namespace_labels exclude each other", "keep one of them")
+    if found.get("clients") and found.get("pods") == "verified":
+        raise directive.name.error("clients and pods verified exclude each other", "pods verified knows every client")
     if found.get("zonal") and not found.get("endpoints", True):
         raise directive.name.error("zonal has no endpoints to choose from", "remove noendpoints")
     if api.certificate and not api.endpoint:
@@ -170,7 +176,7 @@ def build(options: KubernetesOptions, parts: BlockContext) -> Built:
     if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
     labelled = parts.sibling("options/metadata") is not None
-    if labelled or parts.sibling("options/autopath") is not None:
+    if labelled or options.clients or any(parts.sibling(f"options/{name}") is not None for name in ("autopath", "top")):
         options = replace(options, by_client=True, labelled=labelled)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)

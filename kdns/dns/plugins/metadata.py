@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from kdns.config.directive import Directive
 from kdns.config.reading import no_block, once, zones
+from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.dns.api.request_values import client
@@ -47,9 +48,9 @@ def build(options: Options, parts: BlockContext) -> Built:
     providers: list[Provide] = []
     complete = False
     if isinstance(answers := parts.sibling("kubernetes"), Answers):
-        schema = answers.schema
+        schema, known = answers.schema, parts.sibling("options/kubernetes")
         providers.append(of_cluster_names(schema.zones, schema.multicluster, zonal=schema.zonal))
-        if schema.pods == "verified":
+        if schema.pods == "verified" or (isinstance(known, KubernetesOptions) and known.clients):
             providers.append(of_clients(answers.zone.cluster.clients))
 
     def collect(request: Request) -> None:

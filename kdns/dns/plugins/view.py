@@ -161,7 +161,7 @@ def _check_kubernetes(text: str, word: Word, options: object) -> None:
         raise word.error(f"{text} needs the plugin kubernetes in this server block")
     if needed and not getattr(options, needed):
         raise word.error(f"{text} is there only with {needed}", f"add {needed} to the kubernetes block")
-    if text.startswith("kubernetes/client-") and options.pods != "verified":
+    if text.startswith("kubernetes/client-") and options.pods != "verified" and not options.clients:
         raise word.error(f"{text} needs the Pods: pods is {options.pods}", "pods verified in the kubernetes block")
 
 

@@ -7,4 +7,5 @@ chain with its guards.
 - `remembered`  what the fast path remembers of a message
 - `responder`   the octets of a query to those of its reply
 - `router`      which server block a name belongs to
+- `top`         who asks what, and the last failures
 """

@@ -25,6 +25,7 @@ from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
 from kdns.dns.query.router import DROPPED, Router
+from kdns.dns.query.top import UPSTREAM, Top
 from kdns.metrics.dns import SocketCounts
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
@@ -40,10 +41,13 @@ MAX_SLOW: Final = 4096
 class Responder:
     """Answers for all sockets that serve the same blocks."""
 
-    def __init__(self, site: Router, clock: Clock = time.monotonic) -> None:
-        """``clock`` is the one that cached answers are timed by (`kdns.dns.api.plugin.Parts.clock`)."""
+    def __init__(self, site: Router, clock: Clock = time.monotonic, top: Top | None = None) -> None:
+        """``top`` looks at what is asked.
+
+        ``clock`` is the one that cached answers are timed by (`kdns.dns.api.plugin.Parts.clock`)."""
         self._site = site
         self.clock = clock
+        self.top = top or Top()
         self.sockets: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._drives: set[Drive] = set()
@@ -122,6 +126,7 @@ class SocketResponder:
     ) -> None:
         self.counts = counts
         self.timed = counts.timed
+        self.top = responder.top
         self._responder = responder
         self._clock = clock
         self.remembers = FastPath(lambda: responder.site, counts, responder.clock)
@@ -174,23 +179,27 @@ class SocketResponder:
 
     async def _answer(self, request: Request, send: Send, send_part: SendPart | None, started: float) -> None:
         query, size = request.query, request.size
-        zone = DROPPED
+        zone, why = DROPPED, ""
         try:
             response, zone = await self._responder.site.handle(request)
             reply = compose_reply(query, response, self.counts.proto)
             if response.further is not None and not response.dropped:
                 reply = await self._several(query, response, reply, response.further, send_part)
         except UpstreamError as error:  # the errors plugin has logged it, if there is one
-            response = Response(error.rcode, options=error.options)
+            response, why = Response(error.rcode, options=error.options), str(error)
             reply = compose_reply(query, response, self.counts.proto)
         except Exception:  # a bug in a plugin must cost one SERVFAIL, not the server
             log.exception("bug while answering %s", query.question.hex())
             self.counts.panics += 1
-            response = Response(SERVFAIL)
+            response, why = Response(SERVFAIL), "a bug in a plugin, see the log"
             reply = compose_reply(query, response, self.counts.proto)
         if response.dropped:
             reply = b""
         self._count(query, response, zone, size, len(reply), started)
+        if self.top.on:
+            address, upstream = request.client.address, str(request.metadata.get(UPSTREAM, ""))
+            seconds = self._clock() - started
+            self.top.chain(address, query.name, query.rtype, response.rcode, why, upstream, seconds)
         if reply:
             send(reply)
 

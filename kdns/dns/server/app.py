@@ -92,7 +92,9 @@ class App:
         self._stop = Stop()  # until `run` is given the real one
         self.context = ServerContext(self.metrics, registry, self.clusters, self._fatal)
         self.serving = Serving(self.context)
-        self.http = HttpPorts(self.metrics, self._unready, remarks=self.clusters.remarks, registry=registry)
+        self.http = HttpPorts(
+            self.metrics, self._unready, remarks=self.clusters.remarks, top=self.context.top.values, registry=registry
+        )
         self.process = ProcessSettings()
         """What the Corefile that is served asks of the server itself."""
         self._tasks: asyncio.TaskGroup
@@ -146,7 +148,7 @@ class App:
             await self._install(loaded, blocks)
         except BaseException:
             self.process = before
-            await self.http.move(before.health, before.ready, before.metrics)
+            await self.http.move(before.health, before.ready, before.metrics, before.top)
             await self.serving.abandon()
             raise
 
@@ -154,7 +156,7 @@ class App:
         """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
         blocks = self.serving.build(loaded.plans)
         process = process_settings(loaded.plans)
-        await self.http.move(process.health, process.ready, process.metrics)
+        await self.http.move(process.health, process.ready, process.metrics, process.top)
         if not self.serving.blocks:
             for path, where in self.http.listening.items():
                 logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
@@ -184,6 +186,7 @@ class App:
         addresses = own_addresses(list(dict.fromkeys(listen)))
         for answers in self.clusters.all_answers():
             answers.set_own_addresses(addresses)
+        self.context.watch_top(on=bool(self.process.top), metrics=self.process.top_metrics)
         if self.process.runtime_metrics:
             self.context.collect_runtime()
         logging.getLogger("kdns").setLevel(logging.DEBUG if self.process.debug else self._level)

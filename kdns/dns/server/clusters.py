@@ -99,7 +99,7 @@ class Clusters:
 
     def answers(self, options: KubernetesOptions) -> Answers:
         """The answers for these options, the same ones each time. Raises ConfigError for a bad zone."""
-        key = (options.api, options.labels, options.namespace_labels, options.endpoints)
+        key = (options.api, options.labels, options.namespace_labels, options.endpoints, options.clients)
         for cluster in self._clusters:
             if cluster.key == key and cluster.covers(options):
                 return cluster.answers(options)

@@ -22,6 +22,7 @@ from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import DirectiveContext
 from kdns.dns.query.router import Router
+from kdns.dns.query.top import Top, TopMetrics, who_by
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.transport.listeners import label
 from kdns.metrics.dns import Metrics
@@ -64,6 +65,10 @@ class ServerContext:
         self.metrics, self.registry, self.clusters, self.fatal = metrics, registry, clusters, fatal
         self.clock = clock
         self.random = chance or random.SystemRandom()
+        self.top = Top()
+        """Who asks what, once a plugin wants to know."""
+        self._top_metrics = TopMetrics(self.top)
+        registry.register(self._top_metrics)
         self.routers: dict[str, Router] = {}
         """What is served now, by the label of its socket."""
         self.labels: dict[Listener, str] = {}
@@ -88,6 +93,14 @@ class ServerContext:
         if not isinstance(value, kind):
             raise TypeError(f"metric {name} is a {type(value).__name__} already")
         return value
+
+    def watch_top(self, *, on: bool, metrics: int) -> None:
+        """Count who asks what from now on, or no longer; ``metrics``: how many of each kind are metrics."""
+        top = self.top
+        top.on, self._top_metrics.most = on, metrics if on else 0
+        answers = self.clusters.all_answers()
+        top.zones = tuple(zone for one in answers for zone in one.schema.zones)
+        top.who = who_by([one.zone.cluster.clients for one in answers if one.schema.by_client])
 
     def collect_runtime(self) -> None:
         """Python's own numbers are among the metrics from now on."""

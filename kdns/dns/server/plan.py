@@ -18,7 +18,19 @@ from kdns.config.directive import Corefile, Directive, Key, ServerBlock
 from kdns.config.reading import Mistakes
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.api.plugin import DirectiveContext, PluginModule
-from kdns.dns.plugins import LEFT_OUT, bind, debug, health, kubernetes, prometheus, ready, shortnames, timeouts, tls
+from kdns.dns.plugins import (
+    LEFT_OUT,
+    bind,
+    debug,
+    health,
+    kubernetes,
+    prometheus,
+    ready,
+    shortnames,
+    timeouts,
+    tls,
+    top,
+)
 from kdns.dns.plugins.reload import Options as ReloadOptions
 from kdns.dns.server.context import Listener
 from kdns.dns.server.registry import LoadedPlugin, Registry
@@ -223,6 +235,9 @@ class ProcessSettings(NamedTuple):
     continuously: bool = False
     """What was ready once may become unready again."""
     runtime_metrics: bool = False
+    top: tuple[str, ...] = ()
+    """ADDRESS:PORT of /top."""
+    top_metrics: int = 0
     reload: ReloadOptions | None = None
     debug: bool = False
     limits: dict[Listener, timeouts.Options] = {}  # noqa: RUF012 - never written to
@@ -234,6 +249,7 @@ def process_settings(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
     healths = [one for one in every if isinstance(one, health.Options)]
     readies = [one for one in every if isinstance(one, ready.Options)]
     pages = [one for one in every if isinstance(one, prometheus.Options)]
+    tops = [one for one in every if isinstance(one, top.Options)]
     limits: dict[Listener, timeouts.Options] = {}
     for plan in plans:
         if (limit := plan.options("timeouts")) is not None:
@@ -245,6 +261,8 @@ def process_settings(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
         lameduck=max((one.lameduck for one in healths), default=0.0),
         continuously=any(one.continuously for one in readies),
         runtime_metrics=any(one.runtime_metrics for one in pages),
+        top=tuple(dict.fromkeys(one.address for one in tops)),
+        top_metrics=max((one.metrics for one in tops), default=0),
         reload=next((one for one in every if isinstance(one, ReloadOptions)), None),
         debug=any(isinstance(one, debug.Options) for one in every),
         limits=limits,

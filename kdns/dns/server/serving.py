@@ -166,7 +166,7 @@ class Serving:
             every = {**self.places, **opened}
             same = [place for other, place in every.items() if other[::2] == (listener.scheme, 0)]
             port = same[0].server.port if same else 0
-        responder = Responder(router)
+        responder = Responder(router, top=self._context.top)
         server = Server(responder, (listener.address,), port, limits=_limits(limits), secure=secure)
         await server.start()
         for label in server.labels:

@@ -46,10 +46,11 @@ class Exchange(Protocol):
 def answering(handler: MessageHandler, hand: Hand, origin: Origin) -> Answer:
     """The one way from a message to its reply, whatever moves them: the fast path, or else ``hand``.
 
-    ``origin`` is asked only for what is handed on. One more call costs 1 % of a datagram; to collect the messages and
-    the replies of a batch in lists cost 10 % where a batch is a single one.
+    ``origin`` is asked only for what is handed on, and for the messages that `Sampling` looks at. One more call costs
+    1 % of a datagram; to collect the messages and the replies of a batch in lists cost 10 % where a batch is a single
+    one.
     """
-    fast = handler.fast
+    fast, top = handler.fast, handler.top
 
     def answer(message: bytes, at: int) -> bytes | None:
         try:
@@ -59,6 +60,8 @@ def answering(handler: MessageHandler, hand: Hand, origin: Origin) -> Answer:
             return None
         if reply is None:
             hand(message, *origin(at))
+        elif top.on and not message[1] & top.mask:
+            top.sample(message, reply, origin(at)[0][0])
         return reply
 
     return answer

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from kdns.dns.transport.tcp import TcpLimits, TcpListener
-from tests.dns.socket_responders import FakeLane
+from tests.dns.socket_responders import FakeResponder
 
 PATIENT: Final = TcpLimits(idle=30.0, read=30.0, write=30.0)
 """Limits of time that no test reaches."""
@@ -21,7 +21,7 @@ class Rig:
     """A listener with a fake FakeResponder."""
 
     def __init__(self, limits: TcpLimits) -> None:
-        self.responder = FakeLane("tcp", 1)
+        self.responder = FakeResponder("tcp", 1)
         self.listener = TcpListener(self.responder, 1, limits)
         self.address = ("", 0)
         self.clients: list[Client] = []

@@ -14,7 +14,7 @@ import pytest
 from kdns.base.errors import ConfigError
 from kdns.dns.transport.listeners import Bound, Server, label, parse_listen, refusal
 from kdns.dns.transport.tcp import TcpLimits
-from tests.dns.socket_responders import FakeLanes, answer, fast, has_ipv6, slow
+from tests.dns.socket_responders import FakeResponders, answer, fast, has_ipv6, slow
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
 
@@ -22,8 +22,8 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
 @contextlib.asynccontextmanager
 async def started(
     *listen: str, port: int = 0, limits: TcpLimits | None = None
-) -> AsyncIterator[tuple[Server, FakeLanes]]:
-    sockets = FakeLanes()
+) -> AsyncIterator[tuple[Server, FakeResponders]]:
+    sockets = FakeResponders()
     server = Server(sockets, listen or ("",), port, limits=limits)
     await server.start()
     try:
@@ -122,7 +122,7 @@ def test_addresses_to_listen_on(listen: tuple[str, ...], expected: list[str]) ->
 def test_what_is_no_address(listen: tuple[str, ...], port: int, problem: str) -> None:
     """It is refused before anything is bound."""
     with pytest.raises(ConfigError, match=problem) as refused:
-        Server(FakeLanes(), listen, port)
+        Server(FakeResponders(), listen, port)
     assert refused.value.hint
 
 
@@ -134,7 +134,7 @@ async def test_a_taken_port_is_an_error_that_says_what_to_do(kind: socket.Socket
         if kind == socket.SOCK_STREAM:
             holder.listen()
         port = holder.getsockname()[1]
-        server = Server(FakeLanes(), ("127.0.0.1",), port)
+        server = Server(FakeResponders(), ("127.0.0.1",), port)
         name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
         with pytest.raises(ConfigError, match=rf"127\.0\.0\.1 port {port} \({name}\): the port is taken") as refused:
             await server.start()
@@ -148,7 +148,7 @@ async def test_two_servers_do_not_share_a_port() -> None:
     """The second is told so, instead of taking half of the queries; after the first is gone it can have it."""
     async with started("127.0.0.1") as (first, _):
         with pytest.raises(ConfigError, match="the port is taken"):
-            await Server(FakeLanes(), ("127.0.0.1",), first.port).start()
+            await Server(FakeResponders(), ("127.0.0.1",), first.port).start()
         assert await ask_udp("127.0.0.1", first.port, fast("a")) == answer(fast("a"))
         assert await ask_tcp("127.0.0.1", first.port, fast("a")) == answer(fast("a"))
     async with started("127.0.0.1", port=first.port) as (second, _):
@@ -197,7 +197,7 @@ async def test_no_permission_is_an_error_that_says_what_to_do(failing: type[Fail
     """As for port 53 without the capability."""
     failing.script = {(socket.AF_INET, socket.SOCK_DGRAM): [errno.EACCES]}
     with pytest.raises(ConfigError, match="no permission") as refused:
-        await Server(FakeLanes(), ("",), 53).start()
+        await Server(FakeResponders(), ("",), 53).start()
     assert "CAP_NET_BIND_SERVICE" in str(refused.value)
 
 
@@ -218,7 +218,7 @@ async def test_an_ipv6_address_that_was_asked_for_must_be_there(failing: type[Fa
     """Only for "every address" the missing family is no error."""
     failing.script = {(socket.AF_INET6, socket.SOCK_DGRAM): [errno.EADDRNOTAVAIL]}
     with pytest.raises(ConfigError, match="no such address"):
-        await Server(FakeLanes(), ("::1",), 0).start()
+        await Server(FakeResponders(), ("::1",), 0).start()
 
 
 async def test_a_chosen_port_is_free_for_all(failing: type[Failing]) -> None:
@@ -233,7 +233,7 @@ async def test_choosing_a_port_ends(failing: type[Failing]) -> None:
     """If none is free, that is the error."""
     failing.script = {(socket.AF_INET, socket.SOCK_STREAM): [errno.EADDRINUSE] * 1000}
     with pytest.raises(ConfigError, match="taken"):
-        await Server(FakeLanes(), ("127.0.0.1",), 0).start()
+        await Server(FakeResponders(), ("127.0.0.1",), 0).start()
 
 
 async def test_stop_finishes_what_is_in_flight() -> None:
@@ -281,5 +281,5 @@ async def test_stop_with_nothing_to_do_is_quick_and_can_be_repeated() -> None:
     async with started("127.0.0.1") as (server, _):
         assert await server.stop(10)
         assert await server.stop(10)
-    never = Server(FakeLanes(), ("127.0.0.1",), 0)
+    never = Server(FakeResponders(), ("127.0.0.1",), 0)
     assert await never.stop(10)

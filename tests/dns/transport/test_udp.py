@@ -9,7 +9,7 @@ from kdns.dns.transport import mmsg, udp
 from kdns.dns.transport.datagram import BATCH, SLOT
 from kdns.dns.transport.packet_info import IP_PKTINFO
 from kdns.dns.transport.udp import UdpListener
-from tests.dns.socket_responders import FakeLane, answer, at_once, big, bug, drop, fast, slow, until
+from tests.dns.socket_responders import FakeResponder, answer, at_once, big, bug, drop, fast, slow, until
 from tests.dns.transport.udp_rig import CASES, LOOPBACK, Case, Rig, receive
 
 
@@ -228,7 +228,7 @@ def test_the_plain_way_is_refused_where_it_would_lie() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("0.0.0.0", 0))
         with pytest.raises(ValueError, match="which address"):
-            UdpListener(sock, 1, FakeLane(), way="plain")
+            UdpListener(sock, 1, FakeResponder(), way="plain")
 
 
 async def test_others_get_their_turn_in_a_flood(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from kdns.dns.transport.udp import ReceiveMethod, UdpListener
-from tests.dns.socket_responders import FakeLane, answer, at_once, fast, has_ipv6
+from tests.dns.socket_responders import FakeResponder, answer, at_once, fast, has_ipv6
 
 CLONE_NEWNET: Final = 0x4000_0000
 ADDRESSES: Final = ("fe80::1", "::1", "2001:db8::1", "fe80::2")
@@ -64,7 +64,7 @@ def await_address(address: str) -> None:
 
 async def ask_all(way: ReceiveMethod) -> None:
     """Ask each address at once, so that link-local and other addresses stand in one batch."""
-    responder = FakeLane("udp", 2)
+    responder = FakeResponder("udp", 2)
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     sock.bind(("::", 0))
     listener = UdpListener(sock, 2, responder, way=way)

@@ -8,7 +8,7 @@ import pytest
 
 from kdns.dns.api.message_handler import Family
 from kdns.dns.transport.udp import ReceiveMethod, UdpListener
-from tests.dns.socket_responders import FakeLane
+from tests.dns.socket_responders import FakeResponder
 
 AF: Final[dict[Family, socket.AddressFamily]] = {1: socket.AF_INET, 2: socket.AF_INET6}
 LOOPBACK: Final[dict[Family, str]] = {1: "127.0.0.1", 2: "::1"}
@@ -40,7 +40,7 @@ class Rig:
     """A listener with a fake responder, and clients on connected sockets: replies from other addresses never arrive."""
 
     def __init__(self, case: Case) -> None:
-        self.responder = FakeLane("udp", case.family)
+        self.responder = FakeResponder("udp", case.family)
         self.sock = socket.socket(AF[case.family], socket.SOCK_DGRAM)
         if case.family == 2:
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

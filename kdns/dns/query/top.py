@@ -1,0 +1,185 @@
+"""Who asks what: the most frequent Namespaces, Pods, names, rcodes and upstreams, and a ring of the last failures.
+
+::
+
+    fast path ──every Nth message──┐
+                                   ├──> Top ──> /top as JSON, kdns_dns_top_questions
+    chain ─────every response──────┘
+
+Of the fast path a sample is counted, each message for N, and N follows the rate: at most `RATE` messages a second are
+looked at, however many come, so it costs a few percent of a query at a low rate and less at a high one. Memory is
+bounded by the sketches' sizes.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address
+from typing import Any, Final
+
+from msgspec import Struct
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
+
+from kdns.base.clock import Clock
+from kdns.metrics.families import gauge
+from kdns.metrics.windows import WINDOWS, Windows
+from kdns.records.clients import Client, ClientIndex, Unidentified
+from kdns.wire.name import name_text, under
+from kdns.wire.numbers import HEADER, NOERROR, NXDOMAIN
+from kdns.wire.rcodes import rcode_text
+from kdns.wire.types import type_text
+
+RATE: Final = 500
+"""Messages of the fast path that are looked at in a second, roughly."""
+MOST_SKIPPED: Final = 255
+"""The largest mask of the message id's low octet: one of 256 is looked at."""
+FAILURES: Final = 200
+SIZES: Final = {"namespace": 64, "pod": 128, "name": 128, "rcode": 16, "upstream": 32, "wasted": 64}
+"""Counters of each kind; kept for ten minutes one by one, and for six times ten."""
+UPSTREAM: Final = "forward/upstream"
+"""Where the plugin forward says which upstream has answered, in a request's metadata."""
+NOT_KNOWN: Final = ("", "")
+HOST_NETWORK: Final = ("", "(host network)")
+
+Who = Callable[[str], tuple[str, str]]
+"""The client's address -> Namespace and Pod, `NOT_KNOWN`, or `HOST_NETWORK` for a node's address."""
+
+
+class Failure(Struct, frozen=True):
+    """A question that got neither records nor a plain "no records"."""
+
+    at: float
+    """Unix seconds."""
+    client: str
+    """The address."""
+    namespace: str
+    pod: str
+    name: str
+    rtype: str
+    rcode: str
+    why: str
+    """What the answer's maker says; empty if it says nothing."""
+    seconds: float
+    """How long the client waited; 0 for what was ready."""
+
+
+class Top:
+    """What was asked, over the last hour. It is on while something looks at it."""
+
+    def __init__(self, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
+        self.on = False
+        self.mask = 0
+        """Of the fast path, messages whose id has none of these bits in its low octet are looked at."""
+        self.who: Who = lambda _: NOT_KNOWN
+        self.zones: tuple[bytes, ...] = ()
+        """The cluster's forward zones: a name in them that does not exist was a search list's, mostly."""
+        self.failures: deque[Failure] = deque(maxlen=FAILURES)
+        self._counts = {kind: Windows(size) for kind, size in SIZES.items()}
+        self._clock, self._wall = clock, wall
+        self._second, self._seen = 0, 0
+
+    def sample(self, message: bytes, reply: bytes, address: str) -> None:
+        """A message that the fast path has answered; it stands for all that were passed over."""
+        now, weight = self._clock(), self.mask + 1
+        self._adapt(int(now))
+        question_end = HEADER
+        while length := message[question_end]:  # the fast path has answered it, so its name is well formed
+            question_end += length + 1
+        question_end += 1
+        name, rcode = message[HEADER:question_end].lower(), reply[3] & 0xF
+        rtype = int.from_bytes(message[question_end : question_end + 2], "big")
+        self._count(address, name, rtype, rcode, weight, now)
+
+    def chain(self, address: str, name: bytes, rtype: int, rcode: int, why: str, upstream: str, seconds: float) -> None:
+        """A question that went through the chain; ``seconds``: until it was answered."""
+        now = self._clock()
+        if upstream:
+            self._counts["upstream"].add(upstream, 1, now)
+        self._count(address, name, rtype, rcode, 1, now, why, seconds)
+
+    def _adapt(self, second: int) -> None:
+        """Half as many, or twice as many, from the next second on."""
+        if second == self._second:
+            self._seen += 1
+            return
+        if self._seen > 2 * RATE and self.mask < MOST_SKIPPED:
+            self.mask = 2 * self.mask + 1
+        elif self._seen < RATE // 2:
+            self.mask //= 2
+        self._second, self._seen = second, 1
+
+    def _count(
+        self, address: str, name: bytes, rtype: int, rcode: int, weight: int, now: float, why: str = "",
+        seconds: float = 0.0,
+    ) -> None:  # fmt: skip
+        namespace, pod = self.who(address)
+        text, counts = name_text(name), self._counts
+        counts["namespace"].add(namespace or "(unknown)", weight, now)
+        counts["pod"].add(f"{namespace}/{pod}" if namespace else pod or address, weight, now)
+        counts["name"].add(text, weight, now)
+        counts["rcode"].add(rcode_text(rcode), weight, now)
+        if rcode == NXDOMAIN and any(under(name, zone) for zone in self.zones):
+            counts["wasted"].add(f"{namespace}/{pod}" if namespace else pod or address, weight, now)
+        if rcode not in {NOERROR, NXDOMAIN}:
+            self.failures.append(
+                Failure(self._wall(), address, namespace, pod, text, type_text(rtype), rcode_text(rcode), why, seconds)
+            )
+
+    def values(self, most: int = 20) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        now = self._clock()
+        windows: dict[str, Any] = {}
+        for window in WINDOWS:
+            kinds = windows[window] = {}
+            for kind, counts in self._counts.items():
+                counted, total = counts.top(window, now, most)
+                kinds[kind] = {"total": total, "top": [each._asdict() for each in counted]}
+        return {"sampled": self.mask + 1, "windows": windows, "failures": [_values(one) for one in self.failures]}
+
+    def gauges(self, most: int) -> Iterable[tuple[str, str, int]]:
+        """Kind, key and count over the last ten minutes, a bounded number of each kind."""
+        now = self._clock()
+        for kind, counts in self._counts.items():
+            yield from ((kind, each.key, each.questions) for each in counts.top("10m", now, most)[0])
+
+
+def who_by(indexes: Sequence[ClientIndex]) -> Who:
+    """Clients by the Pods that are followed."""
+
+    def who(address: str) -> tuple[str, str]:
+        try:
+            packed = ip_address(address).packed
+        except ValueError:
+            return NOT_KNOWN
+        for index in indexes:
+            client = index.lookup(packed)
+            if isinstance(client, Client):
+                return client.pod.namespace, client.pod.name
+            if client is Unidentified.HOST_NETWORK:
+                return HOST_NETWORK
+        return NOT_KNOWN
+
+    return who
+
+
+class TopMetrics(Collector):
+    """kdns_dns_top_questions: a bounded number of the most frequent of each kind, over the last ten minutes."""
+
+    def __init__(self, top: Top) -> None:
+        self.most = 0
+        """Of each kind; 0: there is no such metric."""
+        self._top = top
+
+    def collect(self) -> Iterable[Metric]:
+        """For prometheus_client."""
+        if self.most:
+            counts: dict[tuple[str, ...], float] = {
+                (kind, key): count for kind, key, count in self._top.gauges(self.most)
+            }
+            text = "Questions in the last ten minutes, of the most frequent of each kind."
+            yield gauge("kdns_dns_top_questions", text, ("kind", "key"), counts)
+
+
+def _values(failure: Failure) -> dict[str, Any]:
+    return {name: getattr(failure, name) for name in Failure.__struct_fields__}
