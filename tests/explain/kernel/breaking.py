@@ -18,6 +18,7 @@ from kdns.explain.cluster import KINDS, Cluster
 from kdns.proxy.apply.modes import script
 from kdns.proxy.model import Family
 from kdns.watch.manifests.reading import parse_manifests
+from tests.explain.kernel import kube_proxy
 from tests.explain.kernel.plan import objects
 from tests.proxy.apply.namespaces import in_a_namespace
 
@@ -60,6 +61,8 @@ class Broken(NamedTuple):
     files: Mapping[str, str] = MappingProxyType({})
     """More files of worker-1."""
     says: str = ""
+    text: str = ""
+    """Rules to load instead of ours."""
     evidence: str = ""
     """A part of a line that must be among the evidence."""
 
@@ -85,10 +88,30 @@ UNHEALTHY = (
     '"nodeEligible": true, "healthy": false}\n'
 )
 """What /healthz of kube-proxy says while changes wait."""
+EVERY_WAY: Sequence[dict[str, Any]] = (
+    {"target": "cart.shop:80", "from": "shop/client"},
+    {"target": "cart.shop:80", "from": "shop/cart-1"},
+    {"target": "cart.shop:80", "from_node": "worker-1"},
+    {"target": "198.51.100.20:80", "from": "shop/client"},
+    {"target": "198.51.100.20:80", "outside": "203.0.113.9"},
+    {"target": "172.18.0.2:30080", "outside": "203.0.113.9"},
+    {"target": "172.18.0.2:30081", "from": "shop/client"},
+    {"target": "198.51.100.21:80", "outside": "203.0.113.9"},
+    {"target": "guarded.shop", "from": "shop/client"},
+)
+"""Clients and frontends; on a healthy node all of them are as the objects ask for."""
 BROKEN: Sequence[Broken] = (
-    Broken("healthy-iptables", "iptables", "", "rules", "", state="ok", says="leads to 2 endpoints"),
-    Broken("healthy-legacy", "iptables", "", "rules", "", state="ok", saves=("legacy",)),
-    Broken("healthy-nftables", "nftables", "", "rules", "", state="ok", saves=("nftables",)),
+    Broken("healthy-iptables", "iptables", "", "rules", "", EVERY_WAY, state="ok"),
+    Broken("healthy-legacy", "iptables", "", "rules", "", EVERY_WAY, state="ok", saves=("legacy",)),
+    Broken("healthy-nftables", "nftables", "", "rules", "", EVERY_WAY, state="ok", saves=("nftables",)),
+    Broken("healthy-kube-proxy-nftables", "nftables", "", "rules", "", EVERY_WAY, state="ok", saves=("nftables",),
+           text=kube_proxy.NFTABLES),
+    Broken("healthy-kube-proxy-1.22", "iptables", "", "rules", "", EVERY_WAY, state="ok", text=kube_proxy.IPTABLES_OLD),
+    Broken("E32-kube-proxy-nftables-element", "nftables",
+           "nft delete element ip kube-proxy service-ips '{ 10.96.7.7 . tcp . 80 }'", "rules", "E32",
+           saves=("nftables",), text=kube_proxy.NFTABLES),
+    Broken("E32-kube-proxy-1.22-stale", "iptables", "", "rules", "E32", now="another cart",
+           text=kube_proxy.IPTABLES_OLD, says="10.244.2.9:8080"),
     Broken("healthy-sticky-nftables", "nftables", "", "rules", "", state="ok", saves=("nftables",), now="sticky",
            before="sticky"),
     Broken("healthy-docker", "iptables",
@@ -214,7 +237,7 @@ def _expected(case: Broken) -> dict[str, Any]:
 def saved(case: Broken) -> dict[str, str]:
     """What the tools print in a namespace that has the machine and the rules, once they are broken."""
     _sh(MACHINE)
-    own = rules_text(case, case.mode)
+    own = case.text or rules_text(case, case.mode)
     if "legacy" in case.saves and "iptables" not in case.saves:
         _sh("iptables-legacy-restore", own)
     else:
