@@ -16,6 +16,7 @@ from kdns.config.kubeproxy.settings import NodePortAddresses, ProxySettings
 from kdns.explain.case import Case
 from kdns.explain.kernel.difference import Difference, differences
 from kdns.explain.kernel.ipvs import assumed_sets
+from kdns.explain.kernel.model import Line, Table
 from kdns.explain.kernel.node import NodeKernel, service_tables
 from kdns.explain.kernel.outcome import Result
 from kdns.explain.kernel.packet import Packet, Place
@@ -31,6 +32,12 @@ NOT_POD: Final = re.compile(
     r"(?:! -s (\S+) .*-j KUBE-MARK-MASQ)|(?:ip6? saddr != ([0-9a-f.:]+/\d+) .*jump mark-for-masquerade)"
 )
 """How both proxies spell that a source is no Pod, if Pods are told by their addresses."""
+
+
+MASKING: Final = re.compile(r"KUBE-SV[CL]-|KUBE-SERVICES$|service-|spread/|internal-|local-")
+"""Chains that have such rules, of all releases."""
+ENOUGH: Final = 200
+"""Chains, and rules of each, that are looked at for it."""
 
 
 class Compared(NamedTuple):
@@ -165,16 +172,22 @@ def _cluster_cidrs(kernel: NodeKernel) -> Iterator[Network]:
         for table in kernel.rules(family).tables:
             if table.name not in ("nat", "kube-proxy"):
                 continue
-            for chain in table.chains.values():
-                for line in chain.lines[:3]:
-                    match = NOT_POD.search(line.text)
-                    if match:
-                        text = match[1] or match[2]
-                        counts[text] = counts.get(text, 0) + 1
+            for line in _some_lines(table):
+                match = NOT_POD.search(line.text)
+                if match:
+                    text = match[1] or match[2]
+                    counts[text] = counts.get(text, 0) + 1
         if counts:
             network = ip_network(max(counts, key=lambda text: counts[text]), strict=False)
             if network.version == (4 if family is Family.IPV4 else 6):
                 yield Network(network.network_address.packed, network.prefixlen)
+
+
+def _some_lines(table: Table) -> Iterator[Line]:
+    """Rules among which those are that mask what is no Pod; of a large table, some of them."""
+    names = [name for name in table.chains if MASKING.match(name)]
+    for name in names[:: max(len(names) // ENOUGH, 1)]:
+        yield from table.chains[name].lines[:ENOUGH]
 
 
 def _node_port_networks(kernel: NodeKernel) -> Iterator[Network]:

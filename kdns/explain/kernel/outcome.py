@@ -63,7 +63,7 @@ def outcome(tables: Sequence[Table], routes: Routes, virtual: VirtualServers | N
                 waiting.append((taken | {key}, walk.doubts))
     except TooMuch as error:
         return Result("unknown", doubt=Doubt(str(error)))
-    return _result(packet, ends)
+    return _result(packet, ends) if ends else Result("unknown", doubt=Doubt("the rules lead nowhere"))
 
 
 def _summary(ends: Iterable[End]) -> Mapping[tuple[object, ...], float]:

@@ -202,17 +202,15 @@ class Walk:
         server = self._virtual.lookup(packet.protocol, packet.daddr, packet.dport, packet.mark)
         if server is None or packet.translated:
             return [packet]
-        says = f"IPVS: virtual server {server}"
-        if not server.backends:
-            rule = Rule((), server.position)
-            ends.append(End("reject", packet, None, rule))
+        usable = [(backend, weight) for backend, weight in server.backends if weight]
+        if not usable:  # ip_vs_leave: nothing to schedule
+            ends.append(End("reject", packet, None, Rule((), server.position)))
             return []
-        total = sum(weight for _, weight in server.backends) or 1
+        total = sum(weight for _, weight in usable)
         moved = []
-        for backend, weight in server.backends:
-            if not weight and total > 0:
-                continue
-            step = Step("IPVS", "IPVS", Rule((), server.position), f"{says} sends it to {backend}", True, packet.trail)
+        for backend, weight in usable:
+            says = f"virtual server {server} sends it to {backend}"
+            step = Step("IPVS", "IPVS", Rule((), server.position), says, True, packet.trail)
             moved.append(
                 replace(packet, daddr=backend.address, dport=backend.port, translated=True, trail=step,
                         share=packet.share * weight / total)

@@ -5,6 +5,8 @@ Each is a folder in ``tests/explain/cases``: the objects, what the node printed,
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -61,6 +63,8 @@ class Broken(NamedTuple):
     files: Mapping[str, str] = MappingProxyType({})
     """More files of worker-1."""
     says: str = ""
+    left_out: Sequence[str] = ()
+    """Files of the node that are not in the evidence."""
     text: str = ""
     """Rules to load instead of ours."""
     evidence: str = ""
@@ -88,6 +92,7 @@ UNHEALTHY = (
     '"nodeEligible": true, "healthy": false}\n'
 )
 """What /healthz of kube-proxy says while changes wait."""
+ADDRESSES = tuple(ip_address(text).packed for text in ("172.18.0.2", "10.244.1.1"))
 EVERY_WAY: Sequence[dict[str, Any]] = (
     {"target": "cart.shop:80", "from": "shop/client"},
     {"target": "cart.shop:80", "from": "shop/cart-1"},
@@ -107,6 +112,16 @@ BROKEN: Sequence[Broken] = (
     Broken("healthy-kube-proxy-nftables", "nftables", "", "rules", "", EVERY_WAY, state="ok", saves=("nftables",),
            text=kube_proxy.NFTABLES),
     Broken("healthy-kube-proxy-1.22", "iptables", "", "rules", "", EVERY_WAY, state="ok", text=kube_proxy.IPTABLES_OLD),
+    Broken("healthy-ipvs", "ipvs", "", "rules", "", EVERY_WAY, state="ok"),
+    Broken("healthy-ipvs-without-sets", "ipvs", "", "rules", "", EVERY_WAY, state="ok", left_out=("ipset.txt",)),
+    Broken("E32-real-server-stale-ipvs", "ipvs", "", "rules", "E32", now="another cart", says="10.244.2.9:8080",
+           evidence="TCP 10.96.7.7:80"),
+    Broken("E32-virtual-server-missing-ipvs", "ipvs", "sed '/10.96.7.7:80/,+2d'", "rules", "E32",
+           says="no rule that leads on from 10.96.7.7"),
+    Broken("E32-no-real-server-ipvs", "ipvs", "", "rules", "E32", before="no cart"),
+    Broken("E32-weight-0-ipvs", "ipvs", "sed '/10.96.7.7:80/,+2s/Masq *1/Masq    0/'", "rules", "E32"),
+    Broken("E33-marks-flushed-ipvs", "ipvs", "cat; iptables-nft -t nat -F KUBE-MARK-MASQ", "rules", "E33",
+           asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},), says="KUBE-MARK-MASQ"),
     Broken("E32-kube-proxy-nftables-element", "nftables",
            "nft delete element ip kube-proxy service-ips '{ 10.96.7.7 . tcp . 80 }'", "rules", "E32",
            saves=("nftables",), text=kube_proxy.NFTABLES),
@@ -238,6 +253,8 @@ def saved(case: Broken) -> dict[str, str]:
     """What the tools print in a namespace that has the machine and the rules, once they are broken."""
     _sh(MACHINE)
     own = case.text or rules_text(case, case.mode)
+    if case.mode == "ipvs":
+        return saved_ipvs(case, own)
     if "legacy" in case.saves and "iptables" not in case.saves:
         _sh("iptables-legacy-restore", own)
     else:
@@ -256,6 +273,24 @@ def saved(case: Broken) -> dict[str, str]:
     return files
 
 
+def saved_ipvs(case: Broken, own: str) -> dict[str, str]:
+    """The same for ipvs: sets and rules are the kernel's; virtual servers are in the form of ``ipvsadm -Ln``.
+
+    (A kernel with ip_vs is not everywhere; `tests.proxy.apply.ipvs_inside` has one, and compares the form.)
+    """
+    starts = [own.index(word) for word in ("ip link", "create ", "*mangle")]
+    listing, links, sets, rules = (own[start:end] for start, end in pairwise((0, *starts, len(own))))
+    _sh("ipset restore", "\n".join((sets.strip(), "")))
+    _sh("iptables-nft-restore", rules)
+    _sh(links.replace("type dummy", "type bridge"))
+    listing = f"IP Virtual Server version 1.2.1 (size=4096)\n{listing.strip()}\n"
+    if case.do:
+        listing = _sh(case.do, listing)
+    files = {"ipvsadm.txt": listing, "ipset.txt": _sh("ipset save"), "iptables-save.txt": _sh("iptables-nft-save")}
+    files["addresses.txt"], files["routes.txt"] = _sh("ip -o addr"), _sh("ip route show table all")
+    return {name: text for name, text in files.items() if name not in case.left_out}
+
+
 def rules_text(case: Broken, mode: Mode) -> str:
     """What a proxy on worker-1 writes for the objects as they were."""
     text = case_objects(case.before, case.mode)
@@ -263,7 +298,7 @@ def rules_text(case: Broken, mode: Mode) -> str:
     settings = replace(ProxySettings(), mode=mode, cluster_cidrs=(Network(bytes((10, 244, 0, 0)), 16),))
     if mode == "nftables":
         settings = replace(settings, node_port_addresses=NodePortAddresses(primary=True))
-    return script(mode, cluster.decisions(settings, "worker-1")[Family.IPV4].rule_set())
+    return script(mode, cluster.decisions(settings, "worker-1")[Family.IPV4].rule_set(), "rr", ADDRESSES)
 
 
 def _sh(commands: str, text: str = "") -> str:
