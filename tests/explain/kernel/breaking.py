@@ -41,6 +41,7 @@ SAVES = {
     "iptables": ("iptables-save.txt", "iptables-nft-save"),
     "legacy": ("iptables-legacy-save.txt", "iptables-legacy-save"),
     "nftables": ("nft.txt", "nft list ruleset"),
+    "flows": ("conntrack.txt", "conntrack -L -o extended"),
 }
 """File and command, by what is saved."""
 
@@ -92,6 +93,7 @@ UNHEALTHY = (
     '"nodeEligible": true, "healthy": false}\n'
 )
 """What /healthz of kube-proxy says while changes wait."""
+TRACK = "conntrack -I -s"
 ADDRESSES = tuple(ip_address(text).packed for text in ("172.18.0.2", "10.244.1.1"))
 EVERY_WAY: Sequence[dict[str, Any]] = (
     {"target": "cart.shop:80", "from": "shop/client"},
@@ -207,6 +209,30 @@ BROKEN: Sequence[Broken] = (
            files={"proxy-healthz.txt": UNHEALTHY}),
     Broken("E31-no-rules", "iptables",
            "iptables-nft -t nat -F; iptables-nft -t nat -X; iptables-nft -F; iptables-nft -X", "rules", "E31"),
+    Broken("E40-stale-flow", "iptables",
+           f"{TRACK} 10.244.1.20 -d 10.96.7.7 -r 10.244.2.77 -q 10.244.1.20 -p tcp --sport 40000 --dport 80 "
+           "--reply-port-src 8080 --reply-port-dst 40000 --state ESTABLISHED -t 86400 -u ASSURED,SEEN_REPLY",
+           "flow", "E40", saves=("iptables", "flows"), says="10.244.2.77:8080", evidence="src=10.244.2.77"),
+    Broken("E40-flow-of-others", "nftables",
+           f"{TRACK} 10.244.1.99 -d 10.96.7.7 -r 10.244.2.77 -q 10.244.1.99 -p tcp --sport 40000 --dport 80 "
+           "--reply-port-src 8080 --reply-port-dst 40000 --state ESTABLISHED -t 86400 -u ASSURED,SEEN_REPLY",
+           "flow", "", state="ok", saves=("nftables", "flows")),
+    Broken("E40-flow-of-any-pod", "nftables",
+           f"{TRACK} 10.244.1.99 -d 10.96.7.7 -r 10.244.2.77 -q 10.244.1.99 -p tcp --sport 40000 --dport 80 "
+           "--reply-port-src 8080 --reply-port-dst 40000 --state ESTABLISHED -t 86400 -u ASSURED,SEEN_REPLY",
+           "flow", "E40", asked=({"target": "cart.shop:80"},), saves=("nftables", "flows")),
+    Broken("E27-syn-sent", "iptables",
+           f"{TRACK} 10.244.1.20 -d 10.96.7.7 -r 10.244.2.9 -q 10.244.1.20 -p tcp --sport 40000 --dport 80 "
+           "--reply-port-src 8080 --reply-port-dst 40000 --state SYN_SENT -t 60",
+           "pod", "E27", saves=("iptables", "flows"), says="10.244.2.9:8080", evidence="SYN_SENT"),
+    Broken("E30-syn-sent-by-affinity", "iptables",
+           f"{TRACK} 10.244.1.20 -d 10.96.7.7 -r 10.244.2.9 -q 10.244.1.20 -p tcp --sport 40000 --dport 80 "
+           "--reply-port-src 8080 --reply-port-dst 40000 --state SYN_SENT -t 60",
+           "rules", "E30", saves=("iptables", "flows"), before="sticky", now="sticky", evidence="SYN_SENT"),
+    Broken("healthy-flows", "iptables",
+           f"{TRACK} 10.244.1.20 -d 10.96.7.7 -r 10.244.2.9 -q 10.244.1.20 -p tcp --sport 40000 --dport 80 "
+           "--reply-port-src 8080 --reply-port-dst 40000 --state ESTABLISHED -t 86400 -u ASSURED,SEEN_REPLY",
+           "flow", "", state="ok", saves=("iptables", "flows")),
     Broken("E34-ip-forward", "iptables", "sysctl -qw net.ipv4.ip_forward=0", "rules", "E34"),
     Broken("unknown-match", "nftables",
            "nft add table inet guard; "
