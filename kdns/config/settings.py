@@ -64,6 +64,8 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """Keep which Pod an address is of: there is an ``autopath`` or ``metadata`` beside this."""
     clients: str = ""
     """A node, such as this one: its Pods are followed, so that it is known who asks; empty: they are not."""
+    explain: bool = False
+    """Say in an extended error (RFC 8914) why there is no such name, to clients that may know."""
     labelled: bool = False
     """Keep the labels of Pods: there is a ``metadata`` beside this."""
     startup_timeout: float = 5.0

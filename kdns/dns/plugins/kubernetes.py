@@ -15,8 +15,10 @@ from kdns.config.reading import arguments, choice, duration, integer, no_args, o
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.api.chase import chased
 from kdns.dns.api.compiled import Loaded, from_answer
+from kdns.dns.api.extended_error import extended_error
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
+from kdns.dns.api.request_values import client
 from kdns.records.answers import Answer, Answers, to_rrs
 from kdns.records.reasons import OUTSIDE, Missing
 from kdns.records.rrset import Result
@@ -146,6 +148,7 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Kubernete
             "ignore": reading.ignore,
             "multicluster": reading.multicluster,
             "zonal": reading.flag("zonal", True),
+            "explain": reading.flag("explain", True),
             "startup_timeout": reading.startup_timeout,
         },
     )
@@ -156,6 +159,8 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Kubernete
         raise directive.name.error("clients and pods verified exclude each other", "pods verified knows every client")
     if found.get("zonal") and not found.get("endpoints", True):
         raise directive.name.error("zonal has no endpoints to choose from", "remove noendpoints")
+    if found.get("explain") and found.get("pods") != "verified" and not found.get("clients"):
+        raise directive.name.error("explain cannot know which Pod asks", "add `pods verified` or `clients NODE`")
     if api.certificate and not api.endpoint:
         raise directive.name.error("tls without endpoint", "say which API server the certificate is for")
     own = zones(directive.args, place)
@@ -176,11 +181,12 @@ def build(options: KubernetesOptions, parts: BlockContext) -> Built:
     if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
     labelled = parts.sibling("options/metadata") is not None
-    if labelled or options.clients or any(parts.sibling(f"options/{name}") is not None for name in ("autopath", "top")):
+    beside = any(parts.sibling(f"options/{name}") is not None for name in ("autopath", "top"))
+    if labelled or beside or options.clients or options.explain:
         options = replace(options, by_client=True, labelled=labelled)
     answers = parts.cluster(options)
     parts.offer(NAME, answers)
-    return built(answers, parts.lookup, lambda: parts.restricted(ROOT, True))
+    return built(answers, parts.lookup, lambda: parts.restricted(ROOT, True), explain=options.explain)
 
 
 def schema_of(options: KubernetesOptions) -> Schema:
@@ -203,13 +209,22 @@ def schema_of(options: KubernetesOptions) -> Schema:
         raise ConfigError(str(error)) from error
 
 
-def built(answers: Answers, chase: Handler | None = None, restricted: Callable[[], bool] = lambda: False) -> Built:
-    """The plugin for one cluster, as a part of a server block; see `kubernetes` for ``chase`` and ``restricted``."""
+def built(
+    answers: Answers,
+    chase: Handler | None = None,
+    restricted: Callable[[], bool] = lambda: False,
+    *,
+    explain: bool = False,
+) -> Built:
+    """The plugin for one cluster, as a part of a server block; see `kubernetes` for ``chase`` and ``restricted``.
+
+    With ``explain`` errors pass through the chain, since what they say depends on the client.
+    """
     answers.chased_elsewhere = chase is not None
 
     def find(query: Query) -> PrecompiledAnswer | None:
         answer = _whole(answers, query, chase is not None and restricted())
-        if answer is None:
+        if answer is None or (explain and answer.rcode):
             return None
         return PrecompiledAnswer(answer, NAME, find, known_children if answer.shared and answer.rcode else None)
 
@@ -217,7 +232,10 @@ def built(answers: Answers, chase: Handler | None = None, restricted: Callable[[
         after = answers.zone.services_under(parent)
         return None if after is None else KnownChildren(answers.zone.cluster.services, after)
 
-    return Built(plugin=kubernetes(answers, chase, restricted), precompiled=find, must_see=sees_nothing)
+    plugin = kubernetes(answers, chase, restricted)
+    if explain:
+        plugin = explaining(answers, plugin)
+    return Built(plugin=plugin, precompiled=find, must_see=sees_nothing)
 
 
 def kubernetes(
@@ -248,6 +266,28 @@ def kubernetes(
             if result.chase is not None and chase is not None:
                 return await chased(request, response, result.chase, chase)
             return response
+
+        return handle
+
+    return plugin
+
+
+def explaining(answers: Answers, inner: Plugin) -> Plugin:
+    """The plugin, its errors with the reason in an extended error for clients that may know it."""
+
+    def plugin(following: Handler) -> Handler:
+        handler = inner(following)
+
+        async def handle(request: Request) -> Response:
+            response = await handler(request)
+            query = request.query
+            if response.plugin != NAME or not response.rcode or response.options or query.edns is None:
+                return response
+            result = answers.lookup(query.name, query.rtype)
+            missing = result if isinstance(result, Missing) else result.missing
+            namespace = answers.zone.cluster.clients.namespace(client(request))
+            option = extended_error(missing, response.rcode, namespace, synced=answers.synced)
+            return replace(response, options=option) if option else response
 
         return handle
 
