@@ -84,7 +84,8 @@ class NftablesSettings(Struct, frozen=True, kw_only=True):
     masquerade_bit: int = 14
     masquerade_all: bool = False
     sync_period: float = 30.0
-    min_sync_period: float = 1.0
+    min_sync_period: float = 0.01
+    """kube-proxy has 1 s, since each of its rounds runs nft; here a change costs what it changes."""
 
 
 class IpvsSettings(Struct, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ iptables.minSyncPeriod 1s
 nftables.masqueradeBit 14
 nftables.masqueradeAll false
 nftables.syncPeriod 30s
-nftables.minSyncPeriod 1s
+nftables.minSyncPeriod 10ms
 ipvs.scheduler rr
 ipvs.excludeCIDRs null
 ipvs.strictARP false
@@ -100,7 +100,7 @@ showHiddenMetricsForVersion ""
 
 @pytest.mark.parametrize("line", DEFAULTS.strip().splitlines())
 def test_defaults(line: str) -> None:
-    """A file that says nothing has kube-proxy's defaults, as /configz tells them."""
+    """A file that says nothing has kube-proxy's defaults, as /configz tells them; but nftables' minSyncPeriod is ours."""
     path, _, value = line.partition(" ")
     found: Any = configz(read(""))["kubeproxy.config.k8s.io"]
     for word in path.split("."):
@@ -119,6 +119,8 @@ READS = (
     Reads("durations as Go writes them", "iptables: {syncPeriod: 1m30.5s}", "iptables.syncPeriod", "1m30.5s"),
     Reads("a bare number of nanoseconds", "logging: {flushFrequency: 2500000000}", "logging.flushFrequency", "2.5s"),
     Reads("no minimum", "iptables: {syncPeriod: 30s, minSyncPeriod: 0s}", "iptables.minSyncPeriod", "1s"),
+    Reads("no minimum of nftables", "nftables: {minSyncPeriod: 0s}", "nftables.minSyncPeriod", "10ms"),
+    Reads("a minimum of nftables", "nftables: {minSyncPeriod: 1s}", "nftables.minSyncPeriod", "1s"),
     Reads("bit 0 is a bit", "iptables: {masqueradeBit: 0}", "iptables.masqueradeBit", 0),
     Reads("a number with a point", "iptables: {masqueradeBit: 14.0}", "iptables.masqueradeBit", 14),
     Reads("a port is appended", "healthzBindAddress: 127.0.0.1", "healthzBindAddress", "127.0.0.1:10256"),
