@@ -100,7 +100,7 @@ showHiddenMetricsForVersion ""
 
 @pytest.mark.parametrize("line", DEFAULTS.strip().splitlines())
 def test_defaults(line: str) -> None:
-    """A file that says nothing has kube-proxy's defaults, as /configz tells them; but nftables' minSyncPeriod is ours."""
+    """A file that says nothing has kube-proxy's defaults, as /configz tells them; nftables.minSyncPeriod is ours."""
     path, _, value = line.partition(" ")
     found: Any = configz(read(""))["kubeproxy.config.k8s.io"]
     for word in path.split("."):
