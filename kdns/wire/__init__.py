@@ -10,4 +10,5 @@ lower case, as ``bytes``; the text form ends in ``_text``. What goes to upstream
 - `reverse`  reverse names, and zones written as CIDRs
 - `rr`       one resource record in wire form
 - `ttl`      how long a reply may be kept
+- `walk`     a response that is sent on as it came
 """

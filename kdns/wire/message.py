@@ -5,7 +5,7 @@ A response is untrusted octets: whatever they are, the outcome is a `Message` or
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from kdns.base.errors import FormError
@@ -53,12 +53,14 @@ class Message(NamedTuple):
     """The question's, folded; empty without a question. So for the next two, which are 0 then."""
     rtype: int
     rclass: int
-    answer: tuple[RR, ...] = ()
-    authority: tuple[RR, ...] = ()
-    additional: tuple[RR, ...] = ()
+    answer: Sequence[RR] = ()
+    authority: Sequence[RR] = ()
+    additional: Sequence[RR] = ()
     """Without OPT and TSIG, which are between us and the upstream."""
     options: bytes | None = None
     """EDNS options in wire form; None: no OPT record."""
+    compiled: object = None
+    """The sections as octets, where they may be sent on as they came (`kdns.dns.api.compiled.Compiled`)."""
 
     @property
     def truncated(self) -> bool:

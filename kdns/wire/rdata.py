@@ -21,7 +21,7 @@ MAX_WHOLE: Final = 1 << 20
 _NAME: Final = -1
 _TEXT: Final = -2  # a character-string: one octet of length (RFC 1035 section 3.3)
 _REST: Final = -3
-_LAYOUT: Final[dict[int, tuple[int, ...]]] = {
+LAYOUT: Final[dict[int, tuple[int, ...]]] = {
     NS: (_NAME,),
     3: (_NAME,),  # MD
     4: (_NAME,),  # MF
@@ -48,7 +48,7 @@ _LAYOUT: Final[dict[int, tuple[int, ...]]] = {
     SVCB: (2, _NAME, _REST),
     HTTPS: (2, _NAME, _REST),
 }
-_EXACT: Final = {A: 4, AAAA: 16}
+EXACT: Final = {A: 4, AAAA: 16}
 _FOLDED: Final = frozenset({NS, CNAME, SOA, MX, SRV, DNAME})
 """Types whose names are asked for next. Those of PTR are read by people, those of later types are signed as they are
 (RFC 6840 section 5.1), so they keep their spelling."""
@@ -101,9 +101,9 @@ class Names:
 
     def rdata(self, rtype: int, at: int, end: int) -> bytes:
         """The rdata of a type between two offsets, its names whole. Raises FormError for invalid rdata."""
-        layout = _LAYOUT.get(rtype)
+        layout = LAYOUT.get(rtype)
         if layout is None:
-            exact = _EXACT.get(rtype)
+            exact = EXACT.get(rtype)
             if exact is not None and end - at != exact:
                 raise FormError(f"octet {at}: an address of {end - at} octets")
             return self.octets[at:end]

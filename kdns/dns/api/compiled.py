@@ -11,6 +11,7 @@ from typing import overload
 from kdns.records.answers import Answer
 from kdns.wire.compose import Sections
 from kdns.wire.rr import RR
+from kdns.wire.walk import Facts
 
 Counts = tuple[int, int, int]
 """Records in answer, authority and additional section."""
@@ -25,12 +26,36 @@ Load = Callable[[], Loaded]
 class Compiled:
     """Sections behind a question for one folded name."""
 
-    __slots__ = ("_cut", "_load", "_loaded", "additional", "answer", "authority", "name", "size", "uncompressed")
+    __slots__ = (
+        "_cut",
+        "_keep",
+        "_load",
+        "_loaded",
+        "additional",
+        "answer",
+        "authority",
+        "facts",
+        "name",
+        "size",
+        "uncompressed",
+    )
 
     def __init__(
-        self, name: bytes, sections: Sections, cut: Pick, load: Load, uncompressed: int, most: int | None = None
+        self,
+        name: bytes,
+        sections: Sections,
+        cut: Pick,
+        load: Load,
+        uncompressed: int,
+        most: int | None = None,
+        facts: Facts | None = None,
+        keep: bool = True,
     ) -> None:
-        """``most``: records that are made of each section at most, for a client who cannot get more."""
+        """``most``: records that are made of each section at most, for a client who cannot get more.
+
+        ``facts``: what is known of sections that came from an upstream. ``keep``: records are made once.
+        """
+        self.facts, self._keep = facts, keep
         self.name = name
         self.size = len(sections.octets)
         """Octets of all sections."""
@@ -54,9 +79,12 @@ class Compiled:
 
     def records(self) -> Loaded:
         """Answer, authority and additional section."""
-        if self._loaded is None:
-            self._loaded = self._load()
-        return self._loaded
+        if self._loaded is not None:
+            return self._loaded
+        loaded = self._load()
+        if self._keep:
+            self._loaded = loaded
+        return loaded
 
 
 class LazyRecords(Sequence[RR]):
@@ -106,3 +134,14 @@ def from_answer(name: bytes, answer: Answer, load: Callable[[int], Loaded], most
         return before + answer.ring[turn : turn + rotated] + after, counts
 
     return Compiled(name, answer.sections, cut, lambda: load(rotation), answer.uncompressed, most)
+
+
+def from_facts(name: bytes, facts: Facts, load: Load, *, keep: bool = True) -> Compiled:
+    """The sections of a clean response, to be sent on as they came; see `Compiled`."""
+    sections = facts.sections
+
+    def cut(room: int) -> tuple[bytes, Counts]:
+        size, counts = sections.cut(room)
+        return sections.octets[:size], counts
+
+    return Compiled(name, sections, cut, load, facts.uncompressed, facts=facts, keep=keep)

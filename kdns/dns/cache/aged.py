@@ -117,6 +117,8 @@ def ttl_fields(sections: Sections, size: int | None = None) -> tuple[int, ...]:
 
 def shuffled_elsewhere(answer: Sequence[RR], additional: Sequence[RR]) -> bool:
     """True if more than the addresses of `rotating` has an order that ``loadbalance`` would change."""
+    if len(answer) + len(additional) < 2:
+        return False
     first, last = rotating(answer)
     others = (*answer[:first], *answer[last:], *additional)
     return sum(rr.rtype in {A, AAAA, MX} for rr in others) > 1
@@ -127,7 +129,7 @@ def rotating(answer: Sequence[RR]) -> tuple[int, int]:
 
     They are of one owner and type: only the CNAMEs that lead to them come before.
     """
-    if not answer or answer[-1].rtype not in {A, AAAA}:
+    if len(answer) < 2 or answer[-1].rtype not in {A, AAAA}:
         return 0, 0
     last = first = len(answer)
     while first and (answer[first - 1].owner, answer[first - 1].rtype) == (answer[-1].owner, answer[-1].rtype):

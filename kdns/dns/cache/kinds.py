@@ -22,6 +22,7 @@ from kdns.wire.numbers import (
 )
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
+from kdns.wire.walk import Facts
 
 EMPTY: Final = 5
 """Seconds that a response without any record, or with a delegation, is good for."""
@@ -56,6 +57,12 @@ def kind_of(query: Query, response: Response) -> Kind:
         return Kind.FAILURE
     if response.rcode not in {NOERROR, NXDOMAIN}:
         return Kind.NEVER
+    facts = facts_of(response, query.name)
+    if facts is not None and not facts.aliases:
+        if response.answer and not facts.owned:
+            return Kind.UNRELATED
+        positive = facts.answering or not (response.answer or facts.soa)
+        return Kind.SUCCESS if positive and response.rcode == NOERROR else Kind.DENIAL if facts.soa else Kind.NEVER
     if response.answer and all(rr.owner != query.name for rr in response.answer):
         return Kind.UNRELATED
     bounded = any(rr.rtype == SOA for rr in response.authority)
@@ -68,6 +75,9 @@ def kind_of(query: Query, response: Response) -> Kind:
 
 def answers(query: Query, response: Response) -> bool:
     """True if the answer section has the type that was asked for, at the end of the aliases that begin at the name."""
+    facts = facts_of(response, query.name)
+    if facts is not None and not facts.aliases:
+        return facts.answering
     records = [rr for rr in response.answer if query.rclass in {rr.rclass, CLASS_ANY}]
     if query.rtype == ANY:
         return any(rr.owner == query.name for rr in records)
@@ -88,10 +98,23 @@ def answers(query: Query, response: Response) -> bool:
     return False  # they lead in a circle
 
 
+def facts_of(response: Response, name: bytes | None = None) -> Facts | None:
+    """What is known of the octets of a response, if no plugin has changed them, and if they are for a folded name."""
+    compiled = response.compiled
+    if compiled is None or compiled.facts is None:
+        return None
+    return compiled.facts if response.compiled_for(compiled.name if name is None else name) is compiled else None
+
+
 def duration(response: Response, kind: Kind, bounds: Bounds, failure: int) -> int:
     """How many seconds a response is good for: its lowest TTL, within bounds."""
     if kind is Kind.FAILURE:
         return failure
+    facts = facts_of(response)
+    if facts is not None:
+        delegation = not response.answer and response.rcode == NOERROR and facts.ns and kind is not Kind.DENIAL
+        lowest = EMPTY if delegation or not facts.fields else facts.lowest
+        return min(max(lowest, bounds.least), bounds.most)
     records = (*response.answer, *response.authority, *response.additional)
     delegation = not response.answer and response.rcode == NOERROR and any(
         rr.rtype == NS for rr in response.authority

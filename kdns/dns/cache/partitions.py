@@ -1,16 +1,19 @@
 """Both halves of a cache: which entry answers a question, and what a response does to them."""
 
 import random
+from functools import partial
 from math import ceil
 
+from kdns.dns.api.compiled import Loaded, from_facts
 from kdns.dns.api.handler import Response
 from kdns.dns.api.zones import Zones
 from kdns.dns.cache.counts import CacheCounts, Half
-from kdns.dns.cache.kinds import Bounds, Kind, answers, duration, kind_of, with_ttl
+from kdns.dns.cache.kinds import Bounds, Kind, answers, duration, facts_of, kind_of, with_ttl
 from kdns.dns.cache.options import LEAST_CAPACITY, CacheOptions
 from kdns.dns.cache.store import Entry, Key, Store
 from kdns.wire.numbers import AXFR, CD, IXFR
 from kdns.wire.query import Query
+from kdns.wire.walk import with_lowest
 
 
 def key_of(query: Query) -> Key:
@@ -63,17 +66,7 @@ class Partitions:
         kind = kind_of(query, response)
         bounds: Bounds = self.options.denial if kind is Kind.DENIAL else self.options.success
         seconds = duration(response, kind, bounds, int(self.options.servfail))
-        clamped = Response(
-            response.rcode,
-            response.flags,
-            with_ttl(response.answer, seconds),
-            with_ttl(response.authority, seconds),
-            with_ttl(response.additional, seconds),
-            response.plugin,
-            response.options,
-            cleared=response.cleared,
-            limit=response.limit,
-        )
+        clamped = _clamped(query.name, response, seconds)
         if kind is Kind.UNRELATED:
             self._counts.count("drops", server)
         if kind in {Kind.UNRELATED, Kind.NEVER} or seconds <= 0:
@@ -107,3 +100,30 @@ class Partitions:
         if not prefetch.amount or entry.hits < prefetch.amount or entry.refreshing:
             return False
         return entry.left(now) <= ceil(prefetch.percent / 100 * entry.duration)
+
+
+def _clamped(name: bytes, response: Response, seconds: int) -> Response:
+    """A response with this TTL in all its records; octets stay octets."""
+    facts = facts_of(response, name)
+    compiled = None
+    if facts is not None:
+        compiled = from_facts(name, with_lowest(facts, seconds), partial(_loaded, response, seconds))
+        sections: Loaded = (compiled.answer, compiled.authority, compiled.additional)
+    else:
+        sections = _loaded(response, seconds)
+    return Response(
+        response.rcode,
+        response.flags,
+        *sections,
+        response.plugin,
+        response.options,
+        cleared=response.cleared,
+        limit=response.limit,
+        compiled=compiled,
+    )
+
+
+def _loaded(response: Response, seconds: int) -> Loaded:
+    sections = (response.answer, response.authority, response.additional)
+    answer, authority, additional = (with_ttl(section, seconds) for section in sections)
+    return answer, authority, additional

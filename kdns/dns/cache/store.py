@@ -4,18 +4,23 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from kdns.dns.api.compiled import Compiled, Counts, Loaded
+from kdns.dns.api.compiled import Compiled, Counts, Loaded, from_facts
 from kdns.dns.api.handler import Response
 from kdns.dns.cache.aged import Aged, hit_flags, rotating, with_ttls
 from kdns.dns.cache.kinds import Kind, with_ttl
-from kdns.wire.compose import Sections, compose_sections
-from kdns.wire.numbers import AD, RA
+from kdns.wire.compose import Sections, compose_sections, head
+from kdns.wire.message import parse_message
+from kdns.wire.numbers import AD, QR, RA
 from kdns.wire.query import Query
+from kdns.wire.walk import Facts
 
 DRAWS: Final = 3
 """How many entries are looked at for one that is over, before one goes at random."""
 RECORD: Final = 160
 """Octets that a record takes in memory beside its rdata, about."""
+FIXED: Final = 4
+"""So many records' worth is what an entry of octets takes beside them; `OCTET` for each octet, with its place."""
+OCTET: Final = 6
 ROOM: Final = 4096
 """Octets of memory for each entry on average: a common one takes a third of that, but one answer over TCP may have
 thousands of records, and the owner of any domain can make as many such answers as he likes."""
@@ -64,12 +69,16 @@ class Entry:
         self, response: Response, kind: Kind, at: int, duration: int, *, answering: bool = False, keepttl: bool = False
     ) -> None:
         """``at`` is when it came; all its TTLs are ``duration``."""
-        owners: dict[bytes, bytes] = {}
-        answer, authority, additional = (
-            tuple([rr._replace(owner=owners.setdefault(rr.owner, rr.owner)) for rr in section])
-            for section in (response.answer, response.authority, response.additional)
-        )
-        self.response = Response(response.rcode, response.flags & (RA | AD), answer, authority, additional)
+        self._composed: Sections | None
+        self.weight: int
+        """About how many octets of memory it takes."""
+        self.uncompressed: int
+        """Octets of its records with all names written out."""
+        compiled = response.compiled
+        if compiled is not None and compiled.facts is not None:
+            self._keep_octets(response, compiled.name, compiled.facts)
+        else:
+            self._keep_records(response)
         self.kind, self.at, self.duration = kind, at, duration
         self.answering = answering
         """It has what was asked for."""
@@ -85,14 +94,35 @@ class Entry:
         """Uses without a pause that was too long, see `used`."""
         self.place = -1
         """Where it stands in its `Store`."""
-        self.weight = RECORD + sum(RECORD + len(rr.rdata) for each in (answer, authority, additional) for rr in each)
-        """About how many octets of memory it takes."""
         self._last = NEVER
         self._aged: Aged | None = None
-        self._composed: Sections | None = None
-        records = [rr for section in (answer, authority, additional) for rr in section]
+
+    def _keep_octets(self, response: Response, name: bytes, facts: Facts) -> None:
+        """Its records are made from octets where they are read, each time: kept, they take many times as much."""
+        self.uncompressed = facts.uncompressed
+        self.weight = RECORD * FIXED + OCTET * len(facts.sections.octets)
+        self._composed = facts.sections
+        before = bytes(2) + head(QR, facts.sections.counts, opt=False) + name + bytes(4)
+
+        def load() -> Loaded:
+            message = parse_message(before + facts.sections.octets)
+            return message.answer, message.authority, message.additional
+
+        compiled = from_facts(name, facts, load, keep=False)
+        records = (compiled.answer, compiled.authority, compiled.additional)
+        self.response = Response(response.rcode, response.flags & (RA | AD), *records, compiled=compiled)
+
+    def _keep_records(self, response: Response) -> None:
+        owners: dict[bytes, bytes] = {}
+        answer, authority, additional = (
+            tuple([rr._replace(owner=owners.setdefault(rr.owner, rr.owner)) for rr in section])
+            for section in (response.answer, response.authority, response.additional)
+        )
+        self._composed = None
+        self.response = Response(response.rcode, response.flags & (RA | AD), answer, authority, additional)
+        records = (*answer, *authority, *additional)
+        self.weight = RECORD + sum(RECORD + len(rr.rdata) for rr in records)
         self.uncompressed = sum(len(rr.owner) + 10 + len(rr.rdata) for rr in records)
-        """Octets of its records with all names written out."""
 
     def left(self, now: int) -> int:
         """For how many seconds it is good; 0 and less: for so long it has been over."""
@@ -135,11 +165,13 @@ class Entry:
     def aged(self, name: bytes, rotate: bool, watch: "Callable[[Entry, int], bool] | None" = None) -> Aged:
         """The same as octets, for queries for a folded name; ``watch`` is called with each use and its second."""
         if self._aged is None:
-            kept = self.response
+            kept, sections = self.response, self._sections(name)
+            if rotate and max(sections.counts) > 1:  # in another order they are composed, see `loadbalance`
+                sections = compose_sections(name, kept.answer, kept.authority, kept.additional)
             self._aged = Aged(
                 kept.rcode,
                 kept.flags,
-                self._sections(name),
+                sections,
                 self.at + self.duration,
                 ages=not self.keepttl,
                 run=rotating(kept.answer) if rotate else (0, 0),

@@ -19,6 +19,7 @@ from msgspec import Struct
 from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
+from kdns.dns.api.compiled import Compiled
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
@@ -234,5 +235,6 @@ def respond(answer: Answer, query: Query) -> Response:
         message.authority,
         message.additional,
         NAME,
-        passed_options(message.options),
+        passed_options(message.options) if message.options else b"",
+        compiled=message.compiled if isinstance(message.compiled, Compiled) else None,
     )

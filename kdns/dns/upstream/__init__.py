@@ -20,6 +20,7 @@ Nothing here knows a client, a plugin or a Corefile's words. Whatever an upstrea
 exactly the question that was asked, or UpstreamError; what is not for it is ignored while time is left.
 
 - `deadlines`  many deadlines on one timer
+- `received`  what has come: as octets where they are clean, parsed where not
 - `line`    the words of a ``forward`` line and its block
 - `notify`  NOTIFY to other servers (RFC 1996)
 """

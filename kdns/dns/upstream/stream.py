@@ -18,8 +18,9 @@ from msgspec import Struct
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import STRAYS, Address, Number, endpoints, reason, unguessable
+from kdns.dns.upstream.received import receive
 from kdns.ops.tls_stream import start_tls
-from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
+from kdns.wire.message import Message, UpstreamQuery, compose_query
 
 HANDSHAKE: Final = 60.0
 """Seconds, where nothing else ends it before; `exchange` does."""
@@ -161,7 +162,7 @@ class Stream:
             for _ in range(STRAYS):
                 message = await _read(connection.reader, kept)
                 kept = False
-                found = parse_reply(message, number, ask)
+                found = receive(message, number, ask)
                 if found is not None:
                     good = True
                     return found

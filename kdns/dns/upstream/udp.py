@@ -26,7 +26,8 @@ from typing import Final
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.deadlines import Deadlines
 from kdns.dns.upstream.exchange import Address, endpoints, reason
-from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
+from kdns.dns.upstream.received import receive
+from kdns.wire.message import Message, UpstreamQuery, compose_query
 
 LARGEST: Final = 65535
 SOCKETS: Final = 1024
@@ -39,6 +40,7 @@ SHARE: Final = 2
 """One part of so many of the files that the process may open is for sockets to upstreams."""
 RETIRED: Final = 0.0
 """When a socket expires that takes no more queries."""
+STOPPED: Final = "proxy: transport stopped"
 DRAWN: Final = 4096
 """Octets of randomness taken from the operating system at once."""
 
@@ -119,6 +121,7 @@ class Udp:
         self._epoll: select.epoll | None = None
         self._deadlines: Deadlines[_Pending] = Deadlines(self._read_all, self._over)
         self._sweep: asyncio.TimerHandle | None = None
+        self._ended = False
         self._view = memoryview(bytearray(LARGEST))
 
     @property
@@ -148,8 +151,8 @@ class Udp:
 
     def begin(self, ask: UpstreamQuery, seconds: float, payload: int | None, done: Done) -> "_Pending | None":
         """Ask, and call ``done`` once: with the answer, or with what went wrong, at once or later."""
-        problem = ""
-        for fresh in (False, True):
+        problem = STOPPED
+        for fresh in () if self._ended else (False, True):
             try:
                 through = self._socket(fresh=fresh)
             except UpstreamError as error:
@@ -241,7 +244,7 @@ class Udp:
             pending = through.pending.get(view[0] << 8 | view[1]) if size > 1 else None
             if pending is None:
                 continue  # cheap, since an attacker may send many of these
-            message = parse_reply(bytes(view[:size]), pending.number, pending.ask)
+            message = receive(bytes(view[:size]), pending.number, pending.ask)
             if message is not None:
                 self._forget(pending)
                 pending.done(message)
@@ -302,13 +305,14 @@ class Udp:
             self._sweep = loop.call_later(self._lifetime / 4, self._swept)
 
     async def close(self) -> None:
-        """Close all sockets; what is asked on them fails."""
+        """Close all sockets; what is asked on them fails, and what is asked later."""
+        self._ended = True
         for through in tuple(self._by_file.values()):
             waiting = list(through.pending.values())
             through.pending.clear()
             self._close(through)
             for pending in waiting:
-                pending.done(UpstreamError("proxy: transport stopped"))
+                pending.done(UpstreamError(STOPPED))
         self._open.clear()
         self._deadlines.close()
         if self._sweep is not None:

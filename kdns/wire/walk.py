@@ -1,0 +1,191 @@
+"""One walk over the records of a response that is sent on as it came: is it clean, and what does a cache need to know?
+
+A clean response is one whose octets behind the question mean the same behind any spelling of that question, with any
+TTLs, and cut behind any record:
+
+- each pointer leads to the beginning of a label of a name that stands before it, never into other data;
+- only types of RFC 1035 have compressed names in their rdata (RFC 3597 section 4), and rdata has its right length;
+- an OPT record (RFC 6891), which is not sent on, is the last record; there is no TSIG, which would be wrong then;
+- nothing is truncated, and no TTL has its most significant bit set (RFC 2181 section 8).
+
+All others are parsed and composed again (`kdns.wire.message`). The walk accepts less than the parser, never more.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from kdns.wire.compose import Sections
+from kdns.wire.name import MAX_NAME
+from kdns.wire.numbers import CNAME, HEADER, MX, NS, OPT, PTR, SOA
+from kdns.wire.rdata import EXACT, LAYOUT, MAX_WHOLE
+
+_RECORD: Final = struct.Struct("!HHIH")
+_COUNTS: Final = struct.Struct("!3H")
+_TO_QUESTION: Final = 0xC000 | HEADER
+_NAMES: Final[dict[int, tuple[int, int, int]]] = {
+    NS: (0, 1, 0),
+    CNAME: (0, 1, 0),
+    PTR: (0, 1, 0),
+    MX: (2, 1, 0),
+    SOA: (0, 2, 20),
+}
+"""Types whose rdata is walked: octets before the names, how many names, octets behind them."""
+_PARSED: Final = (LAYOUT.keys() - _NAMES.keys()) | {OPT, 250}
+"""Types with names in their rdata that should not be compressed, or that are seldom, a misplaced OPT, and TSIG (RFC
+8945): those responses are parsed."""
+
+
+class Facts(NamedTuple):
+    """What a walk has found."""
+
+    sections: Sections
+    """As they came, without OPT."""
+    fields: tuple[int, ...]
+    """Where the TTL of each record stands in the octets of the sections."""
+    lowest: int
+    """The lowest TTL in seconds; 0 without records."""
+    uncompressed: int
+    """Octets of all records if no name were compressed."""
+    owned: bool
+    """Some record of the answer section has the name that was asked for."""
+    answering: bool
+    """One of those has the type that was asked for."""
+    aliases: bool
+    """The answer section has a CNAME record."""
+    soa: bool
+    """The authority section has an SOA record; for `ns` likewise."""
+    ns: bool
+    extended: int
+    """The upper bits of the rcode, in their place."""
+    options: bytes | None
+    """EDNS options in wire form; None: no OPT record."""
+
+
+def with_lowest(facts: Facts, ttl: int) -> Facts:
+    """The same with another TTL in each record."""
+    return facts._replace(sections=facts.sections._replace(octets=with_ttl(facts, ttl)), lowest=ttl)
+
+
+def with_ttl(facts: Facts, ttl: int, size: int | None = None) -> bytes:
+    """The octets of the sections, or the first of them, whole records, with another TTL in each."""
+    octets = bytearray(facts.sections.octets[:size])
+    seconds = ttl.to_bytes(4, "big")
+    for field in facts.fields:
+        if field >= len(octets):
+            break
+        octets[field : field + 4] = seconds
+    return bytes(octets)
+
+
+def walk(octets: bytes, size: int) -> Facts | None:
+    """The facts of a response to a question of class IN, ``size`` octets long; None: it is not clean.
+
+    Its header and its question, which is uncompressed, must have been looked at. Never raises.
+    """
+    try:
+        return _walk(octets, size)
+    except (IndexError, struct.error):
+        return None  # it is cut
+
+
+def _walk(octets: bytes, size: int) -> Facts | None:
+    start = at = HEADER + size
+    asked = octets[at - 4 : at]
+    known: dict[int, int] = {}
+    counts = answers, authorities, _ = _COUNTS.unpack_from(octets, 6)
+    last, before_additional = sum(counts) - 1, answers + authorities
+    ends: list[int] = []
+    fields: list[int] = []
+    ttls: list[int] = []
+    rtypes: list[int] = []
+    uncompressed = 0
+    owned = answering = False
+    extended, options = 0, None
+    for number in range(last + 1):
+        if own := octets[at] << 8 | octets[at + 1] == _TO_QUESTION:
+            at, length = at + 2, size - 4
+        else:
+            at, length = _name(octets, at, known or _question(octets, size, known))
+        rtype, _, ttl, more = _RECORD.unpack_from(octets, at)
+        here = at + 10
+        end = here + more
+        if rtype == OPT and number == last >= before_additional and length == 1 and end <= len(octets):
+            extended, options = ttl >> 24 << 4, octets[here:end]
+            counts = (answers, authorities, counts[2] - 1)
+            break
+        if rtype in _NAMES:
+            more = _rdata(octets, here, end, _NAMES[rtype], known or _question(octets, size, known))
+        if not at or end > len(octets) or ttl >> 31 or rtype in _PARSED or more != EXACT.get(rtype, more) or more < 0:
+            return None
+        uncompressed += length + 10 + more
+        if number < answers:
+            if not own and length == size - 4:
+                return None  # perhaps the same name, written out
+            owned |= own
+            answering |= own and octets[at : at + 4] == asked
+        fields.append(at + 4 - start)
+        ttls.append(ttl)
+        rtypes.append(rtype)
+        at = end
+        ends.append(end - start)
+    if uncompressed > MAX_WHOLE:
+        return None
+    sections = Sections(octets[start : start + ends[-1]] if ends else b"", tuple(ends), counts)
+    lowest, aliases = min(ttls, default=0), CNAME in rtypes[:answers]
+    authority = rtypes[answers:before_additional]
+    return Facts(
+        sections, tuple(fields), lowest, uncompressed, owned, answering, aliases, SOA in authority, NS in authority,
+        extended, options,
+    )  # fmt: skip
+
+
+def _question(octets: bytes, size: int, known: dict[int, int]) -> dict[int, int]:
+    """Note where the labels of the question's name begin, and how long the name from there on is."""
+    at, end = HEADER, HEADER + size - 4
+    while at < end:
+        known[at] = end - at
+        at += 1 + octets[at]
+    return known
+
+
+def _name(octets: bytes, at: int, known: dict[int, int]) -> tuple[int, int]:
+    """Where a name ends, and its length uncompressed; (0, 0) for one that is not clean.
+
+    ``known``: where labels of names begin, and how long the name from there on is; those of this one are added.
+    """
+    begun: list[int] = []
+    here = at
+    while True:
+        octet = octets[here]
+        if octet >= 0xC0:
+            tail = known.get((octet & 0x3F) << 8 | octets[here + 1], 0)
+            if not tail:
+                return 0, 0
+            length, end = here - at + tail, here + 2
+            break
+        if octet > 63:
+            return 0, 0
+        begun.append(here)
+        here += 1 + octet
+        if not octet:
+            length = here - at
+            end = here
+            break
+    if length > MAX_NAME:
+        return 0, 0
+    for label in begun:
+        known[label] = length - (label - at)
+    return end, length
+
+
+def _rdata(octets: bytes, at: int, end: int, layout: tuple[int, int, int], known: dict[int, int]) -> int:
+    """How long rdata is uncompressed; -1 for rdata that is not clean."""
+    before, names, behind = layout
+    length = before + behind
+    at += before
+    for _ in range(names):
+        at, more = _name(octets, at, known)
+        if not at or at > end:
+            return -1
+        length += more
+    return length if at + behind == end else -1
