@@ -63,6 +63,8 @@ def meaning_of(target: Target, here: str, domain: str, objects: Objects) -> Mean
                            (*left, *labels[: at - 2]), ".".join(labels[at + 1 :]))  # fmt: skip
     if labels[2:3] == ["pod"] and len(labels) > 3:
         return Meaning("pod", labels[1], labels[0], domain=".".join(labels[3:]))
+    if target.name.endswith(".") and _is_public(labels[-1]):
+        return Meaning("outside")
     return _short(labels, left, here, objects)
 
 

@@ -13,7 +13,7 @@ from kdns.explain.dns.corefile import BEHIND, HARMLESS
 from kdns.explain.dns.differences import of_coredns
 from kdns.explain.dns.dry_run import Asked
 from kdns.explain.model import Finding, Item, Link, State
-from kdns.explain.objects import Body, key_of
+from kdns.explain.objects import Body, field, key_of
 from kdns.records.reasons import Missing
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import AAAA, NOERROR, NXDOMAIN, SERVFAIL, A
@@ -118,7 +118,8 @@ def _answer(case: Case, wanted: Wanted, asked: Asked) -> list[Finding]:
     if missing is not None and missing.reason.code == "E07":
         return [_fault("E07", f"{says} for {name}: {missing}", evidence, case)]
     because = f" ({missing})" if missing is not None else ""
-    if rcode in {NXDOMAIN, NOERROR}:
+    alias = field(wanted.service, "spec.type") == "ExternalName"  # `name` says what is wrong with its target
+    if rcode in {NXDOMAIN, NOERROR} or alias:
         return [Finding(Link.DNS_SERVER, State.OK, f"{_steps(asked)}: {name} {says}{because}", evidence=evidence)]
     return [_fault("E15", f"{says} for {name}{because}", evidence, case)]
 

@@ -33,7 +33,8 @@ def check(case: Case) -> list[Finding]:
         return list(_without_selector(case, service, rows))
     namespace = key_of(service).namespace
     pods = picked(case.objects, service)
-    if not pods and not _pods_dumped(case, namespace):
+    unseen = rows and all(row.pod and not case.objects.get("Pod", namespace, row.pod) for row in rows)
+    if not pods and (not _pods_dumped(case, namespace) or (unseen and not any(row.ready for row in rows))):
         return [_by_rows(case, service, rows)]
     if not pods:
         return [_none_picked(case, service, rows)]
