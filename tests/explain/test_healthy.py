@@ -21,8 +21,8 @@ from kdns.watch.manifests.reading import parse_manifests
 
 ROOT = Path(__file__).parents[2]
 CLUSTERS = ("kdns/demo", "kdns/lab/manifests", "tests/explain/cases/common.yaml")
-BY_DESIGN = {"E10", "E25", "E09", "E29", "E24"}
-"""What example clusters show on purpose: Services without a ready endpoint, ExternalNames of all sorts."""
+BY_DESIGN = {("shop", "payments", "E25")}
+"""What example clusters show on purpose: a Service without a ready endpoint."""
 
 
 def cluster_of(path: Path) -> Cluster:
@@ -47,14 +47,16 @@ def questions(service: Body) -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.mark.parametrize("path", CLUSTERS)
 def test_example_clusters_have_no_fault(path: str) -> None:
-    """Every Service of an example cluster, asked for in every form, has no fault but those that are there on purpose."""
+    """Every Service of an example cluster, asked for in every form, has no fault but one that is there on purpose."""
     cluster = cluster_of(ROOT / path)
     asked = faults = 0
     for service in cluster.objects.all("Service"):
         for target, flags in questions(service):
             report = explain(Case(parse_question(target, **flags), Evidence(objects=cluster.objects), cluster))
-            wrong = [found for found in report.findings if found.state is State.FAULT and found.code not in BY_DESIGN]
-            assert wrong == [], (target, wrong)
+            key = key_of(service)
+            for found in report.findings:
+                allowed = (key.namespace, key.name, found.code) in BY_DESIGN
+                assert found.state is not State.FAULT or allowed, (target, found)
             faults += report.first_fault is not None
             asked += 1
     assert asked > 5

@@ -34,7 +34,8 @@ def check(case: Case) -> list[Finding]:
     namespace = key_of(service).namespace
     pods = picked(case.objects, service)
     unseen = rows and all(row.pod and not case.objects.get("Pod", namespace, row.pod) for row in rows)
-    if not pods and (not _pods_dumped(case, namespace) or (unseen and not any(row.ready for row in rows))):
+    whole = case.evidence.bundled or is_live(service)
+    if not pods and (not _pods_dumped(case, namespace) or (unseen and not (whole and any(row.ready for row in rows)))):
         return [_by_rows(case, service, rows)]
     if not pods:
         return [_none_picked(case, service, rows)]
