@@ -4,6 +4,9 @@
 
     log [NAME...] [FORMAT] {
         class all|success|denial|error ...
+        rcode NAME ...
+        namespace NAME ...
+        every N
     }
 
 The first rule whose name a question is in decides, over all occurrences of the directive in the order of the file.
@@ -16,8 +19,9 @@ from typing import Final, get_args
 from msgspec import Struct
 
 from kdns.base.errors import UpstreamError
+from kdns.config.arguments import parse_namespace
 from kdns.config.directive import Directive
-from kdns.config.reading import arguments, choice, properties, zones
+from kdns.config.reading import arguments, choice, integer, properties, value, zones
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.api.response_kind import CLASS_OF, Class, kind_of
@@ -25,6 +29,7 @@ from kdns.dns.lang.log_format import COMMON, Asked, Part, line, parse_format
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import NOERROR, NXDOMAIN, SERVFAIL
 from kdns.wire.query import Query
+from kdns.wire.rcodes import RCODES
 
 NAME: Final = "log"
 LINES: Final = logging.getLogger("kdns.query")
@@ -38,6 +43,12 @@ class Rule(Struct, frozen=True):
     zone: str = "."
     format: str = COMMON
     classes: frozenset[Class] = EVERYTHING
+    rcodes: frozenset[int] = frozenset()
+    """Only these; empty: any."""
+    namespaces: frozenset[str] = frozenset()
+    """Only what Pods of these ask, as far as that is known (metadata); empty: of any client."""
+    every: int = 1
+    """Of the lines that are left, each Nth is written."""
 
 
 class Options(Struct, frozen=True):
@@ -58,15 +69,34 @@ def _rules(directive: Directive) -> list[Rule]:
             raise names[0].error("a format needs a name before it", hint=f'log . "{names[0].text}"')
         form = names.pop().text
     classes: set[Class] = set()
+    rcodes: set[int] = set()
+    namespaces: set[str] = set()
+    every = 1
+
+    def take_rcode(each: Directive) -> None:
+        for word in arguments(each, 1, None):
+            if (number := RCODES.get(word.text.upper())) is None:
+                raise word.error(f"unknown response code {word.text!r}", "such as NXDOMAIN or SERVFAIL")
+            rcodes.add(number)
+
+    def take_namespace(each: Directive) -> None:
+        namespaces.update(value(word, parse_namespace) for word in arguments(each, 1, None))
+
+    def take_every(each: Directive) -> None:
+        nonlocal every
+        every = integer(arguments(each, 1, 1)[0], 1, 1_000_000)
 
     def take_class(each: Directive) -> None:
         for word in arguments(each, 1, None):
             chosen = choice(word, ("all", "success", "denial", "error"))
             classes.update(known for known in EVERYTHING if chosen in {"all", known})
 
-    properties(directive, {"class": take_class})
+    properties(directive, {"class": take_class, "rcode": take_rcode, "namespace": take_namespace, "every": take_every})
     chosen = frozenset(classes) or EVERYTHING
-    return [Rule(zone, form, chosen) for zone in zones(names, DirectiveContext((".",), 0, ""))]
+    return [
+        Rule(zone, form, chosen, frozenset(rcodes), frozenset(namespaces), every)
+        for zone in zones(names, DirectiveContext((".",), 0, ""))
+    ]
 
 
 def build(options: Options, parts: BlockContext) -> Built:
@@ -80,6 +110,8 @@ class Log:
 
     def __init__(self, options: Options, parts: BlockContext) -> None:
         self._clock = parts.clock
+        self._passed = dict.fromkeys(options.rules, 0)
+        """Lines since the last one that was written, by rule."""
         self._rules = tuple((parse_name(rule.zone), rule, parse_format(rule.format)) for rule in options.rules)
         classes = {rule.classes for rule in options.rules}
         self.ignores: Ignores | None = _ignores(classes.pop()) if len(classes) == 1 else None
@@ -111,9 +143,18 @@ class Log:
     def _write(self, rule: tuple[bytes, Rule, tuple[Part, ...]], asked: Asked) -> None:
         _, options, parts = rule
         kind = kind_of(asked.request.query.rtype, asked.response)
-        if CLASS_OF[kind] in options.classes:
+        if CLASS_OF[kind] in options.classes and self._wanted(options, asked):
             asked.request.metadata.update({"log/type": kind, "log/class": CLASS_OF[kind]})
             LINES.info("%s", line(parts, asked))
+
+    def _wanted(self, rule: Rule, asked: Asked) -> bool:
+        """What the rule leaves, and of that each Nth."""
+        if rule.rcodes and asked.response.rcode not in rule.rcodes:
+            return False
+        if rule.namespaces and asked.request.metadata.get("kubernetes/client-namespace") not in rule.namespaces:
+            return False
+        self._passed[rule] = (self._passed[rule] + 1) % rule.every
+        return not self._passed[rule]
 
 
 def _ignores(classes: frozenset[Class]) -> Ignores | None:

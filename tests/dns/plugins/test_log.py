@@ -113,6 +113,10 @@ WHICH = (
     ("log {\n class all\n}", "a.test.", Response(), True),
     ("log a.test {\n class error\n}\nlog test", "a.test.", Response(), False),
     ("log a.test {\n class error\n}\nlog test", "b.test.", Response(), True),
+    ("log {\n rcode NXDOMAIN servfail\n}", "a.test.", DENIED, True),
+    ("log {\n rcode NXDOMAIN servfail\n}", "a.test.", UpstreamError(""), True),
+    ("log {\n rcode NXDOMAIN servfail\n}", "a.test.", Response(), False),
+    ("log {\n class success\n rcode NXDOMAIN\n}", "a.test.", DENIED, False),
 )
 
 
@@ -127,6 +131,28 @@ async def test_which_questions_are_logged(
     except UpstreamError:
         assert isinstance(behind, UpstreamError)
     assert bool(caplog.records) is logged
+
+
+@pytest.mark.parametrize(("namespace", "logged"), [("shop", True), ("data", True), ("other", False), (None, False)])
+async def test_namespaces(namespace: str | None, logged: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Only what Pods of these Namespaces ask; an unknown client is in none."""
+    caplog.set_level("INFO")
+    asked = request("a.test.")
+    if namespace is not None:
+        asked.metadata["kubernetes/client-namespace"] = namespace
+    await handler(built(log, "log {\n namespace shop data\n}", FakeParts()), Response())(asked)
+    assert bool(caplog.records) is logged
+
+
+async def test_every_nth(caplog: pytest.LogCaptureFixture) -> None:
+    """Of the lines that are left, not of all questions; each rule counts its own."""
+    caplog.set_level("INFO")
+    text = "log a.test {\n class denial\n every 3\n}\nlog b.test {\n every 2\n}"
+    made = built(log, text, FakeParts())
+    for name, behind, count in (("a.test.", DENIED, 7), ("a.test.", Response(), 7), ("b.test.", Response(), 3)):
+        for _ in range(count):
+            await handler(made, behind)(request(name))
+    assert [record.getMessage().split()[5] for record in caplog.records] == ["a.test."] * 2 + ["b.test."]
 
 
 FAST = (
@@ -162,6 +188,8 @@ MISTAKES = (
     ("log a..b", "1:5 no zone: empty label in 'a..b'"),
     ("log {\n class\n}", "2:2 'class' needs at least 1 argument, got 0"),
     ("log {\n class eror\n}", "2:8 'eror' is none of all, success, denial, error"),
+    ("log {\n rcode NXDOMAN\n}", "2:8 unknown response code 'NXDOMAN'"),
+    ("log {\n every 0\n}", "2:8 0 is out of range"),
     ("log {\n clas all\n}", "2:2 'log' has no property 'clas'"),
 )
 
