@@ -151,17 +151,14 @@ class NftablesApplier:
                 return written, await self._write(written.rebuild(rules, Found({})))
         if listing is not None and fixed.LAYOUT in listing.chains:
             try:
-                return written, await self._write(written.rebuild(rules, await self._read(listing)))
+                found = Found(await self._kernel.elements(), listing.chains, listing.sets)
+                return written, await self._write(written.rebuild(rules, found))
             except KernelError as error:
                 LOG.warning("table %s cannot be brought up to date, so it is made again: %s", self._table, error)
         written = Table(rules.node)
         commands = [*WITHOUT, *written.rebuild(rules, Found({}))]
         await self._kernel.run(commands)
         return written, sum(command.weight for command in commands)
-
-    async def _read(self, listing: Listing) -> Found:
-        affinity = frozenset(name for name in listing.sets if name.startswith("affinity-"))
-        return Found(await self._kernel.elements(), frozenset(listing.chains), affinity)
 
     async def _write(self, commands: Iterable[Command]) -> int:
         """Send commands; how many rules and elements they were."""

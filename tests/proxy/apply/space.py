@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from socket import AddressFamily
+from socket import AF_INET, AddressFamily
 from typing import Any
 
 from pyroute2 import netns
@@ -68,6 +68,11 @@ class Space:
         thread.start()
         thread.join()
         return made[0]
+
+    def generation(self) -> int:
+        """It grows by one with each transaction."""
+        with self._connect(AF_INET) as tables:
+            return tables.generation()
 
     async def run(self, argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
         """A runner that notes what is sent to be done (not what is only tried)."""

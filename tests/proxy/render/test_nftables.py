@@ -14,7 +14,7 @@ from kdns.proxy.render.nftables.fixed import fixed_chains, not_pod_match, pod_ma
 from kdns.proxy.render.nftables.script import script
 from kdns.proxy.render.nftables.service import render
 from kdns.proxy.render.nftables.table import Found, Table, transactions
-from kdns.proxy.render.nftables.text import LONGEST, address, comment, endpoint_identity, identity
+from kdns.proxy.render.nftables.text import LONGEST, address, comment, duration, endpoint_identity, identity
 from tests.proxy.nftables_plan import V4, V6, many, node_rules, of_kind, packed, rich, rule_set, texts
 
 HTTP = ServicePortName("ns1", "svc1", "p80", "TCP")
@@ -50,6 +50,15 @@ def test_addresses_are_spelled_as_nft_lists_them() -> None:
     """Where IPv6 holds IPv4, not quite as Python does."""
     odd = ["10.0.0.1", "fd00::1", "::1", "::", "::ffff:1.2.3.4", "::1.2.3.4", "1::", "2001:db8:0:1:1:1:1:1"]
     assert [address(packed(text)) for text in odd] == odd
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1s"), (60, "1m"), (3600, "1h"), (5400, "1h30m"), (10800, "3h"), (86400, "1d"), (90061, "1d1h1m1s")],
+)
+def test_durations_are_spelled_as_nft_lists_them(seconds: int, text: str) -> None:
+    """The units are days, hours, minutes and seconds; affinity lasts a day at most."""
+    assert duration(seconds) == text
 
 
 def test_a_simple_service_has_elements_only() -> None:
@@ -127,7 +136,7 @@ def test_affinity_prefers_who_was_chosen_before() -> None:
         f"goto endpoint-{ends[2]}",
     )
     assert found.chains[f"endpoint-{ends[0]}"] == (
-        f"update @affinity-{ends[0]} {{ ip saddr timeout 3600s }}",
+        f"update @affinity-{ends[0]} {{ ip saddr timeout 1h }}",
         "meta l4proto tcp dnat to 10.244.1.2:8080",
     )
     assert not any(container.startswith("backends") for container in found.elements)
@@ -138,7 +147,7 @@ def test_ranges_are_asked_before_everything_else() -> None:
     for kind in ("ranges", "ranges-empty"):
         port = of_kind(V4, kind, 10)
         found = render(port, node_rules(V4))
-        assert found.chains == {f"firewall-{identity(port.name)}": ("ip saddr 192.0.2.100/32 return", "drop")}
+        assert found.chains == {f"firewall-{identity(port.name)}": ("ip saddr 192.0.2.100 return", "drop")}
         keys = [key for container, key in texts(found.elements) if container == "firewall-ips"]
         assert keys == ["203.0.113.110 . tcp . 80"]
 
@@ -191,7 +200,7 @@ def test_node_port_addresses_never_hold_loopback() -> None:
 def test_the_mark_and_the_networks_of_services() -> None:
     """Any bit; unknown cluster IPs are dropped only in networks that are known."""
     chains = fixed_chains(node_rules(V4, masquerade_mark=1 << 3))
-    assert chains["mark-for-masquerade"] == ("meta mark set meta mark or 0x00000008",)
+    assert chains["mark-for-masquerade"] == ("meta mark set meta mark | 0x00000008",)
     assert chains["cluster-ips-check"] == ("ip daddr @cluster-ips reject", "ip daddr 10.96.0.0/12 drop")
     assert fixed_chains(node_rules(V6, service_cidrs=()))["cluster-ips-check"] == ("ip6 daddr @cluster-ips reject",)
 

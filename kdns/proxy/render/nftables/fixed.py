@@ -22,7 +22,7 @@ from typing import Final
 
 from kdns.proxy.model import LOOPBACK, Family, LocalDetector, NodeRules, Protocol
 from kdns.proxy.render.nftables.command import Chain, Command, Container, Verb, WholeTable
-from kdns.proxy.render.nftables.text import address, word
+from kdns.proxy.render.nftables.text import network, word
 
 TABLE: Final = "kube-proxy"
 LAYOUT: Final = "kdns/layout-1"
@@ -123,7 +123,10 @@ BASE_CHAINS: Final = (
 
 
 def fixed_chains(node: NodeRules) -> Chains:
-    """The chains that are always there, base chains among them."""
+    """The chains that are always there, base chains among them.
+
+    Rules are spelled as nft lists them, here and everywhere: so a former process's need not be written again.
+    """
     ip = word(node.family)
     key = f"{ip} daddr . meta l4proto . th dport"
     here = _node_port_match(node)
@@ -131,11 +134,11 @@ def fixed_chains(node: NodeRules) -> Chains:
     return {
         LAYOUT: (),
         "reject-chain": ("reject",),
-        "mark-for-masquerade": (f"meta mark set meta mark or {mark}",),
+        "mark-for-masquerade": (f"meta mark set meta mark | {mark}",),
         "masquerading": (
-            f"ct status dnat {ip} saddr . {ip} daddr @{HAIRPIN} meta mark set meta mark or {mark}",
-            f"meta mark and {mark} == 0 return",
-            f"meta mark set meta mark xor {mark}",
+            f"ct status dnat {ip} saddr . {ip} daddr @{HAIRPIN} meta mark set meta mark | {mark}",
+            f"meta mark & {mark} == 0x00000000 return",
+            f"meta mark set meta mark ^ {mark}",
             "masquerade fully-random",
         ),
         "firewall-check": (f"{key} vmap @{FIREWALL_IPS}",),
@@ -147,7 +150,7 @@ def fixed_chains(node: NodeRules) -> Chains:
         "nodeport-endpoints-check": (f"{here} meta l4proto . th dport vmap @{NO_ENDPOINT_NODE_PORTS}",),
         "cluster-ips-check": (
             f"{ip} daddr @{CLUSTER_IPS} reject",
-            *(f"{ip} daddr {address(cidr.address)}/{cidr.length} drop" for cidr in node.service_cidrs),
+            *(f"{ip} daddr {network(cidr)} drop" for cidr in node.service_cidrs),
         ),
         "filter-prerouting-pre-dnat": ("ct state new jump firewall-check",),
         "filter-output-pre-dnat": ("ct state new jump firewall-check",),
@@ -187,7 +190,6 @@ def _detector_match(family: Family, detector: LocalDetector | None, unequal: str
     if detector is None:
         return None
     if detector.network is not None:
-        network = detector.network
-        return f"{word(family)} saddr {unequal}{address(network.address)}/{network.length}"
+        return f"{word(family)} saddr {unequal}{network(detector.network)}"
     star = "*" if detector.kind == "prefix" else ""
     return f'iifname {unequal}"{detector.interface}{star}"'

@@ -38,7 +38,7 @@ from kdns.proxy.render.nftables.elements import (
     verdict,
 )
 from kdns.proxy.render.nftables.fixed import DROP, MARK, REJECT, Chains, not_pod_match, pod_match
-from kdns.proxy.render.nftables.text import address, comment, endpoint_identity, identity, word
+from kdns.proxy.render.nftables.text import address, comment, duration, endpoint_identity, identity, network, word
 
 PREFIXES: Final[dict[FrontendKind, str]] = {
     "cluster IP": "internal-",
@@ -123,7 +123,7 @@ class _Speller:
             self._spelled.cluster_addresses.add(packed)
         if entry.sources is not None:
             ip = word(self._node.family)
-            rules = [f"{ip} saddr {address(source.address)}/{source.length} return" for source in entry.sources]
+            rules = [f"{ip} saddr {network(source)} return" for source in entry.sources]
             chain = self._chain("firewall-", (*rules, DROP))
             self._lead(fixed.FIREWALL_IPS, key, f"goto {chain}", note)
         paths = tuple(self._reachable(entry.paths))
@@ -194,7 +194,7 @@ class _Speller:
             to = f"{address(backend.address)}:{backend.port}" if ip == "ip" else str(backend)
             self._spelled.affinity_sets.add(f"affinity-{name}")
             self._spelled.chains[f"endpoint-{name}"] = (
-                f"update @affinity-{name} {{ {ip} saddr timeout {self._port.affinity}s }}",
+                f"update @affinity-{name} {{ {ip} saddr timeout {duration(self._port.affinity)} }}",
                 f"meta l4proto {protocol} dnat to {to}",
             )
             known.append(f"{ip} saddr @affinity-{name} goto endpoint-{name}")

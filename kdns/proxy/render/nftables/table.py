@@ -38,8 +38,20 @@ class Found(NamedTuple):
 
     elements: ElementsOf
     """All but affinity's."""
-    chains: frozenset[str] = frozenset()
-    affinity_sets: frozenset[str] = frozenset()
+    chains: Mapping[str, tuple[str, ...]] = {}
+    """Their rules."""
+    sets: frozenset[str] = frozenset()
+    """And maps."""
+
+    @property
+    def affinity_sets(self) -> frozenset[str]:
+        """The sets of single service ports."""
+        return frozenset(name for name in self.sets if name.startswith("affinity-"))
+
+    @property
+    def declared(self) -> bool:
+        """Everything that does not depend on Services is there."""
+        return self.sets.issuperset(fixed.CONTAINERS) and all(name in self.chains for name, *_ in fixed.BASE_CHAINS)
 
 
 class Table:
@@ -75,11 +87,16 @@ class Table:
     def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
         """From what is found to all of these rules; `found` is used up. Only for a new `Table`.
 
-        Every chain is written again, and of elements what differs. One service port after the other, so that who
-        sends the commands need not wait for the last one.
+        Only what differs is written. One service port after the other, so that who sends the commands need not wait for
+        the last one.
         """
-        yield from fixed.declarations(self.node)
-        yield from self._chains(fixed.fixed_chains(self.node))
+
+        def differing(chains: Chains) -> Chains:
+            return {name: rules for name, rules in chains.items() if found.chains.get(name) != rules}
+
+        if not found.declared:
+            yield from fixed.declarations(self.node)
+        yield from self._chains(differing(fixed.fixed_chains(self.node)))
         node_ports = _node_ports(self.node)
         self.elements = _count(node_ports)
         yield from self._elements(found.elements, node_ports)
@@ -90,9 +107,11 @@ class Table:
             self._count(one, 1)
             self.ports[name] = port
             self.elements += _count(one.elements) + len(shared)
-            yield from self._spread_chains(new, name)
-            yield from self._port(found.elements, one, one.chains, one.affinity_sets, shared, name)
-        stale = found.chains - self.rules().keys()
+            spreads = {str(spread): spread.rules(self.node) for spread in sorted(new)}
+            sets = one.affinity_sets - found.sets
+            yield from self._chains(differing(spreads), name)
+            yield from self._port(found.elements, one, differing(one.chains), sets, shared, name)
+        stale = found.chains.keys() - self.rules().keys()
         yield from self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
 
     def change(self, changes: Iterable[Change]) -> Iterator[Command]:

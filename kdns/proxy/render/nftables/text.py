@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
-from kdns.base.objects import address_text
+from kdns.base.objects import Network, address_text
 from kdns.proxy.model import Backend, Family, ServicePortName
 
 LONGEST: Final = 240
@@ -52,6 +52,21 @@ def address(packed: bytes) -> str:
     if packed[:12] == bytes(12) and packed[12:14] != b"\0\0":
         return f"::{address_text(packed[12:])}"
     return address_text(packed)
+
+
+def network(of: Network) -> str:
+    """A range as nft lists it: a single address has no length."""
+    text = address(of.address)
+    return text if of.length == 8 * len(of.address) else f"{text}/{of.length}"
+
+
+def duration(seconds: int) -> str:
+    """Seconds as nft lists them: ``1h``, ``1h30m``, ``1d``."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    parts = ((day, "d"), (hour, "h"), (minute, "m"), (second, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
 def word(family: Family) -> str:
