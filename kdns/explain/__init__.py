@@ -32,7 +32,7 @@ taken from the proxy's own policy: explain decides neither again.
   where slices and Pods disagree
 - `kernel`   what a node's kernel does with a packet, read from what its tools print
 - `packets`, `compared`  the packets of a question, and what kernel and policy make of them
-- `rule_findings`, `flow_findings`, `sysctls`, `proxy_state`  what is wrong there, with codes
+- `rule_findings`, `dns_kernel`, `flow_findings`, `sysctls`, `proxy_state`  what is wrong there, with codes
 - `netpol`   NetworkPolicies
 - `service_range`  which addresses Services may have
 """

@@ -23,6 +23,8 @@ FIELD_HINT = "such as status.phase!=Failed,spec.nodeName=node-1"
 def label_selector(text: str) -> Predicate:
     """The predicate of a label selector; the empty text picks everything. ConfigError if it is none."""
     requirements = tuple(_Requirements(text)) if text.strip() else ()
+    if not requirements:
+        return _everything
     return lambda labels: all(holds(labels) for holds in requirements)
 
 
@@ -47,7 +49,14 @@ def field_selector(text: str, known: frozenset[str] | None = None) -> Predicate:
                 f"field selector {_quoted(text)}: expected one of {', '.join(sorted(known))}, got {_quoted(match[1])}"
             )
         requirements.append((match[1], match[2] != "!=", re.sub(r"\\(.)", r"\1", match[3].strip())))
+    if not requirements:
+        return _everything
     return lambda fields: all((fields.get(name, "") == value) is equal for name, equal, value in requirements)
+
+
+def _everything(_: Mapping[str, str]) -> bool:
+    """A selector without a requirement picks a hundred thousand objects as quickly as it can."""
+    return True
 
 
 class _Requirements:
