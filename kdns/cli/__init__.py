@@ -21,5 +21,6 @@ Each command's module has EXAMPLES, ``add_arguments(parser)`` and ``run(argument
 for what failed, 2 for a command line that cannot be read. Only the module of the command that was asked for is
 imported, and what it needs beyond its flags is imported when it runs: ``kdns --help`` reads a dozen small files.
 
+- `kubectl`  the same commands as a plugin of kubectl
 - `explain`, `collect`  why a name or a port does not answer, and the evidence for that in one file
 """

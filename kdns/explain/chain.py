@@ -6,7 +6,8 @@ from typing import Final
 
 from kdns.explain.case import Case
 from kdns.explain.links import client, dns_server, endpoints, flow, name, pod, policy, rules, search, service
-from kdns.explain.model import Finding, Link, Report, State, report
+from kdns.explain.model import Finding, Item, Link, Report, State, report
+from kdns.explain.objects import key_of
 
 LOG: Final = logging.getLogger("kdns.explain")
 LINKS: Final[Sequence[tuple[Link, Callable[[Case], list[Finding]]]]] = (
@@ -41,7 +42,30 @@ def explain(case: Case) -> Report:
             LOG.exception("a bug in the link %s", link.value)
             needs = "a report of this bug: run again with the evidence attached"
             findings.append(Finding(link, State.UNCHECKED, "this link could not be checked", needs=needs))
-    return report(case.question, [*findings, *_silent(case, findings)])
+    findings += _silent(case, findings)
+    return report(case.question, [*(_doubted(case, finding) for finding in findings), *_contradictions(case)])
+
+
+ABSENCE: Final = frozenset({"E01", "E02", "E03", "E10", "E16", "E20", "E24", "E29", "E42"})
+"""Causes that say that something is not there."""
+
+
+def _doubted(case: Case, finding: Finding) -> Finding:
+    """Where objects of the evidence cannot be read, an absence proves nothing."""
+    if not case.evidence.torn or finding.state is not State.FAULT or finding.code not in ABSENCE:
+        return finding
+    torn = case.evidence.torn[0]
+    says = f"{finding.says}: but a part of the objects cannot be read"
+    return Finding(finding.link, State.UNCHECKED, says, evidence=(Item(text=torn),), needs=f"all objects; {torn}")
+
+
+def _contradictions(case: Case) -> Iterator[Finding]:
+    """Two versions of what the question is about."""
+    for called, (first, second) in case.evidence.versions.items():
+        key = key_of(case.service) if case.service is not None else None
+        if key is not None and (called == str(key) or called.startswith(f"EndpointSlice/{key.namespace}/{key.name}-")):
+            says = f"the evidence has two versions of {called}: {first} counts, and {second} does not"
+            yield Finding(Link.SERVICE, State.WARNING, says)
 
 
 def _silent(case: Case, findings: Sequence[Finding]) -> Iterator[Finding]:

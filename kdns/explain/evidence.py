@@ -52,6 +52,10 @@ class Evidence(Struct):
     """Kinds that were listed as a whole: that there is none of them is known."""
     bundled: bool = False
     """There are objects of a bundle, which are a cluster's whatever they lack: what has no slice there has none."""
+    torn: tuple[str, ...] = ()
+    """Documents of objects that cannot be read: what is missing may be in them, so an absence proves nothing."""
+    versions: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Object -> two places that have it in different versions; the first one counts."""
     problems: tuple[str, ...] = ()
     """What could not be read, a line each."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
@@ -19,6 +19,7 @@ from kdns.explain.here import add_this_node
 from kdns.explain.links.dns_server import wanted_question
 from kdns.explain.live import read_cluster
 from kdns.explain.model import Question, Verdict, report_values
+from kdns.explain.objects import Key, field
 from kdns.explain.probe import plan, probe
 from kdns.explain.text import report_text
 from kdns.watch.manifests.folder import content, scan, stream_content
@@ -88,9 +89,25 @@ def _parsed(raws: Sequence[Raw], evidence: Evidence) -> dict[str, Manifests]:
     files: dict[str, Manifests] = {}
     for raw in raws:
         files[raw.path] = parse_manifests(raw.data, raw.path, also=KINDS)
-        problems = tuple(f"{problem.about} {problem.error}".strip() for problem in files[raw.path].problems)
-        evidence.problems = (*evidence.problems, *problems)
+        if not files[raw.path].template:
+            torn = tuple(f"{problem.about} {problem.error}".strip() for problem in files[raw.path].problems)
+            evidence.torn = (*evidence.torn, *torn)
+    evidence.versions = _versions(files)
     return files
+
+
+def _versions(files: Mapping[str, Manifests]) -> dict[str, tuple[str, str]]:
+    """Objects that two files have in different versions."""
+    first: dict[object, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str]] = {}
+    for name in sorted(files) if len(files) > 1 else ():
+        for manifest in files[name].objects:
+            version = field(manifest.body or {}, "metadata.resourceVersion", "")
+            called = str(Key(*manifest.key))
+            known, at = first.setdefault(manifest.key, (version, manifest.at))
+            if version and known != version:
+                found.setdefault(called, (f"{at} ({known})", f"{manifest.at} ({version})"))
+    return found
 
 
 def _source(source: str) -> list[Raw]:
