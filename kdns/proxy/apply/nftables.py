@@ -18,10 +18,10 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
-from kdns.base.clock import Clock
+from kdns.base.clock import Clock, TimeSlice
 from kdns.base.errors import ConfigError, KernelError
 from kdns.kernel.nftables import Nftables
 from kdns.kernel.run import Runner, run
@@ -32,7 +32,7 @@ from kdns.proxy.render.nftables import fixed
 from kdns.proxy.render.nftables.command import Chain, Command, Verb, WholeTable
 from kdns.proxy.render.nftables.elements import ElementsOf
 from kdns.proxy.render.nftables.lines import script_text
-from kdns.proxy.render.nftables.table import Found, Table, transactions
+from kdns.proxy.render.nftables.table import Found, Step, Table, transactions
 
 LOG: Final = logging.getLogger("kdns.proxy.nftables")
 PIECE: Final = 1000
@@ -97,7 +97,7 @@ class NftablesApplier:
     async def _try_kernel(self) -> None:
         node = NodeRules(self._family)
         commands = Table(node).rebuild(RuleSet(node, {}), Found({}))
-        text = script_text(commands, f"{self._table}-try")
+        text = script_text(chain.from_iterable(commands), f"{self._table}-try")
         try:
             await self._run(["nft", "-c", "-f", "-"], text)
         except KernelError as error:
@@ -129,12 +129,11 @@ class NftablesApplier:
             return None
 
     def _totals(self, written: Table) -> tuple[tuple[str, int], ...]:
-        rules = written.rules()
-        sets = len(fixed.CONTAINERS) + len(written.affinity_sets)
+        chains, rules = written.totals()
         return (
-            ("chains", len(rules)),
-            ("rules", sum(rules.values())),
-            ("sets", sets),
+            ("chains", chains),
+            ("rules", rules),
+            ("sets", len(fixed.CONTAINERS) + len(written.affinity_sets)),
             ("elements", written.elements),
         )
 
@@ -156,23 +155,30 @@ class NftablesApplier:
             except KernelError as error:
                 LOG.warning("table %s cannot be brought up to date, so it is made again: %s", self._table, error)
         written = Table(rules.node)
-        commands = [*WITHOUT, *written.rebuild(rules, Found({}))]
+        commands = [*WITHOUT, *chain.from_iterable(written.rebuild(rules, Found({})))]
         await self._kernel.run(commands)
         return written, sum(command.weight for command in commands)
 
-    async def _write(self, commands: Iterable[Command]) -> int:
-        """Send commands; how many rules and elements they were."""
+    async def _write(self, steps: Iterable[Step]) -> int:
+        """Send commands; how many rules and elements they were.
+
+        What comes next is worked out while the kernel is at work, with rests: DNS may be served by the same process.
+        """
         count = 0
-        pieces = iter(transactions(commands, PIECE))
-        piece = next(pieces, None)
-        while piece is not None:
-            # The next one is worked out while the kernel is at work, in a thread so that the loop goes on.
-            following = asyncio.create_task(asyncio.to_thread(next, pieces, None))
-            count += sum(command.weight for command in piece)
-            try:
-                await self._send(piece)
-            finally:
-                piece = await following
+        sending: asyncio.Task[None] | None = None
+        turn = TimeSlice()
+        try:
+            for piece in transactions(steps, PIECE):
+                if piece:
+                    if sending is not None:
+                        await sending
+                    count += sum(command.weight for command in piece)
+                    sending = asyncio.create_task(self._send(piece))
+                if turn.over():
+                    await turn.rest()
+        finally:
+            if sending is not None:
+                await sending
         return count
 
     async def _send(self, piece: Sequence[Command]) -> None:

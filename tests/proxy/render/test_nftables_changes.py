@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.proxy.model import RuleSet, ServicePortName, ServicePortRules
-from kdns.proxy.render.nftables.command import Chain, Command, Container, Elements, Rule, Verb
+from kdns.proxy.render.nftables.command import Chain, Container, Elements, Rule, Verb
 from kdns.proxy.render.nftables.elements import element_text
-from kdns.proxy.render.nftables.table import BATCH, Found, Table
+from kdns.proxy.render.nftables.table import BATCH, Found, Step, Table
 from tests.proxy.nftables_plan import KINDS, V4, V6, node_rules, of_kind, rule_set
 
 
@@ -22,9 +22,9 @@ class Kernel:
         self.chains: dict[str, list[str]] = {}
         self.sets: set[str] = set()
 
-    def run(self, commands: Iterable[Command]) -> int:
+    def run(self, steps: Iterable[Step]) -> int:
         count = 0
-        for command in commands:
+        for command in (command for step in steps for command in step):
             count += 1
             match command.verb, command.object:
                 case verb, Elements(container, octets):
@@ -78,6 +78,7 @@ def test_a_large_change_is_worked_out_in_pieces_and_ends_as_if_written_at_once(s
     assert {name: rules for name, rules in kernel.chains.items() if name not in stale} == fresh.chains
     assert table.elements == anew.elements == len(kernel.elements)
     assert {name: len(rules) for name, rules in kernel.chains.items()} == table.rules()
+    assert table.totals() == (len(table.rules()), sum(table.rules().values()))
     assert kernel.run(table.replace(RuleSet(other, after))) == 0
 
 

@@ -1,6 +1,6 @@
 """A rule set as one script that ``nft -f`` takes: for reading, and for comparing."""
 
-from itertools import groupby
+from itertools import chain, groupby
 
 from kdns.proxy.model import RuleSet
 from kdns.proxy.render.nftables.command import Verb
@@ -12,7 +12,7 @@ from kdns.proxy.render.nftables.text import comment, word
 
 def script(rules: RuleSet) -> str:
     """The whole table, as a node that has none would be given it, with the name of each service port above its part."""
-    commands = Table(rules.node).rebuild(rules, Found({}))
+    commands = chain.from_iterable(Table(rules.node).rebuild(rules, Found({})))
     table = f"{word(rules.node.family)} {TABLE}"
     parts = []
     for port, some in groupby(commands, key=lambda command: command.port):

@@ -33,6 +33,10 @@ BATCH: Final = 50
 """Service ports that are worked out at once."""
 
 
+Step = list[Command]
+"""What one service port comes to, or some of them; perhaps nothing. One who takes them may rest in between."""
+
+
 class Found(NamedTuple):
     """What is in the kernel's table."""
 
@@ -69,6 +73,7 @@ class Table:
         self.affinity_sets: set[str] = set()
         self._shared: dict[str, Counter[bytes]] = {fixed.CLUSTER_IPS: Counter(), fixed.HAIRPIN: Counter()}
         self._spreads: Counter[Spread] = Counter()
+        self._own_rules = 0
 
     def rules(self) -> dict[str, int]:
         """How many rules each chain has, stale ones among them."""
@@ -79,27 +84,32 @@ class Table:
             **self.own,
         }
 
+    def totals(self) -> tuple[int, int]:
+        """How many chains and rules there are, without a look at each chain of a service port."""
+        shared = [len(rules) for rules in fixed.fixed_chains(self.node).values()]
+        shared += [len(spread.rules(self.node)) for spread in self._spreads]
+        return len(self.stale) + len(shared) + len(self.own), sum(shared) + self._own_rules
+
     def elements_of(self, name: ServicePortName) -> ElementsOf:
         """What a service port has in sets and maps, with what it shares with others."""
         one = render(self.ports[name], self.node)
         return {**_shared_elements(_shared_keys(one)), **one.elements}
 
-    def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Command]:
+    def rebuild(self, rules: RuleSet, found: Found) -> Iterator[Step]:
         """From what is found to all of these rules; `found` is used up. Only for a new `Table`.
 
-        Only what differs is written. One service port after the other, so that who sends the commands need not wait for
-        the last one.
+        Only what differs is written, one service port after the other.
         """
 
         def differing(chains: Chains) -> Chains:
             return {name: rules for name, rules in chains.items() if found.chains.get(name) != rules}
 
         if not found.declared:
-            yield from fixed.declarations(self.node)
-        yield from self._chains(differing(fixed.fixed_chains(self.node)))
+            yield fixed.declarations(self.node)
+        yield self._chains(differing(fixed.fixed_chains(self.node)))
         node_ports = _node_ports(self.node)
         self.elements = _count(node_ports)
-        yield from self._elements(found.elements, node_ports)
+        yield list(self._elements(found.elements, node_ports))
         for name, port in rules.ports.items():
             one = render(port, self.node)
             new = one.spreads - self._spreads.keys()
@@ -109,23 +119,23 @@ class Table:
             self.elements += _count(one.elements) + len(shared)
             spreads = {str(spread): spread.rules(self.node) for spread in sorted(new)}
             sets = one.affinity_sets - found.sets
-            yield from self._chains(differing(spreads), name)
-            yield from self._port(found.elements, one, differing(one.chains), sets, shared, name)
+            step = self._chains(differing(spreads), name)
+            yield step + self._port(found.elements, one, differing(one.chains), sets, shared, name)
         stale = found.chains.keys() - self.rules().keys()
-        yield from self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
+        yield self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
 
-    def change(self, changes: Iterable[Change]) -> Iterator[Command]:
+    def change(self, changes: Iterable[Change]) -> Iterator[Step]:
         """From what was written to the same with these service ports as they are now."""
         return self._change(self.node, changes)
 
-    def replace(self, rules: RuleSet) -> Iterator[Command]:
+    def replace(self, rules: RuleSet) -> Iterator[Step]:
         """From what was written to these rules: only what differs."""
         gone: list[Change] = [(name, None) for name in self.ports if name not in rules.ports]
         if rules.node != self.node:
-            yield from self._node(rules.node)
+            yield self._node(rules.node)
         yield from self._change(rules.node, [*rules.ports.items(), *gone])
 
-    def _node(self, node: NodeRules) -> list[Command]:
+    def _node(self, node: NodeRules) -> Step:
         """What is the same for all changes; spreads that stay are written again."""
         before, after = fixed.fixed_chains(self.node), fixed.fixed_chains(node)
         commands = self._chains({name: rules for name, rules in after.items() if before.get(name) != rules})
@@ -136,14 +146,14 @@ class Table:
         spreads = [spread for spread in self._spreads if spread.rules(self.node) != spread.rules(node)]
         return commands + self._chains({str(spread): spread.rules(node) for spread in spreads})
 
-    def _change(self, node: NodeRules, changes: Iterable[Change]) -> Iterator[Command]:
+    def _change(self, node: NodeRules, changes: Iterable[Change]) -> Iterator[Step]:
         old, self.node = self.node, node
         all_again = old.detector != node.detector  # nothing else of the node is in what service ports come to
         changed = [(name, after) for name, after in changes if all_again or self.ports.get(name) != after]
         for some in _batches(changed, self.ports):
-            yield from self._batch(old, some)
+            yield self._batch(old, some)
 
-    def _batch(self, node: NodeRules, changed: Sequence[Change]) -> list[Command]:
+    def _batch(self, node: NodeRules, changed: Sequence[Change]) -> Step:
         """``node`` is what the service ports were written with before."""
         before = [render(self.ports[name], node) for name, _ in changed if name in self.ports]
         spelled = {name: render(after, self.node) for name, after in changed if after is not None}
@@ -198,10 +208,11 @@ class Table:
                 del self._spreads[spread]
         if by > 0:
             self.own.update((chain, len(rules)) for chain, rules in one.chains.items())
+            self._own_rules += sum(map(len, one.chains.values()))
             self.affinity_sets |= one.affinity_sets
         else:
             for chain in one.chains:
-                del self.own[chain]
+                self._own_rules -= self.own.pop(chain)
             self.affinity_sets -= one.affinity_sets
 
     def _spread_chains(self, spreads: Iterable[Spread], name: ServicePortName) -> list[Command]:
@@ -317,18 +328,23 @@ def _batches(
         yield alone[start : start + BATCH]
 
 
-def transactions(commands: Iterable[Command], most: int) -> Iterator[list[Command]]:
-    """Cut into pieces of about ``most`` rules and elements; the ports of one Service stay together, and so do the
-    commands before the first Service."""
+def transactions(steps: Iterable[Step], most: int) -> Iterator[list[Command]]:
+    """Put together to pieces of about ``most`` rules and elements; the ports of one Service stay together, and so do
+    the commands before the first Service.
+
+    Where a step completes no piece, an empty one tells that it is worked out.
+    """
     piece: list[Command] = []
     weight, service = 0, None
-    for command in commands:
-        owner = command.port.service if command.port else None
-        if weight >= most and (owner is None or owner != service):
-            yield piece
-            piece, weight = [], 0
-        piece.append(command)
-        weight += command.weight
-        service = owner
+    for step in steps:
+        for command in step:
+            owner = command.port.service if command.port else None
+            if weight >= most and (owner is None or owner != service):
+                yield piece
+                piece, weight = [], 0
+            piece.append(command)
+            weight += command.weight
+            service = owner
+        yield []
     if piece:
         yield piece
