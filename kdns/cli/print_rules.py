@@ -19,6 +19,7 @@ from kdns.cli.output import write
 from kdns.config.arguments import near
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.explain.run_diff import diff_of_this_node
 from kdns.proxy.apply.modes import script, service_ports
 from kdns.proxy.decisions import decided
 from kdns.proxy.machine import own_interfaces
@@ -88,15 +89,7 @@ async def print_rules(
     """Print the rules as ``form`` says: text, json or yaml. Raises ConfigError for what is missing."""
     out = out or sys.stdout
     sets, known = await read_rules(command, node_name)
-    if service:
-        namespace, _, name = service.rpartition("/")
-        wanted = (namespace or "default", name)
-        sets = [
-            RuleSet(rules.node, {key: one for key, one in rules.ports.items() if (key.namespace, key.name) == wanted})
-            for rules in sets
-        ]
-        if not any(rules.ports for rules in sets):
-            raise _without_rules(*wanted, known.views)
+    sets = _of_service(sets, known, service)
     if form != "text":
         write([rule_set_values(rules) for rules in sets], form, out)
         return 0
@@ -106,6 +99,31 @@ async def print_rules(
             text = script(command.settings.mode, rules, command.settings.ipvs.scheduler, own_interfaces())
             out.write(text.rstrip("\n") + "\n")
     return 0
+
+
+async def print_diff(command: ProxyCommand, *, node_name: str, service: str, out: TextIO | None = None) -> int:
+    """What this machine's kernel has beside the rules; 1 if something differs. Raises ConfigError."""
+    sets, known = await read_rules(command, node_name)
+    sets = _of_service(sets, known, service)
+    name = node_name or command.settings.node_name(socket.gethostname())
+    return await diff_of_this_node(
+        name, sets, command.settings.mode, own_interfaces(), whole=not service, out=out or sys.stdout
+    )
+
+
+def _of_service(sets: list[RuleSet], known: ClusterSnapshot, service: str) -> list[RuleSet]:
+    """Those of one Service, if one is named. Raises ConfigError for one without rules."""
+    if not service:
+        return sets
+    namespace, _, name = service.rpartition("/")
+    wanted = (namespace or "default", name)
+    sets = [
+        RuleSet(rules.node, {key: one for key, one in rules.ports.items() if (key.namespace, key.name) == wanted})
+        for rules in sets
+    ]
+    if not any(rules.ports for rules in sets):
+        raise _without_rules(*wanted, known.views)
+    return sets
 
 
 def _without_rules(namespace: str, name: str, views: Mapping[ObjectKey, ServiceView]) -> ConfigError:

@@ -14,6 +14,7 @@ from kdns.explain.cluster import Cluster
 from kdns.explain.dns.cluster_dns import ClusterDns
 from kdns.explain.dns_service import cluster_ips, dns_services
 from kdns.explain.evidence import Evidence
+from kdns.explain.kernel.node import NodeKernel
 from kdns.explain.model import Link, Question
 from kdns.explain.objects import Body, Objects, field, key_of, maps
 from kdns.explain.proxy_config import find_proxy_config
@@ -36,6 +37,13 @@ class Case:
         self.proxy_problem = "" if evidence.proxy_config else "no configuration of the proxy"
         self._read_proxy_config()
         self.question = _with_protocol(self.question, self.service)
+        self._kernels: dict[str, NodeKernel] = {}
+
+    def kernel(self, node: str) -> NodeKernel:
+        """What the evidence has of a node's kernel, read once."""
+        if node not in self._kernels:
+            self._kernels[node] = NodeKernel(node, self.evidence.nodes.get(node, {}))
+        return self._kernels[node]
 
     @property
     def objects(self) -> Objects:

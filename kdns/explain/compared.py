@@ -52,12 +52,14 @@ class Compared(NamedTuple):
 
 
 class Comparison:
-    """The rules of one Service on the nodes of the evidence."""
+    """Rules that the objects ask for on a node, and those that it has."""
 
-    def __init__(self, case: Case, service: ObjectKey) -> None:
+    def __init__(self, case: Case, service: ObjectKey | None = None) -> None:
+        """Of all Services if none is named."""
         self.case = case
+        views = case.cluster.views
         self._views: Mapping[ObjectKey, ServiceView] = (
-            {service: case.cluster.views[service]} if service in case.cluster.views else {}
+            views if service is None else {service: views[service]} if service in views else {}
         )
         self._rules: dict[tuple[str, Family], RuleSet] = {}
 
@@ -68,7 +70,7 @@ class Comparison:
 
     def kernel(self, node: str) -> NodeKernel:
         """What the evidence has of a node."""
-        return kernel_of(self.case, node)
+        return self.case.kernel(node)
 
     def mode(self, node: str) -> Mode:
         """By the rules that are there; else by what the proxy says, and its configuration."""
@@ -84,7 +86,7 @@ class Comparison:
     def settings(self, node: str) -> ProxySettings:
         """The proxy's, as far as the evidence says; else what its rules show."""
         kernel, settings = self.kernel(node), replace(self.case.proxy_settings, mode=self.mode(node))
-        if self.case.evidence.proxy_config is not None:
+        if not self.case.proxy_problem:
             return settings
         settings = replace(settings, cluster_cidrs=tuple(_cluster_cidrs(kernel)))
         taken = tuple(_node_port_networks(kernel)) if settings.mode == "nftables" else ()
@@ -138,14 +140,6 @@ class Comparison:
             result = kernel.walk(packet, Place(addresses, bool(kernel.addresses)), backwards=True)
             found = tuple(differences(wanted, result, packet, read.tables, mode))
         return Compared(sent, mode, wanted, result, found)
-
-
-def kernel_of(case: Case, node: str) -> NodeKernel:
-    """What the evidence has of a node, read once for a case."""
-    kept: dict[str, NodeKernel] = case.__dict__.setdefault("_kernels", {})
-    if node not in kept:
-        kept[node] = NodeKernel(node, case.evidence.nodes.get(node, {}))
-    return kept[node]
 
 
 def _writers(kernel: NodeKernel, family: Family) -> list[str]:

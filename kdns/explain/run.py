@@ -49,6 +49,20 @@ def run(request: Request, write: Callable[[object, str, TextIO], None], *, colou
 
     ``write`` prints plain values as JSON or YAML.
     """
+    case = read_case(request)
+    if request.probe:
+        wanted = wanted_question(case)
+        case.evidence.probes = tuple(asyncio.run(probe(plan(case, wanted.name if wanted else ""))))
+    answer = explain(case)
+    if request.output == "text":
+        out.write(report_text(answer, colour=colour, verbose=request.verbose))
+    else:
+        write(report_values(answer), request.output, out)
+    return 1 if answer.verdict is Verdict.FAULT else 0
+
+
+def read_case(request: Request) -> Case:
+    """All that there is to know of a question. Raises ConfigError for evidence that is not there."""
     evidence = Evidence()
     raws = [raw for path in request.evidence for raw in read_bundle(path, evidence)]
     evidence.bundled = bool(raws)
@@ -63,16 +77,7 @@ def run(request: Request, write: Callable[[object, str, TextIO], None], *, colou
         asyncio.run(add_this_node(evidence, cluster.objects))
     evidence.corefile = text_file(_read(request.corefile, "--corefile")) if request.corefile else None
     evidence.proxy_config = text_file(_read(request.proxy_config, "--proxy-config")) if request.proxy_config else None
-    case = Case(request.question, evidence, cluster)
-    if request.probe:
-        wanted = wanted_question(case)
-        evidence.probes = tuple(asyncio.run(probe(plan(case, wanted.name if wanted else ""))))
-    answer = explain(case)
-    if request.output == "text":
-        out.write(report_text(answer, colour=colour, verbose=request.verbose))
-    else:
-        write(report_values(answer), request.output, out)
-    return 1 if answer.verdict is Verdict.FAULT else 0
+    return Case(request.question, evidence, cluster)
 
 
 def _live(request: Request, evidence: Evidence) -> list[Raw]:

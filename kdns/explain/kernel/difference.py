@@ -4,14 +4,14 @@ Outcomes are compared, not texts: kube-proxy's rules and ours, of any release, a
 should. Who is to blame follows from where it ended: in a chain of the proxy, or in another program's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from kdns.base.objects import address_text
 from kdns.explain.kernel.model import Chain, Position, Table
 from kdns.explain.kernel.outcome import Result
 from kdns.explain.kernel.packet import Packet
-from kdns.explain.kernel.structure import Broken, broken_places
+from kdns.explain.kernel.structure import Broken, broken_places, leading
 from kdns.explain.kernel.walk import End
 from kdns.proxy.model import Backend, Mode
 from kdns.proxy.trace import Outcome
@@ -22,8 +22,8 @@ this Service. hairpin: a backend that reaches itself is not masqueraded. sticky:
 backend."""
 
 
-CATCH_ALL = ("cluster-ips-check", "KUBE-IPVS-FILTER", "KUBE-IPVS-OUT-FILTER")
-"""Chains that refuse what is sent to a service address and was not translated before."""
+CATCH_ALL = ("cluster-ips-check", "KUBE-IPVS-FILTER", "KUBE-IPVS-OUT-FILTER", "KUBE-PROXY-FIREWALL")
+"""Chains that refuse or drop what is sent to a service address and was not translated before."""
 
 
 class Difference(NamedTuple):
@@ -83,8 +83,10 @@ def _refusal(
         yield Difference("stale", says, _trail(sent[0]))
         return
     for end in result.ends:
-        if end.ending == wanted.verdict:
-            continue
+        if end.ending == wanted.verdict or (
+            wanted.why.startswith("the source is in none") and end.ending == "forwarded"
+        ):
+            continue  # releases before 1.26 let it go on, to where the load balancer itself is
         if end.ending in ("drop", "reject"):
             if ours(end.chain):
                 yield Difference("stale", f"the kernel does not {verb} it: {wanted.why}", _positions(end))
@@ -170,7 +172,11 @@ def _nowhere(end: End, packet: Packet, tables: Sequence[Table], mode: Mode) -> I
         yield _broken(broken)
     else:
         where = f"{address_text(packet.daddr)} port {packet.dport}/{packet.protocol.upper()}"
-        yield Difference("missing", f"the kernel has no rule that leads on from {where}", _trail(end))
+        says = f"the kernel has no rule that leads on from {where}"
+        there = leading(tables, packet)
+        if there:
+            says = f"the kernel has a rule for {where}, and it leads nowhere"
+        yield Difference("missing", says, tuple(there) or _trail(end))
 
 
 def _masquerade(
@@ -236,6 +242,7 @@ def _positions(end: End) -> tuple[Position, ...]:
 
 
 def _trail(end: End) -> tuple[Position, ...]:
-    """Where it went, the last rules first."""
-    steps: Iterable[Position] = (step.rule.position for step in (end.packet.trail.all() if end.packet.trail else []))
-    return tuple(dict.fromkeys(list(steps)[::-1]))
+    """Where it went: the rule that translated it first, then those that led there; else the last rules first."""
+    steps = end.packet.trail.all() if end.packet.trail else []
+    place = next((at for at, step in enumerate(steps) if step.translates), len(steps) - 1)
+    return tuple(dict.fromkeys(step.rule.position for step in steps[: place + 1][::-1]))

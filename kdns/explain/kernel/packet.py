@@ -141,10 +141,19 @@ def merged(packets: list[Packet]) -> list[Packet]:
         return packets
     by_state: dict[tuple[object, ...], Packet] = {}
     for packet in packets:
-        state = (
-            packet.daddr, packet.dport, packet.iif, packet.oif, packet.mark, packet.tracked, packet.translated,
-            packet.masqueraded,
-        )  # fmt: skip
+        state = _state(packet)
         known = by_state.get(state)
         by_state[state] = packet if known is None else replace(known, share=known.share + packet.share)
     return list(by_state.values())
+
+
+def unchanged(before: Packet, after: Packet) -> bool:
+    """Nothing was done to it; it may be a part of what it was."""
+    return _state(before) == _state(after)
+
+
+def _state(packet: Packet) -> tuple[object, ...]:
+    return (
+        packet.daddr, packet.dport, packet.iif, packet.oif, packet.mark, packet.tracked, packet.translated,
+        packet.masqueraded,
+    )  # fmt: skip

@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from kdns.explain.kernel.model import Chain, Hook, Jump, Position, SetMark, Snat, Table
+from kdns.base.objects import address_text
+from kdns.explain.kernel.iptables_text import places
+from kdns.explain.kernel.model import Chain, Hook, Jump, Line, Position, SetMark, Snat, Table
+from kdns.explain.kernel.packet import Packet
 from kdns.proxy.model import Family, Mode
 
 Stage = Literal["dnat", "masquerade", "filter"]
@@ -65,6 +68,25 @@ def broken_places(tables: Sequence[Table], mode: Mode, stage: Stage, *, own: boo
     return list(_iptables([table for table in here if table.name in ("nat", "filter")], stage, own))
 
 
+def leading(tables: Sequence[Table], packet: Packet) -> list[Position]:
+    """The rules or elements that name the packet's destination, and what they lead to if that is empty."""
+    found: list[Position] = []
+    for table in tables:
+        kept = table.sets.get("service-ips")
+        if kept is not None and table.name == "kube-proxy":
+            element = kept.elements.lookup((packet.daddr, packet.protocol, packet.dport))
+            found += [Position(table.file, element.line, element.text)] if element else []
+        chain = table.chains.get("KUBE-SERVICES") if table.name == "nat" else None
+        asked = f"--dport {packet.dport} "
+        for place in places(chain, f"{address_text(packet.daddr)}/{len(packet.daddr) * 8}") if chain else ():
+            line = chain.lines[place] if chain else Line(0, "")
+            if f"-d {address_text(packet.daddr)}/" in line.text and asked in f"{line.text} ":
+                found.append(Position(table.file, line.number, line.text))
+                target = table.chains.get(line.text.rpartition(" -j ")[2])
+                found += [target.position] if target is not None and not target.lines else []
+    return found
+
+
 def _iptables(tables: Sequence[Table], stage: Stage, own: bool) -> Iterator[Broken]:
     proxied = [table for table in tables if any(name.startswith("KUBE-S") for name in table.chains)]
     origins = {table.origin for table in proxied}
@@ -104,7 +126,7 @@ def _marks(table: Table, marking: str, masquerading: str) -> Iterator[Broken]:
     else:
         flips = {one.flip for rule in marks for one in rule.statements if isinstance(one, SetMark)}
         asked = [rule for rule in asker.rules() if "mark" in rule.position.text]
-        if asked and not any(f"{flip:x}" in asked[0].position.text for flip in flips if flip):
+        if asked and not any(f"{flip:x}" in rule.position.text for rule in asked for flip in flips if flip):
             says = f"chain {marking} of {table} sets another mark than {masquerading} looks for"
             yield Broken(says, marks[0].position)
             yield Broken(says, asked[0].position)

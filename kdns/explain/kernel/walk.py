@@ -45,7 +45,7 @@ from kdns.explain.kernel.model import (
     Unknown,
     Verdict,
 )
-from kdns.explain.kernel.packet import Packet, Place, Step, merged
+from kdns.explain.kernel.packet import Packet, Place, Step, merged, unchanged
 from kdns.explain.kernel.words import meaning
 from kdns.proxy.model import Family
 
@@ -343,7 +343,8 @@ class Walk:
         for share, element in _known(lambda: chosen(choice.fields, choice.elements, packet, chain.table, place)):
             part = replace(packet, share=packet.share * share)
             if element is None:
-                yield part, "next", None, chain
+                before = part.trail.before if part.trail else None
+                yield replace(part, trail=before), "next", None, chain
             else:
                 yield from self._verdict(chain, element, rule, part, depth)
 
@@ -353,7 +354,10 @@ class Walk:
             yield packet, "next", None, chain
             return
         for result, word, by, where in self._chain(target, packet, depth + 1):
-            yield result, "next" if word == "return" and not goto else word, by, where
+            back = word == "return" and not goto
+            if back and packet.trail is not None and unchanged(packet, result):
+                result = replace(result, trail=packet.trail.before)  # noqa: PLW2901 - that chain had nothing for it
+            yield result, "next" if back else word, by, where
 
     def _verdict(self, chain: Chain, text: str, rule: Rule, packet: Packet, depth: int) -> Iterator[Out]:
         """What a verdict map says: ``goto chain``, ``drop``."""

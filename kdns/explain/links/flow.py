@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 from kdns.explain.case import Case
-from kdns.explain.compared import kernel_of
 from kdns.explain.flow_findings import flow_findings
 from kdns.explain.model import Finding, Link, State
 from kdns.explain.objects import field
@@ -23,7 +22,7 @@ def check(case: Case) -> list[Finding]:
 
 
 def _node(case: Case, node: str, rows: Sequence[Sent]) -> Iterator[Finding]:
-    kernel = kernel_of(case, node)
+    kernel = case.kernel(node)
     if kernel.flows is None:
         says = f"connection tracking of node {node} is not in the evidence" if node else "no node's flows are here"
         needs = f"node/{node or 'NODE'}/conntrack.txt: conntrack -L -o extended, on that node"

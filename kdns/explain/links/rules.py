@@ -97,10 +97,7 @@ def _is_node_port(case: Case, service: Body, sent: Sent) -> bool:
         return False
     known = case.cluster.node(sent.node)
     own = sent.destination in (known.addresses if known else ()) or sent.destination in LOOPBACK[sent.family]
-    listed = any(
-        one.address == sent.destination
-        for one in Comparison(case, ObjectKey("Service", "", "")).kernel(sent.node).addresses
-    )
+    listed = any(one.address == sent.destination for one in case.kernel(sent.node).addresses)
     return own or listed
 
 

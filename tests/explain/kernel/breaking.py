@@ -98,7 +98,7 @@ ADDRESSES = tuple(ip_address(text).packed for text in ("172.18.0.2", "10.244.1.1
 EVERY_WAY: Sequence[dict[str, Any]] = (
     {"target": "cart.shop:80", "from": "shop/client"},
     {"target": "cart.shop:80", "from": "shop/cart-1"},
-    {"target": "cart.shop:80", "from_node": "worker-1"},
+    {"target": "10.96.7.7:80", "from_node": "worker-1"},
     {"target": "198.51.100.20:80", "from": "shop/client"},
     {"target": "198.51.100.20:80", "outside": "203.0.113.9"},
     {"target": "172.18.0.2:30080", "outside": "203.0.113.9"},
@@ -248,15 +248,18 @@ def main() -> None:
         write(case)
 
 
-def write(case: Broken) -> None:
+def write(case: Broken, cases: Path = CASES) -> None:
     """One case."""
-    folder = CASES / case.name
+    folder = cases / case.name
     node = folder / "node" / "worker-1"
     node.mkdir(parents=True, exist_ok=True)
     (folder / "objects.yaml").write_text(_now(case))
     for name, text in {**in_a_namespace(lambda: saved(case)), **case.files}.items():
         (node / name).write_text(text)
-    expected = [{**asked, "common": False, "links": [_expected(case)]} for asked in case.asked]
+    fault = case.code if case.state == "fault" else None
+    expected = [
+        {**asked, "common": False, "first_fault": fault, "links": [_expected(case)]} for asked in case.asked
+    ]  # fmt: skip
     (folder / "expect.yaml").write_text(yaml.safe_dump_all(expected, sort_keys=False))
 
 

@@ -1,0 +1,60 @@
+"""``kdns rules --diff``: every frontend of a node, in its kernel and in the objects."""
+
+import io
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from kdns.base.errors import ConfigError
+from kdns.explain.run_diff import diff_of_evidence
+from tests.explain.cases import CASES
+from tests.explain.kernel.breaking import BROKEN
+
+
+def diff(name: str, service: str = "", node: str = "") -> tuple[int, str]:
+    """Exit status and text for the evidence of a case."""
+    out = io.StringIO()
+    return diff_of_evidence([str(CASES / name)], "", "", node=node, service=service, out=out), out.getvalue()
+
+
+@pytest.mark.parametrize("name", [case.name for case in BROKEN if case.name.startswith("healthy") and not case.now])
+def test_a_healthy_kernel_has_no_difference(name: str) -> None:
+    """Whatever mode, tool and release wrote the rules: nothing differs, and the exit status is 0."""
+    status, text = diff(name)
+    assert (status, text.count("\n")) == (0, 1), text
+
+
+TABLE = (
+    ("E32-stale-endpoint-nftables", "10.96.7.7:80/TCP  shop/cart:http", "10.244.2.9:8080, which is no endpoint"),
+    ("E32-element-deleted-nftables", "10.96.7.7:80/TCP  shop/cart:http", "no rule that leads on"),
+    ("E33-services-flushed-iptables", "10.96.7.7:80/TCP", "KUBE-SERVICES of iptables table nat is empty"),
+    ("E32-real-server-stale-ipvs", "10.96.7.7:80/TCP", "10.244.2.9:8080"),
+)
+"""Case, the frontend, what differs."""
+
+
+@pytest.mark.parametrize(("name", "where", "says"), TABLE, ids=[row[0] for row in TABLE])
+def test_what_differs_is_a_line(name: str, where: str, says: str) -> None:
+    """Each difference names the frontend, the Service, and the rule that shows it; the exit status is 1."""
+    status, text = diff(name)
+    assert status == 1
+    assert any(line.startswith(where) and says in line for line in text.splitlines()), text
+
+
+def test_what_no_service_asks_for_is_a_line(tmp_path: Path) -> None:
+    """A frontend that the kernel still serves is found, although no Service has it any more."""
+    copied = copytree(CASES / "healthy-nftables", tmp_path / "case")
+    objects = (copied / "objects.yaml").read_text()
+    (copied / "objects.yaml").write_text(objects.replace("198.51.100.21", "198.51.100.99"))
+    out = io.StringIO()
+    assert diff_of_evidence([str(copied)], "", "", node="", service="", out=out) == 1
+    assert "198.51.100.21:80/TCP  (no Service)" in out.getvalue()
+
+
+def test_a_service_or_node_that_is_not_there_is_an_error() -> None:
+    """A misspelt name is no empty answer."""
+    with pytest.raises(ConfigError, match="no Service shop/card"):
+        diff("healthy-iptables", service="shop/card")
+    with pytest.raises(ConfigError, match="worker-9"):
+        diff("healthy-iptables", node="worker-9")
