@@ -1,8 +1,10 @@
 # kdns as an image, DNS and proxy in one: docker build -t kdns:0.1.0 .   (buildah and podman take it as it is)
 # tests/e2e/test_image.py runs these steps, one by one, into a root of its own, and starts what comes out as Pods would.
-ARG PYTHON=3.11
+# docker buildx build --platform linux/amd64,linux/arm64 builds both. A release names its base by digest, so that the same
+# steps give the same image: --build-arg BASE=python:3.11-slim-bookworm@sha256:..., see docs/releasing.md.
+ARG BASE=python:3.11-slim-bookworm
 
-FROM python:${PYTHON}-slim-bookworm AS build
+FROM ${BASE} AS build
 WORKDIR /src
 # --require-hashes: nothing but the files that requirements.lock names; wheels only, so no compiler is ever called for.
 COPY requirements.lock ./
@@ -17,11 +19,19 @@ RUN mv kdns /opt/kdns/lib/python3.*/site-packages/ \
  && /opt/kdns/bin/python -m compileall -q /opt/kdns/lib \
  && chmod 755 /opt/kdns/bin/kdns /opt/kdns/bin/kdns-nonroot /opt/kdns/bin/go-runner
 
-FROM python:${PYTHON}-slim-bookworm
+FROM ${BASE}
+LABEL org.opencontainers.image.title="kdns" \
+      org.opencontainers.image.description="Kubernetes cluster DNS and Service proxy" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.url="https://kdns.example" \
+      org.opencontainers.image.documentation="https://kdns.example/docs/README.md"
 # What the proxy speaks to the kernel with: iptables (nft and legacy) and nft; kmod loads modules for mode ipvs.
+# No program of the image has other rights than the one who starts it: su, mount and others lose their setuid bit.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends iptables nftables kmod \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* \
+ && find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 COPY --from=build /opt/kdns /opt/kdns
 # An interpreter that may bind port 53 without root: a script cannot carry a capability, and Kubernetes sets no ambient
 # ones. security.capability, version 2, effective: permitted is bit 10, CAP_NET_BIND_SERVICE (capabilities(7)).

@@ -108,11 +108,12 @@ def lock() -> dict[str, tuple[str, int]]:
 
 
 def test_the_lock_has_every_dependency() -> None:
-    """Each dependency of pyproject.toml is pinned in requirements.lock, within its range."""
+    """Each dependency, also that for kubeconfigs, is pinned in requirements.lock, within its range."""
     pins, missing = lock(), []
-    dependencies = project()["dependencies"]
+    dependencies, extras = project()["dependencies"], project()["optional-dependencies"]
     assert isinstance(dependencies, list)
-    for requirement in map(Requirement, dependencies):
+    assert isinstance(extras, dict)
+    for requirement in map(Requirement, [*dependencies, *extras["kubeconfig"]]):
         version, _ = pins.get(canonicalize_name(requirement.name), ("", 0))
         if not version or not requirement.specifier.contains(version):
             missing.append(f"{requirement}: {version or 'not pinned'}")
@@ -122,6 +123,25 @@ def test_the_lock_has_every_dependency() -> None:
 def test_the_lock_pins_by_hash() -> None:
     """Every pin is an exact version with at least one hash."""
     assert {name: pin for name, pin in lock().items() if not pin[0] or not pin[1]} == {}
+
+
+def test_the_project_has_one_address() -> None:
+    """Metadata, chart, image and alerts name the same."""
+    urls = project()["urls"]
+    assert isinstance(urls, dict)
+    home = urls["Homepage"]
+    assert all(url.startswith(home) for url in urls.values())
+    for name in ("charts/kdns/Chart.yaml", "Dockerfile", "manifests/monitoring/rules.yaml"):
+        found = set(re.findall(r"https://[^/\s\"]+", (HOUSE / name).read_text()))
+        assert found == {home}, name
+
+
+def test_the_package_has_its_data() -> None:
+    """Every file of the package that is not Python is named in pyproject.toml, so that a wheel has it."""
+    table = tomllib.loads((HOUSE / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packed = {path for pattern in table["kdns"] for path in (HOUSE / "kdns").glob(pattern)}
+    data = {path for path in committed() if path.is_relative_to(HOUSE / "kdns") and path.suffix != ".py"}
+    assert packed == data
 
 
 def commands(page: Path) -> list[str]:

@@ -29,6 +29,7 @@ class Image(NamedTuple):
     root: Path
     environ: Mapping[str, str]
     entrypoint: tuple[str, ...]
+    labels: Mapping[str, str]
 
 
 class Build:
@@ -41,6 +42,7 @@ class Build:
         self._cwd = "/"
         self._environ: dict[str, str] = {}
         self._entrypoint: tuple[str, ...] = ()
+        self._labels: dict[str, str] = {}
         self._mounted: list[Path] = []
 
     def build(self) -> Image:
@@ -52,7 +54,7 @@ class Build:
                 shutil.copyfile(path, base / path.lstrip("/"))
         for instruction, text in instructions((HOUSE / "Dockerfile").read_text()):
             getattr(self, f"_{instruction.lower()}")(text)
-        return Image(self._root, self._environ, self._entrypoint)
+        return Image(self._root, self._environ, self._entrypoint, self._labels)
 
     def close(self) -> None:
         """Unmount what is mounted."""
@@ -66,7 +68,7 @@ class Build:
     def _from(self, text: str) -> None:
         """A new root over the base, as layers have it."""
         image, _, name = text.partition(" AS ")
-        assert image == "python:${PYTHON}-slim-bookworm"
+        assert image == "${BASE}"  # Debian 12 with Python, as `build` makes it
         place = self._folder / (name or "final")
         for part in ("upper", "work", "root"):
             (place / part).mkdir(parents=True)
@@ -112,6 +114,11 @@ class Build:
         environ |= {"DEBIAN_FRONTEND": "noninteractive", **self._environ}
         command = f"cd {self._cwd} && {text}"
         run("chroot", str(self._root), "/bin/sh", "-c", command, environ=environ)
+
+    def _label(self, text: str) -> None:
+        for pair in shlex.split(text):
+            name, _, value = pair.partition("=")
+            self._labels[name] = value
 
     def _expose(self, text: str) -> None:
         assert all(re.fullmatch(r"\d+/(udp|tcp)", word) for word in text.split())

@@ -1,9 +1,11 @@
 """The image: its steps are run, and each entry point is started as the Pod specs that it is for would start it."""
 
 import asyncio
+import os
 import re
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,7 +18,7 @@ from kdns.demo.ask import Question, Reply, ask
 from tests import kubeadm
 from tests.config.kubeproxy import files
 from tests.e2e.confined import NET_BIND_SERVICE, Security
-from tests.e2e.image import Build, Image, needs_root, run
+from tests.e2e.image import HOUSE, Build, Image, needs_root, run
 from tests.e2e.kubelet import HOST_IP, NODE_NAME, ConfigMaps, Container, container
 from tests.e2e.pod import ApiServer
 from tests.e2e.test_corefiles import COREFILES, demo
@@ -349,3 +351,23 @@ def test_both_names_and_all_tools_are_there(image: Image) -> None:
     ):
         path = image.environ["PATH"]
         assert run("chroot", str(image.root), "/usr/bin/env", f"PATH={path}", "sh", "-c", tool)
+
+
+def test_no_program_has_rights_of_its_own(image: Image) -> None:
+    """No file is setuid or setgid, and of file capabilities there is the one of DNS without root."""
+    assert run("find", str(image.root), "-xdev", "-type", "f", "-perm", "/6000") == ""
+    capable = [path for path in image.root.rglob("*") if path.is_file() and not path.is_symlink() and _capable(path)]
+    assert [str(path.relative_to(image.root)) for path in capable] == ["opt/kdns/bin/python-nonroot"]
+
+
+def _capable(path: Path) -> bool:
+    return "security.capability" in os.listxattr(path)
+
+
+def test_labels_say_what_it_is(image: Image) -> None:
+    """In the words of the OCI, with the project's version and licence."""
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
+    prefix = "org.opencontainers.image."
+    said = {name.removeprefix(prefix): value for name, value in image.labels.items()}
+    assert (said["version"], said["licenses"]) == (project["version"], project["license"])
+    assert (said["url"], said["documentation"]) == (project["urls"]["Homepage"], project["urls"]["Documentation"])

@@ -111,7 +111,7 @@ def read_kubeconfig(path: str, context: str | None) -> Loaded:
         raise ConfigError(
             f"no kubeconfig at {path}", hint="say --source kubeconfig:PATH, or set KUBECONFIG, or log in to the cluster"
         )
-    package: Any = import_module("kubernetes.config.kube_config")  # here and nowhere else: see above
+    package = _package()
     with TemporaryDirectory(prefix="kdns-") as folder:
         try:
             merged = package.KubeConfigMerger(path).config
@@ -131,6 +131,19 @@ def read_kubeconfig(path: str, context: str | None) -> Loaded:
             raise ConfigError(
                 f"cannot use kubeconfig {path}: {problem}", hint=f"kubectl config view --kubeconfig {path}"
             ) from error
+
+
+def _package() -> Any:
+    """The package that reads kubeconfigs, imported here and nowhere else: see above. Raises ConfigError."""
+    try:
+        return import_module("kubernetes.config.kube_config")
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("kubernetes"):
+            raise
+        raise ConfigError(
+            "a kubeconfig is read by the Python package kubernetes, which is not installed",
+            hint="pip install 'kdns[kubeconfig]'; in a Pod, and with manifests, kdns does without",
+        ) from error
 
 
 def _check_context(merged: Any, path: str, context: str | None) -> None:

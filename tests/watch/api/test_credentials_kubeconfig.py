@@ -278,3 +278,12 @@ def test_the_package_is_imported_for_kubeconfigs_only() -> None:
     """It takes 21 MB, which a Pod with a service account should not pay."""
     code = "import sys, kdns.watch.api.cluster; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def test_the_package_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it was not installed, the error says what to install; DNS and manifests do without it."""
+    path = kubeconfig(tmp_path / "config", {"token": "t"})
+    monkeypatch.setitem(sys.modules, "kubernetes.config.kube_config", None)  # an import of it fails then
+    with pytest.raises(ConfigError, match="package kubernetes, which is not installed") as caught:
+        read_kubeconfig(str(path), None)
+    assert "pip install 'kdns[kubeconfig]'" in (caught.value.hint or "")
