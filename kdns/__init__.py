@@ -26,7 +26,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
 Who may import whom: a line imports only lines below it, parts joined by ``|`` are strangers::
 
     cli
-    explain | demo | lab
+    explain | demo | lab | preflight
     dns | proxy
     watch | kernel
     records | config

@@ -22,5 +22,6 @@ for what failed, 2 for a command line that cannot be read. Only the module of th
 imported, and what it needs beyond its flags is imported when it runs: ``kdns --help`` reads a dozen small files.
 
 - `kubectl`  the same commands as a plugin of kubectl
+- `preflight`  whether kdns would work here; ``run_preflight`` has the looks, in the order of a reader
 - `explain`, `collect`  why a name or a port does not answer, and the evidence for that in one file
 """

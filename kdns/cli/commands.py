@@ -12,6 +12,7 @@ GROUPS: Final[Mapping[str, Mapping[str, str]]] = {
     "look": {
         "explain": "say why a name or a port does not answer, with evidence",
         "collect": "put the evidence of a cluster and of a node into one file, for explain",
+        "preflight": "look whether kdns would work here, and what would change",
         "check": "list the mistakes of a Corefile, or what it would serve",
         "records": "print every DNS record, and the object it came from",
         "rules": "print the rules that the proxy would write",

@@ -19,7 +19,7 @@ from kdns.cli.parser import Parser, UsageError
 from kdns.config.arguments import near
 from kdns.config.flags import DEFAULT_COREFILE, GO_FLAGS, as_commands
 
-KUBE_PROXY: Final = frozenset({"proxy", "node", "rules"})
+KUBE_PROXY: Final = frozenset({"proxy", "node", "rules", "preflight"})
 """Commands with kube-proxy's flags."""
 TOP_FLAGS: Final = ("--help", "--version")
 EXAMPLES: Final = """examples:

@@ -89,7 +89,7 @@ MISTAKES: Sequence[tuple[str, str, str]] = (  # command line, what is wrong, wha
     (
         "whatever",
         "unknown command 'whatever'",
-        "there are serve, proxy, node, explain, collect, check, records, ",
+        "there are serve, proxy, node, explain, collect, preflight, check, records, ",
     ),
     ("--versio", "kdns: unknown flag --versio", "did you mean --version?"),
     ("serve", "no source", "--source cluster, --source kubeconfig[:PATH[@CONTEXT]], or --source PATH"),
