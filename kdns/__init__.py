@@ -12,6 +12,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
     explain/   why a name or a port does not answer: the chain, link by link, with evidence
     demo/      an example cluster that ships with the package, and a server that shows itself
     lab/       a cluster on one machine: nodes, Pods and clients as network namespaces
+    preflight/ before kdns is installed: would it work here, and what would change
     dns/       questions in, answers out: transports, the query path, plugins, and the server that puts them together
     proxy/     Services and endpoints in, rules in the kernel out
     watch/     the cluster, kept: the API server's client, manifests as a source, the store, the follower
