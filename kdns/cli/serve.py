@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from kdns.base.listen_address import parse_port
 from kdns.cli import names
 from kdns.cli.parser import Parser, UsageError, corefile, usage_errors, value
-from kdns.config.arguments import parse_listen, parse_pause, parse_seconds, parse_word
+from kdns.config.arguments import parse_listen, parse_local_address, parse_pause, parse_seconds, parse_word
 from kdns.config.settings import ServeSettings
 from kdns.config.source import IN_CLUSTER, pick_source
 
@@ -27,13 +27,13 @@ EXAMPLES = """
 OF_THE_COREFILE: Final = (
     "--listen", "--zone", "--ttl", "--pods", "--namespace", "--namespace-labels", "--labels", "--endpoint-pod-names",
     "--no-endpoints", "--ignore-empty-service", "--fallthrough", "--startup-timeout", "--health", "--ready",
-    "--metrics", "--lameduck", "--shortnames",
+    "--metrics", "--status", "--lameduck", "--shortnames",
 )  # fmt: skip
 """Flags of ``serve`` that only go without a Corefile."""
 PLUGIN_OF_FLAG: Final = {
     "--listen": "bind ADDRESS", "--zone": "a key of the server block", "--health": "health :PORT",
     "--ready": "ready :PORT", "--metrics": "prometheus :PORT", "--shortnames": "shortnames",
-    "--lameduck": "health { lameduck DURATION }",
+    "--lameduck": "health { lameduck DURATION }", "--status": "status :PORT",
 }  # fmt: skip
 """What says the same in a Corefile; the others are options of `kubernetes`."""
 
@@ -63,6 +63,8 @@ def _add_server(part: Parser) -> None:
         "--health": {"default": defaults.health, "metavar": "ADDR", "help": "/health; '' for off (default: :8080)"},
         "--ready": {"default": defaults.ready, "metavar": "ADDR", "help": "/ready; '' for off (default: :8181)"},
         "--metrics": {"default": defaults.metrics, "metavar": "ADDR", "help": "/metrics; '' for off (default: :9153)"},
+        "--status": {"type": value(parse_local_address), "default": "", "metavar": "ADDR",
+                     "help": "pages for a browser; :9180 is loopback only (default: off)"},
         "--lameduck": {"type": seconds, "default": defaults.lameduck, "metavar": "S",
                        "help": "after SIGTERM answer so long while not ready (default: 0s)"},
         "--watch-timeout": {"type": value(parse_pause), "default": defaults.watch_timeout, "metavar": "S",
@@ -110,6 +112,7 @@ def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
         health=arguments.health,
         ready=arguments.ready,
         metrics=arguments.metrics,
+        status=arguments.status,
         lameduck=arguments.lameduck,
         watch_timeout=arguments.watch_timeout,
         snapshot=arguments.snapshot,
@@ -120,10 +123,11 @@ def serve_settings(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; the exit status."""
-    from kdns.dns.server.app import serve  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.cli.status import dns_site, explained  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.dns.server.app import serve  # noqa: PLC0415 - likewise
     from kdns.ops import logs  # noqa: PLC0415 - likewise
 
     with usage_errors():
         settings = serve_settings(arguments, os.environ)
     logs.set_up(settings.log_format)
-    return asyncio.run(serve(settings))
+    return asyncio.run(serve(settings, site=dns_site("kdns serve", explained(settings))))

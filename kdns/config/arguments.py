@@ -65,6 +65,12 @@ def parse_word(text: str, known: tuple[str, ...]) -> str:
     return text
 
 
+def parse_local_address(text: str) -> str:
+    """ADDRESS:PORT as `parse_http_address` has it, but ``:9180`` is loopback; every address is ``0.0.0.0:9180``."""
+    address = parse_http_address(text)
+    return f"127.0.0.1{address}" if address.startswith(":") else address
+
+
 def parse_http_address(text: str) -> str:
     """ADDRESS:PORT of a page, ``localhost`` being 127.0.0.1: ``:8080``, ``127.0.0.1:8080``, ``[::1]:8080``."""
     address = parse_address_port(re.sub(r"^localhost:", "127.0.0.1:", text))

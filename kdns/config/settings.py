@@ -68,6 +68,8 @@ class KubernetesOptions(Struct, frozen=True, kw_only=True):
     """Say in an extended error (RFC 8914) why there is no such name, to clients that may know."""
     labelled: bool = False
     """Keep the labels of Pods: there is a ``metadata`` beside this."""
+    routed: bool = False
+    """Keep how traffic for Services goes, and endpoints that are not ready: there is a ``status`` beside this."""
     startup_timeout: float = 5.0
     """How long start-up waits for the first complete lists before it serves what there is."""
     api: ApiOptions = ApiOptions()
@@ -97,6 +99,8 @@ class ServeSettings(Struct, frozen=True, kw_only=True):
     """ADDRESS:PORT of /health; empty switches it off. So for the next two."""
     ready: str = ":8181"
     metrics: str = ":9153"
+    status: str = ""
+    """Of the status pages; off unless it is asked for."""
     lameduck: float = 0.0
     """After SIGTERM, how long queries are still answered while readiness says no."""
     watch_timeout: float = 150.0

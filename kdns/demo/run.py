@@ -4,7 +4,7 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -18,8 +18,9 @@ from kdns.demo.ask import Question, ask
 from kdns.demo.edits import tell_edits
 from kdns.demo.folder import Folder, leave, prepare
 from kdns.demo.show import Row, commands, table
-from kdns.dns.server.app import Running, serve
+from kdns.dns.server.app import App, Running, serve
 from kdns.ops import logs
+from kdns.ops.port import Answer
 from kdns.records.answers import Answers
 from kdns.records.reasons import Missing
 from kdns.records.rrset import Result
@@ -49,8 +50,17 @@ QUESTIONS: Final = (
 RTYPES: Final = {text: rtype for rtype, text in TYPE_TEXT.items()}
 
 
-async def demo(port: int, folder_text: str = "") -> int:
-    """Serve until a signal comes; the exit status. Raises ConfigError for what the operator must fix."""
+async def demo(
+    port: int,
+    folder_text: str = "",
+    *,
+    status_at: str = "",
+    site: Callable[[ServeSettings], Callable[[App], Answer]] | None = None,
+) -> int:
+    """Serve until a signal comes; the exit status. Raises ConfigError for what the operator must fix.
+
+    ``site`` makes the status pages for the settings, which are served at ``status_at``, ADDRESS:PORT.
+    """
     logs.set_up()
     logging.getLogger("kdns").setLevel(logging.WARNING)  # the table says it all; mistakes in edited files do not wait
     console = Terminal(highlight=False)
@@ -64,9 +74,11 @@ async def demo(port: int, folder_text: str = "") -> int:
         health=f"{ADDRESS}:0",
         ready=f"{ADDRESS}:0",
         metrics=f"{ADDRESS}:0",
+        status=status_at if site is not None else "",
     )
     try:
-        status = await serve(settings, partial(show, console, folder))
+        pages = site(settings) if site is not None else None
+        status = await serve(settings, partial(show, console, folder), pages)
     except ConfigError as error:
         leave(folder)
         if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
@@ -109,6 +121,9 @@ async def explain(console: Console, folder: Folder, running: Running) -> None:
     commands(console, how_to_ask(port))
     console.print("\nThe example is in this folder; edit a file, and the answers change within a second:")
     commands(console, [str(folder.path)])
+    if "/" in running.urls:
+        console.print("\nSee it in a browser: the Services, each with its path drawn, and why a name does not answer:")
+        commands(console, [running.urls["/"]])
     console.print("\nIts metrics:")
     commands(console, [running.urls["/metrics"]])
     console.print("\nCtrl-C ends it.")

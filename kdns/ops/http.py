@@ -1,4 +1,4 @@
-"""/health, /ready and /metrics over HTTP (aiohttp), each on its own port, or several on one.
+"""/health, /ready, /metrics and the status pages over HTTP (aiohttp), each on its own port, or several on one.
 
 /health says that the process is alive and nothing else, so that an API server's outage restarts no pod.
 /ready says 503 with the reasons, one a line, until the cluster is known, and again from SIGTERM on.
@@ -24,6 +24,7 @@ HEALTH: Final = logging.getLogger("kdns.ops.http.health")
 FLAGS: Final = {
     "/health": ("--health", "health"), "/ready": ("--ready", "ready"), "/metrics": ("--metrics", "prometheus"),
     "/top": ("", "top"),
+    "/": ("--status", "status"),
 }  # fmt: skip
 """By path: what moves the page on the command line, and in a Corefile."""
 PROBE_INTERVAL: Final = 1.0
@@ -46,11 +47,12 @@ class _Port:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in {"GET", "HEAD"}:
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
+        answer = self.pages.get(request.path) or self.pages.get("/")  # the status pages are all that is below /
+        if answer is not None:
+            return await answer(request)
         if request.path == "/":
             return links_page("kdns", self.pages)
-        if request.path not in self.pages:
-            raise web.HTTPNotFound
-        return await self.pages[request.path](request)
+        raise web.HTTPNotFound
 
     async def close(self) -> None:
         if self.opened:
@@ -71,14 +73,17 @@ class HttpPorts:
         ready: str = "",
         metrics_at: str = "",
         registry: CollectorRegistry | None = None,
+        site: Answer | None = None,
     ) -> None:
         """``top`` gives what /top says, ``reasons`` why kdns is not ready, ``remarks`` what is to be known though it
-        is, a line each; an empty address switches its page off.
+        is, a line each; an empty address switches its page off. ``site`` answers for the status pages; None: there
+        are none.
 
         Raises ConfigError for an address that cannot be read.
         """
         self._metrics, self._reasons, self._remarks, self._tops = metrics, reasons, remarks, top
         self._registry = registry or metrics.registry()
+        self._site = site
         self._wanted = self._pages((health,), (ready,), (metrics_at,))
         self._ports: dict[Address, _Port] = {}
         self.urls: dict[str, str] = {}
@@ -88,13 +93,19 @@ class HttpPorts:
         self.probe_interval = PROBE_INTERVAL
 
     def _pages(
-        self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str], top: Sequence[str] = ()
+        self,
+        health: Sequence[str],
+        ready: Sequence[str],
+        metrics_at: Sequence[str],
+        top: Sequence[str] = (),
+        status: Sequence[str] = (),
     ) -> dict[Address, dict[str, Answer]]:
         pages: tuple[tuple[str, Sequence[str], str, Answer], ...] = (
             (FLAGS["/health"][0], health, "/health", self._health),
             (FLAGS["/ready"][0], ready, "/ready", self._ready),
             (FLAGS["/metrics"][0], metrics_at, "/metrics", self._scrape),
             ("top", top, "/top", self._top),
+            (FLAGS["/"][0], status, "/", self._site or self._no_site),
         )
         wanted: dict[Address, dict[str, Answer]] = {}
         for flag, texts, path, handler in pages:
@@ -107,13 +118,18 @@ class HttpPorts:
         await self._move(self._wanted)
 
     async def move(
-        self, health: Sequence[str], ready: Sequence[str], metrics_at: Sequence[str], top: Sequence[str] = ()
+        self,
+        health: Sequence[str],
+        ready: Sequence[str],
+        metrics_at: Sequence[str],
+        top: Sequence[str] = (),
+        status: Sequence[str] = (),
     ) -> None:
         """Listen at these addresses from now on; where one stays, no connection is refused meanwhile.
 
         Raises ConfigError, with everything as it was.
         """
-        await self._move(self._pages(health, ready, metrics_at, top))
+        await self._move(self._pages(health, ready, metrics_at, top, status))
 
     async def _move(self, wanted: dict[Address, dict[str, Answer]]) -> None:
         opened: dict[Address, _Port] = {}
@@ -181,6 +197,9 @@ class HttpPorts:
         if reasons := self._reasons():
             return web.Response(status=503, text="\n".join(reasons))
         return web.Response(text="\n".join(("OK", *self._remarks())))
+
+    async def _no_site(self, _request: web.BaseRequest) -> web.Response:
+        raise web.HTTPNotFound
 
     async def _scrape(self, _request: web.BaseRequest) -> web.Response:
         body = generate_latest(self._registry)

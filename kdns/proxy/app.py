@@ -107,6 +107,11 @@ class ProxyApp:
         return ObjectKey("Node", "", self.node_name)
 
     @property
+    def metrics(self) -> ProxyMetrics:
+        """What is counted; there is nothing before the families are known."""
+        return self._metrics
+
+    @property
     def synced(self) -> bool:
         """True once every initial list is complete."""
         return self._synced.is_set()

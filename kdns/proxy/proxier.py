@@ -101,6 +101,11 @@ class Proxier:
         return self._decisions.services
 
     @property
+    def views(self) -> Mapping[ObjectKey, ServiceView]:
+        """Every Service as its last Change left it, with its slices."""
+        return self._views
+
+    @property
     def policy(self) -> Policy:
         """What the operator and the node decide."""
         return self._decisions.policy

@@ -11,14 +11,15 @@ import asyncio
 import gc
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from kdns.base.clock import Backoff, TimeSlice
 from kdns.base.errors import ConfigError
-from kdns.base.objects import PLURALS, Change, Kind, Service, ServiceChange
+from kdns.base.objects import PLURALS, Change, Kind, ObjectKey, Service, ServiceChange
 from kdns.config.settings import KubernetesOptions
-from kdns.metrics.cluster import ServiceKind, WatchCounts
+from kdns.metrics.cluster import ServiceKind, Since, WatchCounts
 from kdns.metrics.dns import Metrics
 from kdns.watch.readiness import Readiness
 from kdns.watch.snapshot import Unusable
@@ -40,6 +41,8 @@ WORDS: Final[dict[Kind, str]] = {
 }
 OURS: Final = "!service.kubernetes.io/service-proxy-name"
 """Label selector: what no other proxy has claimed."""
+RECENT: Final = 30
+"""Changes that `Follower.recent` keeps."""
 LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
 """Pods that ended have given their address back."""
 
@@ -51,10 +54,12 @@ def wants(options: KubernetesOptions) -> list[Want]:
     cluster without the kind ServiceImport has none of them; one that forbids to list them may have some, and is waited
     for.
     """
-    wanted = [Want("Service", label_selector=options.labels, external=options.external)]
+    service = Want("Service", label_selector=options.labels, external=options.external, routing=options.routed)
+    wanted = [service]
     if options.endpoints:
         slices = Want("EndpointSlice", label_selector=options.labels, pod_names=options.endpoint_pod_names)
-        wanted.append(slices._replace(zones=options.zonal, imports=bool(options.multicluster)))
+        imports = bool(options.multicluster)
+        wanted.append(slices._replace(zones=options.zonal, imports=imports, routing=options.routed))
     wanted.append(Want("Namespace", label_selector=options.namespace_labels, optional=not options.namespace_labels))
     if options.multicluster:
         wanted.append(Want("ServiceImport", label_selector=options.labels, installed=False))
@@ -80,6 +85,19 @@ def proxy_wants(node: str, *, every_node: bool = False) -> list[Want]:
         Want("Node", field_selector="" if every_node else f"metadata.name={node}"),
         Want("ServiceCIDR", optional=True),
     ]
+
+
+class Recent(NamedTuple):
+    """A change of a Service that is in the answers."""
+
+    key: ObjectKey
+    at: float
+    """Unix seconds."""
+    gone: bool
+    """The Service is deleted."""
+    seconds: float | None
+    """How long it took to be answered; None: that is not known."""
+    since: Since | None
 
 
 class ChangeConsumer(Protocol):
@@ -117,11 +135,13 @@ class Follower:
         self.readiness = Readiness(wanted)
         self.synced = asyncio.Event()
         """Set once every initial list is complete, or its kind skipped."""
-        self._source, self._wanted = source, wanted
+        self._source, self.wanted = source, wanted
         self.store = Store()
         """All that is known by now."""
         self._consumers, self._metrics, self._names = consumers, metrics, names
         self._counts = metrics.cluster
+        self.recent: deque[Recent] = deque(maxlen=RECENT)
+        """The last changes of Services after the first lists, the newest last."""
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
         self._settled = asyncio.Event()
@@ -138,7 +158,7 @@ class Follower:
         """One endless task per stream, and one for the snapshot; a ConfigError ends them."""
         running = [
             tasks.create_task(self._follow(index, stream), name=f"stream {index}")
-            for index, stream in enumerate(self._source.streams(self._wanted))
+            for index, stream in enumerate(self._source.streams(self.wanted))
         ]
         if self._snapshots is None:
             self._ready_to_follow.set()
@@ -160,11 +180,11 @@ class Follower:
         while True:
             if self._changes != written:
                 written = self._changes
-                await file.save(self._wanted, [(want.kind, self.store.objects(want.kind)) for want in self._wanted])
+                await file.save(self.wanted, [(want.kind, self.store.objects(want.kind)) for want in self.wanted])
             await asyncio.sleep(file.every)
 
     async def _restore(self, file: SnapshotFile) -> None:
-        snapshot = await file.load(self._wanted)
+        snapshot = await file.load(self.wanted)
         if snapshot is None:
             return
         turn = TimeSlice(TURN)
@@ -178,7 +198,7 @@ class Follower:
         except Unusable as error:
             LOG.warning("the snapshot %s is not used: %s", file.path, error)
             return
-        for want in self._wanted:
+        for want in self.wanted:
             self._counts.watch(want.kind).objects.set(self.store.count(want.kind))
         self.readiness.restored = self._counts.snapshots[self] = snapshot.taken
         LOG.info(
@@ -206,7 +226,7 @@ class Follower:
                 LOG.exception("a bug met while following the cluster; what is known stays in force")
             self._metrics.panics += 1
             await backoff.pause()
-            stream = self._source.streams(self._wanted)[index]
+            stream = self._source.streams(self.wanted)[index]
 
     async def _read(self, stream: AsyncIterator[Event], backoff: Backoff) -> None:
         turn = TimeSlice(TURN)
@@ -256,10 +276,17 @@ class Follower:
         service = next((view.service for view in (change.after, change.before) if view and view.service), None)
         if service is None:
             return  # slices without a Service have no name
-        if change.triggered is not None and change.after is not None and change.after.service is not None:
-            self._counts.programmed(_kind(service, triggered=True), "trigger", max(0.0, now - change.triggered))
+        gone = change.after is None or change.after.service is None
+        seconds: float | None = None
+        since: Since | None = None
+        if change.triggered is not None and not gone:
+            seconds, since = max(0.0, now - change.triggered), "trigger"
         elif arrived is not None:
-            self._counts.programmed(_kind(service), "arrival", max(0.0, self._counts.clock() - arrived))
+            seconds, since = max(0.0, self._counts.clock() - arrived), "arrival"
+        if seconds is not None and since is not None:
+            self._counts.programmed(_kind(service, triggered=since == "trigger"), since, seconds)
+        if self._settled.is_set():
+            self.recent.append(Recent(change.key, now, gone, seconds, since))
 
     def _state(self, event: Listing | ListComplete | Lost | Resumed | Skipped, now: float) -> None:
         """Note an event that is about a kind as a whole, and say what is new."""
@@ -325,7 +352,7 @@ class Follower:
         """``10,012 services, 10,015 endpoint slices, 61 namespaces``."""
         return ", ".join(
             f"{(count := self.store.count(want.kind)):,} {WORDS[want.kind]}{'' if count == 1 else 's'}"
-            for want in self._wanted
+            for want in self.wanted
             if want.kind not in self.readiness.skipped
         )
 

@@ -32,6 +32,7 @@ A plugin's module is imported when a Corefile names its directive, see `kdns.dns
 - `reload`        how often the Corefile is read again
 - `rewrite`       questions changed on their way in, replies on their way out
 - `shortnames`    ``service.namespace`` for clients without a search list
+- `status`        the pages for people
 - `template`      replies from patterns and texts
 - `timeouts`      limits of connections
 - `tls`           the certificate for ``tls://`` and ``https://``
@@ -56,6 +57,7 @@ ORDER: Final = (
     "health",
     "prometheus",
     "top",
+    "status",
     "errors",
     "log",
     "local",

@@ -180,6 +180,8 @@ def build(options: KubernetesOptions, parts: BlockContext) -> Built:
     """The plugin for one server block; CNAME targets elsewhere are looked up through the whole server."""
     if parts.sibling("options/k8s_external") is not None:
         options = replace(options, external=True)
+    if parts.sibling("options/status") is not None:
+        options = replace(options, routed=True)
     labelled = parts.sibling("options/metadata") is not None
     beside = any(parts.sibling(f"options/{name}") is not None for name in ("autopath", "top"))
     if labelled or beside or options.clients or options.explain:

@@ -44,6 +44,7 @@ from kdns.kernel.interfaces import own_addresses
 from kdns.metrics.dns import Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.logs import BANNER
+from kdns.ops.port import Answer
 from kdns.ops.process import prepare
 from kdns.ops.shutdown import Stop, any_of
 from kdns.records.answers import Answers
@@ -81,8 +82,8 @@ class Loaded(NamedTuple):
 class App:
     """One server: its parts, built but not opened."""
 
-    def __init__(self, settings: ServeSettings) -> None:
-        """Raises ConfigError if the folder of plugins cannot be read."""
+    def __init__(self, settings: ServeSettings, site: "Callable[[App], Answer] | None" = None) -> None:
+        """``site`` makes what answers for the status pages. Raises ConfigError for a folder that cannot be read."""
         self._settings = settings
         self._registry = Registry(settings.plugins)
         runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
@@ -93,7 +94,12 @@ class App:
         self.context = ServerContext(self.metrics, registry, self.clusters, self._fatal)
         self.serving = Serving(self.context)
         self.http = HttpPorts(
-            self.metrics, self._unready, remarks=self.clusters.remarks, top=self.context.top.values, registry=registry
+            self.metrics,
+            self.unready,
+            remarks=self.clusters.remarks,
+            top=self.context.top.values,
+            registry=registry,
+            site=site(self) if site is not None else None,
         )
         self.process = ProcessSettings()
         """What the Corefile that is served asks of the server itself."""
@@ -148,7 +154,7 @@ class App:
             await self._install(loaded, blocks)
         except BaseException:
             self.process = before
-            await self.http.move(before.health, before.ready, before.metrics, before.top)
+            await self.http.move(before.health, before.ready, before.metrics, before.top, before.status)
             await self.serving.abandon()
             raise
 
@@ -156,10 +162,11 @@ class App:
         """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
         blocks = self.serving.build(loaded.plans)
         process = process_settings(loaded.plans)
-        await self.http.move(process.health, process.ready, process.metrics, process.top)
+        await self.http.move(process.health, process.ready, process.metrics, process.top, process.status)
         if not self.serving.blocks:
             for path, where in self.http.listening.items():
-                logging.getLogger(f"kdns.ops.http.{path[1:]}").info("%s on %s", path, where)
+                name = path[1:] or "status"
+                logging.getLogger(f"kdns.ops.http.{name}").info("%s on %s", path if path[1:] else "status pages", where)
         await self._start_clusters()
         await self._wait_for_clusters()
         return blocks
@@ -211,7 +218,7 @@ class App:
             text, watch_timeout=self._settings.watch_timeout, api=options.api, counts=self.metrics.cluster
         )
 
-    def _unready(self) -> list[str]:
+    def unready(self) -> list[str]:
         """Why no client should be sent here, a line each; empty when all is well."""
         if self._stop.asked.is_set():
             return ["Shutting down"]
@@ -263,12 +270,16 @@ class App:
                 LOG.error("a bug while the sockets were closed", exc_info=ended)
 
 
-async def serve(settings: ServeSettings, started: Callable[[Running], Awaitable[None]] | None = None) -> int:
-    """``kdns serve``: the exit status. Raises ConfigError for what the operator must fix."""
+async def serve(
+    settings: ServeSettings,
+    started: Callable[[Running], Awaitable[None]] | None = None,
+    site: Callable[[App], Answer] | None = None,
+) -> int:
+    """``kdns serve``: the exit status; ``site`` as of `App`. Raises ConfigError for what the operator must fix."""
     prepare()
     stop = Stop()
     stop.install(hangup_ends=not settings.corefile)
-    await App(settings).run(stop, started)
+    await App(settings, site).run(stop, started)
     return stop.status
 
 

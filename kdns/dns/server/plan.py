@@ -27,6 +27,7 @@ from kdns.dns.plugins import (
     prometheus,
     ready,
     shortnames,
+    status,
     timeouts,
     tls,
     top,
@@ -214,6 +215,8 @@ def plan_settings(settings: ServeSettings) -> tuple[ServerBlockPlan, ...]:
         steps.append(Step("health", health, health.Options(address=settings.health, lameduck=settings.lameduck)))
     if settings.metrics:
         steps.append(Step("prometheus", prometheus, prometheus.Options(address=settings.metrics)))
+    if settings.status:
+        steps.append(Step("status", status, status.Options(address=settings.status)))
     if settings.shortnames:
         forward = next(zone for zone in zones if not is_reverse(parse_name(zone)))
         steps.append(Step("shortnames", shortnames, shortnames.Options(forward)))
@@ -227,9 +230,10 @@ class ProcessSettings(NamedTuple):
     """What the blocks together ask of the server itself."""
 
     health: tuple[str, ...] = ()
-    """ADDRESS:PORT of each page; so for the next two."""
+    """ADDRESS:PORT of each page; so for the next three."""
     ready: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
     lameduck: float = 0.0
     """Seconds: the longest that any block says."""
     continuously: bool = False
@@ -250,6 +254,7 @@ def process_settings(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
     readies = [one for one in every if isinstance(one, ready.Options)]
     pages = [one for one in every if isinstance(one, prometheus.Options)]
     tops = [one for one in every if isinstance(one, top.Options)]
+    statuses = [one for one in every if isinstance(one, status.Options)]
     limits: dict[Listener, timeouts.Options] = {}
     for plan in plans:
         if (limit := plan.options("timeouts")) is not None:
@@ -258,6 +263,7 @@ def process_settings(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
         health=tuple(dict.fromkeys(one.address for one in healths)),
         ready=tuple(dict.fromkeys(one.address for one in readies)),
         metrics=tuple(dict.fromkeys(one.address for one in pages)),
+        status=tuple(dict.fromkeys(one.address for one in statuses)),
         lameduck=max((one.lameduck for one in healths), default=0.0),
         continuously=any(one.continuously for one in readies),
         runtime_metrics=any(one.runtime_metrics for one in pages),

@@ -1,0 +1,56 @@
+"""What the pages are about: a DNS server, a Service proxy, or both in one process."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kdns.base.objects import ObjectKey, ServiceView
+from kdns.dns.server.app import App
+from kdns.proxy.app import ProxyApp
+from kdns.records.answers import Answers
+
+Explain = Callable[[str, str, str], Awaitable[Mapping[str, Any]]]
+"""Target, client (``NS/POD``, ``outside``, or empty), type of the DNS question -> the report as plain values, see
+`kdns.explain.model.report_values`. Raises ConfigError for what cannot be asked."""
+
+
+class Parts(NamedTuple):
+    """Of one process."""
+
+    title: str
+    """The command, such as ``kdns serve``."""
+    dns: App | None = None
+    proxy: ProxyApp | None = None
+    explain: Explain | None = None
+    explains_at_once: bool = False
+    """A Service's page has explain's report without being asked for it: the evidence is a small folder."""
+
+    def views(self) -> Iterator[tuple[ObjectKey, ServiceView]]:
+        """Every Service that is known, with its slices, in any order; the proxy knows no headless ones."""
+        followers = self.dns.clusters.followers if self.dns is not None else []
+        if followers:
+            for follower in followers[:1]:
+                yield from ((key, view) for key, view in follower.store.views() if key.kind == "Service")
+        elif self.proxy is not None and self.proxy.families:
+            yield from self.proxy.families[0].proxier.views.items()
+
+    def view(self, namespace: str, name: str) -> ServiceView | None:
+        """One Service with its slices; None if it does not exist."""
+        key = ObjectKey("Service", namespace, name)
+        followers = self.dns.clusters.followers if self.dns is not None else []
+        if followers:
+            view = followers[0].store.view(key)
+        elif self.proxy is not None and self.proxy.families:
+            view = self.proxy.families[0].proxier.views.get(key)
+        else:
+            view = None
+        return view if view is not None and view.service is not None else None
+
+    def answers(self) -> Answers | None:
+        """The names of the first cluster; None if there is no server, or it serves no cluster."""
+        every = self.dns.clusters.all_answers() if self.dns is not None else []
+        return every[0] if every else None
+
+    def synced(self) -> bool:
+        """Everything is known, so that what is not there does not exist."""
+        dns = self.dns is None or all(follower.synced.is_set() for follower in self.dns.clusters.followers)
+        return dns and (self.proxy is None or self.proxy.synced)
