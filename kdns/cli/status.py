@@ -6,6 +6,8 @@ from io import StringIO
 from tempfile import NamedTemporaryFile
 from typing import Any, TextIO
 
+import msgspec
+
 from kdns.config.load import STDIN
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.server.app import App
@@ -37,12 +39,18 @@ def explained(settings: ServeSettings) -> Explain:
                 written.flush()
             request = Request(question, settings.source, path, output="json")
             run_explain(request, keep, colour=False, out=StringIO())
-        return reports[0]
+        return _renamed(reports[0], written.name)
 
     async def explain(target: str, client: str, rtype: str) -> Mapping[str, Any]:
         return await asyncio.to_thread(ask, target, client, rtype)
 
     return explain
+
+
+def _renamed(report: Mapping[str, Any], file: str) -> Mapping[str, Any]:
+    """The report with what that temporary file stands for instead of its name."""
+    renamed: Mapping[str, Any] = msgspec.json.decode(msgspec.json.encode(report).replace(file.encode(), b"flags"))
+    return renamed
 
 
 def corefile_text(settings: ServeSettings) -> str:
