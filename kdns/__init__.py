@@ -10,6 +10,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
 
     cli/       the commands
     explain/   why a name or a port does not answer: the chain, link by link, with evidence
+    status/    pages for people: what is served, the path of each Service drawn, why a name does not answer
     demo/      an example cluster that ships with the package, and a server that shows itself
     lab/       a cluster on one machine: nodes, Pods and clients as network namespaces
     preflight/ before kdns is installed: would it work here, and what would change
@@ -27,7 +28,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
 Who may import whom: a line imports only lines below it, parts joined by ``|`` are strangers::
 
     cli
-    explain | demo | lab | preflight
+    explain | status | demo | lab | preflight
     dns | proxy
     watch | kernel
     records | config

@@ -1,29 +1,34 @@
-"""What the status pages of each command are made of: its server or proxy, and explain, which status may not import."""
+"""What the status pages of each command are made of: its server or proxy, and explain, which status may not import.
+
+All of that is imported when the pages are switched on, and not before: a server without them does without.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
 from tempfile import NamedTemporaryFile
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from kdns.config.load import STDIN
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.dns.server.app import App
-from kdns.explain.question import parse_question
-from kdns.explain.run import Request
-from kdns.explain.run import run as run_explain
 from kdns.ops.port import Answer
-from kdns.proxy.app import ProxyApp
-from kdns.status.parts import Explain, Parts
-from kdns.status.site import site
+
+if TYPE_CHECKING:
+    from kdns.proxy.app import ProxyApp
+    from kdns.status.parts import Explain
 
 
-def explained(settings: ServeSettings) -> Explain:
+def explained(settings: ServeSettings) -> "Explain":
     """Explain from what a server reads: its source, and its Corefile, or the one that says what its flags say."""
 
     def ask(target: str, client: str, rtype: str) -> Mapping[str, Any]:
+        from kdns.explain.question import parse_question  # noqa: PLC0415 - see above
+        from kdns.explain.run import Request  # noqa: PLC0415 - likewise
+        from kdns.explain.run import run as run_explain  # noqa: PLC0415 - likewise
+
         reports: list[Mapping[str, Any]] = []
         outside = client.partition("=")[2] if client == "outside" or client.startswith("outside=") else None
         question = parse_question(target, from_pod="" if outside is not None else client, outside=outside, rtype=rtype)
@@ -83,12 +88,22 @@ def _options(options: KubernetesOptions) -> Iterator[str]:
 
 
 def dns_site(
-    title: str, explain: Explain, *, proxy: ProxyApp | None = None, small: bool = False
+    title: str, explain: "Explain", *, proxy: "ProxyApp | None" = None, small: bool = False
 ) -> Callable[[App], Answer]:
     """For the server of `kdns serve`, `kdns node` and `kdns demo`; ``small``: explain takes no time there."""
-    return lambda app: site(Parts(title, app, proxy, explain, explains_at_once=small))
+
+    def make(app: App) -> Answer:
+        from kdns.status.parts import Parts  # noqa: PLC0415 - see above
+        from kdns.status.site import site  # noqa: PLC0415 - likewise
+
+        return site(Parts(title, app, proxy, explain, explains_at_once=small))
+
+    return make
 
 
-def proxy_site(title: str, app: ProxyApp) -> Answer:
+def proxy_site(title: str, app: "ProxyApp") -> Answer:
     """For `kdns proxy`."""
+    from kdns.status.parts import Parts  # noqa: PLC0415 - see above
+    from kdns.status.site import site  # noqa: PLC0415 - likewise
+
     return site(Parts(title, proxy=app))

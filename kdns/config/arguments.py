@@ -66,7 +66,12 @@ def parse_word(text: str, known: tuple[str, ...]) -> str:
 
 
 def parse_local_address(text: str) -> str:
-    """ADDRESS:PORT as `parse_http_address` has it, but ``:9180`` is loopback; every address is ``0.0.0.0:9180``."""
+    """ADDRESS:PORT as `parse_http_address` has it, but ``:9180`` is loopback, and ``0.0.0.0:9180`` every address.
+
+    The empty text stays empty: off.
+    """
+    if not text:
+        return ""
     address = parse_http_address(text)
     return f"127.0.0.1{address}" if address.startswith(":") else address
 

@@ -73,17 +73,18 @@ class HttpPorts:
         ready: str = "",
         metrics_at: str = "",
         registry: CollectorRegistry | None = None,
-        site: Answer | None = None,
+        site: Callable[[], Answer] | None = None,
     ) -> None:
         """``top`` gives what /top says, ``reasons`` why kdns is not ready, ``remarks`` what is to be known though it
-        is, a line each; an empty address switches its page off. ``site`` answers for the status pages; None: there
-        are none.
+        is, a line each; an empty address switches its page off. ``site`` makes what answers for the status
+        pages, when they are first asked for; None: there are none.
 
         Raises ConfigError for an address that cannot be read.
         """
         self._metrics, self._reasons, self._remarks, self._tops = metrics, reasons, remarks, top
         self._registry = registry or metrics.registry()
-        self._site = site
+        self._make_site = site
+        self._site: Answer | None = None
         self._wanted = self._pages((health,), (ready,), (metrics_at,))
         self._ports: dict[Address, _Port] = {}
         self.urls: dict[str, str] = {}
@@ -105,13 +106,19 @@ class HttpPorts:
             (FLAGS["/ready"][0], ready, "/ready", self._ready),
             (FLAGS["/metrics"][0], metrics_at, "/metrics", self._scrape),
             ("top", top, "/top", self._top),
-            (FLAGS["/"][0], status, "/", self._site or self._no_site),
+            (FLAGS["/"][0], status, "/", self._pages_for_people() if any(status) else self._no_site),
         )
         wanted: dict[Address, dict[str, Answer]] = {}
         for flag, texts, path, handler in pages:
             for text in filter(None, texts):
                 wanted.setdefault(parse_address(text, flag), {})[path] = handler
         return wanted
+
+    def _pages_for_people(self) -> Answer:
+        """Made once, and only where they are wanted: they bring templates, and much else."""
+        if self._site is None:
+            self._site = self._make_site() if self._make_site is not None else self._no_site
+        return self._site
 
     async def open(self) -> None:
         """Start to listen. Raises ConfigError when an address is taken or not ours to bind."""

@@ -91,6 +91,7 @@ class ProxyApp:
         """Of the watches; and bugs are counted here."""
         self._watching.cluster = ClusterCounts(request_buckets=CLIENT_GO_BUCKETS)
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
+        self.metrics: ProxyMetrics  # once the families are known
         self._recorder: EventRecorder | None = None
         self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
         """Changes that are not in force yet."""
@@ -105,11 +106,6 @@ class ProxyApp:
     @property
     def _node_key(self) -> ObjectKey:
         return ObjectKey("Node", "", self.node_name)
-
-    @property
-    def metrics(self) -> ProxyMetrics:
-        """What is counted; there is nothing before the families are known."""
-        return self._metrics
 
     @property
     def synced(self) -> bool:
@@ -132,15 +128,15 @@ class ProxyApp:
         match change:
             case ServiceChange(_, before, after):
                 if (before.service if before else None) is not (after.service if after else None):
-                    self._metrics.changed("service", len(self.families))  # as kube-proxy: once for each family
+                    self.metrics.changed("service", len(self.families))  # as kube-proxy: once for each family
                     self._waits("service")
                 if (before.slices if before else ()) is not (after.slices if after else ()):
-                    self._metrics.changed("endpoint")
+                    self.metrics.changed("endpoint")
                     self._waits("endpoint")
                 for one in self.families:
                     one.proxier.touch(change)
                     self._health.queued(one.family.value)
-                    self._metrics.queued(one.family.value, time.time())
+                    self.metrics.queued(one.family.value, time.time())
             case NodeChange(key, _, None) if key.name == self.node_name:
                 LOG.warning("Node %s is gone from the cluster; its last values stay in force", self.node_name)
             case NodeChange(key, _, Node() as after) if key.name == self.node_name:
@@ -155,7 +151,7 @@ class ProxyApp:
 
     def _waits(self, what: Waiting) -> None:
         self._waiting[what] += 1
-        self._metrics.pending(what, self._waiting[what])
+        self.metrics.pending(what, self._waiting[what])
 
     def renew(self) -> None:
         """Work the policy of each family out again: the Node, a ServiceCIDR or an interface may be another."""
@@ -228,10 +224,10 @@ class ProxyApp:
             raise problems[0]
         for problem in problems:
             LOG.warning("one address family is left out: %s", problem)
-        self._metrics = ProxyMetrics(
+        self.metrics = ProxyMetrics(
             self.settings.mode, [family.value for family in appliers], self._machine.counted_packets
         )
-        self._cleaner = self._machine.flow_cleaner(cleaned_in(asyncio.get_running_loop(), self._metrics))
+        self._cleaner = self._machine.flow_cleaner(cleaned_in(asyncio.get_running_loop(), self.metrics))
         interfaces = self._machine.interfaces()
         self.families = [self._family(family, applier, interfaces) for family, applier in appliers.items()]
         self._source = await self._build_source()
@@ -243,7 +239,7 @@ class ProxyApp:
 
     def _family(self, family: Family, applier: Applier, interfaces: Iterable[bytes]) -> FamilyProxy:
         checked = asyncio.Event()
-        reports = Reports(family, self._metrics, self._health, self._cleaner)
+        reports = Reports(family, self.metrics, self._health, self._cleaner)
 
         async def report(done: Round) -> None:
             if await reports.take(done, proxier):
@@ -256,7 +252,7 @@ class ProxyApp:
             if not any(one.proxier.pending for one in self.families):
                 for what in self._waiting:
                     self._waiting[what] = 0
-                    self._metrics.pending(what, 0)
+                    self.metrics.pending(what, 0)
 
         proxier = Proxier(
             self._policy(family, interfaces),
@@ -265,9 +261,9 @@ class ProxyApp:
             period=self.settings.sync_period,
             report=report,
             report_left_out=self._left_out,
-            untidy=lambda: self._metrics.cleanup_failed(family.value),
+            untidy=lambda: self.metrics.cleanup_failed(family.value),
             bug=self._bug,
-            modified=lambda: self._metrics.modified(family.value),
+            modified=lambda: self.metrics.modified(family.value),
         )
         checks = ServiceChecks(
             lambda: self._health.keeps_up(family.value),
@@ -287,13 +283,13 @@ class ProxyApp:
     def _ports(self, watches: Watches) -> list[PagesPort]:
         if self._command.dry_run:
             return []
-        settings, registry = self.settings, self._metrics.registry()
+        settings, registry = self.settings, self.metrics.registry()
         registry.register(watches)
         return [
             PagesPort(
                 "--healthz-bind-address",
                 settings.healthz_bind_address,
-                health_pages(self._health, self._metrics.probed),
+                health_pages(self._health, self.metrics.probed),
                 hard_fail=settings.bind_address_hard_fail,
             ),
             PagesPort(

@@ -16,6 +16,7 @@ import os
 import platform
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from kdns import __version__
@@ -99,7 +100,7 @@ class App:
             remarks=self.clusters.remarks,
             top=self.context.top.values,
             registry=registry,
-            site=site(self) if site is not None else None,
+            site=partial(site, self) if site is not None else None,
         )
         self.process = ProcessSettings()
         """What the Corefile that is served asks of the server itself."""
