@@ -80,11 +80,9 @@ def _direction(
 
 
 def _selects(policy: Body, direction: Direction, pod: Body) -> bool:
-    """policyTypes; without them Ingress, and Egress where there is a rule for it."""
-    types = field(policy, "spec.policyTypes", []) or [
-        "Ingress",
-        *(["Egress"] if "egress" in field(policy, "spec", {}) else []),
-    ]
+    """policyTypes; without them Ingress, and Egress where there is a rule for it, as the API server defaults."""
+    egress = ["Egress"] if field(policy, "spec.egress", []) else []
+    types = field(policy, "spec.policyTypes", []) or ["Ingress", *egress]
     return direction in types and matches(field(policy, "spec.podSelector", {}), labels_of(pod))
 
 

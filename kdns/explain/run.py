@@ -17,7 +17,7 @@ from kdns.explain.cluster import KINDS, Cluster
 from kdns.explain.evidence import Evidence
 from kdns.explain.here import add_this_node
 from kdns.explain.links.dns_server import wanted_question
-from kdns.explain.live import read_cluster
+from kdns.explain.live import kinds, read_cluster
 from kdns.explain.model import Question, Verdict, report_values
 from kdns.explain.objects import Key, field
 from kdns.explain.probe import plan, probe
@@ -84,6 +84,10 @@ def _live(request: Request, evidence: Evidence) -> list[Raw]:
     """The objects that the question needs; what could not be read is a line for the operator."""
     fetched = asyncio.run(read_cluster(request.source, request.question))
     evidence.forbidden = tuple(fetched.forbidden)
+    if not fetched.problems:
+        evidence.listed = frozenset(
+            listed.kind for listed in kinds() if listed.resource.plural not in fetched.forbidden
+        )
     evidence.problems = (*evidence.problems, *fetched.problems)
     for line in (*(f"may not list {kind}" for kind in fetched.forbidden), *fetched.problems):
         LOG.warning("not checked with: %s", line)

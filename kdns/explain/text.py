@@ -1,7 +1,7 @@
 """A report as one screen of text, for an operator who is paged at night. Pure; 100 columns at most."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from kdns.explain.codes import TITLES
@@ -71,8 +71,19 @@ def _item(item: Item) -> Iterator[str]:
 
 
 def _short(value: object) -> str:
-    text = str(value) if not isinstance(value, str) else value
+    text = _flow(value)
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _flow(value: object) -> str:
+    """A value as people write it in YAML, on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
 
 
 def _verdict(answer: Report, colour: bool) -> Iterator[str]:

@@ -44,6 +44,8 @@ def check(case: Case) -> list[Finding]:
 
 def _pods_dumped(case: Case, namespace: str) -> bool:
     """Pods of the Namespace were dumped, besides the client's own."""
+    if "Pod" in case.evidence.listed:
+        return True
     client = case.client.pod
     return any(pod is not client for pod in case.objects.all("Pod", namespace))
 
@@ -53,7 +55,8 @@ def _slices_known(case: Case, service: Body) -> bool:
     namespace = key_of(service).namespace
     if not (slices_of(case.objects, service) or case.evidence.bundled or is_live(service)):
         return False  # manifests as people write them: a cluster makes the slices
-    return any(case.objects.dumped(kind, namespace) for kind in ("EndpointSlice", "Endpoints"))
+    listed = "EndpointSlice" in case.evidence.listed
+    return listed or any(case.objects.dumped(kind, namespace) for kind in ("EndpointSlice", "Endpoints"))
 
 
 def _commands(service: Body) -> tuple[str, str]:

@@ -21,9 +21,7 @@ def check(case: Case) -> list[Finding]:
     if undeclared:
         return [undeclared]
     if not pods:
-        return [
-            Finding(Link.POD, State.UNCHECKED, "no ready Pod of the Service is in the evidence", needs="a ready Pod")
-        ]
+        return [Finding(Link.POD, State.UNCHECKED, "the Service has no ready Pod in the evidence")]
     probed = [
         probe
         for probe in case.evidence.probes

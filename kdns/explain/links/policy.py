@@ -19,10 +19,7 @@ def check(case: Case) -> list[Finding]:
         return findings
     pods = [pod for pod in picked(case.objects, case.service) if is_ready(pod)][:SAMPLE]
     if not pods:
-        return [
-            *findings,
-            Finding(Link.POLICY, State.UNCHECKED, "no ready Pod of the Service is in the evidence", needs="its Pods"),
-        ]
+        return [*findings, Finding(Link.POLICY, State.UNCHECKED, "the Service has no ready Pod in the evidence")]
     source = _source(case)
     if source is None:
         says = "no client was named"
