@@ -33,6 +33,7 @@ taken from the proxy's own policy: explain decides neither again.
 - `kernel`   what a node's kernel does with a packet, read from what its tools print
 - `packets`, `compared`  the packets of a question, and what kernel and policy make of them
 - `rule_findings`, `dns_kernel`, `flow_findings`, `sysctls`, `proxy_state`  what is wrong there, with codes
+- `run_diff`  ``kdns rules --diff``
 - `netpol`   NetworkPolicies
 - `service_range`  which addresses Services may have
 """

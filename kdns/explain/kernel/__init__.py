@@ -19,4 +19,5 @@ Nothing here knows a link of the chain or a code.
 - `ipvs`       virtual servers
 - `structure`  chains and jumps that every Service needs
 - `matching`   whether a packet matches; `words`: what a rule does, as a sentence
+- `diff`       every frontend of a rule set, asked for in the kernel
 """
