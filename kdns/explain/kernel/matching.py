@@ -24,6 +24,9 @@ from kdns.explain.kernel.packet import Packet, Place, Unsure, value_of
 NUMGEN: Final = re.compile(r"numgen (\d+) (\d+)")
 """A field that is a random number below the first, plus the second."""
 
+OTHERS: Final = re.compile(r"lo|docker0|docker_gwbridge|br-[0-9a-f]{12}|virbr\d+(-nic)?|lxcbr0|lxdbr0|podman\d+")
+"""Loopback, and bridges that Docker, libvirt, LXD and Podman make for themselves."""
+
 __all__ = ["Unsure", "chosen", "mapped_mark", "matched_share", "translated"]
 
 
@@ -45,9 +48,21 @@ def matched_share(
                 there = elements.elements.lookup(_values(fields, packet, place)) is not None
                 return float(there != negated), _sticky(packet, elements.name)
             kept = elements.elements if isinstance(elements, KernelSet) else elements
+            if len(fields) == 1 and _never_of_pods(fields[0], kept, packet):
+                return float(negated), packet
             return _share(fields, kept, negated, packet, place), packet
         case Unknown(text):
             raise Unsure(text)
+
+
+def _never_of_pods(field: str, elements: Elements, packet: Packet) -> bool:
+    """The interface is not known, and the rule is about ones that lead to no Pod and to no other node."""
+    if (packet.iif, packet.oif)[field == "oifname"] is not None or field not in ("iifname", "oifname"):
+        return False
+    return all(
+        len(element.key) == 1 and isinstance(element.key[0].low, str) and OTHERS.fullmatch(element.key[0].low)
+        for element in elements.all
+    )
 
 
 def _sticky(packet: Packet, name: str) -> Packet:

@@ -31,7 +31,7 @@ from kdns.explain.kernel.model import (
     Unknown,
     Verdict,
 )
-from kdns.explain.kernel.nft_fields import Fields, parse_fields
+from kdns.explain.kernel.nft_fields import PLAIN, SHORT, Fields, parse_fields
 
 TOKEN: Final = re.compile(r'"[^"]*"|[{},]|[^\s{},]+')
 VERDICTS: Final = ("accept", "drop", "return")
@@ -142,12 +142,15 @@ class _Parser:
         return self._words[self._at - 1]
 
     def _lost(self, start: int) -> Statement:
-        """Words up to the next action are a match that is not understood; without one, they are an action."""
+        """Words up to the next action or field are a match that is not understood; without one, they are an action."""
         self._at = max(self._at, start + 1)
-        while self._at < len(self._words) and self._peek() not in ACTIONS:
+        while self._at < len(self._words) and self._peek() not in ACTIONS and not self._begins_field():
             self._at += 1
         text = " ".join(self._words[start : self._at])
         return Unknown(text) if self._at < len(self._words) else Strange(text)
+
+    def _begins_field(self) -> bool:
+        return (self._peek(), self._peek(1)) in PLAIN or self._peek() in SHORT
 
     def _sets_mark(self) -> bool:
         return "set" in (self._peek(1), self._peek(2)) and self._peek() in (

@@ -21,6 +21,7 @@ from kdns.proxy.apply.modes import script
 from kdns.proxy.model import Family
 from kdns.watch.manifests.reading import parse_manifests
 from tests.explain.kernel import kube_proxy
+from tests.explain.kernel.others import DOCKER, FIREWALLD
 from tests.explain.kernel.plan import objects
 from tests.proxy.apply.namespaces import in_a_namespace
 
@@ -124,6 +125,10 @@ BROKEN: Sequence[Broken] = (
     Broken("E32-weight-0-ipvs", "ipvs", "sed '/10.96.7.7:80/,+2s/Masq *1/Masq    0/'", "rules", "E32"),
     Broken("E33-marks-flushed-ipvs", "ipvs", "cat; iptables-nft -t nat -F KUBE-MARK-MASQ", "rules", "E33",
            asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},), says="KUBE-MARK-MASQ"),
+    Broken("healthy-docker-without-routes", "iptables", DOCKER, "rules", "", EVERY_WAY, state="ok",
+           left_out=("routes.txt", "addresses.txt")),
+    Broken("healthy-firewalld-nftables", "nftables", FIREWALLD, "rules", "", EVERY_WAY, state="ok",
+           saves=("nftables",)),
     Broken("E32-kube-proxy-nftables-element", "nftables",
            "nft delete element ip kube-proxy service-ips '{ 10.96.7.7 . tcp . 80 }'", "rules", "E32",
            saves=("nftables",), text=kube_proxy.NFTABLES),
@@ -299,7 +304,7 @@ def saved(case: Broken) -> dict[str, str]:
     files = {name: _sh(command) for name, command in (SAVES[save] for save in case.saves)}
     files["addresses.txt"], files["routes.txt"] = _sh("ip -o addr"), _sh("ip route show table all")
     files["sysctl.txt"] = _sh("sysctl net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.all.route_localnet")
-    return files
+    return {name: text for name, text in files.items() if name not in case.left_out}
 
 
 def saved_ipvs(case: Broken, own: str) -> dict[str, str]:
