@@ -15,6 +15,7 @@ A link that was not checked is never reported as fine. What may live here: what 
 edge that reads evidence. What the server would answer is asked of the server's own chain, what the proxy would write is
 taken from the proxy's own policy: explain decides neither again.
 
+- `dns_kernel`  the way to DNS in the kernel of the client's node
 - `bundle`   evidence from a folder or a tar.gz in the layout of `kdns collect`
 - `case`     A question with everything that is known: what each link is given
 - `cluster`  what kdns itself makes of the objects: its names, and its proxy's rules

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from kdns.explain.case import Case
-from kdns.explain.links import client, dns_server, endpoints, flow, name, pod, policy, rules, search, service
+from kdns.explain.links import client, dns_path, dns_server, endpoints, flow, name, pod, policy, rules, search, service
 from kdns.explain.model import Finding, Item, Link, Report, State, report
 from kdns.explain.objects import key_of
 
@@ -13,6 +13,7 @@ LOG: Final = logging.getLogger("kdns.explain")
 LINKS: Final[Sequence[tuple[Link, Callable[[Case], list[Finding]]]]] = (
     (Link.CLIENT, client.check),
     (Link.SEARCH, search.check),
+    (Link.DNS_PATH, dns_path.check),
     (Link.DNS_SERVER, dns_server.check),
     (Link.NAME, name.check),
     (Link.SERVICE, service.check),

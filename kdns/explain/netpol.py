@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from kdns.explain.model import Item
+from kdns.explain.model import Finding, Item, Link, State
 from kdns.explain.objects import Body, Objects, field, item, key_of, labels_of, maps
 from kdns.explain.rows import container_ports
 from kdns.explain.target import pod_addresses
@@ -159,3 +159,17 @@ def _in_block(address: str, block: Body) -> bool:
         return inside and not any(parsed in ip_network(str(net), strict=False) for net in field(block, "except", []))
     except ValueError:
         return False
+
+
+def presented(link: Link, found: Blocked, client: str, where: str, state: State = State.FAULT) -> Finding:
+    """What keeps a client from a place, as a finding."""
+    way = "egress" if found.direction == "Egress" else "ingress"
+    says = f"{found.names} ({way}): no rule lets {client} reach {where}"
+    return Finding(
+        link,
+        state,
+        says,
+        "E17",
+        found.evidence,
+        f"kubectl -n {key_of(found.pod).namespace} get networkpolicies -o yaml",
+    )

@@ -15,5 +15,7 @@ Nothing is decided here again: blocks are chosen by the server's router, questio
 - `differences`  where CoreDNS answers otherwise than kdns
 - `logs`         lines of the log, and metrics, that say what is wrong
 - `history`      what those and probes say of the past: old data, kept answers, failing upstreams
+- `dns_endpoints`, `node_cache`  what is behind a nameserver's address (E16)
+- `policies`, `large`, `basics`  port 53 (E17), TCP (E13), kubernetes.default (E20)
 - `upstreams`    a `forward` line that leads back to the server
 """

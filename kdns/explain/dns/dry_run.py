@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Client, Request, Response
+from kdns.dns.query.responder import compose_reply
 from kdns.dns.query.router import DROPPED, Router
 from kdns.dns.server.block import RunningServerBlock, routers
 from kdns.dns.server.clusters import Clusters
@@ -24,7 +25,7 @@ from kdns.records.answers import Answers
 from kdns.watch.source import Source
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import IN, RD
-from kdns.wire.query import Query
+from kdns.wire.query import TCP_LIMIT, Edns, Query
 
 UNKNOWN_CLIENT: Final = "0.0.0.0"
 
@@ -40,6 +41,8 @@ class Asked(NamedTuple):
     """The server block that took it; None: none did."""
     visits: Sequence[Visit] = ()
     upstreams: Sequence[tuple[Query, Line]] = ()
+    size: int = 0
+    """Octets of the whole answer in a message with EDNS, as it is over TCP; 0 without one."""
     bug: str = ""
     """What a plugin of ours raised by mistake."""
 
@@ -143,7 +146,9 @@ class DryRun:
         taken = None if zone == DROPPED or chosen is None else chosen[0].handler
         block = next((block for block, running in self._blocks if running.handler is taken), None) if taken else None
         visits, upstreams = tuple(self._diary.visits), tuple(self._diary.upstreams)
-        return Asked(name, request.query.rtype, response, block, visits, upstreams, "; ".join(self.bugs))
+        whole = request.query._replace(edns=Edns(TCP_LIMIT, 0, False))
+        size = len(compose_reply(whole, response, "tcp")) if response is not None else 0
+        return Asked(name, request.query.rtype, response, block, visits, upstreams, size, "; ".join(self.bugs))
 
     def _listener(self, local: str, port: int) -> Listener | None:
         """Where a question arrives: the address that is asked, or every address; the port, or the only one."""

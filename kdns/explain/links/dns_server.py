@@ -12,7 +12,7 @@ from kdns.explain.dns.cluster_dns import ClusterDns
 from kdns.explain.dns.corefile import BEHIND, HARMLESS
 from kdns.explain.dns.differences import of_coredns
 from kdns.explain.dns.dry_run import Asked
-from kdns.explain.model import Finding, Item, Link, State
+from kdns.explain.model import Finding, Item, Link, State, most_telling
 from kdns.explain.objects import Body, field, key_of
 from kdns.records.reasons import Missing
 from kdns.wire.name import name_text, parse_name
@@ -47,7 +47,7 @@ def check(case: Case) -> list[Finding]:
     asked = ask(case, wanted.name)
     findings = [*_unread(dns, asked), *_answer(case, wanted, asked)]
     findings += history.findings(case, wanted.name, asked, exists=wanted.service is not None)
-    return [finding for finding in findings if finding.state is not State.OK] or findings[:1]
+    return most_telling(findings)
 
 
 def wanted_question(case: Case) -> Wanted | None:

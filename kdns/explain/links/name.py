@@ -1,19 +1,16 @@
-"""name: the record and its object; or why there is none, and the nearest names (E01-E04, E07, E09, E10, E20)."""
+"""name: the record and its object; or why there is none, and the nearest names (E01-E04, E07, E09, E10)."""
 
 import re
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Final
 
 from kdns.explain.asking import Asked
 from kdns.explain.case import Case
-from kdns.explain.dns_service import cluster_ips
 from kdns.explain.headless import endpoint_problem, headless_problem
 from kdns.explain.model import Finding, Item, Link, State
 from kdns.explain.near import alike, elsewhere
 from kdns.explain.objects import Body, Key, field, item, key_of
 from kdns.records.reasons import Reason
-from kdns.watch.manifests.defaults import is_live
 
 LIST: Final = "kubectl get services -A"
 
@@ -23,14 +20,13 @@ def check(case: Case) -> list[Finding]:
     meaning = case.meaning
     if not case.question.target.name or meaning.kind == "outside":
         return []
-    findings = list(_kubernetes_default(case))
     if other := _other_domain(case):
-        return [*findings, other]
+        return [other]
     if meaning.kind == "pod" or not meaning.namespace:
-        return [*findings, _plain(case)]
+        return [_plain(case)]
     if case.service is None:
-        return [*findings, _no_service(case)]
-    return [*findings, _record(case, case.service)]
+        return [_no_service(case)]
+    return [_record(case, case.service)]
 
 
 def _fault(code: str, says: str, evidence: tuple[Item, ...], command: str) -> Finding:
@@ -168,28 +164,3 @@ def _short_of_a_service(case: Case, name: str) -> Key | None:
     if labels[2:3] == ["svc"] and case.domain_known:
         return Key("Service", labels[1], labels[0])
     return None
-
-
-def _kubernetes_default(case: Case) -> Iterator[Finding]:
-    """E20: the first name that every cluster has. Dumps without it are of one Namespace, or of manifests."""
-    name = f"kubernetes.default.svc.{case.domain}."
-    service = case.objects.get("Service", "default", "kubernetes")
-    if service is None:
-        live = {
-            where
-            for where in ("default", "kube-system")
-            for body in case.objects.all("Service", where)
-            if is_live(body)
-        }
-        if len(live) < 2:
-            return
-        evidence: tuple[Item, ...] = (Item(object="Service/default/kubernetes", text="it does not exist"),)
-    else:
-        asked = [case.ask(name, rtype) for rtype in ("A", "AAAA")]
-        hidden = any(answer.missing and answer.missing.reason is Reason.NAMESPACE_NOT_EXPOSED for answer in asked)
-        if hidden or (cluster_ips(service) and any(answer.values for answer in asked)):
-            return
-        evidence = (item(service, "spec.clusterIP"), item(service, "spec.type"))
-    says = f"{name} itself does not resolve to a cluster IP: look at DNS first, not at this Service"
-    command = "kubectl -n default get service kubernetes -o yaml"
-    yield Finding(Link.DNS_PATH, State.FAULT, says, "E20", evidence, command)
