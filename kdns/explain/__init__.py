@@ -32,6 +32,7 @@ taken from the proxy's own policy: explain decides neither again.
 - `rows`, `selecting`, `health`, `slices`  endpoints: rows and Pods, what a selector misses, why a Pod is not ready, and
   where slices and Pods disagree
 - `kernel`   what a node's kernel does with a packet, read from what its tools print
+- `run_diff`  ``kdns rules --diff``
 - `packets`, `compared`  the packets of a question, and what kernel and policy make of them
 - `rule_findings`, `dns_kernel`, `flow_findings`, `sysctls`, `proxy_state`  what is wrong there, with codes
 - `run_diff`  ``kdns rules --diff``

@@ -103,9 +103,10 @@ def moved(body: Body) -> None:
     body["spec"] |= {"clusterIP": "10.96.0.99", "clusterIPs": ["10.96.0.99"]}
 
 
-def no_address(body: Body) -> None:
-    """It was made headless."""
-    body["spec"] |= {"clusterIP": "None", "clusterIPs": ["None"]}
+def renamed(body: Body) -> None:
+    """Another Service, which is not DNS."""
+    body["metadata"] |= {"name": "metrics-server", "labels": {}}
+    body["spec"]["ports"] = [{"port": 443, "protocol": "TCP"}]
 
 
 EMPTY = both(named("EndpointSlice", "kube-dns-a1", no_endpoints), named("Pod", "coredns-1", None))
@@ -155,7 +156,7 @@ CASES = [
     Case("E16: the Pod crashes", CRASHING, "fault E16", "CrashLoopBackOff"),
     Case("E16: a typo in the selector", both(named("Service", "kube-dns", typo),
          named("EndpointSlice", "kube-dns-a1", no_endpoints)), "fault E16", "kubedns"),
-    Case("E16: no DNS Service", named("Service", "kube-dns", None), "fault E16", "no Service for DNS"),
+    Case("E16: no DNS Service", named("Service", "kube-dns", renamed), "fault E16", "no Service for DNS"),
     Case("E16: an old address in resolv.conf", named("Service", "kube-dns", moved), "fault E16", "no Service has it",
          {RESOLV: OLD}),
     Case("E16: 53/UDP is missing", named("Service", "kube-dns", only_tcp), "fault E16", "no port 53/UDP"),

@@ -8,6 +8,7 @@ from kdns.explain.model import Finding, Item, Link, State
 from kdns.explain.objects import Body, field, item, key_of, maps
 from kdns.explain.rows import is_ready, picked, rows_of, selects, slices_of
 from kdns.explain.selecting import nothing_picked
+from kdns.watch.manifests.defaults import is_live
 
 if TYPE_CHECKING:
     from kdns.explain.case import Case
@@ -57,10 +58,9 @@ def of_pod(pod: Body, address: str) -> Finding:
 
 
 def _slices_known(case: "Case", service: Body) -> bool:
-    namespace = key_of(service).namespace
-    kinds = ("EndpointSlice", "Endpoints")
-    listed = any(kind in case.evidence.listed or any(case.objects.all(kind, namespace)) for kind in kinds)
-    return listed or case.evidence.bundled or any(case.objects.all("Pod", namespace))
+    """A Service without endpoints says something in a cluster; not among manifests, which leave them to controllers."""
+    pods = any(case.objects.all("Pod", key_of(service).namespace))
+    return "EndpointSlice" in case.evidence.listed or case.evidence.bundled or (is_live(service) and pods)
 
 
 def _has_port(service: Body, protocol: str) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from kdns.explain.compared import kernel_of
 from kdns.explain.health import trouble_of
 from kdns.explain.model import Finding, Item, Link, State
 from kdns.explain.objects import Body, field, item, key_of, labels_of
@@ -49,7 +48,7 @@ def _on(case: "Case", daemon: Body, address: str, node: str) -> Iterator[Finding
         says = f"nameserver {address}: the DNS cache of node {node} does not answer: {trouble.says}"
         yield Finding(Link.DNS_PATH, State.FAULT, says, "E16", trouble.evidence, trouble.next or command)
         return
-    kernel = kernel_of(case, node)
+    kernel = case.kernel(node)
     if kernel.addresses and ip_address(address).packed not in {one.address for one in kernel.addresses}:
         says = f"nameserver {address}: no interface of node {node} has this address"
         shown = Item(file=kernel.path("addresses.txt"))

@@ -9,6 +9,7 @@
 
     node        everything that the evidence has of one node: rules, addresses, routes, sysctls, flows
     flows       ``conntrack -L`` and ``conntrack -S``
+    diff        every frontend of a node's rule set, asked for in the kernel
     machine     ``sysctl -a``, ``ip -o addr``, ``ip route show table all``
 
 Rules are parsed when a packet comes to their chain: a large cluster has 300,000 of them, and a question meets a few.

@@ -54,7 +54,7 @@ def _unknown(case: Case) -> list[Finding]:
     if case.dns_services or side.resolver is None or side.file is not None or side.policy == "Default":
         needs = side.needs or "the client's /etc/resolv.conf"
         return [Finding(Link.DNS_PATH, State.UNCHECKED, "the client's nameserver is not known", needs=needs)]
-    if case.objects.dumped("Service", "kube-system") or "Service" in case.evidence.listed:
+    if any(case.objects.all("Service", "kube-system")) or "Service" in case.evidence.listed:
         says = "kube-system has no Service for DNS (kube-dns): Pods have no nameserver to ask"
         command = "kubectl -n kube-system get services -o wide"
         return [Finding(Link.DNS_PATH, State.FAULT, says, "E16", next=command)]
