@@ -58,9 +58,15 @@ def of_pod(pod: Body, address: str) -> Finding:
 
 
 def _slices_known(case: "Case", service: Body) -> bool:
-    """A Service without endpoints says something in a cluster; not among manifests, which leave them to controllers."""
-    pods = any(case.objects.all("Pod", key_of(service).namespace))
-    return "EndpointSlice" in case.evidence.listed or case.evidence.bundled or (is_live(service) and pods)
+    """A Service without endpoints says something in a cluster, if the evidence has more of its Namespace than that.
+
+    Not among manifests, which leave endpoints to controllers.
+    """
+    if "EndpointSlice" in case.evidence.listed:
+        return True
+    namespace = key_of(service).namespace
+    more = any(any(case.objects.all(kind, namespace)) for kind in ("EndpointSlice", "Pod", "Deployment"))
+    return more and (case.evidence.bundled or is_live(service))
 
 
 def _has_port(service: Body, protocol: str) -> bool:
