@@ -50,6 +50,8 @@ PATIENCE: Final = 60.0
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 _SOL_NETLINK: Final = 270
+_NETLINK_ADD_MEMBERSHIP: Final = 1
+_NETLINK_DROP_MEMBERSHIP: Final = 2
 _NETLINK_CAP_ACK: Final = 10
 _GENERIC_CONTROL: Final = 16
 _DUMP_INTERRUPTED: Final = 0x10
@@ -142,6 +144,38 @@ class Netlink:
     def close(self) -> None:
         """Give the socket back; may be called twice."""
         self._socket.close()
+
+    def fileno(self) -> int:
+        """For who waits until there is something to read."""
+        return self._socket.fileno()
+
+    @property
+    def port(self) -> int:
+        """The number of this socket; what it changes has it in the notifications that others get."""
+        return int(self._socket.getsockname()[0])
+
+    def join(self, group: int) -> None:
+        """Get the notifications of a group."""
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+
+    def leave(self, group: int) -> None:
+        """Get them no longer; those that wait to be read stay."""
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_DROP_MEMBERSHIP, group)
+
+    def heard(self) -> Iterator[tuple[int, int, bytes]]:
+        """The notifications that have come: type, port of the socket that made the change, payload. Never waits.
+
+        Raises OSError: ENOBUFS if some were lost.
+        """
+        self._socket.setblocking(False)
+        try:
+            while True:
+                for kind, _, _, port, data in self._messages(self._socket.recv(1 << 18)):
+                    yield kind, port, data
+        except BlockingIOError:
+            return
+        finally:
+            self._socket.settimeout(PATIENCE)
 
     def ask(self, kind: int, flags: int, payloads: Sequence[bytes]) -> list[int]:
         """Send requests of one kind, each to be acknowledged; an errno for each, 0 for success, in their order."""
@@ -250,13 +284,17 @@ class Netlink:
 
     def _parts(self) -> Iterator[tuple[int, int, int, bytes]]:
         """The messages of the next packet: type, flags, sequence, payload."""
-        packet = self._socket.recv(1 << 18)
+        for kind, flags, sequence, _, data in self._messages(self._socket.recv(1 << 18)):
+            yield kind, flags, sequence, data
+
+    @staticmethod
+    def _messages(packet: bytes) -> Iterator[tuple[int, int, int, int, bytes]]:
         start = 0
         while start + HEADER.size <= len(packet):
-            length, kind, flags, sequence, _ = HEADER.unpack_from(packet, start)
+            length, kind, flags, sequence, port = HEADER.unpack_from(packet, start)
             if length < HEADER.size:
                 return
-            yield kind, flags, sequence, packet[start + HEADER.size : start + length]
+            yield kind, flags, sequence, port, packet[start + HEADER.size : start + length]
             start += length + (-length % 4)
 
 

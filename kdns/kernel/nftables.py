@@ -8,18 +8,19 @@ linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h; what elements look lik
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from errno import ENOENT
+from errno import ENOBUFS, ENOENT
 from socket import AddressFamily
 from struct import Struct
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_CREATE
-from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES
+from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import (
     NFT_MSG_DELSETELEM,
     NFT_MSG_GETGEN,
     NFT_MSG_GETSETELEM,
+    NFT_MSG_NEWGEN,
     NFT_MSG_NEWSETELEM,
 )
 
@@ -34,7 +35,12 @@ WHOLE: Final = -1
 """A transaction as a whole, as what was refused."""
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _GEN_ID: Final = 1
+_HEAD_SIZE: Final = 4
+"""Of struct nfgenmsg."""
 _BE32: Final = Struct(">I")
+
+
+_NEW_GENERATION: Final = SYSTEM << 8 | int(NFT_MSG_NEWGEN)
 
 
 class Message(NamedTuple):
@@ -123,6 +129,42 @@ class Nftables:
                 return None
             raise
         return found
+
+    @property
+    def port(self) -> int:
+        """The number of the socket, by which its own transactions are known in notifications."""
+        return self._link.port
+
+    def fileno(self) -> int:
+        """For who waits until there are notifications."""
+        return self._link.fileno()
+
+    def listen(self) -> None:
+        """Have notifications of every transaction, of this family and others, until `ignore`."""
+        self._link.join(NFNLGRP_NFTABLES)
+
+    def ignore(self) -> None:
+        """Have no more of them, and drop those that wait."""
+        self._link.leave(NFNLGRP_NFTABLES)
+        try:
+            for _ in self._link.heard():
+                pass
+        except OSError as error:
+            if error.errno != ENOBUFS:
+                raise
+
+    def others_changed(self, table: str, own: int) -> bool:
+        """Read the notifications that have come: True if one says that another socket than this port changed the
+        table of this family, or if some were lost. Never waits."""
+        name = text(_LIST_TABLE, table)  # all messages about a table begin with its name
+        try:
+            # The list is read to its end, whatever is in it.
+            changes = [data for kind, port, data in self._link.heard() if kind != _NEW_GENERATION and port != own]
+        except OSError as error:
+            if error.errno != ENOBUFS:
+                raise
+            return True
+        return any(data[0] == self._head[0] and data.startswith(name, _HEAD_SIZE) for data in changes)
 
     def generation(self) -> int:
         """A number that is another one after every transaction in this network namespace. Raises KernelError."""

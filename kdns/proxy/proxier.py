@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 from kdns.base.clock import Clock, TimeSlice
 from kdns.base.errors import KernelError
 from kdns.base.objects import ObjectKey, ServiceChange, ServiceView
-from kdns.proxy.apply.applier import Applied, Applier
+from kdns.proxy.apply.applier import Alerted, Applied, Applier
 from kdns.proxy.changes import Pending
 from kdns.proxy.decisions import Decide, Decisions, Flows
 from kdns.proxy.left_out import LeftOut
@@ -150,13 +150,30 @@ class Proxier:
 
     async def run(self) -> None:
         """Work for ever."""
-        while True:
-            try:
-                await self._step()
-            except Exception:
-                LOG.exception("a bug met while rules were kept; all of them are written again")
-                self._bug()
-                self._schedule.retry_later()
+        watching = asyncio.create_task(self._watch(self._applier)) if isinstance(self._applier, Alerted) else None
+        try:
+            while True:
+                try:
+                    await self._step()
+                except Exception:
+                    LOG.exception("a bug met while rules were kept; all of them are written again")
+                    self._bug()
+                    self._schedule.retry_later()
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+    async def _watch(self, applier: Alerted) -> None:
+        """Look as soon as others change rules. Where the kernel does not tell, looks come with the period."""
+
+        def altered() -> None:
+            self._schedule.want_look()
+            self._wake.set()
+
+        try:
+            await applier.watch(altered)
+        except OSError as error:
+            LOG.warning("no notifications of external changes, which are found with syncPeriod: %s", error)
 
     async def _step(self) -> None:
         delay = self.delay()

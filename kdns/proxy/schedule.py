@@ -13,6 +13,8 @@ from kdns.base.clock import Backoff, Clock
 HOUR: Final = 3600.0
 SETTLE: Final = 1.5
 """Seconds after a round that wrote something: what it left for later (`Applier.tidy`) can be done then."""
+SOON: Final = 0.25
+"""Seconds from a sign that others changed our rules to the look at them."""
 RETRY: Final = 1.0
 """Seconds to the first try after a failure; later ones wait longer, up to the period."""
 
@@ -42,6 +44,10 @@ class Schedule:
     def want_full(self) -> None:
         """The next round writes everything."""
         self._full = True
+
+    def want_look(self) -> None:
+        """Others may have changed something: look soon, and not for each of their changes."""
+        self._next_look = min(self._next_look, self._clock() + SOON)
 
     @property
     def retrying(self) -> bool:

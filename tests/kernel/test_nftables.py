@@ -172,3 +172,36 @@ def test_nothing_to_do_is_no_transaction() -> None:
         assert tables.generation() == before
 
     with_table(case)
+
+
+def test_what_others_do_to_a_table_is_heard() -> None:
+    """Not what the own socket does, nor what concerns other tables or families."""
+
+    def case(tables: Nftables) -> None:
+        with Nftables(AF_INET) as listener:
+            listener.listen()
+            tables.commit(list(tables.add("t", "alive", [compose(Element(PORT))])))
+            assert not listener.others_changed("t", tables.port)
+            nft("-f", "-", stdin="add table ip other\nadd set ip other s { type inet_service ; }\nadd table ip6 t")
+            assert not listener.others_changed("t", tables.port)
+            nft("delete", "element", "ip", "t", "alive", "{ 53 }")
+            assert listener.others_changed("t", tables.port)
+            assert not listener.others_changed("t", tables.port), "once each"
+            listener.ignore()
+            nft("flush", "ruleset")
+            assert not listener.others_changed("t", tables.port)
+
+    with_table(case)
+
+
+def test_lost_notifications_count_as_a_change() -> None:
+    """More came than the receive buffer holds."""
+
+    def case(tables: Nftables) -> None:
+        with Nftables(AF_INET) as listener:
+            listener.listen()
+            elements = [compose_mapped(bytes(8) + number.to_bytes(4, "little"), bytes(8)) for number in range(100_000)]
+            tables.commit(list(tables.add("t", "backends", elements)))
+            assert listener.others_changed("t", tables.port)
+
+    with_table(case)

@@ -74,8 +74,14 @@ class FakeApplier:
 class Rig:
     """A proxier, and what came of its rounds."""
 
-    def __init__(self, least: float = 0.0, period: float = 30.0, decide: Decide = service_rules) -> None:
-        self.applier = FakeApplier()
+    def __init__(
+        self,
+        least: float = 0.0,
+        period: float = 30.0,
+        decide: Decide = service_rules,
+        applier: FakeApplier | None = None,
+    ) -> None:
+        self.applier = applier or FakeApplier()
         self.rounds: list[Round] = []
         self.told: list[str] = []
         self.bugs = 0
@@ -217,6 +223,30 @@ async def test_what_others_did_is_undone() -> None:
         rig.applier.whole = False
         await rig.until(lambda: bool(rig.applier.kernel))
     assert rig.applier.tidied
+
+
+async def test_a_sign_of_what_others_did_is_followed_at_once() -> None:
+    """Where the kernel tells, repair does not wait for the period; and who listens ends with the proxier."""
+    ended = asyncio.Event()
+
+    class Listening(FakeApplier):
+        async def watch(self, altered: Callable[[], None]) -> None:
+            self.alter = altered
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+    applier = Listening()
+    rig = Rig(period=3600.0, applier=applier)
+    with rig.running():
+        rig.proxier.synced()
+        await rig.until(lambda: applier.syncs == ["full"])
+        applier.whole = False
+        applier.alter()
+        await rig.until(lambda: applier.syncs == ["full", "full"])
+        applier.whole = True
+    await ended.wait()
 
 
 async def test_an_address_nobody_may_have_is_left_out_and_told_once() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdns.proxy.schedule import HOUR, RETRY, SETTLE, Schedule, Step
+from kdns.proxy.schedule import HOUR, RETRY, SETTLE, SOON, Schedule, Step
 
 
 class Timed:
@@ -58,6 +58,22 @@ def test_what_a_round_leaves_is_tidied_once() -> None:
     timed.now += SETTLE
     assert timed.due() is Step.TIDY
     assert timed.due() == 30.0 - SETTLE
+
+
+def test_a_sign_of_others_brings_a_look_soon() -> None:
+    """One for many signs that come together, and none later than it was due."""
+    timed = Timed().after_a_round()
+    timed.now += 5.0
+    timed.schedule.want_look()
+    timed.now += SOON / 2
+    timed.schedule.want_look()
+    assert timed.due() == SOON / 2
+    timed.now += SOON / 2
+    assert timed.due() is Step.LOOK
+    assert timed.due() == 30.0
+    timed.now += 30.0 - SOON / 2
+    timed.schedule.want_look()
+    assert timed.due() == SOON / 2
 
 
 def test_a_look_is_followed_by_a_period() -> None:

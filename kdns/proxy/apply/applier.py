@@ -1,8 +1,8 @@
 """What the proxier asks of each mode. One applier serves one family; nothing else writes what it writes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from socket import AF_INET, AF_INET6
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from kdns.proxy.model import Family, RuleChange, RuleSet
 
@@ -48,4 +48,13 @@ class Applier(Protocol):
 
     async def cleanup(self) -> None:
         """Remove all that this mode writes, of both kube-proxy's and ours; what is not there is no error."""
+        ...
+
+
+@runtime_checkable
+class Alerted(Protocol):
+    """An applier that the kernel tells when others change rules."""
+
+    async def watch(self, altered: Callable[[], None]) -> None:
+        """Run for ever; call `altered` whenever what we wrote may have been modified externally: look soon."""
         ...

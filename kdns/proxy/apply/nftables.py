@@ -1,4 +1,4 @@
-"""Nftables mode: runs ``nft`` and remembers what it wrote, so that a change costs the change and nothing else.
+"""Nftables mode: remembers what it wrote, so that a change costs the change and nothing else.
 
 ::
 
@@ -6,10 +6,12 @@
                  ours, this layout     read once, then pieces with what differs; established flows notice nothing
                  anybody else's        one transaction that deletes it and makes ours: the old rules work until then
     later ones   changed service ports -> commands -> one transaction; nothing is asked
-    intact       chains and rules are counted and compared, and the elements of some service ports are tried
+    intact       if others may have changed anything while no one listened: chains and rules are counted and
+                 compared, and the elements of some service ports are asked for
+    watch        the kernel tells what other processes do to the table; all of it is then read and repaired
 
-Nothing here lists a set or map of a table in use but the first sync and repairs: with nft 1.0.6 that takes seconds,
-and so does listing a table or a chain, whose sets it reads as well. ``nft -t list ruleset`` does not.
+Only the first sync and repairs list sets and maps. nft 1.0.6 would take seconds for that, and for listing a table or a
+chain, whose sets it reads as well; ``nft -t list ruleset`` does not.
 """
 
 import asyncio
@@ -17,7 +19,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from itertools import chain, islice
 from typing import Final
 
@@ -138,6 +141,11 @@ class NftablesApplier:
         )
 
     async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
+        self._kernel.altered = False  # from here on the table is read
+        with self._kernel.unheard():
+            return await self._read_and_write(rules)
+
+    async def _read_and_write(self, rules: RuleSet) -> tuple[Table, int]:
         written = Table(rules.node)
         self._listed.clear()
         listing: Listing | None = None
@@ -164,7 +172,12 @@ class NftablesApplier:
 
         What comes next is worked out while the kernel is at work, with rests: DNS may be served by the same process.
         """
-        count = 0
+        with ExitStack() as much:
+            return await self._send_all(steps, lambda: much.enter_context(self._kernel.unheard()))
+
+    async def _send_all(self, steps: Iterable[Step], much: Callable[[], None]) -> int:
+        """See `_write`; `much` is called before the second piece is sent."""
+        count, pieces = 0, 0
         sending: asyncio.Task[None] | None = None
         turn = TimeSlice()
         try:
@@ -172,6 +185,9 @@ class NftablesApplier:
                 if piece:
                     if sending is not None:
                         await sending
+                    pieces += 1
+                    if pieces == 2:
+                        much()
                     count += sum(command.weight for command in piece)
                     sending = asyncio.create_task(self._send(piece))
                 if turn.over():
@@ -199,7 +215,21 @@ class NftablesApplier:
             LOG.warning("table %s could not be looked at: %s", self._table, error)
             return True
 
+    async def watch(self, altered: Callable[[], None]) -> None:
+        """See `Alerted.watch`."""
+        await self._kernel.watch(altered)
+
     async def _intact(self, written: Table) -> bool:
+        if self._kernel.altered:
+            return False
+        if not self._kernel.unsure:
+            return True  # the kernel would have told
+        if not await self._looks_intact(written):
+            return False
+        self._kernel.unsure = not self._kernel.listening
+        return not self._kernel.altered
+
+    async def _looks_intact(self, written: Table) -> bool:
         listing = await self._kernel.list()
         if listing is None:
             return False

@@ -8,6 +8,7 @@ import asyncio
 import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from errno import EBUSY, EEXIST, EINTR, ENOENT
 from socket import AddressFamily
 from typing import Final, NamedTuple
@@ -64,6 +65,55 @@ class KernelTable:
         self.name = f"{word(family)} {fixed.TABLE}"
         self._family, self._run, self._connect = family, runner, connect
         self._opened: Nftables | None = None
+        self._listener: Nftables | None = None
+        self._deaf = 0
+        self.altered = False
+        """Another process has changed the table since this was set to False."""
+        self.unsure = True
+        """Perhaps one has: no one listened. Set it to False after a look."""
+
+    @property
+    def listening(self) -> bool:
+        """The kernel tells what other processes do."""
+        return self._listener is not None and not self._deaf
+
+    async def watch(self, altered: Callable[[], None]) -> None:
+        """Run for ever; call `altered` when another process changes the table. Raises OSError."""
+        with self._connect(AF[self._family]) as listener:
+
+            def hear() -> None:
+                own = self._opened.port if self._opened is not None else 0
+                if listener.others_changed(fixed.TABLE, own):
+                    self.altered = True
+                    altered()
+
+            listener.listen()
+            loop = asyncio.get_running_loop()
+            loop.add_reader(listener.fileno(), hear)
+            self._listener = listener
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._listener, self.unsure = None, True
+                loop.remove_reader(listener.fileno())
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """What is done in here is not listened to: it is done by nft, or so much that listening would cost more.
+
+        What others do meanwhile is for the next look to find.
+        """
+        self._deaf += 1
+        self.unsure = True
+        if self._deaf == 1 and self._listener is not None:
+            self._listener.ignore()
+        try:
+            yield
+        finally:
+            self._deaf -= 1
+            if not self._deaf and self._listener is not None:
+                self._listener.ignore()
+                self._listener.listen()
 
     def _tables(self) -> Nftables:
         """The netlink socket, which stays open: to close it waits until the kernel has freed what was deleted, which
@@ -85,10 +135,11 @@ class KernelTable:
         """Have nft do all of it in one transaction, elements too. Raises KernelError like `send`."""
         if not commands:
             return
-        try:
-            await self._run(["nft", "-f", "-"], script_text(commands, self.name))
-        except KernelError as error:
-            raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, commands)) from error
+        with self.unheard():
+            try:
+                await self._run(["nft", "-f", "-"], script_text(commands, self.name))
+            except KernelError as error:
+                raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, commands)) from error
 
     async def list(self) -> Listing | None:
         """All but the elements; None: there is no table."""

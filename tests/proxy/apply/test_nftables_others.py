@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError, KernelError
+from kdns.base.objects import address_text
 from kdns.kernel.run import PATIENCE
 from kdns.proxy.model import Family, RuleSet, ServicePortName
 from kdns.proxy.render.nftables.fixed import LAYOUT
@@ -251,3 +252,38 @@ async def test_prepare_says_what_is_missing(space: Space, monkeypatch: pytest.Mo
         await space.applier(V4).prepare()
     monkeypatch.setenv("KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK", "1")
     await space.applier(V4).prepare()
+
+
+@FAMILIES
+async def test_what_others_do_is_known_at_once(space: Space, family: Family) -> None:
+    """Any element of any Service, while the own changes are no reason to look; then nothing is run to find it."""
+    runs: list[Sequence[str]] = []
+
+    async def counted(argv: Sequence[str], stdin: str | bytes = b"", patience: float = PATIENCE) -> str:
+        runs.append(argv)
+        return await space.run(argv, stdin, patience)
+
+    applier, node, ports = space.applier(family, counted), node_rules(family), many(family, 300)
+    altered = asyncio.Event()
+    watching = asyncio.create_task(applier.watch(altered.set))
+    await asyncio.sleep(0)
+    await applier.sync(RuleSet(node, ports), None)
+    assert await applier.intact()
+    name, last = list(ports.items())[-1]
+    fewer = replace(last, entries=last.entries[:1])
+    runs.clear()
+    await applier.sync(RuleSet(node, ports | {name: fewer}), [change(last, fewer)])
+    await applier.sync(RuleSet(node, ports), [change(fewer, last)])
+    assert await applier.intact()
+    assert runs == []
+    assert not altered.is_set()
+    whole = space.table(family)
+    table, vip = "ip" if family is V4 else "ip6", address_text(last.entries[0].frontend.address)
+    space.nft("delete", "element", table, "kube-proxy", "backends-tcp", f"{{ {vip} . 80 . 3 }}")
+    await altered.wait()
+    assert not await applier.intact()
+    await applier.sync(RuleSet(node, ports), None)
+    assert space.table(family) == whole
+    assert await applier.intact()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
