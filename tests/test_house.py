@@ -131,7 +131,12 @@ def test_the_project_has_one_address() -> None:
     assert isinstance(urls, dict)
     home = urls["Homepage"]
     assert all(url.startswith(home) for url in urls.values())
-    for name in ("charts/kdns/Chart.yaml", "Dockerfile", "manifests/monitoring/rules.yaml"):
+    for name in (
+        ".github/ISSUE_TEMPLATE/config.yml",
+        "charts/kdns/Chart.yaml",
+        "Dockerfile",
+        "manifests/monitoring/rules.yaml",
+    ):
         found = set(re.findall(r"https://[^/\s\"]+", (HOUSE / name).read_text()))
         assert found == {home}, name
 
