@@ -86,4 +86,5 @@ def would_write(mode: str, sets: Sequence[RuleSet]) -> Iterator[Line]:
         if rules.ports or rules.node.family is Family.IPV4:
             count = len(rules.ports)
             ports = f"{count} service port{'s' * (count != 1)} of {rules.node.family.value}"
-            yield note("would write", f"{ports}, mode {mode}", "kdns rules prints them; on a node kdns rules --diff compares")  # fmt: skip
+            todo = "kdns rules prints them; on a node, kdns rules --diff compares"
+            yield note("would write", f"{ports}, mode {mode}", todo)
