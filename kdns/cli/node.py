@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import os
 
-from kdns.cli import kubeproxy
+from kdns.cli import kubeproxy, local_dns
 from kdns.cli.parser import Parser, UsageError, usage_errors
 from kdns.config.settings import ServeSettings
 from kdns.config.source import IN_CLUSTER, pick_source
 
 EXAMPLES = """
   kdns node --conf /etc/coredns/Corefile --config /var/lib/kube-proxy/config.conf
+  kdns node --conf /etc/coredns/Corefile --local-dns   # on the cluster's DNS address
 """
 
 
@@ -18,12 +19,14 @@ def add_arguments(parser: Parser) -> None:
     """Add the flags of the command."""
     parser.add_argument("--conf", default="", metavar="FILE", help="the Corefile that DNS is served by; required")
     parser.add_argument("--plugins", default="", metavar="DIR", help="a folder with more plugins, in Python")
+    local_dns.add_arguments(parser)
     kubeproxy.add_flags(parser, "--conf COREFILE [--config FILE] [--source S] [FLAG ...]")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve and keep the rules until a signal ends it; the exit status."""
-    from kdns.cli.run_node import node  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.cli.run_local_dns import options  # noqa: PLC0415 - `kdns --help` does without
+    from kdns.cli.run_node import node  # noqa: PLC0415 - likewise
     from kdns.ops import logs  # noqa: PLC0415 - likewise
 
     command = kubeproxy.proxy_command(arguments)
@@ -35,4 +38,4 @@ def run(arguments: argparse.Namespace) -> int:
         source=source, corefile=arguments.conf, plugins=arguments.plugins, snapshot=command.snapshot
     )
     logs.set_up(command.settings.logging.format)
-    return asyncio.run(node(serving, command))
+    return asyncio.run(node(serving, command, options(arguments)))

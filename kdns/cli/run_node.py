@@ -4,31 +4,45 @@ import asyncio
 
 from kdns.base.errors import ConfigError, first_mistake
 from kdns.cli.one_shot import run_one_shot
+from kdns.cli.run_local_dns import build, check_mode, clean_up_local_dns, serve_once_known
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
 from kdns.kernel import sysctl
 from kdns.kernel.capability import require_net_admin
+from kdns.nodelocal.app import LocalDnsOptions
 from kdns.ops.process import prepare
 from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp
 
 
-async def node(serving: ServeSettings, command: ProxyCommand) -> int:
-    """``kdns node``: DNS and proxy in one process, each with a watch of its own; they end together."""
+async def node(serving: ServeSettings, command: ProxyCommand, local_options: LocalDnsOptions | None = None) -> int:
+    """``kdns node``: DNS and proxy in one process, each with a watch of its own; they end together.
+
+    ``local_options``: DNS is on the cluster's DNS address, too.
+    """
     if (status := await run_one_shot(command)) is not None:
-        return status
+        return await clean_up_local_dns() or status if command.cleanup else status
+    if local_options is not None:
+        check_mode(command.settings.mode)
     prepare()
     sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
-    app, proxying = App(serving), ProxyApp(command)
-    await _check_places(app)
     require_net_admin()
+    if local_options is None:
+        app, local = App(serving), None
+    else:
+        app, local = await build(serving, local_options, stop)
+    proxying = ProxyApp(command, beside=[local] if local is not None else [])
+    await _check_places(app)
     with first_mistake():
         async with asyncio.TaskGroup() as tasks:
-            dns = tasks.create_task(app.run(stop), name="dns")
+            serve = app.run(stop) if local is None else serve_once_known(app, local, stop)
+            dns = tasks.create_task(serve, name="dns")
             tasks.create_task(proxying.run(stop), name="proxy")
+            if local is not None:
+                tasks.create_task(local.run(stop), name="local DNS")
             dns.add_done_callback(lambda _: stop.asked.set())
     return stop.status
 

@@ -135,6 +135,8 @@ class Metrics:
     def __init__(self, version: str = "", runtime: str = "") -> None:
         self.version, self.runtime = version, runtime
         self.sockets: list[SocketCounts] = []
+        self.unreported = ""
+        """The zone of the server's own questions, which are not among those of clients."""
         self.enabled: tuple[Enabled, ...] = ()
         self.panics = 0
         """Bugs met outside of sockets."""
@@ -179,6 +181,11 @@ class Metrics:
         yield from self._collect_health()
         yield from self.cluster.collect()
 
+    def answered(self) -> int:
+        """How many questions of clients were answered so far."""
+        sized = (each for counts in self.sockets for each in _sized(counts))
+        return sum(sum(queries.counts) for counted, queries, _ in sized if counted.zone != self.unreported)
+
     def _collect_health(self) -> Iterator[Metric]:
         yield histogram("coredns_health_request_duration_seconds", "Seconds each self-probe of /health took.", (),
                         {(): self.health})  # fmt: skip
@@ -188,6 +195,7 @@ class Metrics:
 
 def collect_sockets(sockets: Iterable[SocketCounts]) -> Iterator[Metric]:
     """The DNS metrics of CoreDNS from the plain counters of all sockets.
+    """The DNS metrics of CoreDNS from the plain counters of all lanes, without those of one zone.
 
     Replies are timed by the batch, which may hold several zones, so durations are told of the server as a whole:
     their zone is ``.``.
@@ -207,6 +215,8 @@ def collect_sockets(sockets: Iterable[SocketCounts]) -> Iterator[Metric]:
         )
         for counted, queries, replies in _sized(responder):
             zone, count = counted.zone, sum(queries.counts)
+            if zone == unreported:
+                continue
             requests[server, zone, "", proto, family, TYPE_LABELS.get(counted.rtype, OTHER)] += count
             responses[server, zone, "", _rcode_label(counted.rcode), counted.plugin] += count
             with_do[server, zone, ""] += count if counted.do else 0

@@ -14,20 +14,13 @@ import logging
 import platform
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, Literal, NamedTuple
 
 from kdns import __version__
 from kdns.base.errors import ConfigError, first_mistake
-from kdns.base.objects import (
-    Change,
-    Node,
-    NodeChange,
-    ObjectKey,
-    ServiceChange,
-    ServiceCIDRChange,
-)
+from kdns.base.objects import Change, Node, NodeChange, ObjectKey, ServiceChange, ServiceCIDRChange
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.writing import configz
 from kdns.config.load import read_kubeproxy
@@ -51,7 +44,7 @@ from kdns.proxy.report import Reports, Watches, cleaned_in, log_left_out
 from kdns.proxy.rules import Policy
 from kdns.watch.api.cluster import ApiSource
 from kdns.watch.api.events import CONTROLLER, EventRecorder
-from kdns.watch.follower import Follower, proxy_wants
+from kdns.watch.follower import ChangeConsumer, Follower, proxy_wants
 from kdns.watch.open_source import build_source, snapshot_file
 from kdns.watch.source import Source
 
@@ -80,11 +73,21 @@ class FamilyProxy(NamedTuple):
 class ProxyApp:
     """One proxy on one node."""
 
-    def __init__(self, command: ProxyCommand, machine: Machine | None = None, *, config_every: float = EVERY) -> None:
-        """``machine``: None is the one we run on. ``config_every``: seconds from one look at the file to the next."""
+    def __init__(
+        self,
+        command: ProxyCommand,
+        machine: Machine | None = None,
+        *,
+        config_every: float = EVERY,
+        beside: Sequence[ChangeConsumer] = (),
+    ) -> None:
+        """``machine``: None is the one we run on. ``config_every``: seconds from one look at the file to the next.
+        ``beside``: who else takes the changes of the cluster."""
+        self._beside = tuple(beside)
         self.settings, self._command = command.settings, command
         self._machine, self._config_every = machine or Machine(command.settings), config_every
         self.node_name = self.settings.node_name(socket.gethostname())
+        self._node_key = ObjectKey("Node", "", self.node_name)
         self._view = NodeView(self.settings, self.node_name)
         self.families: list[FamilyProxy] = []
         self._watching = Metrics(__version__, platform.python_implementation().lower() + platform.python_version())
@@ -102,10 +105,6 @@ class ProxyApp:
         self._wrote = asyncio.Event()
         """A first round of each family has succeeded."""
         self._node_known = asyncio.Event()
-
-    @property
-    def _node_key(self) -> ObjectKey:
-        return ObjectKey("Node", "", self.node_name)
 
     @property
     def synced(self) -> bool:
@@ -174,7 +173,7 @@ class ProxyApp:
         follower = Follower(
             source,
             proxy_wants(self.node_name, every_node=self.settings.mode == "ipvs"),
-            (self,),
+            (self, *self._beside),
             self._watching,
             names=False,
             snapshots=snapshot_file(source, "" if self._command.dry_run else self._command.snapshot, "proxy"),

@@ -28,6 +28,7 @@ from kdns.dns.plugins.kubernetes import schema_of
 from kdns.dns.server.block import RunningServerBlock, describe
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.server.context import ServerContext
+from kdns.dns.server.local_listeners import LocalListeners, until_quiet
 from kdns.dns.server.plan import (
     ProcessSettings,
     ServerBlockPlan,
@@ -83,9 +84,15 @@ class Loaded(NamedTuple):
 class App:
     """One server: its parts, built but not opened."""
 
-    def __init__(self, settings: ServeSettings, site: "Callable[[App], Answer] | None" = None) -> None:
-        """``site`` makes what answers for the status pages. Raises ConfigError for a folder that cannot be read."""
-        self._settings = settings
+    def __init__(
+        self,
+        settings: ServeSettings,
+        site: "Callable[[App], Answer] | None" = None,
+        local: LocalListeners | None = None,
+    ) -> None:
+        """``site`` makes what answers for the status pages; ``local``: more addresses to answer on. Raises ConfigError
+        for a folder that cannot be read."""
+        self._settings, self._local = settings, local
         self._registry = Registry(settings.plugins)
         runtime = f"{platform.python_implementation().lower()}{platform.python_version()}"
         self.metrics = Metrics(__version__, runtime)
@@ -93,6 +100,9 @@ class App:
         self.clusters = Clusters(self._source, self.metrics, settings.snapshot)
         self._stop = Stop()  # until `run` is given the real one
         self.context = ServerContext(self.metrics, registry, self.clusters, self._fatal)
+        if local is not None:
+            self.context.is_local = lambda address: address in local.addresses
+            self.metrics.unreported = local.heartbeat
         self.serving = Serving(self.context)
         self.http = HttpPorts(
             self.metrics,
@@ -145,7 +155,8 @@ class App:
         settings = self._settings
         if not settings.corefile:
             return Loaded(plan_settings(settings))
-        return await asyncio.to_thread(load_plans, settings, self._registry)
+        loaded = await asyncio.to_thread(load_plans, settings, self._registry)
+        return loaded if self._local is None else loaded._replace(plans=self._local.extend(loaded.plans))
 
     async def exchange(self, loaded: Loaded) -> None:
         """Serve something else from now on. Raises ConfigError, with everything as it was."""
@@ -260,6 +271,8 @@ class App:
         if stop.gently and (seconds := self.process.lameduck) > 0:
             HEALTH.info("Going into lameduck mode for %gs", seconds)
             await any_of(seconds, stop.at_once)
+        if self._local is not None and not stop.at_once.is_set():
+            await until_quiet(self.metrics.answered, stop.at_once)
         if not stop.at_once.is_set():
             ending = asyncio.create_task(self.serving.stop(DRAIN))
             at_once = asyncio.create_task(stop.at_once.wait())

@@ -75,6 +75,8 @@ class ServerContext:
         """The label of each listener, once it is open."""
         self.forget: Callable[[], None] = lambda: None
         """Drops what sockets remember; set by who has the sockets."""
+        self.is_local: Callable[[str], bool] = lambda address: False
+        """Whether an address may be bound though no interface has it: a route makes it local."""
         self.lasting: dict[str, Any] = {}
         """What plugins keep through reloads, by key."""
         self._made: dict[str, Counter | Gauge | Histogram] = {}

@@ -167,7 +167,14 @@ class Serving:
             same = [place for other, place in every.items() if other[::2] == (listener.scheme, 0)]
             port = same[0].server.port if same else 0
         responder = Responder(router, top=self._context.top)
-        server = Server(responder, (listener.address,), port, limits=_limits(limits), secure=secure)
+        server = Server(
+            responder,
+            (listener.address,),
+            port,
+            limits=_limits(limits),
+            secure=secure,
+            freebind=self._context.is_local(listener.address),
+        )
         await server.start()
         for label in server.labels:
             self._context.labels[listener] = label

@@ -28,6 +28,8 @@ PORT_TRIES: Final = 32
 """With port 0 the kernel picks a free UDP port; this many are tried until one is free for all sockets."""
 BACKLOG: Final = 512
 """Connections the kernel may hold until they are accepted."""
+IP_FREEBIND: Final = 15
+"""linux/in.h; the socket module has no name for it. It holds for IPv6 sockets, too."""
 _NO_SUCH_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL}
 
 _log = logging.getLogger("kdns.dns")
@@ -55,6 +57,8 @@ class _Wanted(NamedTuple):
     optional: bool
     """Without its family the server does without it."""
     scheme: str = "dns"
+    freebind: bool = False
+    """It need not be an address of an interface."""
 
 
 class _Pair(NamedTuple):
@@ -93,12 +97,15 @@ class Server:
         limits: TcpLimits | None = None,
         way: ReceiveMethod | None = None,
         secure: Secure | None = None,
+        freebind: bool = False,
     ) -> None:
-        """``listen`` are addresses without a port, the empty text being all of both families.
+        """``listen`` are addresses without a port, the empty text being all of both families; with ``freebind`` no
+        interface need have them.
 
         Port 0 lets the kernel choose: one port for all. Raises ConfigError for an invalid address.
         """
-        self._wanted = tuple(parse_listen(listen, port, secure.scheme if secure is not None else "dns"))
+        wanted = parse_listen(listen, port, secure.scheme if secure is not None else "dns")
+        self._wanted = tuple(one._replace(freebind=freebind) for one in wanted)
         self._secure = secure
         self._sockets, self._limits, self._way = sockets, limits or TcpLimits(), way
         self._udp: list[UdpListener] = []
@@ -287,6 +294,8 @@ def _bind(kind: Kind, wanted: _Wanted) -> socket.socket:
         if kind == "TCP":
             # connections of the server before us that linger in TIME_WAIT do not hold the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if wanted.freebind:  # IPv6 binds to no address that only a route makes local (ip(7) IP_FREEBIND; both families)
+            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         # resolves nothing but the scope of a link-local address, fe80::1%eth0
         address = socket.getaddrinfo(wanted.address, wanted.port, family, sock.type, flags=socket.AI_NUMERICHOST)[0][4]
         sock.bind(address)

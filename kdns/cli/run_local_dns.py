@@ -1,0 +1,114 @@
+"""Puts DNS on the cluster's own DNS address together from the parts of DNS, proxy and `kdns.nodelocal`."""
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from kdns.base.errors import ConfigError, KernelError
+from kdns.base.objects import address_text
+from kdns.cli import local_dns
+from kdns.config.settings import ServeSettings
+from kdns.dns.server.app import App
+from kdns.dns.server.local_listeners import LocalListeners
+from kdns.kernel.run import run, tally
+from kdns.metrics.local_dns import LocalDnsMetrics
+from kdns.nodelocal.app import LocalDns, LocalDnsOptions, clean_up
+from kdns.nodelocal.heartbeat import NAME
+from kdns.nodelocal.rules import IpsetRules, NftRules, Rules
+from kdns.ops.shutdown import Stop
+from kdns.proxy.apply.iptables_tools import detect, installed
+from kdns.proxy.machine import own_interfaces
+from kdns.proxy.model import Family, Mode
+
+LOG: Final = logging.getLogger("kdns.nodelocal")
+
+
+def options(arguments: argparse.Namespace) -> LocalDnsOptions | None:
+    """What the flags ask for; None: no local DNS."""
+    if not local_dns.wanted(arguments):
+        return None
+    namespace, _, service = (arguments.local_dns or local_dns.SERVICE).partition("/")
+    addresses = tuple(dict.fromkeys(arguments.local_dns_address))
+    return LocalDnsOptions(namespace, service, addresses, arguments.local_dns_rules)
+
+
+def check_mode(mode: Mode) -> None:
+    """Raises ConfigError for a mode of the proxy that local DNS does not go with."""
+    if mode == "ipvs":
+        raise ConfigError(
+            "--local-dns does not go with mode ipvs, whose virtual servers take the questions first",
+            hint="use --proxy-mode=nftables or iptables, or leave --local-dns out",
+        )
+
+
+async def build(serving: ServeSettings, chosen: LocalDnsOptions, stop: Stop) -> tuple[App, LocalDns]:
+    """DNS, and what keeps it in the kernel's way. Raises ConfigError."""
+    listeners = LocalListeners(NAME, stop.reload.set)
+    app = App(serving, local=listeners)
+    metrics = LocalDnsMetrics(app.context.registry)
+    return app, LocalDns(chosen, await choose_rules(chosen.rules), _Dns(app, listeners), own_interfaces, metrics)
+
+
+async def choose_rules(kind: str) -> Rules:
+    """The rules to write. Raises ConfigError if the kernel takes none of them."""
+    if kind != "ipset":
+        rules: Rules = NftRules()
+        try:
+            await rules.prepare()
+        except ConfigError as error:
+            if kind == "nftables":
+                raise
+            LOG.info("%s", error.problem)
+        else:
+            return rules
+    rules = IpsetRules(_detected, _variants)
+    await rules.prepare()
+    return rules
+
+
+async def clean_up_local_dns() -> int:
+    """``--cleanup``: 1 if something of the local DNS is still there."""
+    try:
+        await clean_up((NftRules(), IpsetRules(_detected, _variants)))
+    except (KernelError, OSError) as error:
+        LOG.error("local DNS: %s", error)
+        return 1
+    return 0
+
+
+class _Dns:
+    """See `kdns.nodelocal.app.Dns`."""
+
+    def __init__(self, app: App, listeners: LocalListeners) -> None:
+        self._app, self._listeners = app, listeners
+
+    def ready(self) -> bool:
+        return not self._app.unready()
+
+    def listen(self, addresses: Collection[bytes]) -> None:
+        self._listeners.listen(tuple(map(address_text, addresses)))
+
+
+def _family(width: int) -> Family:
+    return Family.IPV4 if width == 4 else Family.IPV6
+
+
+async def _detected(width: int) -> Sequence[str]:
+    return [(await detect(_family(width), run, tally)).program]
+
+
+async def _variants(width: int) -> Sequence[str]:
+    return list({tool.nft: tool.program for tool in await installed(_family(width), run)}.values())
+
+
+async def serve_once_known(app: App, local: LocalDns, stop: Stop) -> None:
+    """Answer once there is an address to answer on."""
+    known, asked = asyncio.create_task(local.known.wait()), asyncio.create_task(stop.asked.wait())
+    await asyncio.wait((known, asked), return_when=asyncio.FIRST_COMPLETED)
+    for task in (known, asked):
+        task.cancel()
+    if local.known.is_set():
+        stop.reload.clear()  # the first addresses are what it starts with
+        await app.run(stop)

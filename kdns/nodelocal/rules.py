@@ -1,0 +1,210 @@
+"""Writes the rules, looks at them, and removes them: by nft, or by iptables with sets of ipset."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from socket import AF_INET, AF_INET6
+from typing import Final, NamedTuple, Protocol
+
+from kdns.base.errors import ConfigError, KernelError
+from kdns.kernel.ipset import IpSets
+from kdns.kernel.run import Runner, run
+from kdns.nodelocal import iptables, nftables
+
+_ANYTHING: Final = (bytes((192, 0, 2, 1)), bytes((0x20, 1, 0xD, 0xB8)) + bytes(11) + b"\1")
+"""Addresses of documentation (RFC 5737, RFC 3849), to try rules with."""
+_ENTRY: Final = re.compile(r"^-A .*$", re.MULTILINE)
+NOT_INSTALLED: Final = 127
+
+
+class Rules(Protocol):
+    """What goes around a server that does not answer."""
+
+    alive: float
+    """Seconds that an address stays alive after an answer."""
+
+    async def prepare(self) -> None:
+        """Find out whether they can be written. Raises ConfigError."""
+        ...
+
+    async def write(self, addresses: Sequence[bytes]) -> None:
+        """Write them for these addresses, packed, in place of any that are there. Raises KernelError."""
+        ...
+
+    async def intact(self) -> bool:
+        """They are as they were written. Raises KernelError."""
+        ...
+
+    async def remove(self) -> None:
+        """Remove them; that they are not there is no error. Raises KernelError."""
+        ...
+
+
+class NftRules:
+    """`Rules` by nft."""
+
+    alive = nftables.ALIVE_MS / 1000
+
+    def __init__(self, runner: Runner = run) -> None:
+        self._run, self._sockets = runner, True
+        self._listed = ""
+
+    async def prepare(self) -> None:
+        """See `Rules.prepare`; the kernel checks the whole table without making it."""
+        for sockets in (True, False):
+            try:
+                await self._run(["nft", "-c", "-f", "-"], nftables.script(_ANYTHING, sockets=sockets))
+            except KernelError as error:
+                problem = error
+            else:
+                self._sockets = sockets
+                return
+        raise ConfigError(
+            f"local DNS: the kernel does not take the rules: {problem}",
+            hint="nft 1.0.1 and CAP_NET_ADMIN are needed; --local-dns-rules=ipset does without nf_tables",
+        )
+
+    async def write(self, addresses: Sequence[bytes]) -> None:
+        """See `Rules.write`: one transaction."""
+        await self._run(["nft", "-f", "-"], nftables.script(addresses, sockets=self._sockets))
+        self._listed = await self._list()
+
+    async def intact(self) -> bool:
+        """See `Rules.intact`."""
+        try:
+            return await self._list() == self._listed
+        except KernelError as error:
+            if "No such file" in error.stderr:
+                return False
+            raise
+
+    async def _list(self) -> str:
+        return await self._run(["nft", "-t", "list", "table", "inet", nftables.TABLE])
+
+    async def remove(self) -> None:
+        """See `Rules.remove`."""
+        try:
+            await self._run(["nft", "-f", "-"], nftables.removal())
+        except KernelError as error:
+            if error.code != NOT_INSTALLED:
+                raise
+
+
+class Programs(NamedTuple):
+    """How one family's iptables is called."""
+
+    command: str
+    """``iptables-legacy``"""
+
+    @property
+    def restore(self) -> tuple[str, ...]:
+        """What takes scripts."""
+        return f"{self.command}-restore", "-w", "5", "--noflush"
+
+    def words(self, table: str, *words: str) -> tuple[str, ...]:
+        """One command."""
+        return self.command, "-w", "5", "-t", table, *words
+
+
+Detect = Callable[[int], Awaitable[Sequence[str]]]
+"""The variants of iptables to use for addresses of so many octets, such as ``iptables-nft``; see `IpsetRules`."""
+
+
+class IpsetRules:
+    """`Rules` by iptables, each family's in the variant that is found, and sets of ipset."""
+
+    alive = float(iptables.ALIVE_SECONDS)
+
+    def __init__(self, detect: Detect, variants: Detect, runner: Runner = run) -> None:
+        """``detect``: the one variant to write with. ``variants``: all that are installed, to remove from."""
+        self._detect, self._variants, self._run = detect, variants, runner
+        self._sockets = True
+        self._listed: dict[tuple[str, str], list[str]] = {}
+
+    async def prepare(self) -> None:
+        """See `Rules.prepare`."""
+        programs = Programs((await self._detect(4))[0])
+        for sockets in (True, False):
+            try:
+                await asyncio.to_thread(_create_set, 4)
+                await self._run((*programs.restore, "--test"), iptables.script(_ANYTHING[:1], sockets=sockets))
+            except KernelError as error:
+                problem = error
+            else:
+                self._sockets = sockets
+                return
+        raise ConfigError(
+            f"local DNS: the kernel does not take the rules: {problem}",
+            hint="CAP_NET_ADMIN and the modules xt_set, xt_CT, iptable_raw and ip_set_hash_ip are needed",
+        )
+
+    async def write(self, addresses: Sequence[bytes]) -> None:
+        """See `Rules.write`."""
+        self._listed = {}
+        for width in iptables.widths(addresses):
+            programs = Programs((await self._detect(width))[0])
+            await asyncio.to_thread(_create_set, width)
+            some = [address for address in addresses if len(address) == width]
+            await self._run(programs.restore, iptables.script(some, sockets=self._sockets))
+            for table, hook, chain in iptables.JUMPS:
+                if not await self._jumps(programs, table, hook, chain):
+                    await self._run(programs.words(table, "-I", hook, "-j", chain))
+            self._listed |= await self._list(programs)
+
+    async def intact(self) -> bool:
+        """See `Rules.intact`."""
+        for command in {command for command, _ in self._listed}:
+            now = await self._list(Programs(command))
+            if any(self._listed[where] != rules for where, rules in now.items()):
+                return False
+        return True
+
+    async def _list(self, programs: Programs) -> Mapping[tuple[str, str], list[str]]:
+        listed = {}
+        for table in ("raw", "filter"):
+            text = await self._run((f"{programs.command}-save", "-t", table))
+            listed[programs.command, table] = [line for line in _ENTRY.findall(text) if "KDNS-DNS-" in line]
+        return listed
+
+    async def _jumps(self, programs: Programs, table: str, hook: str, chain: str) -> bool:
+        try:
+            await self._run(programs.words(table, "-C", hook, "-j", chain))
+        except KernelError as error:
+            if error.code in {1, 2}:  # there is no such rule, or no such chain
+                return False
+            raise
+        return True
+
+    async def remove(self) -> None:
+        """See `Rules.remove`: in every variant that is installed."""
+        for width in (4, 16):
+            for command in await self._variants(width):
+                programs = Programs(command)
+                for table in ("raw", "filter"):
+                    if any((await self._list(programs))[command, table]):
+                        await self._remove(programs, table)
+            await asyncio.to_thread(_destroy_set, width)
+
+    async def _remove(self, programs: Programs, table: str) -> None:
+        for where, hook, chain in iptables.JUMPS:
+            while where == table and await self._jumps(programs, table, hook, chain):
+                await self._run(programs.words(table, "-D", hook, "-j", chain))
+        await self._run(programs.restore, iptables.removal(table))
+
+
+def _create_set(width: int) -> None:
+    sets = IpSets(AF_INET if width == 4 else AF_INET6)
+    try:
+        sets.create(iptables.set_name(width), "hash:ip", timeout=iptables.ALIVE_SECONDS)
+    finally:
+        sets.close()
+
+
+def _destroy_set(width: int) -> None:
+    with suppress(OSError):  # a kernel without netfilter has nothing to remove
+        sets = IpSets(AF_INET if width == 4 else AF_INET6)
+        try:
+            sets.destroy([iptables.set_name(width)])
+        finally:
+            sets.close()

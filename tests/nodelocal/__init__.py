@@ -1,0 +1,1 @@
+"""DNS on the cluster's own DNS address: `kdns.nodelocal`."""
