@@ -107,16 +107,16 @@ def rights(manifests: list[Manifest], account: str) -> set[tuple[str, str, str]]
     for binding in manifests:
         if binding["kind"] != "ClusterRoleBinding":
             continue
-        (subject,) = binding["subjects"]
-        assert subject["kind"] == "ServiceAccount"
-        one(manifests, "ServiceAccount", subject["name"])
-        if subject["name"] == account:
-            role = one(manifests, binding["roleRef"]["kind"], binding["roleRef"]["name"])
-            found |= {
-                (verb, group, resource)
-                for rule in role["rules"]
-                for group in rule["apiGroups"]
-                for resource in rule["resources"]
-                for verb in rule["verbs"]
-            }
+        for subject in binding["subjects"]:
+            assert subject["kind"] == "ServiceAccount"
+            one(manifests, "ServiceAccount", subject["name"])
+            if subject["name"] == account:
+                role = one(manifests, binding["roleRef"]["kind"], binding["roleRef"]["name"])
+                found |= {
+                    (verb, group, resource)
+                    for rule in role["rules"]
+                    for group in rule["apiGroups"]
+                    for resource in rule["resources"]
+                    for verb in rule["verbs"]
+                }
     return found

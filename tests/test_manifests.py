@@ -18,7 +18,10 @@ from kdns.watch.follower import wants
 from tests.config.text import corefile
 from tests.kustomize import HOUSE, MANIFESTS, Manifest, at, built, one, rights
 
-VARIANTS = ("dns", "base", "overlays/kind", "overlays/kubeadm", "overlays/node", "overlays/pods-verified")
+VARIANTS = (
+    "dns", "base",
+    "overlays/kind", "overlays/kubeadm", "overlays/node", "overlays/node-local", "overlays/pods-verified",
+)  # fmt: skip
 WITH_DEPLOYMENT = tuple(variant for variant in VARIANTS if variant != "overlays/node")
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
 HOST_IP = "172.18.0.2"

@@ -13,8 +13,10 @@ from kdns.cli import main as cli
 from kdns.config.kubeproxy.flags import ProxyCommand, proxy_command
 from kdns.config.kubeproxy.settings import HEALTHZ_PORT
 from kdns.config.settings import KubernetesOptions
+from kdns.dns.server.local_listeners import LocalListeners
 from kdns.dns.server.plan import plan_corefile, process_settings
 from kdns.dns.server.registry import Registry
+from kdns.nodelocal.heartbeat import NAME
 from kdns.watch.api.client import EVENTS, RESOURCES
 from kdns.watch.api.credentials import ServiceAccount
 from kdns.watch.follower import proxy_wants, wants
@@ -27,8 +29,11 @@ from tests.kustomize import MANIFESTS, Manifest, at, built, one, rights
 POD = "spec.template.spec"
 NAMES = {
     "base": "kdns-proxy", "overlays/kind": "kdns-proxy", "overlays/kubeadm": "kdns-proxy", "overlays/node": "kdns-node",
+    "overlays/node-local": "kdns-proxy",
 }  # fmt: skip
 """The DaemonSet of each variant that has a proxy."""
+WITH_DNS = {"overlays/node", "overlays/node-local"}
+"""Those whose DaemonSet is DNS, too."""
 HOST_IP = "172.18.0.2"
 
 
@@ -119,7 +124,7 @@ def test_capabilities_are_few(variant: str) -> None:
     """NET_ADMIN for rules, NET_RAW for iptables-legacy; port 53 only where DNS is in the same process."""
     found = at(container(variant), "securityContext.capabilities")
     assert found["drop"] == ["ALL"]
-    more = {"NET_BIND_SERVICE"} if variant == "overlays/node" else set()
+    more = {"NET_BIND_SERVICE"} if variant in WITH_DNS else set()
     assert set(found["add"]) == {"NET_ADMIN", "NET_RAW"} | more
 
 
@@ -154,7 +159,7 @@ def test_selectors_pick_our_pods(variant: str) -> None:
 def test_the_configuration_is_read_without_a_warning(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The arguments are kdns' own, name a file that is mounted, and the Node is the one the Pod is on."""
     command, told = commanded(variant, monkeypatch)
-    assert command == ("node" if variant == "overlays/node" else "proxy")
+    assert command == ("node" if variant in WITH_DNS else "proxy")
     assert told.warnings == ()
     assert not told.init_only
     assert told.settings.node_name("another") == "node-1"
@@ -182,11 +187,11 @@ def test_probes_ask_where_something_listens(variant: str, monkeypatch: pytest.Mo
     live = at(found, "livenessProbe.httpGet")
     assert (live["path"], ports.get(live["port"], live["port"])) == ("/livez", HEALTHZ_PORT)
     ready = at(found, "readinessProbe.httpGet")
-    expected = ("/ready", 8181) if variant == "overlays/node" else ("/healthz", HEALTHZ_PORT)
+    expected = ("/ready", 8181) if variant in WITH_DNS else ("/healthz", HEALTHZ_PORT)
     assert (ready["path"], ports.get(ready["port"], ready["port"])) == expected
 
 
-@pytest.mark.parametrize("variant", ["base", "overlays/node"])
+@pytest.mark.parametrize("variant", ["base", *sorted(WITH_DNS)])
 def test_the_api_server_is_not_asked_through_a_service(variant: str) -> None:
     """Its address is a ConfigMap's, that must be there: the kubelet's variables name a Service's address."""
     found = container(variant)
@@ -247,3 +252,32 @@ def test_on_a_node_dns_has_the_nodes_address_only() -> None:
     seen = mounts(at(daemonset("overlays/node"), POD), found)
     assert seen["/etc/kdns"]["configMap"]["name"] == "kdns"
     assert "--conf=/etc/kdns/Corefile" in found["args"]
+
+
+def test_a_node_s_own_dns_has_something_to_fail_over_to() -> None:
+    """It is on the addresses of Service kube-dns alone; that selects the Deployment of two, and never itself."""
+    manifests, found = built("overlays/node-local"), container("overlays/node-local")
+    text = one(manifests, "ConfigMap", "kdns-node")["data"]["Corefile"]
+    plans = plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP}), Registry(), "/")
+    local = LocalListeners(NAME, lambda: None)
+    local.listen(("10.96.0.10",))
+    assert {address for plan in local.extend(plans) for address in plan.addresses} == {"10.96.0.10"}
+    asked = process_settings(plans)
+    assert (asked.health, asked.ready, asked.metrics) == tuple((f"{HOST_IP}:{port}",) for port in (8080, 8181, 9153))
+    assert "--local-dns" in found["args"]
+    assert mounts(at(daemonset("overlays/node-local"), POD), found)["/etc/kdns"]["configMap"]["name"] == "kdns-node"
+    service, deployment = one(manifests, "Service"), one(manifests, "Deployment")
+    selector = at(service, "spec.selector")
+    assert selector.items() <= at(deployment, "spec.template.metadata.labels").items()
+    assert not selector.items() <= at(daemonset("overlays/node-local"), "spec.template.metadata.labels").items()
+    assert at(deployment, "spec.replicas") == 2
+    assert at(service, "spec.clusterIP") == "10.96.0.10"
+
+
+def test_a_node_s_own_dns_has_the_rights_of_both() -> None:
+    """The proxy's account has those of DNS, too; the Deployment's stays as it is."""
+    manifests = built("overlays/node-local")
+    dns = (RESOURCES[want.kind] for want in wants(KubernetesOptions()))
+    reading = {(verb, each.group, each.plural) for each in dns for verb in ("list", "watch")}
+    assert rights(manifests, "kdns-proxy") == reading | allowed_to_proxy()
+    assert rights(manifests, "kdns") == reading

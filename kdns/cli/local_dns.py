@@ -18,7 +18,7 @@ def add_arguments(parser: Parser) -> None:
         "--local-dns",
         nargs="?",
         const=SERVICE,
-        default="",
+        default=None,
         type=value(parse_service),
         metavar="NAMESPACE/SERVICE",
         help=f"answer on this Service's cluster IPs on the node itself (default: {SERVICE}); the kernel goes around "

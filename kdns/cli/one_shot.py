@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,8 +18,13 @@ from kdns.proxy.node_policy import takes_localhost
 LOG: Final = logging.getLogger("kdns.proxy")
 
 
-async def run_one_shot(command: ProxyCommand, machine: Machine | None = None) -> int | None:
-    """What is done without following a cluster; None if it is not such a command. ``machine``: None is this one."""
+async def run_one_shot(
+    command: ProxyCommand, machine: Machine | None = None, beside: Callable[[], Awaitable[int]] | None = None
+) -> int | None:
+    """What is done without following a cluster; None if it is not such a command. ``machine``: None is this one.
+
+    ``beside``: removes what is not the proxy's with ``--cleanup``; its exit status.
+    """
     machine = machine or Machine(command.settings)
     for line in command.warnings:
         LOG.warning("%s", line)
@@ -30,7 +36,8 @@ async def run_one_shot(command: ProxyCommand, machine: Machine | None = None) ->
         LOG.info("the configuration is in %s", command.write_config_to)
         return 0
     if command.cleanup:
-        return await clean_up(machine)
+        status = await clean_up(machine)
+        return status if beside is None else max(status, await beside())
     if command.init_only:
         await machine.load_conntrack()
         problems = await asyncio.to_thread(machine.apply_conntrack)

@@ -2,27 +2,21 @@
 
 import argparse
 import asyncio
-import logging
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection
 
-from kdns.base.errors import ConfigError, KernelError
+from kdns.base.errors import ConfigError
 from kdns.base.objects import address_text
 from kdns.cli import local_dns
+from kdns.cli.local_dns_rules import choose_rules
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
 from kdns.dns.server.local_listeners import LocalListeners
-from kdns.kernel.run import run, tally
 from kdns.metrics.local_dns import LocalDnsMetrics
-from kdns.nodelocal.app import LocalDns, LocalDnsOptions, clean_up
+from kdns.nodelocal.app import LocalDns, LocalDnsOptions
 from kdns.nodelocal.heartbeat import NAME
-from kdns.nodelocal.rules import IpsetRules, NftRules, Rules
 from kdns.ops.shutdown import Stop
-from kdns.proxy.apply.iptables_tools import detect, installed
 from kdns.proxy.machine import own_interfaces
-from kdns.proxy.model import Family, Mode
-
-LOG: Final = logging.getLogger("kdns.nodelocal")
+from kdns.proxy.model import Mode
 
 
 def options(arguments: argparse.Namespace) -> LocalDnsOptions | None:
@@ -51,33 +45,6 @@ async def build(serving: ServeSettings, chosen: LocalDnsOptions, stop: Stop) -> 
     return app, LocalDns(chosen, await choose_rules(chosen.rules), _Dns(app, listeners), own_interfaces, metrics)
 
 
-async def choose_rules(kind: str) -> Rules:
-    """The rules to write. Raises ConfigError if the kernel takes none of them."""
-    if kind != "ipset":
-        rules: Rules = NftRules()
-        try:
-            await rules.prepare()
-        except ConfigError as error:
-            if kind == "nftables":
-                raise
-            LOG.info("%s", error.problem)
-        else:
-            return rules
-    rules = IpsetRules(_detected, _variants)
-    await rules.prepare()
-    return rules
-
-
-async def clean_up_local_dns() -> int:
-    """``--cleanup``: 1 if something of the local DNS is still there."""
-    try:
-        await clean_up((NftRules(), IpsetRules(_detected, _variants)))
-    except (KernelError, OSError) as error:
-        LOG.error("local DNS: %s", error)
-        return 1
-    return 0
-
-
 class _Dns:
     """See `kdns.nodelocal.app.Dns`."""
 
@@ -89,18 +56,6 @@ class _Dns:
 
     def listen(self, addresses: Collection[bytes]) -> None:
         self._listeners.listen(tuple(map(address_text, addresses)))
-
-
-def _family(width: int) -> Family:
-    return Family.IPV4 if width == 4 else Family.IPV6
-
-
-async def _detected(width: int) -> Sequence[str]:
-    return [(await detect(_family(width), run, tally)).program]
-
-
-async def _variants(width: int) -> Sequence[str]:
-    return list({tool.nft: tool.program for tool in await installed(_family(width), run)}.values())
 
 
 async def serve_once_known(app: App, local: LocalDns, stop: Stop) -> None:

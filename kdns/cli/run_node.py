@@ -3,8 +3,9 @@
 import asyncio
 
 from kdns.base.errors import ConfigError, first_mistake
+from kdns.cli.local_dns_rules import clean_up_local_dns
 from kdns.cli.one_shot import run_one_shot
-from kdns.cli.run_local_dns import build, check_mode, clean_up_local_dns, serve_once_known
+from kdns.cli.run_local_dns import build, check_mode, serve_once_known
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
@@ -21,8 +22,8 @@ async def node(serving: ServeSettings, command: ProxyCommand, local_options: Loc
 
     ``local_options``: DNS is on the cluster's DNS address, too.
     """
-    if (status := await run_one_shot(command)) is not None:
-        return await clean_up_local_dns() or status if command.cleanup else status
+    if (status := await run_one_shot(command, beside=clean_up_local_dns)) is not None:
+        return status
     if local_options is not None:
         check_mode(command.settings.mode)
     prepare()

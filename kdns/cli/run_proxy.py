@@ -3,6 +3,7 @@
 import logging
 from typing import Final
 
+from kdns.cli.local_dns_rules import clean_up_local_dns
 from kdns.cli.one_shot import run_one_shot
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.kernel import sysctl
@@ -16,7 +17,7 @@ LOG: Final = logging.getLogger("kdns.proxy")
 
 async def proxy(command: ProxyCommand) -> int:
     """``kdns proxy``: the exit status. Raises ConfigError for what the operator must fix."""
-    if (status := await run_one_shot(command)) is not None:
+    if (status := await run_one_shot(command, beside=clean_up_local_dns)) is not None:
         return status
     prepare()
     if not command.dry_run:

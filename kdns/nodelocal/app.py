@@ -90,6 +90,18 @@ class KernelRoutes:
         remove_local_routes(addresses)
 
 
+class Beat(Protocol):
+    """See `kdns.nodelocal.heartbeat.Heartbeat`."""
+
+    def ask(self) -> None:
+        """Send a question."""
+        ...
+
+    def close(self) -> None:
+        """Give the socket back."""
+        ...
+
+
 class LocalDns:
     """One for a process. It is a consumer of the cluster's changes, and runs beside DNS and proxy."""
 
@@ -102,9 +114,11 @@ class LocalDns:
         metrics: LocalDnsMetrics,
         *,
         routes: Routes | None = None,
+        heartbeat: Callable[[bytes, Callable[[bytes], None]], Beat] = Heartbeat,
         clock: Clock = time.monotonic,
     ) -> None:
         """``own``: the addresses of this node's interfaces, packed; it may raise OSError."""
+        self._heartbeat = heartbeat
         self._options, self._rules, self._dns, self._own, self._metrics = options, rules, dns, own, metrics
         self._routes, self._clock = routes or KernelRoutes(), clock
         self.synced = False
@@ -114,7 +128,7 @@ class LocalDns:
         """There are addresses."""
         self._cluster = ClusterDns()
         self._fallback = Fallback(frozenset())
-        self._beating: dict[bytes, Heartbeat] = {}
+        self._beating: dict[bytes, Beat] = {}
         self._last: dict[bytes, float] = {}
         """When each address was answered for last."""
         self._alive: set[bytes] = set()
@@ -146,18 +160,19 @@ class LocalDns:
 
     async def _begin(self) -> None:
         """Wait for addresses that this node may answer on."""
-        waited = 0.0
+        warned = False
+        self._judge()
         while not self.addresses:
-            self._look.clear()
-            self._judge()
             try:
                 async with asyncio.timeout(PATIENCE):
                     await self._look.wait()
             except TimeoutError:
-                if not waited and not self._wanted:
+                if not warned and not self._wanted:
                     name = f"{self._options.namespace}/{self._options.service}"
                     LOG.warning("waiting for Service %s, whose address is to be answered on", name)
-                waited += PATIENCE
+                    warned = True
+            self._look.clear()
+            self._judge()
 
     @property
     def _wanted(self) -> tuple[bytes, ...]:
@@ -169,7 +184,12 @@ class LocalDns:
         before, wanted = self._fallback, self._wanted
         if not wanted:
             return
-        now = self._fallback = fallback(self._cluster, wanted, self._own())
+        try:
+            own = self._own()
+        except OSError as error:
+            LOG.warning("the addresses of this machine cannot be read, to be tried again: %s", error)
+            return
+        now = self._fallback = fallback(self._cluster, wanted, own)
         self._metrics.fallbacks.set(len(now.elsewhere))
         if now.refusal and now.refusal != before.refusal:
             LOG.error("the local DNS stays off: %s", now.refusal)
@@ -220,7 +240,7 @@ class LocalDns:
         for address in addresses:
             if address not in self._beating:
                 self._last[address] = self._clock()
-                self._beating[address] = Heartbeat(address, self._answered)
+                self._beating[address] = self._heartbeat(address, self._answered)
                 self._metrics.serve(address_text(address), partial(self._since, address))
 
     async def _beat(self) -> None:

@@ -1,5 +1,6 @@
 """A steady load of questions from a part of a lab, each asked once: who asks again would hide what was lost."""
 
+import contextlib
 import select
 import socket
 import threading
@@ -51,6 +52,12 @@ class Load:
         """How many have been asked so far."""
         return len(self._sent)
 
+    def until(self, number: int) -> None:
+        """Wait until so many have been asked."""
+        while self.number < number:
+            assert self._thread.is_alive()
+            time.sleep(EACH)
+
     def end(self) -> list[Question]:
         """Ask no more, and wait for the last answers; what was asked, in its order."""
         self._ended.set()
@@ -77,10 +84,8 @@ class Load:
                     sockets[asking.fileno()] = asking, number
                     self._drop(sockets, poll, number - round(PATIENCE / EACH))
                 self._sent.append(time.monotonic())
-                try:
+                with contextlib.suppress(OSError):  # an ICMP message about the one before; this one counts as lost
                     asking.send(query(self._name, number))
-                except OSError:  # what an ICMP message said of the one before; this one was not sent, so is lost
-                    pass
             for fileno, _ in poll.poll(EACH / 2):
                 self._take(one if one is not None else sockets[fileno][0])
         for asking, _ in sockets.values():

@@ -59,7 +59,8 @@ class LocalListeners:
 
 async def until_quiet(answered: Callable[[], int], at_once: asyncio.Event) -> None:
     """Wait until no question has come for `QUIET`; ``answered``: how many have been answered so far."""
+    before = answered()
     for _ in range(round(LONGEST / QUIET)):
-        before = answered()
-        if await any_of(QUIET, at_once) or answered() == before:
+        if await any_of(QUIET, at_once) or (now := answered()) == before:
             return
+        before = now

@@ -1,0 +1,53 @@
+"""The flags of ``kdns node`` for DNS on the cluster's own DNS address."""
+
+import pytest
+
+from kdns.base.errors import ConfigError
+from kdns.cli.local_dns import parse_local_address, parse_service
+from kdns.cli.main import parse
+from kdns.cli.run_local_dns import check_mode, options
+from kdns.nodelocal.app import LocalDnsOptions
+from tests.build import packed
+
+WORDS = ["node", "--conf", "Corefile"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], None),
+        (["--local-dns"], LocalDnsOptions()),
+        (["--local-dns=dns/cluster"], LocalDnsOptions("dns", "cluster")),
+        (
+            ["--local-dns-address=10.96.0.10", "--local-dns-address", "fd00:10:96::a"],
+            LocalDnsOptions(addresses=(packed("10.96.0.10"), packed("fd00:10:96::a"))),
+        ),
+        (["--local-dns", "--local-dns-rules=ipset"], LocalDnsOptions(rules="ipset")),
+    ],
+)
+def test_flags(flags: list[str], expected: LocalDnsOptions | None) -> None:
+    """A Service by name, or addresses, which imply it; kube-dns of kubeadm is the default."""
+    assert options(parse([*WORDS, *flags])) == expected
+
+
+@pytest.mark.parametrize("text", ["", "kube-dns", "/kube-dns", "kube-system/", "a/b/c"])
+def test_an_invalid_service(text: str) -> None:
+    """It is a Namespace and a name."""
+    with pytest.raises(ConfigError, match="invalid Service"):
+        parse_service(text)
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "10.96.0.10:53", "fe80::1%eth0"])
+def test_an_invalid_address(text: str) -> None:
+    """No name, no port and no zone."""
+    with pytest.raises(ConfigError, match="invalid address"):
+        parse_local_address(text)
+
+
+def test_mode_ipvs() -> None:
+    """Its virtual servers would take the questions first; the error names the ways out."""
+    with pytest.raises(ConfigError, match="mode ipvs") as problem:
+        check_mode("ipvs")
+    assert "--proxy-mode=nftables" in problem.value.hint
+    check_mode("iptables")
+    check_mode("nftables")

@@ -1,0 +1,219 @@
+"""A node's DNS dies, hangs and is replaced under load, and the kernel goes around it: on the real kernel."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.nodelocal.load import Load, Question
+from tests.nodelocal.nodes import ADDRESSES, DNS, ENVIRON, HERE, KDNS, THERE, WHO, Nodes
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.e2e,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make network namespaces"),
+]
+
+CASES = [
+    ("nftables", "auto"),
+    ("iptables-nft", "auto"),
+    ("iptables-legacy", "auto"),
+    ("iptables-nft", "ipset"),
+    ("iptables-legacy", "ipset"),
+]
+LIMIT = {"auto": 0.5, "ipset": 1.2}
+"""Seconds until every question is answered again; timeouts of ipset are whole seconds."""
+WHO_ASKS = pytest.mark.parametrize("part", ["client", "node-0"])
+
+
+class Case:
+    """The lab of one case, with its node's DNS running."""
+
+    def __init__(self, mode: str, rules: str) -> None:
+        self.nodes, self.limit = Nodes(mode, rules), LIMIT[rules]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="/".join)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    """A lab for each mode of the proxy and kind of rules."""
+    made = Case(*request.param)
+    try:
+        made.nodes.start_and_wait()
+        yield made
+    finally:
+        made.nodes.close()
+
+
+def lost(asked: list[Question]) -> list[Question]:
+    """Those without an answer."""
+    return [question for question in asked if question.by is None]
+
+
+@pytest.mark.parametrize("address", ADDRESSES, ids=["v4", "v6"])
+@WHO_ASKS
+def test_the_node_answers_and_nothing_is_tracked(case: Case, part: str, address: str) -> None:
+    """Pods and host-network clients are answered here over UDP and TCP, and connection tracking has no entry of it."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    nodes.run("node-0", "conntrack -F 2>/dev/null; true")
+    for _ in range(20):
+        assert nodes.who(part, address) == HERE
+        assert nodes.who_by_tcp(part, address) == HERE
+    assert nodes.flows(address) == []
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["random-ports", "fixed-port"])
+@WHO_ASKS
+def test_killed(case: Case, part: str, fixed: bool) -> None:
+    """After kill -9 every question is answered by the other node within half a second, none wrongly."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    with Load(nodes.network.parts[part].network, ADDRESSES[0], WHO, fixed=fixed) as load:
+        load.until(300)
+        killed = time.monotonic()
+        nodes.node.stop(signal.SIGKILL)
+        load.until(load.number + 800)
+    asked = load.end()
+    assert all(question.at - killed <= case.limit for question in lost(asked))
+    assert {question.by for question in asked} <= {HERE, THERE, None}
+    assert asked[-1].by == THERE
+    assert not [question for question in lost(asked) if question.at < killed - 0.1]
+    nodes.start_and_wait()
+
+
+def test_killed_loses_a_pod_only_what_was_received(case: Case) -> None:
+    """The kernel sees that no socket takes the packet: a Pod's next question already goes to the other node."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    with Load(nodes.network.parts["client"].network, ADDRESSES[1], WHO) as load:
+        load.until(300)
+        nodes.node.stop(signal.SIGKILL)
+        gone = time.monotonic()
+        load.until(load.number + 300)
+    assert not [question for question in lost(load.end()) if question.at > gone]
+    nodes.start_and_wait()
+
+
+def test_stopped_and_continued(case: Case) -> None:
+    """SIGSTOP sends questions to the other node; after SIGCONT this one answers again, and counts a failover."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    with Load(nodes.network.parts["client"].network, ADDRESSES[0], WHO, fixed=True) as load:
+        load.until(300)
+        stopped = time.monotonic()
+        nodes.node.send(signal.SIGSTOP)
+        load.until(load.number + 1000)
+        nodes.node.send(signal.SIGCONT)
+        load.until(load.number + 500)
+    asked = load.end()
+    assert all(question.at - stopped <= case.limit for question in lost(asked))
+    assert THERE in {question.by for question in asked}
+    assert asked[-1].by == HERE
+    metrics = nodes.run("node-0", "curl -s 127.0.0.1:9153/metrics")
+    value = next(line for line in metrics.splitlines() if line.startswith("kdns_local_dns_failovers_total{"))
+    assert float(value.split()[-1]) >= 1
+    requests = [line for line in metrics.splitlines() if line.startswith("coredns_dns_requests_total{")]
+    assert requests
+    assert not [line for line in requests if "heartbeat" in line]
+
+
+def test_stuck_loop(case: Case) -> None:
+    """A plugin that sleeps holds the loop: the kernel goes around, and comes back when it ends."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    with Load(nodes.network.parts["client"].network, ADDRESSES[0], WHO) as load:
+        load.until(300)
+        stuck = time.monotonic()
+        nodes.who("client", ADDRESSES[0], "stall.example.com", 0.01)
+        load.until(load.number + 1500)
+    asked = load.end()
+    assert all(question.at - stuck <= case.limit for question in lost(asked))
+    assert THERE in {question.by for question in asked}
+    assert asked[-1].by == HERE
+
+
+def test_replaced(case: Case) -> None:
+    """SIGTERM, and another process in its place: no question is lost, and rules and route stay in between."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    parts = nodes.network.parts
+    with (
+        Load(parts["client"].network, ADDRESSES[0], WHO, fixed=True) as fixed,
+        Load(parts["node-0"].network, ADDRESSES[1], WHO) as load,
+    ):
+        load.until(300)
+        assert nodes.node.stop(patience=30) == 0
+        assert "10.96.0.10" in nodes.run("node-0", "ip route show table local proto 153")
+        nodes.start_and_wait()
+        load.until(load.number + 200)
+    for asked in (load.end(), fixed.end()):
+        assert lost(asked) == []
+        assert {HERE, THERE} == {question.by for question in asked}
+
+
+def test_a_full_table_of_connections(case: Case) -> None:
+    """Questions are answered though connection tracking takes no more flows.
+
+    The table is one for the whole machine, so a rule does what the kernel does when it is full: it drops every packet
+    that would begin a flow.
+    """
+    nodes = case.nodes
+    nodes.wait_until_local()
+    nodes.run("node-0", "nft add table inet full")
+    for hook in ("prerouting", "output"):
+        nodes.run("node-0", f"nft 'add chain inet full {hook} {{ type filter hook {hook} priority -150 ; }}'")
+        nodes.run("node-0", f"nft 'add rule inet full {hook} ct state new drop'")
+    try:
+        for part in ("client", "node-0"):
+            assert nodes.who(part, ADDRESSES[0]) == HERE
+            assert nodes.who_by_tcp(part, ADDRESSES[1]) == HERE
+        assert nodes.who("client", str(DNS.addresses[0]), patience=0.2) is None
+    finally:
+        nodes.run("node-0", "nft delete table inet full")
+
+
+def test_other_ports_are_refused(case: Case) -> None:
+    """A port of the address that is not DNS's is refused, though the address is local and the node listens there."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    line = f"curl -s -o /dev/null -m 2 http://{ADDRESSES[0]}:10256/healthz"
+    assert nodes.network.run("client", ["sh", "-c", line]).returncode == 7  # refused, and not an answer
+
+
+def test_a_route_that_is_removed_comes_back(case: Case) -> None:
+    """Without the route, as after a reboot, own questions are not answered, and rules and route are written again."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    nodes.run("node-0", "ip route del local 10.96.0.10 dev lo table local")
+    nodes.wait_until_local()
+    assert "10.96.0.10" in nodes.run("node-0", "ip route show table local proto 153")
+
+
+def test_only_this_node_as_endpoint_is_refused(case: Case) -> None:
+    """With no endpoint but the node itself there is nothing to fail over to: said, and the address not answered for."""
+    nodes = case.nodes
+    assert nodes.node.stop(patience=30) == 0
+    nodes.point_at(["172.18.0.2", "fc00:f853:ccd:e793::2"])
+    nodes.start()
+    nodes.wait_for(lambda: "nothing to fail over to" in nodes.node.output().split("shutdown")[-1], nodes.node)
+    assert nodes.who("client", ADDRESSES[0], patience=0.2) != HERE
+    assert nodes.node.stop(patience=30) == 0
+    nodes.point_at(["10.244.1.5", "fd00:10:244:1::5"])
+    nodes.start_and_wait()
+
+
+def test_cleanup_leaves_nothing(case: Case) -> None:
+    """`--cleanup` removes the table, the chains, the sets and the routes."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    assert nodes.node.stop(patience=30) == 0
+    done = nodes.network.run("node-0", (*KDNS, "node", "--conf=/run/kdns/Corefile", "--cleanup"), ENVIRON)
+    assert done.returncode == 0, done.stderr
+    assert nodes.run("node-0", "ip route show table local proto 153; ip -6 route show table local proto 153") == ""
+    assert "kdns-local-dns" not in nodes.run("node-0", "nft list ruleset")
+    for program in ("iptables-nft-save", "iptables-legacy-save", "ip6tables-legacy-save", "ip6tables-nft-save"):
+        assert "KDNS-DNS" not in nodes.run("node-0", f"{program} 2>/dev/null")
+    assert "KDNS-DNS" not in nodes.run("node-0", "ipset list -n")
+    nodes.start_and_wait()
