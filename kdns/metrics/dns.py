@@ -177,7 +177,7 @@ class Metrics:
         for plugin in self.enabled:
             enabled.add_metric((plugin.server, plugin.zone, "", plugin.name), 1)
         yield enabled
-        yield from collect_sockets(self.sockets)
+        yield from collect_sockets(self.sockets, self.unreported)
         yield from self._collect_health()
         yield from self.cluster.collect()
 
@@ -193,9 +193,8 @@ class Metrics:
                        {(): self.health_failures})  # fmt: skip
 
 
-def collect_sockets(sockets: Iterable[SocketCounts]) -> Iterator[Metric]:
-    """The DNS metrics of CoreDNS from the plain counters of all sockets.
-    """The DNS metrics of CoreDNS from the plain counters of all lanes, without those of one zone.
+def collect_sockets(sockets: Iterable[SocketCounts], unreported: str = "") -> Iterator[Metric]:
+    """The DNS metrics of CoreDNS from the plain counters of all sockets, without those of one zone.
 
     Replies are timed by the batch, which may hold several zones, so durations are told of the server as a whole:
     their zone is ``.``.

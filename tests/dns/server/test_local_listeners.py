@@ -9,7 +9,7 @@ from kdns.config.load import load
 from kdns.dns.server.local_listeners import LocalListeners, until_quiet
 from kdns.dns.server.plan import ServerBlockPlan, plan_corefile
 from kdns.dns.server.registry import Registry
-from kdns.metrics.dns import Counted, LaneCounts, Metrics
+from kdns.metrics.dns import Counted, Metrics, SocketCounts
 
 HEARTBEAT = "heartbeat.kdns.invalid."
 VIPS = ("10.96.0.10", "fd00:10:96::a")
@@ -80,8 +80,8 @@ async def test_a_second_signal_waits_for_nothing() -> None:
 
 def test_own_questions_are_not_in_the_metrics() -> None:
     """Twelve of them a second would be in every graph of requests."""
-    metrics, lane = Metrics("0", "cpython"), LaneCounts("dns://:53", "udp", 1)
-    metrics.lanes.append(lane)
+    metrics, lane = Metrics("0", "cpython"), SocketCounts("dns://:53", "udp", 1)
+    metrics.sockets.append(lane)
     metrics.unreported = HEARTBEAT
     for zone, times in ((HEARTBEAT, 3), (".", 2)):
         for _ in range(times):
