@@ -3,7 +3,7 @@
 One straight pipe with a fork. `watch` turns the cluster into objects and says which Service changed. `records` turns a
 Service into RRsets and ready answers; `dns` sends them. `proxy` turns the same Service into one rule set; renderers
 write it as text, and appliers bring it into the kernel. Everything between the first and the last word of each sentence
-is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``proxy.apply``, ``proxy.healthcheck``,
+is a pure function of values; only `watch`, `dns`, `nodelocal`, `kernel`, ``config.load``, ``proxy.apply``, ``proxy.healthcheck``,
 `ops`, `lab` and the composition roots (``dns.server``, ``proxy.app``) may wait, read a clock or open anything.
 
 ::
@@ -16,6 +16,7 @@ is a pure function of values; only `watch`, `dns`, `kernel`, ``config.load``, ``
     preflight/ before kdns is installed: would it work here, and what would change
     dns/       questions in, answers out: transports, the query path, plugins, and the server that puts them together
     proxy/     Services and endpoints in, rules in the kernel out
+    nodelocal/ DNS on the cluster's own DNS address, and the kernel's way around it when it does not answer
     watch/     the cluster, kept: the API server's client, manifests as a source, the store, the follower
     kernel/    netlink, addresses, sysctls, capabilities, tools: what proxy and lab share
     records/   objects -> RRsets -> answers
@@ -29,7 +30,7 @@ Who may import whom: a line imports only lines below it, parts joined by ``|`` a
 
     cli
     explain | status | demo | lab | preflight
-    dns | proxy
+    dns | proxy | nodelocal
     watch | kernel
     records | config
     wire | ops

@@ -1,4 +1,4 @@
-"""Which rules local DNS gets on this machine, and their removal; it imports nothing of `kdns.dns`, for ``kdns proxy``."""
+"""Which rules local DNS gets on this machine, and their removal; ``kdns proxy`` needs it without DNS."""
 
 import logging
 from collections.abc import Sequence

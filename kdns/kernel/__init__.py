@@ -7,6 +7,7 @@ tools that are run. Nothing here knows what a Service is.
 - `dummy_link`  A link without a wire, which holds addresses that this node answers for
 - `interfaces`  links of this machine and their addresses
 - `ipset`       sets of the kernel (ipset), by netlink
+- `local_route`  addresses made local by a route alone
 - `netlink`     messages by the thousand, transactions, dumps
 - `nfacct`      counters of the kernel that rules add to
 - `nft_elements`  elements of nftables' sets and maps, as octets; pure

@@ -2,6 +2,7 @@
 
 - `dns`       what a DNS server counts, under CoreDNS's names
 - `proxy`     what the Service proxy counts, under kube-proxy's names
+- `local_dns`  what is counted of DNS on the node's own cluster-DNS address
 - `cluster`   what is counted of the API server and of the watches
 - `families`  what metric families are made with
 - `sketch`    the most frequent keys of a stream, in bounded memory

@@ -14,7 +14,7 @@ from kdns.base.objects import address_text
 from kdns.nodelocal.plan import PORT
 
 NAME: Final = "heartbeat.kdns.invalid."
-"""What is asked: a name that exists for nobody else (RFC 6761 section 6.4)."""
+"""What is asked: a name that no client asks for (RFC 6761 section 6.4)."""
 _QUESTION: Final = b"".join(bytes((len(part),)) + part.encode() for part in NAME.split(".")) + b"\0\1\0\1"
 _IP_FREEBIND: Final = 15
 _IPV6_FREEBIND: Final = 78
