@@ -3,8 +3,9 @@
 One straight pipe with a fork. `watch` turns the cluster into objects and says which Service changed. `records` turns a
 Service into RRsets and ready answers; `dns` sends them. `proxy` turns the same Service into one rule set; renderers
 write it as text, and appliers bring it into the kernel. Everything between the first and the last word of each sentence
-is a pure function of values; only `watch`, `dns`, `nodelocal`, `kernel`, ``config.load``, ``proxy.apply``, ``proxy.healthcheck``,
-`ops`, `lab` and the composition roots (``dns.server``, ``proxy.app``) may wait, read a clock or open anything.
+is a pure function of values; only `watch`, `dns`, `nodelocal`, `kernel`, ``config.load``, ``proxy.apply``,
+``proxy.healthcheck``, `ops`, `lab` and the composition roots (``dns.server``, ``proxy.app``) may wait, read a clock or
+open anything.
 
 ::
 

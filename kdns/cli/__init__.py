@@ -12,8 +12,8 @@
     serve, check, plugins                  DNS
     proxy, node, rules                     the Service proxy; ``kubeproxy`` has its flags, ``run_proxy``, ``run_node``
                                            and ``print_rules`` what they do, ``one_shot`` what needs no cluster
-    local_dns                              flags of node for DNS on the cluster's own DNS address; ``run_local_dns`` puts
-                                           its parts together, ``local_dns_rules`` chooses and removes its rules
+    local_dns                              flags of node for DNS on the cluster's own DNS address; ``run_local_dns`` has
+                                           its parts, ``local_dns_rules`` chooses and removes its rules
     records, demo, lab, version            to look at things, and to try them; ``print_records`` does what records says
     top           who asks what, shown by ``show_top``
     names         flags that decide which objects become which names, for serve and records

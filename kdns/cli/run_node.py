@@ -30,13 +30,14 @@ async def node(serving: ServeSettings, command: ProxyCommand, local_options: Loc
     sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
-    require_net_admin()
     if local_options is None:
         app, local = App(serving), None
     else:
+        require_net_admin()
         app, local = await build(serving, local_options, stop)
     proxying = ProxyApp(command, beside=[local] if local is not None else [])
     await _check_places(app)
+    require_net_admin()
     with first_mistake():
         async with asyncio.TaskGroup() as tasks:
             serve = app.run(stop) if local is None else serve_once_known(app, local, stop)
