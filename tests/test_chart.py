@@ -163,6 +163,16 @@ def test_monitoring_is_that_of_the_manifests() -> None:
 
 
 @needs_helm
+def test_a_packed_chart_has_its_files(tmp_path: Path) -> None:
+    """Alerts and dashboards are links in the repository, and files in what is released."""
+    helm("package", str(CHART), "--destination", str(tmp_path))
+    (packed,) = tmp_path.glob("kdns-*.tgz")
+    text = helm("template", "kdns", str(packed), "--namespace", "kube-system", "--kube-version", KUBERNETES[0],
+                *values("monitoring"))  # fmt: skip
+    assert [manifest for manifest in yaml.safe_load_all(text) if manifest] == rendered(*values("monitoring"))
+
+
+@needs_helm
 def test_monitors_have_the_labels_that_prometheus_selects() -> None:
     """On rules, too."""
     wanted = rendered(*values("monitoring"), "--set=monitoring.labels.release=prom")
