@@ -261,22 +261,24 @@ class Netlink:
                 yield data
 
     def _batch(self, kind: int, flags: int, payloads: Sequence[bytes]) -> list[int]:
+        """The kernel does one request after the other and answers each that it refuses; only the last is to be
+        answered in any case, since every answer is a packet of its own."""
         first = self._sequence + 1
-        flags |= NLM_F_REQUEST | NLM_F_ACK
+        last = self._sequence = self._sequence + len(payloads)
         packet = bytearray()
         for number, payload in enumerate(payloads, first):
+            asked = flags | NLM_F_REQUEST | (NLM_F_ACK if number == last else 0)
             length = HEADER.size + len(payload)
-            packet += HEADER.pack(length, kind, flags, number, 0) + payload + bytes(-length % 4)
-        self._sequence += len(payloads)
+            packet += HEADER.pack(length, kind, asked, number, 0) + payload + bytes(-length % 4)
         self._socket.send(packet)
-        codes: list[int | None] = [None] * len(payloads)
-        missing = len(payloads)
-        while missing:
+        codes = [0] * len(payloads)
+        while True:
             for answer, sequence, data in self._read():
-                if answer == NLMSG_ERROR and first <= sequence <= self._sequence and codes[sequence - first] is None:
-                    codes[sequence - first] = -CODE.unpack_from(data)[0]
-                    missing -= 1
-        return [code or 0 for code in codes]
+                if answer != NLMSG_ERROR or not first <= sequence <= last:
+                    continue
+                codes[sequence - first] = -CODE.unpack_from(data)[0]
+                if sequence == last:
+                    return codes
 
     def _read(self) -> Iterator[tuple[int, int, bytes]]:
         for kind, _, sequence, data in self._parts():

@@ -23,7 +23,7 @@ from kdns.proxy.stale_flows import StaleFlows
 
 LOG: Final = logging.getLogger("kdns.proxy.flows")
 
-RATE: Final = 20_000
+RATE: Final = 50_000
 """Flows deleted per second at most; each costs the kernel some microseconds with a lock of the table held."""
 BATCH: Final = 200
 """Flows deleted in one go."""
