@@ -26,10 +26,11 @@ LABEL org.opencontainers.image.title="kdns" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.url="https://kdns.example" \
       org.opencontainers.image.documentation="https://kdns.example/docs/README.md"
-# What the proxy speaks to the kernel with: iptables (nft and legacy) and nft; kmod loads modules for mode ipvs.
+# What the proxy speaks to the kernel with: iptables (nft and legacy) and nft; kmod loads modules for mode ipvs. The others
+# only read: what `kdns collect --node` and `kdns explain` look at on a node.
 # No program of the image has other rights than the one who starts it: su, mount and others lose their setuid bit.
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends iptables nftables kmod \
+ && apt-get install --yes --no-install-recommends iptables nftables kmod conntrack iproute2 ipset ipvsadm \
  && rm -rf /var/lib/apt/lists/* \
  && find / -xdev -type f -perm /6000 -exec chmod ug-s {} +
 COPY --from=build /opt/kdns /opt/kdns

@@ -69,7 +69,7 @@ def test_every_file_is_used() -> None:
 def test_every_variant_is_tested() -> None:
     """Each folder that kustomize could be pointed at is among those that are tested here, or is only a part."""
     there = {str(path.parent.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("kustomization.yaml")}
-    assert there == {*VARIANTS, "proxy", "monitoring", "preflight"}  # each of these has tests of its own
+    assert there == {*VARIANTS, "proxy", "monitoring", "preflight", "collect"}  # each of these has tests of its own
 
 
 def selectors(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, str]]]:

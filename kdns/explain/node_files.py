@@ -53,6 +53,7 @@ TOOLS: Final = (
     Tool("addresses.txt", (("ip", "-o", "addr"),)),
     Tool("routes.txt", (("ip", "route", "show", "table", "all"),)),
 )
+SYSCTLS: Final = "sysctl.txt"
 NOT_INSTALLED: Final = "not-installed.txt"
 """Names the tools that this node does not have; their files are not there."""
 PAGES: Final = (
@@ -108,6 +109,8 @@ async def _tool(tool: Tool, run: Run, missing: list[str]) -> tuple[str, bytes] |
         try:
             data = await run(argv)
         except NotInstalled:
+            if tool.file == SYSCTLS:
+                return tool.file, await asyncio.to_thread(proc_sysctls)
             continue
         except (OSError, TimeoutError) as error:
             problem = str(error)
@@ -117,6 +120,17 @@ async def _tool(tool: Tool, run: Run, missing: list[str]) -> tuple[str, bytes] |
         return tool.file, f"error: {problem}\n".encode()
     missing.append(tool.commands[0][0])
     return None
+
+
+def proc_sysctls(root: Path = Path("/proc/sys")) -> bytes:
+    """Where the tool is not installed: the network's settings, read one by one."""
+    lines = []
+    for path in sorted((root / "net").rglob("*")):
+        with suppress(OSError):  # some can only be written, and some are gone by now
+            text = path.read_text(errors="replace") if path.is_file() else ""
+            name = path.relative_to(root).as_posix().replace("/", ".")
+            lines += [f"{name} = {line.strip()}\n" for line in text.splitlines()[:1]]
+    return "".join(lines).encode()
 
 
 async def _flows(addresses: Collection[str], run: Run) -> tuple[str, bytes]:
