@@ -5,10 +5,11 @@ it. In a long chain, rules for one destination are found by it.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from kdns.explain.kernel.iptables_rule import parse_rule
-from kdns.explain.kernel.model import Chain, ChainType, Hook, KernelSet, Line, Origin, Position, Table, Tables
+from kdns.explain.kernel.model import Chain, ChainType, Hook, KernelSet, Lines, Origin, Position, Table, Tables
 
 HOOKS: Final[dict[str, Hook]] = {
     "PREROUTING": "prerouting", "INPUT": "input", "FORWARD": "forward", "OUTPUT": "output",
@@ -29,10 +30,15 @@ def parse_tables(
 
     ``legacy``: the file is iptables-legacy-save's; else its first line says whose it is.
     """
-    reader = _Reader(file, family, sets, legacy)
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = raw.partition("] ")[2] if raw[:1] == "[" else raw  # iptables-save -c writes counters first
-        problem = reader.take(number, line)
+    source = text.split("\n")
+    reader = _Reader(file, family, sets, legacy, source)
+    for number, line in enumerate(source, 1):
+        if line[:3] == "-A ":  # nearly all of them
+            numbers = reader.numbers.get(line[3 : line.find(" ", 3)])
+            if numbers is not None:
+                numbers.append(number)
+                continue
+        problem = reader.take(number, line.partition("] ")[2] if line[:1] == "[" else line)
         if problem:
             return reader.result(problem)
     return reader.result("the file is cut short: its last table has no COMMIT" if reader.table else "")
@@ -41,10 +47,14 @@ def parse_tables(
 class _Reader:
     """Lines, one after the other."""
 
-    def __init__(self, file: str, family: Literal["ip", "ip6"], sets: dict[str, KernelSet], legacy: bool) -> None:
-        self._file, self._family, self._sets = file, family, sets
+    def __init__(
+        self, file: str, family: Literal["ip", "ip6"], sets: dict[str, KernelSet], legacy: bool, source: Sequence[str]
+    ) -> None:
+        self._file, self._family, self._sets, self._source = file, family, sets, source
         self._variant, self._other = "legacy" if legacy else "", False
         self._tables: list[Table] = []
+        self.numbers: dict[str, list[int]] = {}
+        """Chains of the table that is being read -> numbers of their lines."""
         self.table: Table | None = None
         """The one that has no COMMIT yet."""
 
@@ -56,28 +66,32 @@ class _Reader:
         """One line; what is wrong with it, or nothing."""
         start, table = line[:1], self.table
         if start == "-" and table is not None:
-            return self._rule(table, number, line)
+            return self._rule(number, line)
         if start == ":" and table is not None:
             name, _, rest = line[1:].partition(" ")
-            table.chains[name] = _chain(table, name, rest.split(" ")[0], Position(self._file, number, line))
+            lines = Lines(self._source)
+            self.numbers[name] = lines.numbers
+            policy = rest[:1] if rest[:1] == "-" else rest.split(" ")[0]
+            table.chains[name] = _chain(table, name, policy, Position(self._file, number, line), lines)
         elif start == "*":
             origin: Origin = "iptables-legacy" if self._variant == "legacy" else "iptables"
             self.table = Table(self._family, line[1:].strip(), origin, self._file, {}, self._sets, number)
             self._tables.append(self.table)
+            self.numbers = {}
         elif start == "#":
             self._comment(line)
         elif line.strip() == "COMMIT":
-            self.table = None
+            self.table, self.numbers = None, {}
         elif line.strip():
             return f"line {number} is not one of iptables-save: {line.strip()[:80]!r}"
         return ""
 
-    def _rule(self, table: Table, number: int, line: str) -> str:
+    def _rule(self, number: int, line: str) -> str:
         end = line.find(" ", 3)
-        chain = table.chains.get(line[3:end] if end > 0 else line[3:])
-        if chain is None or not line.startswith("-A "):
+        numbers = self.numbers.get(line[3:end] if end > 0 else line[3:])
+        if numbers is None or not line.startswith("-A "):
             return f"line {number} adds to no chain of its table: {line[:80]!r}"
-        chain.lines.append(Line(number, line))
+        numbers.append(number)
         return ""
 
     def _comment(self, line: str) -> None:
@@ -88,9 +102,9 @@ class _Reader:
             self._other = True
 
 
-def _chain(table: Table, name: str, policy: str, position: Position) -> Chain:
+def _chain(table: Table, name: str, policy: str, position: Position, lines: Lines) -> Chain:
     if policy == "-" or name not in HOOKS:
-        return Chain(name, table, position, parse_rule)
+        return Chain(name, table, position, parse_rule, lines=lines)
     hook = HOOKS[name]
     kind: ChainType = (
         "nat" if table.name == "nat" else "route" if table.name == "mangle" and name == "OUTPUT" else "filter"
@@ -98,7 +112,7 @@ def _chain(table: Table, name: str, policy: str, position: Position) -> Chain:
     priority = PRIORITIES.get(table.name, 0)
     if table.name == "nat" and hook in ("input", "postrouting"):
         priority = 100
-    return Chain(name, table, position, parse_rule, hook, kind, priority, policy.lower())
+    return Chain(name, table, position, parse_rule, hook, kind, priority, policy.lower(), lines)
 
 
 def places(chain: Chain, destination: str) -> list[int] | range:

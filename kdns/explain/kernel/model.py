@@ -1,7 +1,7 @@
 """Tables, chains, rules and sets of a kernel, whichever tool printed them. Pure values; rules are parsed on demand."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, overload
 
 from msgspec import Struct
 
@@ -233,6 +233,33 @@ class Line(NamedTuple):
     text: str
 
 
+class Lines(Sequence[Line]):
+    """Lines of a file that belong to a chain, by their numbers: a file of 300,000 rules is kept once."""
+
+    __slots__ = ("_source", "numbers")
+
+    def __init__(self, source: Sequence[str]) -> None:
+        self._source = source
+        self.numbers: list[int] = []
+        """Counted from 1."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Line: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Line]: ...
+    def __getitem__(self, place: int | slice) -> Line | Sequence[Line]:
+        if isinstance(place, slice):
+            return [self._line(number) for number in self.numbers[place]]
+        return self._line(self.numbers[place])
+
+    def _line(self, number: int) -> Line:
+        text = self._source[number - 1]
+        return Line(number, text.partition("] ")[2] if text[:1] == "[" else text)  # iptables-save -c: counters first
+
+
 class Chain(Struct, eq=False):
     """A chain; base chains have a hook."""
 
@@ -244,7 +271,7 @@ class Chain(Struct, eq=False):
     type: ChainType = "filter"
     priority: int = 0
     policy: str = "accept"
-    lines: list[Line] = []
+    lines: Sequence[Line] = ()
     parsed: dict[int, Rule] = {}
     index: dict[str, list[int]] | None = None
 

@@ -48,7 +48,8 @@ def _take(kind: str, body: Mapping[str, Any], tables: dict[tuple[str, str], Tabl
                 chain.priority, chain.policy = int(body.get("prio", 0)), body.get("policy", "accept")
         case "rule":
             line = " ".join(filter(None, map(statement_text, body.get("expr", ()))))
-            table.chains[body["chain"]].lines.append(Line(1, line))
+            chain = table.chains[body["chain"]]
+            chain.lines = [*chain.lines, Line(1, line)]
         case "set" | "map":
             name = body["name"]
             read = partial(_elements, body.get("elem") or (), "map" in body)

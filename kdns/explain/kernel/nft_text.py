@@ -130,7 +130,8 @@ def _depth(line: str) -> int:
 
 
 def _chain(table: Table, name: str, position: Position, body: Sequence[tuple[int, str]]) -> Chain:
-    chain = Chain(name, table, position, parse_rule)
+    lines: list[Line] = []
+    chain = Chain(name, table, position, parse_rule, lines=lines)
     for number, line in body:
         base = BASE.match(line)
         if base and chain.hook is None:
@@ -140,7 +141,7 @@ def _chain(table: Table, name: str, position: Position, body: Sequence[tuple[int
             chain.priority = priority(base[3])
             chain.policy = base[4] or "accept"
         elif not line.startswith("comment "):
-            chain.lines.append(Line(number, line))
+            lines.append(Line(number, line))
     return chain
 
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from kdns.base.objects import Network
 from kdns.config.kubeproxy.settings import Mode, NodePortAddresses, ProxySettings
 from kdns.explain.cluster import KINDS, Cluster
+from kdns.explain.links.rules import PROXY_NAME
 from kdns.proxy.apply.modes import script
 from kdns.proxy.model import Family
 from kdns.watch.manifests.reading import parse_manifests
@@ -84,6 +85,9 @@ def case_objects(kind: str, mode: Mode) -> str:
             return objects(mode, carts=())
         case "local":
             return objects(mode, cart={"externalTrafficPolicy": "Local"}, carts=("cart-2",))
+        case "another proxy":
+            pods, kind, others = objects(mode).partition("kind: Service\n")
+            return pods + kind + others.replace("    app: cart\n", f"    app: cart\n    {PROXY_NAME}: mesh\n", 1)
         case "sticky":
             return objects(mode, cart={"sessionAffinity": "ClientIP"})
     return objects(mode)
@@ -192,6 +196,7 @@ BROKEN: Sequence[Broken] = (
            saves=("iptables", "legacy"), now="another cart"),
     Broken("E41-two-modes", "nftables", "iptables-nft-restore < $OTHER", "rules", "E41",
            saves=("iptables", "nftables"), now="another cart"),
+    Broken("E41-proxy-name", "iptables", "", "rules", "E41", now="another proxy", says="left to a proxy called 'mesh'"),
     Broken("E35-local-policy", "iptables", "", "rules", "E35",
            asked=({"target": "depot.shop:80", "from": "shop/client"},)),
     Broken("E35-local-policy-node-port", "nftables", "", "rules", "E35", saves=("nftables",), before="local",

@@ -263,3 +263,11 @@ def test_routes_are_the_longest_prefix_of_tables_local_and_main() -> None:
     asked = ("10.244.1.20", "10.244.2.9", "10.1.2.3", "172.18.0.2")
     assert [routing.out(ip_address(one).packed) for one in asked] == ["cali12", "eth0", "eth0", "eth0"]
     assert routing.out(ip_address("fd00::1").packed) is None
+
+
+def test_counters_before_rules_change_nothing() -> None:
+    """``iptables-save -c`` writes packets and octets before each rule."""
+    text = "*filter\n:FORWARD ACCEPT [5:300]\n[5:300] -A FORWARD -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n"
+    tables = parse_tables(text, "f", "ip", {})
+    assert tables.problem == ""
+    assert fate(tables.tables).word == "drop"
