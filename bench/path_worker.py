@@ -1,7 +1,9 @@
 """One measurement of the Service path: rules for so many Services, in the network namespace this process is in.
 
-``python -m bench.path_worker MODE SERVICES ENDPOINTS CHANGES`` prints one JSON object. Each round is a whole one: the
-proxier decides what changed, renders it, and has the kernel take it. A change replaces one endpoint of one Service.
+``python -m bench.path_worker MODE SERVICES ENDPOINTS CHANGES SECONDS STICKY`` prints one JSON object. Each round is a
+whole one: the proxier decides what changed, renders it, and has the kernel take it. A change replaces one endpoint of
+one Service. ``SECONDS``: then 100 changes a second for so long. ``STICKY``: so many Services have affinity, and none of
+them changes.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Iterable
 from ipaddress import ip_address
 
 from bench import machine
@@ -39,6 +42,11 @@ from kdns.proxy.proxier import Proxier, Round
 from kdns.proxy.rules import Policy
 
 NODE_PORT = 30000
+AFFINITY = 10800
+RATE = 100
+"""Changes a second."""
+LEAST = 0.01
+"""Seconds between rounds, where they are not asked for one by one."""
 PORT = EndpointPort("http", "TCP", 9376)
 VIPS = int(ip_address("10.96.0.0"))
 PODS = int(ip_address("10.128.0.0"))
@@ -54,12 +62,12 @@ def cluster_ip(n: int) -> bytes:
     return packed(VIPS + 256 + n)
 
 
-def view(n: int, endpoints: list[bytes]) -> ServiceView:
-    """The n-th Service; one in ten has a node port."""
+def view(n: int, endpoints: list[bytes], affinity: int = 0) -> ServiceView:
+    """The n-th Service; one in ten has a node port. ``affinity`` in seconds."""
     key = ObjectKey("Service", f"ns-{n % 50}", f"svc-{n}")
     node_port = NODE_PORT + n // 10 if n % 10 == 0 and n // 10 < 2700 else 0
     port = ServicePort("http", "TCP", 80, node_port)
-    routing = Routing("NodePort" if node_port else "ClusterIP")
+    routing = Routing("NodePort" if node_port else "ClusterIP", affinity=affinity)
     states = EndpointStates(
         b"".join(endpoints), bytes([READY | SERVING]) * len(endpoints), ("node-1",) * len(endpoints)
     )
@@ -92,17 +100,22 @@ async def applier_of(mode: str) -> Applier:
     return made
 
 
-async def measure(mode: str, services: int, endpoints: int, changes: int) -> dict[str, object]:
+async def measure(
+    mode: str, services: int, endpoints: int, changes: int, seconds: int = 0, sticky: int = 0
+) -> dict[str, object]:
     """The figures, in seconds and MB."""
     backends = {n: [packed(PODS + n * endpoints + m) for m in range(endpoints)] for n in range(services)}
-    known = [came(view(n, some)) for n, some in backends.items()]
+    known = [came(view(n, some, AFFINITY if n < sticky else 0)) for n, some in backends.items()]
     applier = await applier_of(mode)
     rounds: list[Round] = []
 
     async def report(done: Round) -> None:
         rounds.append(done)
 
-    proxier = Proxier(policy(), applier, least=0.0, report=report, report_left_out=print)
+    def proxier_of(applier: Applier) -> Proxier:
+        return Proxier(policy(), applier, least=LEAST, report=report, report_left_out=print)
+
+    proxier = proxier_of(applier)
     for change in known:
         proxier.touch(change)
     began, spent = time.monotonic(), cpu()
@@ -111,24 +124,58 @@ async def measure(mode: str, services: int, endpoints: int, changes: int) -> dic
     totals = dict(rounds[0].applied.totals) if rounds[0].applied else {}
     chance, times = random.Random(1), []
     await applier.tidy()
+
+    def another(number: int) -> ServiceChange:
+        n = chance.randrange(sticky, services)
+        backends[n][chance.randrange(endpoints)] = packed(PODS + services * endpoints + number)
+        return came(view(n, backends[n]))
+
     spent = cpu()
     for number in range(changes):
-        n = chance.randrange(services)
-        backends[n][chance.randrange(endpoints)] = packed(PODS + services * endpoints + number)
-        changed = came(view(n, backends[n]))
+        changed = another(number)
         began = time.monotonic()
         proxier.touch(changed)
         await checked(proxier)
         times.append(time.monotonic() - began)
+    change_cpu = (cpu() - spent) / max(changes, 1)
+    share, waiting = await steadily(proxier, (another(changes + number) for number in range(RATE * seconds)), seconds)
+    memory = machine.resident_mb(os.getpid(), "VmHWM")  # of one proxy; the next one is a second
+    again = proxier_of(await applier_of(mode))
+    for n, some in backends.items():
+        again.touch(came(view(n, some, AFFINITY if n < sticky else 0)))
+    spent = cpu()
+    await checked(again)
     return {
         "cold": cold,
         "cold_cpu": cold_cpu,
         "changes": sorted(times),
-        "change_cpu": (cpu() - spent) / max(changes, 1),
-        "rss": machine.resident_mb(os.getpid(), "VmHWM"),
+        "change_cpu": change_cpu,
+        "share": share,
+        "waiting": waiting,
+        "adopt_cpu": cpu() - spent,
+        "adopt_wrote": rounds[-1].applied.rules if rounds[-1].applied else -1,
+        "rss": memory,
         "tools": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
         "objects": totals,
     }
+
+
+async def steadily(proxier: Proxier, changes: Iterable[ServiceChange], seconds: int) -> tuple[float, bool]:
+    """100 changes a second: the share of a core that it takes, and whether some still wait a second afterwards."""
+    if not seconds:
+        return 0.0, False
+    proxier.synced()
+    working = asyncio.create_task(proxier.run())
+    await asyncio.sleep(2)  # the first round is a full one
+    began, spent = time.monotonic(), cpu()
+    for number, change in enumerate(changes, 1):
+        proxier.touch(change)
+        await asyncio.sleep(max(0.0, began + number / RATE - time.monotonic()))
+    share = (cpu() - spent) / (time.monotonic() - began)
+    await asyncio.sleep(1)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return share, proxier.pending
 
 
 async def checked(proxier: Proxier) -> None:
