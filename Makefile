@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # How pytest spreads the tests over this machine's cores (tests/conftest.py), and what it prints.
 PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10 -q
 
-.PHONY: run lab test quick fuzz lint bench
+.PHONY: run lab test quick fuzz lint pictures bench
 run: .venv/installed.run
 	@$(PY) -m kdns demo
 lab: .venv/installed.run
@@ -21,6 +21,9 @@ fuzz: .venv/installed.test
 	$(PY) -m tests.fuzz $(TIME) $(ARGS)
 lint: .venv/installed.test
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy --strict && .venv/bin/lint-imports
+# The screenshots of the status pages in the docs.
+pictures: .venv/installed.test
+	KDNS_PICTURES=docs/pictures $(PY) -m pytest -q tests/status/test_browser.py
 bench: .venv/installed.run
 	@$(PY) -m bench $(ARGS)
 

@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from kdns.base.errors import ConfigError
 from kdns.base.objects import address_text
@@ -14,6 +14,7 @@ from kdns.dns.server.local_listeners import LocalListeners
 from kdns.metrics.local_dns import LocalDnsMetrics
 from kdns.nodelocal.app import LocalDns, LocalDnsOptions
 from kdns.nodelocal.heartbeat import NAME
+from kdns.ops.port import Answer
 from kdns.ops.shutdown import Stop
 from kdns.proxy.machine import own_interfaces
 from kdns.proxy.model import Mode
@@ -37,10 +38,12 @@ def check_mode(mode: Mode) -> None:
         )
 
 
-async def build(serving: ServeSettings, chosen: LocalDnsOptions, stop: Stop) -> tuple[App, LocalDns]:
-    """DNS, and what keeps it in the kernel's way. Raises ConfigError."""
+async def build(
+    serving: ServeSettings, chosen: LocalDnsOptions, stop: Stop, site: Callable[[App], Answer] | None = None
+) -> tuple[App, LocalDns]:
+    """DNS, and what keeps it in the kernel's way; ``site`` as of `App`. Raises ConfigError."""
     listeners = LocalListeners(NAME, stop.reload.set)
-    app = App(serving, local=listeners)
+    app = App(serving, site, local=listeners)
     metrics = LocalDnsMetrics(app.context.registry)
     return app, LocalDns(chosen, await choose_rules(chosen.rules), _Dns(app, listeners), own_interfaces, metrics)
 

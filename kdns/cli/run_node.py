@@ -6,12 +6,14 @@ from kdns.base.errors import ConfigError, first_mistake
 from kdns.cli.local_dns_rules import clean_up_local_dns
 from kdns.cli.one_shot import run_one_shot
 from kdns.cli.run_local_dns import build, check_mode, serve_once_known
+from kdns.cli.status import dns_site, explained, status_port
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
 from kdns.kernel import sysctl
 from kdns.kernel.capability import require_net_admin
-from kdns.nodelocal.app import LocalDnsOptions
+from kdns.nodelocal.app import LocalDns, LocalDnsOptions
+from kdns.ops.port import Answer
 from kdns.ops.process import prepare
 from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp
@@ -30,14 +32,29 @@ async def node(serving: ServeSettings, command: ProxyCommand, local_options: Loc
     sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
+
+    def site(app: App) -> Answer:
+        return dns_site("kdns node", explained(serving), proxy=proxying)(app)
+
     if local_options is None:
-        app, local = App(serving), None
+        app, local = App(serving, site), None
     else:
         require_net_admin()
-        app, local = await build(serving, local_options, stop)
+        app, local = await build(serving, local_options, stop, site)
     proxying = ProxyApp(command, beside=[local] if local is not None else [])
     await _check_places(app)
     require_net_admin()
+    pages = await status_port(command.status, site(app)) if command.status else None
+    try:
+        await _run(app, proxying, local, stop)
+    finally:
+        if pages is not None:
+            await pages.close()
+    return stop.status
+
+
+async def _run(app: App, proxying: ProxyApp, local: LocalDns | None, stop: Stop) -> None:
+    """All of them, until one ends."""
     with first_mistake():
         async with asyncio.TaskGroup() as tasks:
             serve = app.run(stop) if local is None else serve_once_known(app, local, stop)
@@ -46,7 +63,6 @@ async def node(serving: ServeSettings, command: ProxyCommand, local_options: Loc
             if local is not None:
                 tasks.create_task(local.run(stop), name="local DNS")
             dns.add_done_callback(lambda _: stop.asked.set())
-    return stop.status
 
 
 async def _check_places(app: App) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from kdns.cli.local_dns_rules import clean_up_local_dns
 from kdns.cli.one_shot import run_one_shot
+from kdns.cli.status import proxy_site, status_port
 from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.kernel import sysctl
 from kdns.kernel.capability import require_net_admin
@@ -25,5 +26,13 @@ async def proxy(command: ProxyCommand) -> int:
         sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()
     stop.install()
-    await ProxyApp(command).run(stop)
+    app = ProxyApp(command)
+    if not command.status or command.dry_run:
+        await app.run(stop)
+        return stop.status
+    pages = await status_port(command.status, proxy_site("kdns proxy", app))
+    try:
+        await app.run(stop)
+    finally:
+        await pages.close()
     return stop.status

@@ -13,10 +13,11 @@ import msgspec
 
 from kdns.config.load import STDIN
 from kdns.config.settings import KubernetesOptions, ServeSettings
-from kdns.dns.server.app import App
-from kdns.ops.port import Answer
+from kdns.ops.listen import parse_address
+from kdns.ops.port import Answer, HttpPort, open_port
 
 if TYPE_CHECKING:
+    from kdns.dns.server.app import App
     from kdns.proxy.app import ProxyApp
     from kdns.status.parts import Explain
 
@@ -89,16 +90,23 @@ def _options(options: KubernetesOptions) -> Iterator[str]:
 
 def dns_site(
     title: str, explain: "Explain", *, proxy: "ProxyApp | None" = None, small: bool = False
-) -> Callable[[App], Answer]:
+) -> "Callable[[App], Answer]":
     """For the server of `kdns serve`, `kdns node` and `kdns demo`; ``small``: explain takes no time there."""
 
-    def make(app: App) -> Answer:
+    def make(app: "App") -> Answer:
         from kdns.status.parts import Parts  # noqa: PLC0415 - see above
         from kdns.status.site import site  # noqa: PLC0415 - likewise
 
         return site(Parts(title, app, proxy, explain, explains_at_once=small))
 
     return make
+
+
+async def status_port(address: str, answer: Answer) -> HttpPort:
+    """Listen for the pages of a process that has no other use for HTTP ports of a server. Raises ConfigError."""
+    return await open_port(
+        parse_address(address, "--status"), answer, move="choose another port: --status ADDRESS:PORT"
+    )
 
 
 def proxy_site(title: str, app: "ProxyApp") -> Answer:

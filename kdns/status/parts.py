@@ -37,12 +37,9 @@ class Parts(NamedTuple):
         """One Service with its slices; None if it does not exist."""
         key = ObjectKey("Service", namespace, name)
         followers = self.dns.clusters.followers if self.dns is not None else []
-        if followers:
-            view = followers[0].store.view(key)
-        elif self.proxy is not None and self.proxy.families:
-            view = self.proxy.families[0].proxier.views.get(key)
-        else:
-            view = None
+        view = followers[0].store.view(key) if followers else None
+        if self.proxy is not None and self.proxy.families:  # it keeps every endpoint, with its node
+            view = self.proxy.families[0].proxier.views.get(key) or view
         return view if view is not None and view.service is not None else None
 
     def answers(self) -> Answers | None:

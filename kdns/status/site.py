@@ -7,11 +7,13 @@
     /services/NAMESPACE/NAME       the path of one; explain=1: with what `kdns explain` finds
     /names?name=NAME               what is answered for a name
     /explain?target=T&from=C       why it does not answer
+    /top                           who asks what, and the last failures, where the directive top is on
     /chains                        the Corefile as chains
     /static/FILE                   the style sheet, the script, the icon
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any, Final, NamedTuple
@@ -32,6 +34,7 @@ from kdns.status.overview import Overviews
 from kdns.status.parts import Parts
 from kdns.status.path import service_path
 from kdns.status.services import listed
+from kdns.wire.name import name_text
 
 STATIC: Final = {"status.css": "text/css", "status.js": "text/javascript", "icon.svg": "image/svg+xml"}
 LONGEST: Final = 512
@@ -78,7 +81,7 @@ class Site:
         self._templates.globals |= {"link": link, "version": __version__, "title": parts.title, "tabs": self._tabs()}
         self._pages: dict[str, Callable[[Query], Awaitable[Page]]] = {
             "": self._overview, "services": self._services, "names": self._names, "explain": self._explain,
-            "chains": self._chains,
+            "chains": self._chains, "top": self._top,
         }  # fmt: skip
 
     def _tabs(self) -> list[tuple[str, str]]:
@@ -90,7 +93,7 @@ class Site:
         if parts.explain is not None:
             tabs.append(("/explain", "Why?"))
         if parts.dns is not None:
-            tabs.append(("/chains", "Corefile"))
+            tabs += [("/top", "Who asks"), ("/chains", "Corefile")]
         return tabs
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -159,7 +162,9 @@ class Site:
         asked = bool(query.arguments.get("explain")) or self._parts.explains_at_once
         wanted = asked and self._parts.explain is not None
         if wanted and self._parts.view(namespace, name) is not None:
-            report, problem = await self._asked(f"{name}.{namespace}.svc", "", "")
+            answers = self._parts.answers()
+            zone = name_text(answers.schema.zones[0]) if answers is not None else ""
+            report, problem = await self._asked(f"{name}.{namespace}.svc.{zone}", "", "")
         path = service_path(self._parts, namespace, name, report)
         if path is None:
             known = "" if self._parts.synced() else "; the cluster is not known completely yet"
@@ -194,6 +199,12 @@ class Site:
                 None,
                 f"it took longer than {EXPLAIN_TIMEOUT:.0f} s; kdns explain on the command line has no such limit",
             )
+
+    async def _top(self, _query: Query) -> Page:
+        if self._parts.dns is None:
+            return _missing("this process answers no questions")
+        top = self._parts.dns.context.top
+        return Page("top.html", {"on": top.on, "now": time.time(), **top.values()})
 
     async def _chains(self, _query: Query) -> Page:
         if self._parts.dns is None:

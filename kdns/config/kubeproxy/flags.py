@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError
+from kdns.config.arguments import parse_local_address
 from kdns.config.kubeproxy.fields import find
 from kdns.config.kubeproxy.kinds import BOOLEAN, Kind, ManyKind, MapKind
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
@@ -52,6 +53,7 @@ FLAGS: Final[Mapping[str, Flag]] = {
     "source": _process("cluster, kubeconfig[:PATH[@CONTEXT]], or a file or folder of manifests"),
     "dry-run": _process("print what would be written, and exit", boolean=True),
     "snapshot": _process("a folder to keep what is known of the cluster, for a start without the API server"),
+    "status": _process("pages for a browser; :9180 is loopback only (default: off)"),
     "external-ips": _process("serve externalIPs of Services (default: true)", boolean=True),
     "hostname-override": Flag("the name of our Node", "hostnameOverride", with_config=True),
     "v": Flag("verbosity of the log (default: 0)", "logging.verbosity", with_config=True),
@@ -106,8 +108,9 @@ FLAGS: Final[Mapping[str, Flag]] = {
 """By name, without dashes."""
 METAVARS: Final[Mapping[str, str]] = {
     "config": "FILE", "write-config-to": "FILE", "master": "URL", "source": "S", "hostname-override": "NAME", "v": "N",
-    "snapshot": "DIR", "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N", "kube-api-burst": "N",
-    "kube-api-content-type": "TYPE", "proxy-mode": "MODE", "cluster-cidr": "CIDR", "detect-local-mode": "MODE",
+    "snapshot": "DIR", "status": "ADDR", "logging-format": "FORM", "kubeconfig": "FILE", "kube-api-qps": "N",
+    "kube-api-burst": "N", "kube-api-content-type": "TYPE", "proxy-mode": "MODE", "cluster-cidr": "CIDR",
+    "detect-local-mode": "MODE",
     "pod-bridge-interface": "NAME", "pod-interface-name-prefix": "PREFIX", "bind-address": "IP",
     "healthz-bind-address": "ADDR", "metrics-bind-address": "ADDR", "nodeport-addresses": "CIDR",
     "iptables-masquerade-bit": "N", "ipvs-scheduler": "NAME", "ipvs-exclude-cidrs": "CIDR",
@@ -165,6 +168,8 @@ class ProxyCommand(NamedTuple):
     dry_run: bool = False
     snapshot: str = ""
     """A folder for what is known of the cluster, to be used at the next start; empty: it is not kept."""
+    status: str = ""
+    """ADDRESS:PORT of the status pages; empty: there are none."""
     warnings: tuple[str, ...] = ()
     """To be logged."""
     config_text: str = ""
@@ -260,9 +265,18 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
         source=given.get("source", ""),
         dry_run=_switch(given, "dry-run"),
         snapshot=given.get("snapshot", ""),
+        status=_status_address(given.get("status", "")),
         warnings=(*warnings, *reading.warnings),
         config_text=text,
     )
+
+
+def _status_address(text: str) -> str:
+    try:
+        return parse_local_address(text)
+    except ValueError as error:
+        problem, _, hint = str(error).partition("\n")
+        raise ConfigError(f"--status: {problem}", hint=hint) from None
 
 
 def version_form(arguments: Mapping[str, Any]) -> Literal["", "text", "raw"]:

@@ -1,0 +1,260 @@
+"""The pages in a real browser: what is drawn, and that nothing else is asked or goes wrong.
+
+``make pictures`` runs it, too: with KDNS_PICTURES=DIR its screenshots go there, which are those of the docs.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
+
+from kdns.demo.ask import Question, ask
+from tests.running import PATIENCE, Kdns
+from tests.status.serving import cluster, served
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")), reason="needs chromium and chromium-driver"
+    ),
+]
+PICTURES: Final = os.environ.get("KDNS_PICTURES", "")
+QUIET: Final = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+"""What makes Chromium start as root, and ask for nothing by itself."""
+WIDE, PHONE = (1280, 900), (390, 844)
+
+
+class Browser:
+    """A browser that notes what it asks for."""
+
+    def __init__(self, profile: Path) -> None:
+        options = ChromeOptions()
+        options.binary_location = str(shutil.which("chromium"))
+        for flag in (*QUIET, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = Chrome(options=options, service=Service(str(shutil.which("chromedriver"))))
+        self.look()
+
+    def look(self, size: tuple[int, int] = WIDE, scheme: str = "light", *, script: bool = True) -> None:
+        """The window, in CSS pixels, what colours the system prefers, and whether scripts run."""
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
+
+    def open(self, url: str) -> None:
+        """Go there."""
+        self.driver.get(url)
+
+    def follow(self, text: str) -> None:
+        """Click on a link, and wait for the page it leads to."""
+        self._leave(lambda: self.driver.find_element(By.LINK_TEXT, text).click())
+
+    def fill(self, name: str, text: str) -> None:
+        """Type into the field with that id, press Enter, and wait for the page that comes."""
+        self._leave(lambda: self.driver.find_element(By.ID, name).send_keys(text, Keys.ENTER))
+
+    def _leave(self, act: Callable[[], None]) -> None:
+        page = self.driver.find_element(By.TAG_NAME, "html")
+        act()
+        wait: WebDriverWait[Chrome] = WebDriverWait(self.driver, PATIENCE)
+        wait.until(staleness_of(page))
+        wait.until(lambda driver: driver.execute_script("return document.readyState") == "complete")
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of elements, spaces folded."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return [" ".join(str(one.get_attribute("textContent")).split()) for one in found]
+
+    def until(self, selector: str, text: str) -> None:
+        """Wait until an element has a text."""
+        WebDriverWait(self.driver, PATIENCE).until(lambda _: text in self.texts(selector))
+
+    def _log(self, kind: str) -> list[Any]:
+        driver: Any = self.driver  # selenium gives this method no types
+        return list(driver.get_log(kind))
+
+    def asked(self) -> set[str]:
+        """Hosts of all requests so far, with what browsers say of their own pages left out."""
+        hosts = set()
+        for line in self._log("performance"):
+            event: Any = json.loads(line["message"])["message"]
+            if event["method"] == "Network.requestWillBeSent":
+                url = urlsplit(event["params"]["request"]["url"])
+                if url.scheme not in {"data", "chrome"}:
+                    hosts.add(url.netloc)
+        return hosts
+
+    def complaints(self) -> list[str]:
+        """What is on the console: errors of scripts, of the policy, of requests."""
+        return [str(line["message"]) for line in self._log("browser")]
+
+    def picture(self, name: str) -> None:
+        """A screenshot for the docs; only looked at if they are not wanted."""
+        picture = self.driver.get_screenshot_as_png()
+        assert picture.startswith(b"\x89PNG")
+        if PICTURES:
+            Path(PICTURES, f"{name}.png").write_bytes(picture)
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all tests; its profile is gone with it."""
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture
+def browser(started: Browser) -> Browser:
+    """It has an empty page, and forgets what it asked for and complained of before."""
+    started.open("about:blank")
+    started.look()
+    started.asked()
+    started.complaints()
+    return started
+
+
+async def test_the_demo_in_a_browser(browser: Browser) -> None:
+    """`kdns demo` prints an address; from there every page is reached by its links, as people would."""
+    async with Kdns("demo", "--port", "0") as kdns:
+        await kdns.line("Ctrl-C ends it")
+        url = (await kdns.line(r"^  (http://127\.0\.0\.1:\d+)/$"))[1]
+
+        def visit() -> None:
+            browser.open(url)
+            assert browser.texts("h1") == ["Overview"]
+            browser.picture("overview")
+            browser.follow("Services")
+            browser.fill("q", "storefront")
+            browser.follow("shop/storefront")
+            assert browser.texts("h1") == ["storefront LoadBalancer"]
+            boxes = browser.texts("svg .box text:first-of-type")
+            assert boxes[:2] == ["storefront", "10.96.20.2"]
+            assert {"10.96.20.2:443", "192.0.2.20:443", ":30443", "10.244.0.12:8443", "10.244.1.12:8443"} <= set(boxes)
+            assert browser.texts("svg .fault") == []
+            browser.picture("service")
+            browser.follow("storefront.shop.svc.cluster.local.")
+            assert "10.96.20.2" in browser.texts("td.m")
+            browser.picture("name")
+
+        await asyncio.to_thread(visit)
+        assert browser.asked() == {urlsplit(url).netloc}
+        assert browser.complaints() == []
+        kdns.send(signal.SIGINT)
+        assert (await kdns.ended())[0] == 0
+
+
+async def test_a_broken_service_is_red(browser: Browser, tmp_path: Path) -> None:
+    """The overview leads to it; its rule and endpoint are red, the rest is not; explain says why, in both schemes."""
+    async with served(cluster(tmp_path), small=True) as kdns:
+
+        def visit() -> None:
+            browser.open(kdns.url)
+            browser.follow("3 of 5 Services")
+            assert [text.split("/")[1] for text in browser.texts("tbody th")] == ["broken", "empty", "peers"]
+            browser.follow("shop/broken")
+            assert browser.texts("svg .box.fault text:first-of-type") == ["10.244.0.7:8080", "refuse"]
+            assert browser.texts("svg .box.ok text:first-of-type") == ["broken", "10.96.0.10", "10.96.0.10:80"]
+            red = browser.driver.find_element(By.CSS_SELECTOR, "svg .box.fault rect").value_of_css_property("stroke")
+            browser.picture("broken")
+            browser.look(scheme="dark")
+            assert (
+                browser.driver.find_element(By.CSS_SELECTOR, "svg .box.fault rect").value_of_css_property("stroke")
+                != red
+            )
+            browser.picture("broken-dark")
+            browser.look()
+            browser.follow("Why?")
+            browser.fill("target", "broken.shop:81")
+            assert any("has no port 81" in text for text in browser.texts(".chain > li.fault p"))
+            browser.picture("why")
+
+        await asyncio.to_thread(visit)
+        assert browser.asked() == {urlsplit(kdns.url).netloc}
+        assert browser.complaints() == []
+
+
+async def test_live_numbers_and_nothing_without_a_script(browser: Browser, tmp_path: Path) -> None:
+    """The number of questions follows by itself; with scripts off the page is whole and stays as it was."""
+    async with served(cluster(tmp_path)) as kdns:
+        await asyncio.to_thread(browser.open, kdns.url)
+        assert browser.texts("[data-key='dns.total']") == ["0"]
+        await ask(Question("web.shop.svc.cluster.local", "A"), "127.0.0.1", kdns.app.serving.bound[0].port)
+        await asyncio.to_thread(browser.until, "[data-key='dns.total']", "1")
+
+        def visit_without_script() -> None:
+            browser.look(script=False)
+            for path in (
+                "/",
+                "/services/shop/web",
+                "/names?name=web.shop",
+                "/explain?target=web.shop",
+                "/chains",
+                "/top",
+            ):
+                browser.driver.get(kdns.url + path)
+                assert len(browser.driver.find_elements(By.CSS_SELECTOR, "main h1")) == 1
+            browser.look()
+
+        await asyncio.to_thread(visit_without_script)
+        assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("size", [PHONE, (768, 900), (2200, 1000)])
+async def test_no_page_is_wider_than_the_window(browser: Browser, tmp_path: Path, size: tuple[int, int]) -> None:
+    """From a phone to a wide screen only tables and drawings scroll, in their own boxes, never the whole page."""
+    async with served(cluster(tmp_path)) as kdns:
+
+        def visit() -> None:
+            browser.look(size)
+            for path in ("/", "/services", "/services/shop/web", "/names?name=web.shop", "/explain", "/chains"):
+                browser.open(kdns.url + path)
+                wide = browser.driver.execute_script("return document.documentElement.scrollWidth")
+                assert wide <= size[0], path
+                if size == PHONE and path == "/services/shop/web":
+                    browser.picture("phone")
+            browser.look()
+
+        await asyncio.to_thread(visit)
+
+
+async def test_by_keyboard_alone(browser: Browser, tmp_path: Path) -> None:
+    """The first Tab offers to skip to the content; all that scrolls or leads on can be reached, and has a name."""
+    async with served(cluster(tmp_path)) as kdns:
+
+        def visit() -> None:
+            browser.open(f"{kdns.url}/services/shop/web")
+            reached: list[str] = []
+            for _ in range(40):
+                browser.driver.switch_to.active_element.send_keys(Keys.TAB)
+                element = browser.driver.switch_to.active_element
+                name = element.get_attribute("aria-label") or element.text
+                if element.tag_name == "body" or name in reached[:1]:
+                    break
+                assert name, element.get_attribute("outerHTML")
+                reached.append(name)
+            assert reached[0] == "Skip to the content"
+            assert {"Overview", "Records", "Endpoints", "this page as JSON"} <= set(reached)
+            assert any(name.startswith("The path, drawn") for name in reached)
+
+        await asyncio.to_thread(visit)
