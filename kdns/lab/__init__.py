@@ -22,6 +22,7 @@ maker dies, however it dies. No link, rule or sysctl of the machine's own networ
 - `kind`           what a lab is made of: its mode, and where DNS runs
 - `question`       a DNS question asked from inside of a part
 - `steps_balance`  the step about load balancing
+- `steps_local`    the step about a node's own DNS that dies
 - `steps_outside`  the steps about ways in from outside
 - `steps_restart`  the step about restarts
 - `tools`          the programs that the lab needs, and their Debian packages

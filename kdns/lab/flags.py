@@ -5,9 +5,12 @@ from typing import Final
 
 MODES: Final = ("nftables", "iptables", "iptables-legacy", "ipvs", "none")
 """Of the proxies. ``iptables`` keeps its rules in nf_tables; ``none`` runs none: no Service has a data path."""
-LAYOUTS: Final = ("pods", "node")
-"""DNS in two Pods and a proxy on each node, or both in one process on each node."""
-LAYOUT: Final = "pods: DNS in two Pods, a proxy on each node; node: `kdns node`, which is both, on each node (pods)"
+LAYOUTS: Final = ("pods", "node", "node-local")
+"""DNS in two Pods and a proxy on each node; both in one process on each node; or that and the Pods to fail over to."""
+LAYOUT: Final = (
+    "pods: DNS in two Pods, a proxy on each node; node: `kdns node`, which is both, on each node; node-local: that at "
+    "the cluster's own DNS address, and two Pods to fail over to (pods)"
+)
 
 
 ACTIONS: Final = {

@@ -14,7 +14,7 @@ from kdns.base.errors import ConfigError
 from kdns.lab.folder import tell_folder
 from kdns.lab.kind import Kind
 from kdns.lab.standard import make_cluster, wait_until_ready
-from kdns.lab.steps import STEPS
+from kdns.lab.steps import steps_of
 from kdns.lab.tools import PROGRAMS, READY, WALKERS, require
 from kdns.lab.walk import Walk
 from kdns.ops.progress import Waiting
@@ -49,8 +49,9 @@ def keep(name: str, kind: Kind) -> int:
 
 def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
     """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for a step that is none."""
-    if unknown := [step for step in steps if step not in STEPS]:
-        raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(STEPS)}")
+    known = steps_of(kind.layout)
+    if unknown := [step for step in steps if step not in known]:
+        raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(known)}")
     require(("ip", "openssl", *WALKERS, *PROGRAMS[kind.mode]))
     tell_folder(kind.folder)
     began = time.monotonic()
@@ -64,8 +65,8 @@ def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
         waiting.end()
         tell(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
         walking = Walk(cluster, kind, tell)
-        for step in steps or STEPS:
-            STEPS[step](walking)
+        for step in steps or known:
+            known[step](walking)
     tell(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
     for failed in walking.failed:
         tell(f"  ✗ {failed}")

@@ -30,6 +30,7 @@ class Kind(NamedTuple):
 
     def __str__(self) -> str:
         """For people."""
-        if self.layout == "node":
-            return f"kdns node runs on each node, in {self.mode} mode"
+        if self.layout != LAYOUTS[0]:
+            local = " at the cluster's DNS address" if self.layout == "node-local" else ""
+            return f"kdns node runs on each node{local}, in {self.mode} mode"
         return f"its proxies are in {self.mode} mode"

@@ -39,6 +39,8 @@ example.org.      60 IN A   198.18.0.81
 """,
 }
 """What it serves: the whole world, as far as a lab knows it."""
+DNS_OF: Final = {"node-local": ("pods", "node-local")}
+"""Layouts whose cluster DNS is in more than the file of their own name."""
 IN_CLUSTER: Final = "kubernetes.default.svc.cluster.local"
 IN_THE_WORLD: Final = "www.example.com"
 MOMENT: Final = 0.5
@@ -47,6 +49,8 @@ MOMENT: Final = 0.5
 
 def make_cluster(kind: Kind, name: str = "", *, kept: bool = False) -> Cluster:
     """The cluster of a kind of lab, with its programs started. ConfigError for what this machine lacks."""
+    if kind.mode == "ipvs" and kind.layout == "node-local":
+        raise ConfigError("local DNS does not go with mode ipvs", hint="choose another --mode or --layout")
     if kind.mode == "ipvs" and generic_family("IPVS") is None:
         raise ConfigError(
             "this machine's kernel has no IPVS", hint="load its module (modprobe ip_vs), or choose another --mode"
@@ -89,7 +93,7 @@ def wait_until_ready(cluster: Cluster, kind: Kind, patience: float) -> None:
 def objects(layout: str = LAYOUTS[0]) -> list[Json]:
     """The objects of the package: the application, clients, and the cluster DNS as the layout has it."""
     bodies: list[Json] = []
-    others = {f"dns-{each}.yaml" for each in LAYOUTS if each != layout}
+    others = {f"dns-{each}.yaml" for each in LAYOUTS if each not in DNS_OF.get(layout, (layout,))}
     for entry in sorted(files("kdns.lab").joinpath("manifests").iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".yaml") and entry.name not in others:
             bodies += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
@@ -106,8 +110,11 @@ def wanted_objects(kind: Kind) -> list[Json]:
 
 def dns_objects(layout: str) -> list[Json]:
     """The cluster DNS of the package, as the layout has it."""
-    entry = files("kdns.lab").joinpath("manifests", f"dns-{layout}.yaml")
-    return [document.value for document in read_documents(entry.read_bytes(), entry.name)]
+    found: list[Json] = []
+    for each in DNS_OF.get(layout, (layout,)):
+        entry = files("kdns.lab").joinpath("manifests", f"dns-{each}.yaml")
+        found += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
+    return found
 
 
 def _runs_dns(cluster: Cluster) -> bool:
@@ -129,7 +136,8 @@ def programs(kind: Kind) -> list[Json]:
     """What runs on each node: a proxy, or DNS and proxy, or nothing."""
     if kind.mode == "none":
         return []
-    return [node(kind.proxy_mode) if kind.layout == "node" else proxy(kind.proxy_mode)]
+    makers = {"node": node, "node-local": local_node}
+    return [makers.get(kind.layout, proxy)(kind.proxy_mode)]
 
 
 def proxy(mode: str, arguments: Sequence[str] = ()) -> Json:
@@ -145,6 +153,16 @@ def node(mode: str, arguments: Sequence[str] = ()) -> Json:
     spec = made["spec"]["template"]["spec"]
     spec["volumes"] = [{"name": "config", "configMap": {"name": "kdns"}}]
     spec["containers"][0]["volumeMounts"] = [{"name": "config", "mountPath": "/run/kdns"}]
+    return made
+
+
+def local_node(mode: str, arguments: Sequence[str] = ()) -> Json:
+    """The same at the cluster's own DNS address, as manifests/overlays/node-local has it."""
+    made = node(mode, ("--local-dns", *arguments))
+    labels = {"k8s-app": "kube-proxy"}  # not what Service kube-dns selects
+    made["metadata"]["labels"] = made["spec"]["selector"]["matchLabels"] = labels
+    made["spec"]["template"]["metadata"]["labels"] = labels
+    made["spec"]["template"]["spec"]["volumes"] = [{"name": "config", "configMap": {"name": "kdns-node"}}]
     return made
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from kdns.lab.asking import Arrived, Flow, Refused
 from kdns.lab.steps_balance import HOSTNAMES, balance
+from kdns.lab.steps_local import local_dns
 from kdns.lab.steps_outside import ways_in
 from kdns.lab.steps_restart import restarts
 from kdns.lab.walk import Walk, present
@@ -166,3 +167,10 @@ STEPS: Final[Mapping[str, Callable[[Walk], None]]] = {
     "restarts": restarts,
 }
 """In the order of the walk."""
+OF_LAYOUT: Final[Mapping[str, Mapping[str, Callable[[Walk], None]]]] = {"node-local": {"local-dns": local_dns}}
+"""Those of one layout alone, after the others."""
+
+
+def steps_of(layout: str) -> Mapping[str, Callable[[Walk], None]]:
+    """The steps of a walk in this layout."""
+    return {**STEPS, **OF_LAYOUT.get(layout, {})}

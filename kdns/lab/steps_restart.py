@@ -42,7 +42,7 @@ def restarts(walk: Walk) -> None:
 async def _under_load(walk: Walk) -> tuple[int, int]:
     network = walk.cluster.network.parts["busybox-2"].network
     stop = asyncio.Event()
-    load = asyncio.create_task(_load(network, stop))
+    asking = asyncio.create_task(load(network, stop))
     try:
         await asyncio.sleep(0.5)
         for pod in walk.cluster.pods("kube-system", **{"k8s-app": "kube-dns"}):
@@ -50,7 +50,7 @@ async def _under_load(walk: Walk) -> tuple[int, int]:
         await asyncio.sleep(0.5)
     finally:
         stop.set()
-        results = await load
+        results = await asking
     return len(results), results.count(False)
 
 
@@ -67,7 +67,8 @@ def _replace(walk: Walk, name: str) -> None:
     time.sleep(WRITING)
 
 
-async def _load(network: int, stop: asyncio.Event) -> list[bool]:
+async def load(network: int, stop: asyncio.Event) -> list[bool]:
+    """Ask from a network namespace every `EACH` until ``stop``; whether each question was answered."""
     running: list[asyncio.Task[bool]] = []
     while not stop.is_set():
         running.append(asyncio.create_task(_question(network, len(running))))

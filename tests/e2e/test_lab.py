@@ -8,7 +8,7 @@ import pytest
 from kdns.lab.cluster import Cluster
 from kdns.lab.kind import Kind
 from kdns.lab.standard import make_cluster, wait_until_ready
-from kdns.lab.steps import STEPS
+from kdns.lab.steps import STEPS, steps_of
 from kdns.lab.walk import Walk
 
 pytestmark = [pytest.mark.kernel, pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -28,6 +28,12 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def lab_of_nodes() -> Iterator[Lab]:
     """The same with `kdns node` on each node."""
     yield from made(Kind("nftables", "node"))
+
+
+@pytest.fixture(scope="module", params=["nftables", "iptables", "iptables-legacy"])
+def lab_of_local_dns(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The same with `kdns node` at the cluster's own DNS address."""
+    yield from made(Kind(request.param, "node-local"))
 
 
 def made(kind: Kind) -> Iterator[Lab]:
@@ -51,10 +57,16 @@ def test_the_walk_with_one_process_on_each_node(lab_of_nodes: Lab, step: str) ->
     walk_through(*lab_of_nodes, step)
 
 
+@pytest.mark.parametrize("step", ["names", "local-dns"])
+def test_the_walk_with_local_dns(lab_of_local_dns: Lab, step: str) -> None:
+    """Names are answered on the node, and its death loses no more than half a second."""
+    walk_through(*lab_of_local_dns, step)
+
+
 def walk_through(cluster: Cluster, kind: Kind, step: str) -> None:
     """Take a step, and see that every check was made and held."""
     told: list[str] = []
     walk = Walk(cluster, kind, told.append)
-    STEPS[step](walk)
+    steps_of(kind.layout)[step](walk)
     assert walk.failed == [], "\n".join(told)
     assert walk.passed > 0

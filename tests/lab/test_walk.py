@@ -7,7 +7,7 @@ from kdns.lab.asking import Arrived, Refused, Silence, Unreachable
 from kdns.lab.cluster import Cluster
 from kdns.lab.flags import LAYOUTS, MODES
 from kdns.lab.kind import Kind
-from kdns.lab.steps import STEPS
+from kdns.lab.steps import OF_LAYOUT, STEPS, steps_of
 from kdns.lab.walk import Walk, present
 
 
@@ -49,9 +49,15 @@ def test_outcomes_in_words() -> None:
 def test_the_page_about_it_names_all_there_is() -> None:
     """Steps, modes and layouts, and what it shows went well."""
     page = (Path(__file__).parents[2] / "docs" / "how-a-service-works.md").read_text()
-    assert [word for word in (*STEPS, *MODES, *LAYOUTS) if f"`{word}`" not in page] == []
+    assert [word for word in (*STEPS, *MODES, *LAYOUTS, *OF_LAYOUT["node-local"]) if f"`{word}`" not in page] == []
     assert page.count("✓") > 30
     assert "✗" not in page
+
+
+def test_a_layout_has_steps_of_its_own() -> None:
+    """They come after those of every layout."""
+    assert [*steps_of("node-local")] == [*STEPS, "local-dns"]
+    assert steps_of("pods") == STEPS
 
 
 def test_commands_and_long_lines_fit_a_terminal() -> None:

@@ -149,7 +149,7 @@ def test_replaced(case: Case) -> None:
         nodes.start_and_wait()
         load.until(load.number + 200)
     for asked in (load.end(), fixed.end()):
-        assert lost(asked) == []
+        assert lost(asked) == [], nodes.node.output()[-3000:]
         assert {HERE, THERE} == {question.by for question in asked}
 
 
