@@ -108,7 +108,7 @@ class SocketCounts:
 
     def note(self, counted: Counted, query: int, reply: int) -> None:
         """Count a reply that was made for one query, and the octets of both; `grow` is left out."""
-        queries, replies = self.others[counted._replace(grow=0)]
+        queries, replies = self.others[counted._replace(grow=0) if counted.grow else counted]
         queries.add(query)
         replies.add(reply)
 

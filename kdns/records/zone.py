@@ -114,7 +114,7 @@ class Zone:
                 loop = Missing(Reason.LOOP, alias.source)
                 return Result(apex, loop.rcode(synced=self.synced), answer, tags=tags, missing=loop)
             seen.add(name)
-            starts = label_starts(name) or []
+            starts = label_starts(name) or ()
             target_apex = self.apex_of(name, starts)
             if target_apex is None:
                 return Result(apex, NOERROR, answer, chase=name, tags=tags, lasting=True)

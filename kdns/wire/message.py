@@ -68,11 +68,11 @@ class Message(NamedTuple):
         return bool(self.flags & TC)
 
 
-def asked(query: Query) -> UpstreamQuery:
-    """What to ask an upstream for a client."""
+def asked(query: Query, whole: bool = True) -> UpstreamQuery:
+    """What to ask an upstream for a client; ``whole``: see `UpstreamQuery`."""
     edns = query.edns
     do, options = (edns.do, edns.added) if edns is not None else (False, b"")
-    return UpstreamQuery(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do, options)
+    return UpstreamQuery(query.name, query.rtype, query.rclass, query.flags & PASSED_ON, do, options, whole)
 
 
 def compose_query(number: int, ask: UpstreamQuery, payload: int | None = UDP_LIMIT) -> bytes:

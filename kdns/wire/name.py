@@ -1,6 +1,7 @@
 """Domain names in folded wire form (RFC 1035 section 3.1, RFC 4343)."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 ROOT: Final = b"\0"
@@ -88,15 +89,19 @@ def name_at(rdata: bytes, at: int) -> bytes:
     return rdata[at : end + 1]
 
 
-def label_starts(name: bytes) -> list[int] | None:
-    """Where each label of a name begins (at its length octet), from left to right; None unless it is a whole name."""
+@lru_cache(64)
+def label_starts(name: bytes) -> tuple[int, ...] | None:
+    """Where each label of a name begins (at its length octet), from left to right; None unless it is a whole name.
+
+    Remembered for the last ones: each plugin that a query passes looks for its zones.
+    """
     starts: list[int] = []
     at = 0
     size = len(name)
     while at < size:
         length = name[at]
         if not length:
-            return starts if at == size - 1 and size <= MAX_NAME else None
+            return tuple(starts) if at == size - 1 and size <= MAX_NAME else None
         if length > MAX_LABEL:
             return None
         starts.append(at)

@@ -63,7 +63,8 @@ class Facts(NamedTuple):
 
 def with_lowest(facts: Facts, ttl: int) -> Facts:
     """The same with another TTL in each record."""
-    return facts._replace(sections=facts.sections._replace(octets=with_ttl(facts, ttl)), lowest=ttl)
+    sections = Sections(with_ttl(facts, ttl), facts.sections.ends, facts.sections.counts)
+    return Facts(sections, facts.fields, ttl, *facts[3:])
 
 
 def with_ttl(facts: Facts, ttl: int, size: int | None = None) -> bytes:

@@ -23,22 +23,26 @@ Load = Callable[[], Loaded]
 """Makes them."""
 
 
+class _Loader:
+    """Makes the records of three sections; it knows nothing of those who ask, so none of them is part of a cycle."""
+
+    __slots__ = ("load", "loaded")
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.loaded: Loaded | None = None
+
+    def records(self) -> Loaded:
+        """Answer, authority and additional section."""
+        if self.loaded is None:
+            self.loaded = self.load()
+        return self.loaded
+
+
 class Compiled:
     """Sections behind a question for one folded name."""
 
-    __slots__ = (
-        "_cut",
-        "_keep",
-        "_load",
-        "_loaded",
-        "additional",
-        "answer",
-        "authority",
-        "facts",
-        "name",
-        "size",
-        "uncompressed",
-    )
+    __slots__ = ("_cut", "_loader", "additional", "answer", "authority", "facts", "name", "size", "uncompressed")
 
     def __init__(
         self,
@@ -49,24 +53,25 @@ class Compiled:
         uncompressed: int,
         most: int | None = None,
         facts: Facts | None = None,
-        keep: bool = True,
     ) -> None:
         """``most``: records that are made of each section at most, for a client who cannot get more.
 
-        ``facts``: what is known of sections that came from an upstream. ``keep``: records are made once.
+        ``facts``: what is known of sections that came from an upstream.
         """
-        self.facts, self._keep = facts, keep
+        self.facts = facts
         self.name = name
         self.size = len(sections.octets)
         """Octets of all sections."""
         self.uncompressed = uncompressed
         """Octets of all sections if no name were compressed."""
-        self._cut, self._load = cut, load
-        self._loaded: Loaded | None = None
-        self.answer, self.authority, self.additional = (
-            LazyRecords(self, section, count if most is None else min(count, most))
-            for section, count in enumerate(sections.counts)
-        )
+        self._cut = cut
+        self._loader = loader = _Loader(load)
+        answers, authorities, additionals = sections.counts
+        if most is not None:
+            answers, authorities, additionals = min(answers, most), min(authorities, most), min(additionals, most)
+        self.answer = LazyRecords(loader, 0, answers)
+        self.authority = LazyRecords(loader, 1, authorities)
+        self.additional = LazyRecords(loader, 2, additionals)
 
     def cut(self, room: int) -> tuple[bytes, Counts]:
         """The octets of those whole records that fit, and how many they are. Costs no more than ``room`` octets do."""
@@ -75,28 +80,23 @@ class Compiled:
     @property
     def loaded(self) -> bool:
         """Some plugin has read the records."""
-        return self._loaded is not None
+        return self._loader.loaded is not None
 
     def records(self) -> Loaded:
         """Answer, authority and additional section."""
-        if self._loaded is not None:
-            return self._loaded
-        loaded = self._load()
-        if self._keep:
-            self._loaded = loaded
-        return loaded
+        return self._loader.records()
 
 
 class LazyRecords(Sequence[RR]):
     """The records of one section, made when the first of them is read."""
 
-    __slots__ = ("_compiled", "_count", "_section")
+    __slots__ = ("_count", "_loader", "_section")
 
-    def __init__(self, compiled: Compiled, section: int, count: int) -> None:
-        self._compiled, self._section, self._count = compiled, section, count
+    def __init__(self, loader: _Loader, section: int, count: int) -> None:
+        self._loader, self._section, self._count = loader, section, count
 
     def _records(self) -> Sequence[RR]:
-        return self._compiled.records()[self._section] if self._count else ()
+        return self._loader.records()[self._section] if self._count else ()
 
     def __len__(self) -> int:
         return self._count
@@ -136,7 +136,7 @@ def from_answer(name: bytes, answer: Answer, load: Callable[[int], Loaded], most
     return Compiled(name, answer.sections, cut, lambda: load(rotation), answer.uncompressed, most)
 
 
-def from_facts(name: bytes, facts: Facts, load: Load, *, keep: bool = True) -> Compiled:
+def from_facts(name: bytes, facts: Facts, load: Load) -> Compiled:
     """The sections of a clean response, to be sent on as they came; see `Compiled`."""
     sections = facts.sections
 
@@ -144,4 +144,4 @@ def from_facts(name: bytes, facts: Facts, load: Load, *, keep: bool = True) -> C
         size, counts = sections.cut(room)
         return sections.octets[:size], counts
 
-    return Compiled(name, sections, cut, load, facts.uncompressed, facts=facts, keep=keep)
+    return Compiled(name, sections, cut, load, facts.uncompressed, facts=facts)

@@ -12,9 +12,12 @@ class Zones:
         self.texts = {parse_name(text): text for text in texts}
         """Folded apex -> as it was written."""
         self.everything = ROOT in self.texts
+        self._all = self.everything and len(self.texts) == 1
 
     def of(self, name: bytes) -> bytes | None:
         """The longest zone that a folded name is in; None if it is in none."""
+        if self._all:
+            return ROOT
         for start in label_starts(name) or ():
             if name[start:] in self.texts:
                 return name[start:]

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from kdns.base.clock import Clock
 from kdns.base.errors import KdnsError
+from kdns.dns.api.express import Express
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.zones import Zones
-from kdns.dns.cache.aged import Aged, shuffled_elsewhere, wants_ad
+from kdns.dns.cache.aged import Aged, wants_ad
 from kdns.dns.cache.counts import CacheCounts
 from kdns.dns.cache.options import Stale
 from kdns.dns.cache.partitions import Partitions, half_of, key_of
@@ -60,6 +61,21 @@ class Cache:
         self._following = following
         return self.handle
 
+    @property
+    def express(self) -> Express:
+        """Its part in the short way: for what it does not have. Names of the cluster are `kubernetes`' to find."""
+        return Express(onward=self._onward, back=self._back)
+
+    def _onward(self, request: Request) -> Request | None:
+        query = request.query
+        if not self.covers(query) or self.halves.choose(key_of(query), self._now()) is not None:
+            return None
+        return asking(request)
+
+    def _back(self, request: Request, response: Response) -> Response:
+        self.counts.miss(request.server)
+        return self._for_client(request.query, self._take(request, response)[0])
+
     def covers(self, query: Query) -> bool:
         """True for names that it is to keep answers for."""
         return self._zones.of(query.name) is not None and query.rtype not in {AXFR, IXFR}
@@ -70,9 +86,9 @@ class Cache:
         entry = self.halves.choose(key_of(query), now) if self.covers(query) else None
         if entry is None or entry.left(now) <= 0 or self._within(query) or self.halves.due(entry, now):
             return None
-        if rotate and shuffled_elsewhere(entry.response.answer, entry.response.additional):
+        if rotate and entry.shuffled:
             return None
-        if self._personal(query, entry.response):  # an acl has come since it was kept
+        if self._restricted(ROOT, True) and self._personal(query, entry.response):  # an acl has come since it was kept
             return None
         return entry.aged(query.name, rotate, self._used if self._prefetch.amount else None), entry
 
@@ -201,8 +217,7 @@ class Cache:
 
     async def _ask(self, request: Request) -> Response:
         """Ask the plugins behind. AD says that we want to know (RFC 6840 section 5.7), for clients that ask next."""
-        query = request.query
-        return await self._follow(request._replace(query=query._replace(flags=query.flags | AD)))
+        return await self._follow(asking(request))
 
     async def _follow(self, request: Request) -> Response:
         assert self._following is not None, "a cache that has no place in a chain"
@@ -220,6 +235,16 @@ def for_all_of(request: Request, entry: Entry) -> Request:
     if request.client.proto != "udp" or entry.uncompressed <= PLAIN_LIMIT:
         return request
     return request._replace(client=request.client._replace(proto="tcp"))
+
+
+def asking(request: Request) -> Request:
+    """The request as it goes on from here."""
+    query = request.query
+    if query.flags & AD:
+        return request
+    number, flags, question, name, rtype, rclass, edns, serial = query  # `_replace` costs as much as a system call
+    asked = Query(number, flags | AD, question, name, rtype, rclass, edns, serial)
+    return Request(asked, request.client, request.size, request.server, request.metadata)
 
 
 def _settles(response: Response) -> bool:

@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from kdns.dns.api.compiled import Compiled, Counts, Loaded, from_facts
+from kdns.dns.api.compiled import Compiled, Counts, Loaded
 from kdns.dns.api.handler import Response
-from kdns.dns.cache.aged import Aged, hit_flags, rotating, with_ttls
+from kdns.dns.cache.aged import Aged, hit_flags, rotating, shuffled_elsewhere, with_ttls
 from kdns.dns.cache.kinds import Kind, with_ttl
 from kdns.wire.compose import Sections, compose_sections, head
 from kdns.wire.message import parse_message
@@ -50,16 +50,19 @@ class Entry:
         "_aged",
         "_composed",
         "_last",
+        "_name",
+        "_response",
         "answering",
         "at",
         "duration",
+        "flags",
         "hits",
         "keepttl",
         "kind",
         "last_good",
         "place",
+        "rcode",
         "refreshing",
-        "response",
         "retry_at",
         "uncompressed",
         "weight",
@@ -70,6 +73,7 @@ class Entry:
     ) -> None:
         """``at`` is when it came; all its TTLs are ``duration``."""
         self._composed: Sections | None
+        self._response: Response | None
         self.weight: int
         """About how many octets of memory it takes."""
         self.uncompressed: int
@@ -102,15 +106,8 @@ class Entry:
         self.uncompressed = facts.uncompressed
         self.weight = RECORD * FIXED + OCTET * len(facts.sections.octets)
         self._composed = facts.sections
-        before = bytes(2) + head(QR, facts.sections.counts, opt=False) + name + bytes(4)
-
-        def load() -> Loaded:
-            message = parse_message(before + facts.sections.octets)
-            return message.answer, message.authority, message.additional
-
-        compiled = from_facts(name, facts, load, keep=False)
-        records = (compiled.answer, compiled.authority, compiled.additional)
-        self.response = Response(response.rcode, response.flags & (RA | AD), *records, compiled=compiled)
+        self._name, self._response = name, None
+        self.rcode, self.flags = response.rcode, response.flags & (RA | AD)
 
     def _keep_records(self, response: Response) -> None:
         owners: dict[bytes, bytes] = {}
@@ -119,10 +116,30 @@ class Entry:
             for section in (response.answer, response.authority, response.additional)
         )
         self._composed = None
-        self.response = Response(response.rcode, response.flags & (RA | AD), answer, authority, additional)
+        self._response = Response(response.rcode, response.flags & (RA | AD), answer, authority, additional)
+        self.rcode, self.flags = self._response.rcode, self._response.flags
         records = (*answer, *authority, *additional)
         self.weight = RECORD + sum(RECORD + len(rr.rdata) for rr in records)
         self.uncompressed = sum(len(rr.owner) + 10 + len(rr.rdata) for rr in records)
+
+    @property
+    def response(self) -> Response:
+        """The response as it is kept, with TTLs as they were when it came."""
+        if self._response is not None:
+            return self._response
+        assert self._composed is not None
+        octets = bytes(2) + head(QR, self._composed.counts, opt=False) + self._name + bytes(4) + self._composed.octets
+        message = parse_message(octets)
+        return Response(self.rcode, self.flags, message.answer, message.authority, message.additional)
+
+    @property
+    def shuffled(self) -> bool:
+        """More than the addresses at the end of its answer is put in another order by ``loadbalance``."""
+        composed = self._composed
+        if composed is not None and composed.counts[0] + composed.counts[2] < 2:
+            return False
+        kept = self.response
+        return shuffled_elsewhere(kept.answer, kept.additional)
 
     def left(self, now: int) -> int:
         """For how many seconds it is good; 0 and less: for so long it has been over."""
@@ -141,19 +158,20 @@ class Entry:
         """The response to a query; with a certain TTL instead of the seconds that are left."""
         if ttl is None:
             ttl = self.duration if self.keepttl else max(0, self.left(now))
-        kept, seconds, sections = self.response, ttl, self._sections(query.name)
+        seconds, sections = ttl, self._sections(query.name)
 
         def cut(room: int) -> tuple[bytes, Counts]:
             size, counts = sections.cut(room)
             return with_ttls(sections, size, seconds), counts
 
         def load() -> Loaded:
+            kept = self.response
             answer, authority, additional = kept.answer, kept.authority, kept.additional
             return with_ttl(answer, seconds), with_ttl(authority, seconds), with_ttl(additional, seconds)
 
         compiled = Compiled(query.name, sections, cut, load, self.uncompressed)
         records = (compiled.answer, compiled.authority, compiled.additional)
-        return Response(kept.rcode, hit_flags(kept.flags, query), *records, "cache", compiled=compiled)
+        return Response(self.rcode, hit_flags(self.flags, query), *records, "cache", compiled=compiled)
 
     def _sections(self, name: bytes) -> Sections:
         """Its octets, composed once: all queries for it are for this folded name."""
@@ -165,16 +183,18 @@ class Entry:
     def aged(self, name: bytes, rotate: bool, watch: "Callable[[Entry, int], bool] | None" = None) -> Aged:
         """The same as octets, for queries for a folded name; ``watch`` is called with each use and its second."""
         if self._aged is None:
-            kept, sections = self.response, self._sections(name)
+            sections, run = self._sections(name), (0, 0)
             if rotate and max(sections.counts) > 1:  # in another order they are composed, see `loadbalance`
+                kept = self.response
+                run = rotating(kept.answer)
                 sections = compose_sections(name, kept.answer, kept.authority, kept.additional)
             self._aged = Aged(
-                kept.rcode,
-                kept.flags,
+                self.rcode,
+                self.flags,
                 sections,
                 self.at + self.duration,
                 ages=not self.keepttl,
-                run=rotating(kept.answer) if rotate else (0, 0),
+                run=run,
                 use=None if watch is None else lambda now: watch(self, now),
             )
         return self._aged

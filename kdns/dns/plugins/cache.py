@@ -95,7 +95,14 @@ def build(options: Options, parts: BlockContext) -> Built:
             return answer
         return answer._replace(hit=counts.hits["success" if answer.answer.sections.counts[0] else "denial"])
 
-    return Built(plugin=cache.plugin, must_see=sees_nothing, precompiled=find, annotate=annotate, start=start)
+    return Built(
+        plugin=cache.plugin,
+        must_see=sees_nothing,
+        precompiled=find,
+        annotate=annotate,
+        express=cache.express,
+        start=start,
+    )
 
 
 def _view(parts: BlockContext) -> str:

@@ -20,6 +20,7 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.compiled import Compiled
+from kdns.dns.api.express import Done, Express
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
@@ -32,7 +33,7 @@ from kdns.dns.upstream.upstream import Meters, Upstream
 from kdns.metrics.dns import DURATION_BUCKETS
 from kdns.wire.message import asked, passed_options
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import AA, AD, AXFR, IXFR, NOERROR, RA, REFUSED, SERVFAIL, TC
+from kdns.wire.numbers import AA, AD, AXFR, IXFR, NOERROR, RA, REFUSED, SERVFAIL, TC, TRANSFERS
 from kdns.wire.query import Query
 
 NAME = "forward"
@@ -89,7 +90,8 @@ def build(options: Options, parts: BlockContext) -> Built:
     def must_see(name: bytes, below: bool) -> bool:
         return any(forwarder.zones.touch(name, True) if below else forwarder.takes(name) for forwarder in forwarders)
 
-    return Built(plugin=plugin, must_see=must_see, classes=True, start=start, close=close)
+    express = Express(ask=forwarders[0].begin) if len(forwarders) == 1 else None
+    return Built(plugin=plugin, must_see=must_see, classes=True, express=express, start=start, close=close)
 
 
 class Forwarder:
@@ -154,13 +156,26 @@ class Forwarder:
                 raise UpstreamError("no forwarder defined")
             tcp = line.force_tcp or (not line.prefer_udp and request.client.proto != "udp")
             whole = request.client.proto != "udp"
-            answer = await self.pool.ask(asked(query)._replace(whole=whole), tcp, request.client.address)
+            answer = await self.pool.ask(asked(query, whole), tcp, request.client.address)
             request.metadata[METADATA] = answer.upstream.text
             if behind is not None and self._hands_on(answer):
                 return await behind(request)
             return respond(answer, query)
 
         return handle
+
+    def begin(self, request: Request, done: Done) -> bool:
+        """See `kdns.dns.api.express.Express.ask`."""
+        query, pool, line = request.query, self.pool, self._line
+        if pool is None or request.client.proto != "udp" or line.force_tcp:
+            return False
+        if query.rtype in TRANSFERS or not self.takes(query.name):
+            return False
+
+        def answered(answer: Answer | None) -> None:
+            done(None if answer is None else respond(answer, query))
+
+        return pool.begin(asked(query, whole=False), request.client.address, answered)
 
     def _hands_on(self, answer: Answer) -> bool:
         message = answer.message

@@ -15,6 +15,7 @@ from kdns.config.reading import arguments, choice, duration, integer, no_args, o
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.api.chase import chased
 from kdns.dns.api.compiled import Loaded, from_answer
+from kdns.dns.api.express import Express
 from kdns.dns.api.extended_error import extended_error
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
@@ -237,7 +238,18 @@ def built(
     plugin = kubernetes(answers, chase, restricted)
     if explain:
         plugin = explaining(answers, plugin)
-    return Built(plugin=plugin, precompiled=find, must_see=sees_nothing)
+
+    def onward(request: Request) -> Request | None:
+        query = request.query
+        if query.rclass != IN:
+            return request
+        if answers.find(query.name, query.rtype) is not None:
+            return None
+        result = answers.lookup(query.name, query.rtype)
+        return request if isinstance(result, Missing) or result.fallthrough else None
+
+    express = None if explain else Express(onward=onward)
+    return Built(plugin=plugin, precompiled=find, must_see=sees_nothing, express=express)
 
 
 def kubernetes(

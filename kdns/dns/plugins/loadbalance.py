@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
+from kdns.dns.api.express import Express
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all, sees_nothing
 from kdns.wire.numbers import AAAA, CNAME, MX, NOERROR, TRANSFERS, A
@@ -64,12 +65,18 @@ def build(options: Options, parts: BlockContext) -> Built:
         plugin=loadbalance(options, parts.random),
         must_see=sees_all if options.prefer else sees_nothing,
         ignores=ignores,
+        express=Express(fits=in_order),
     )
 
 
 def ignores(_query: Query, answer: PrecompiledAnswer) -> bool:
     """What has no two addresses to be put into order."""
     return not answer.answer.ring_size
+
+
+def in_order(response: Response) -> bool:
+    """No section has two records that could change places."""
+    return max(len(response.answer), len(response.authority), len(response.additional)) < 2
 
 
 def loadbalance(options: Options, chance: random.Random) -> Plugin:

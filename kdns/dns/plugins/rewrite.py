@@ -9,7 +9,7 @@ opposite order. The question in the reply is always the client's own.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
+from kdns.dns.api.express import Express
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.rewriting.reading import read_rule
@@ -70,7 +71,13 @@ def build(options: Options, parts: BlockContext) -> Built:
         return any(rule.touches(text, below) for rule in rules)
 
     other = any(isinstance(rule, NumberRule) and rule.what == "class" and rule.old != IN for rule in rules)
-    return Built(plugin=rewrite(rules, parts.lookup), must_see=must_see, ignores=_ignores(rules), classes=other)
+    return Built(
+        plugin=rewrite(rules, parts.lookup),
+        must_see=must_see,
+        ignores=_ignores(rules),
+        classes=other,
+        express=Express(onward=unchanged(rules)),
+    )
 
 
 def _ignores(rules: Sequence[Rule]) -> Ignores | None:
@@ -83,6 +90,16 @@ def _ignores(rules: Sequence[Rule]) -> Ignores | None:
         return query.rtype not in types
 
     return ignores
+
+
+def unchanged(rules: Sequence[Rule]) -> Callable[[Request], Request | None]:
+    """See `kdns.dns.api.express.Express.onward`: requests that no rule changes go on."""
+
+    def onward(request: Request) -> Request | None:
+        changed, replies = applied(rules, request)
+        return request if changed is request and not replies else None
+
+    return onward
 
 
 def rewrite(rules: Sequence[Rule], lookup: Handler) -> Plugin:

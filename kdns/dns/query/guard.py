@@ -44,7 +44,9 @@ def guarded(name: str, built: Built, incidents: Incidents, *, foreign: bool, clo
     find = None if built.precompiled is None else _safe_find(name, built.precompiled, incidents)
     must_see = _safe_sees(name, built.must_see, incidents)
     # third-party plugins see every query for the names that they must see: `ignores` is not asked
-    return replace(built, plugin=plugin, precompiled=find, must_see=must_see, ignores=None, needs_task=True)
+    return replace(
+        built, plugin=plugin, precompiled=find, must_see=must_see, ignores=None, needs_task=True, express=None
+    )
 
 
 def _caught(name: str, plugin: Plugin, incidents: Incidents, clock: Clock | None) -> Plugin:

@@ -23,6 +23,7 @@ from kdns.base.errors import FormError, UpstreamError
 from kdns.dns.api.driving import Drive
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
+from kdns.dns.query.express import Errand
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
 from kdns.dns.query.router import DROPPED, Router
 from kdns.dns.query.top import UPSTREAM, Top
@@ -50,8 +51,8 @@ class Responder:
         self.top = top or Top()
         self.sockets: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._drives: set[Drive] = set()
-        self._watched: list[tuple[set[Drive], asyncio.Future[None]]] = []
+        self._held: set[Drive | Errand] = set()
+        self._watched: list[tuple[set[Drive | Errand], asyncio.Future[None]]] = []
 
     @property
     def site(self) -> Router:
@@ -77,7 +78,7 @@ class Responder:
     @property
     def pending(self) -> int:
         """Queries under way in the chain."""
-        return len(self._tasks) + len(self._drives)
+        return len(self._tasks) + len(self._held)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin to answer a query, and keep hold of that until it is answered: in a task only where one is needed."""
@@ -86,22 +87,27 @@ class Responder:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        drive = Drive(work, self._driven)
-        self._drives.add(drive)
+        drive = Drive(work, self.ended)
+        self._held.add(drive)
         drive.step()
 
-    def _driven(self, drive: Drive) -> None:
-        self._drives.discard(drive)
+    def hold(self, errand: Errand) -> None:
+        """Keep hold of a query on the short way."""
+        self._held.add(errand)
+
+    def ended(self, work: Drive | Errand) -> None:
+        """A query is answered, or given up."""
+        self._held.discard(work)
         for waiting, done in self._watched:
-            waiting.discard(drive)
+            waiting.discard(work)
             if not (waiting or done.done()):
                 done.set_result(None)
 
     async def finish(self, seconds: float) -> None:
         """Wait for the queries that are under way now, but not longer than this."""
         waits: set[asyncio.Future[None]] = set(self._tasks)
-        watched = (set(self._drives), asyncio.get_running_loop().create_future())
-        if self._drives:
+        watched = (set(self._held), asyncio.get_running_loop().create_future())
+        if self._held:
             self._watched.append(watched)
             waits.add(watched[1])
         if waits:
@@ -114,8 +120,8 @@ class Responder:
         await self.finish(seconds)
         for task in tuple(self._tasks):
             task.cancel()
-        for drive in tuple(self._drives):
-            drive.close()
+        for work in tuple(self._held):
+            work.close()
 
 
 class SocketResponder:
@@ -167,7 +173,41 @@ class SocketResponder:
             self._send(query, Response(SERVFAIL), DROPPED, len(message), send, started)
         else:
             request = Request(query, client, len(message), self.counts.server, {})
-            self._responder.start(self._answer(request, send, send_part, started))
+            if not self._express(request, send, started):
+                self._responder.start(self._answer(request, send, send_part, started))
+
+    def _express(self, request: Request, send: Send, started: float) -> bool:
+        """Answer by the short way, see `kdns.dns.query.express`; False: the chain must, and nothing has happened."""
+        routed = self._responder.site.route(request.query)
+        if routed is None:
+            return False
+        way, zone = routed
+        errand = Errand(self._responder.ended)
+
+        def answered(response: Response | None) -> None:
+            if not errand.end():
+                return  # given up
+            try:
+                if response is not None:
+                    self._reply(request, response, zone, send, started)
+                    return
+            except Exception:  # the chain meets it again, and answers SERVFAIL
+                log.exception("bug while answering %s", request.query.question.hex())
+            self._responder.start(self._answer(request, send, None, started))
+
+        try:
+            if not way.begin(request, answered):
+                return False
+        except Exception:  # likewise
+            log.exception("bug on the short way of %s", request.query.question.hex())
+            return False
+        self._responder.hold(errand)
+        return True
+
+    def _reply(self, request: Request, response: Response, zone: str, send: Send, started: float) -> None:
+        reply = compose_reply(request.query, response, self.counts.proto)
+        self._count(request.query, response, zone, request.size, len(reply), started)
+        send(reply)
 
     def _early(self, query: Query) -> Response | None:
         """What is answered before any plugin sees it."""

@@ -64,7 +64,7 @@ class _Question:
     __slots__ = ("ask", "began", "outcome", "settled", "task", "tcp", "until", "wake")
 
     def __init__(self, ask: UpstreamQuery, tcp: bool, began: float, settled: "Callable[[_Question], None]") -> None:
-        """``settled`` is called once, before those who wait go on."""
+        """``settled`` is called once, and wakes those who wait."""
         self.ask, self.tcp, self.began, self.until = ask, tcp, began, began + DEADLINE
         self.settled = settled
         self.outcome: Answer | UpstreamError | None = None
@@ -76,8 +76,6 @@ class _Question:
         if self.outcome is None:
             self.outcome = outcome
             self.settled(self)
-            for wake in self.wake:
-                wake()
 
     def __await__(self) -> Generator[Any, Any, Answer]:
         """The answer; raises UpstreamError. A client that is gone takes nothing away from the others."""
@@ -151,6 +149,7 @@ class Pool:
         self._all_down, self._refused, self._over_share = all_down, refused, over_share
         self._places = _Places(MAX_AT_ONCE)
         self._turn = 0
+        self._settling: _Question | None = None
         self._waiting = FairShare(MAX_WAITING)
         self._under_way: dict[tuple[UpstreamQuery, bool], _Question] = {}
 
@@ -172,12 +171,45 @@ class Pool:
         if waiting.exceeded(client):
             self._over_share.inc()
             raise UpstreamError(f"too many queries of {client} under way", options=OVER_SHARE)
-        question = self._under_way.get((ask, tcp)) or self._begin(ask, tcp)
+        question = self._present(ask, tcp) or self._begin(ask, tcp)
         waiting.take(client)
         try:
             return await question
         finally:
             waiting.give(client)
+
+    def begin(self, ask: UpstreamQuery, client: str, done: Callable[[Answer | None], None]) -> bool:
+        """The same over UDP without waiting: ``done`` is called once, later, with None for an error.
+
+        What calls `ask` for the same question within that call gets the same outcome. False: nothing is asked, and
+        `ask` says why.
+        """
+        waiting = self._waiting
+        if waiting.full or waiting.exceeded(client):
+            return False
+        question = self._under_way.get((ask, False))
+        if question is None:
+            if self._rules.max_concurrent and len(self._under_way) >= self._rules.max_concurrent:
+                return False
+            question = self._begin(ask, False)
+        waiting.take(client)
+
+        def wake() -> None:
+            waiting.give(client)
+            outcome = question.outcome
+            done(None if isinstance(outcome, UpstreamError) else outcome)
+
+        question.wake.append(wake)
+        if question.outcome is not None:
+            asyncio.get_running_loop().call_soon(wake)
+        return True
+
+    def _present(self, ask: UpstreamQuery, tcp: bool) -> _Question | None:
+        """The same question, if it is under way, or has its outcome this very moment."""
+        settling = self._settling
+        if settling is not None and settling.tcp == tcp and settling.ask == ask:
+            return settling
+        return self._under_way.get((ask, tcp))
 
     def _begin(self, ask: UpstreamQuery, tcp: bool) -> _Question:
         """Ask for what is not being asked yet: the first attempt over UDP needs no task. Raises UpstreamError."""
@@ -218,6 +250,12 @@ class Pool:
 
     def _settled(self, question: _Question) -> None:
         del self._under_way[question.ask, question.tcp]
+        before, self._settling = self._settling, question
+        try:
+            for wake in question.wake:
+                wake()
+        finally:
+            self._settling = before
 
     async def _placed(self, question: _Question) -> None:
         try:

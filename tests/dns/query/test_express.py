@@ -1,0 +1,238 @@
+"""The short way of forwarded queries: the same octets, cache entries and metrics as through the chain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+
+from kdns.dns.api.express import Express
+from kdns.dns.api.handler import Request, chain
+from kdns.dns.api.plugin import Built
+from kdns.dns.plugins import cache, errors, forward, loadbalance, rewrite
+from kdns.dns.query.express import Answered, Route, route
+from kdns.dns.query.responder import Responder, SocketResponder
+from kdns.dns.query.router import RoutedBlock, Router
+from kdns.wire.compose import compose_sections, head
+from kdns.wire.name import ROOT, parse_name
+from kdns.wire.numbers import AA, AAAA, AD, CD, CNAME, FORMERR, NS, NXDOMAIN, QR, RA, RD, REFUSED, SERVFAIL, SOA, TC, A
+from kdns.wire.query import Query, edns_option, opt_record
+from kdns.wire.rr import RR
+from tests.config.text import directives
+from tests.dns.messages import Opt, query, slow
+from tests.dns.parts import FakeParts, fits
+from tests.dns.plan import spelled
+from tests.fakes.upstream import FakeUpstream
+
+NAME: Final = parse_name("www.example.org.")
+ELSEWHERE: Final = parse_name("a.example.net.")
+START_OF_AUTHORITY: Final = RR(parse_name("example.org."), SOA, 60, NAME + NAME + bytes(20))
+
+
+def composed(query: Query, flags: int, *sections: list[RR], opt: bytes = b"") -> bytes:
+    """An upstream's reply."""
+    answer, authority, additional = (*sections, [], [], [])[:3]
+    made = compose_sections(query.name, answer, authority, additional)
+    return query.id.to_bytes(2, "big") + head(QR | flags, made.counts, bool(opt)) + query.question + made.octets + opt
+
+
+def address(owner: bytes = NAME, last: int = 1, ttl: int = 300) -> RR:
+    """One A record."""
+    return RR(owner, A, ttl, bytes((192, 0, 2, last)))
+
+
+OPT: Final = opt_record(1232, False)
+REPLIES: Final[dict[str, tuple[int, tuple[list[RR], ...], bytes]]] = {
+    "one address": (RA, ([address()],), OPT),
+    "one address, no EDNS": (RA | RD, ([address()],), b""),
+    "authoritative and authentic": (RA | AA | AD, ([address()],), OPT),
+    "a short and a long time to live": (RA, ([address(ttl=1)], [], [address(ELSEWHERE, 2, 90_000)]), OPT),
+    "two addresses": (RA, ([address(), address(last=2)],), OPT),
+    "an alias": (RA, ([RR(NAME, CNAME, 20, ELSEWHERE), address(ELSEWHERE)],), OPT),
+    "an alias that leads nowhere": (RA | NXDOMAIN, ([RR(NAME, CNAME, 20, ELSEWHERE)], [START_OF_AUTHORITY]), OPT),
+    "something else than was asked for": (RA, ([address(ELSEWHERE)],), OPT),
+    "no such name": (RA | NXDOMAIN, ([], [START_OF_AUTHORITY]), OPT),
+    "no such type": (RA, ([], [START_OF_AUTHORITY]), OPT),
+    "nothing at all": (RA, ([],), OPT),
+    "a delegation": (RA, ([], [RR(parse_name("example.org."), NS, 900, ELSEWHERE)], [address(ELSEWHERE)]), OPT),
+    "no such name without proof": (RA | NXDOMAIN, ([],), OPT),
+    "a failure": (RA | SERVFAIL, ([],), OPT),
+    "a refusal": (RA | REFUSED, ([],), OPT),
+    "an extended rcode": (RA, ([],), opt_record(1232, False, 1)),
+    "a reason": (RA | SERVFAIL, ([],), opt_record(1232, False, options=edns_option(15, b"\0\6bogus"))),
+    "truncated": (RA | TC, ([],), OPT),
+    "no EDNS there": (FORMERR, ([],), b""),
+    "more than a datagram to the client has": (
+        RA,
+        ([], [], [RR(ELSEWHERE, 16, 9, b"\xff" + b"x" * 255) for _ in range(4)]),
+        OPT,
+    ),
+}
+QUERIES: Final = {
+    "plain": query(NAME, A),
+    "its spelling": query(spelled(NAME, 5), A),
+    "EDNS": query(NAME, A, opt=Opt()),
+    "DO": query(NAME, A, opt=Opt(4096, do=True)),
+    "512 octets": query(NAME, A, opt=Opt(512, options=edns_option(10, b"cookie!!"))),
+    "AD and CD": query(NAME, A, flags=RD | AD | CD),
+    "no recursion": query(NAME, A, flags=0),
+    "another type": query(NAME, AAAA),
+    "another class": query(NAME, A, rclass=3),
+}
+
+
+class Noted(Route, frozen=True):
+    """Notes which queries went the short way."""
+
+    taken: list[Request] = []  # noqa: RUF012 - msgspec copies it for each
+
+    def begin(self, request: Request, answered: Answered) -> bool:
+        """See `Route.begin`."""
+        taken = super().begin(request, answered)
+        if taken:
+            self.taken.append(request)
+        return taken
+
+
+class World:
+    """One server block in front of an upstream, with or without its short way."""
+
+    def __init__(self, corefile: str, upstream: FakeUpstream, *, short: bool) -> None:
+        self.parts = FakeParts()
+        self.taken: list[Request] = []
+        lines = {"cache": "cache 30", "errors": "errors", "forward": f"forward . {upstream.text}"}
+        lines["loadbalance"] = "loadbalance"
+        lines["rewrite"] = "rewrite name exact old.test. new.test."
+        modules: dict[str, Any] = {
+            "errors": errors, "rewrite": rewrite, "cache": cache, "loadbalance": loadbalance, "forward": forward,
+        }  # fmt: skip
+        self.built: list[Built] = []
+        for name in reversed(corefile.split()):
+            module = modules[name]
+            options = module.parse(directives(lines[name]), self.parts.place)
+            self.built.insert(0, module.build(options, fits(self.parts)))
+        way = route(self.built, Express())
+        assert way is not None
+        noted = Noted(way.parts, way.fits, self.taken)
+        block = RoutedBlock(
+            zones={ROOT: "."},
+            handler=chain([each.plugin for each in self.built if each.plugin is not None]),
+            built=tuple(self.built),
+            route=noted if short else None,
+        )
+        self.responder = Responder(Router((block,)), self.parts.clock)
+        self.socket: SocketResponder = self.responder.for_socket("udp", 1, "dns://:53")
+
+    async def ask(self, message: bytes) -> bytes | None:
+        """The reply."""
+        return await slow(self.socket, message)
+
+    def numbers(self) -> dict[str, float]:
+        """All samples but those of seconds."""
+        found = {}
+        for family in self.parts.registry.collect():
+            for sample in family.samples:
+                if "seconds" not in sample.name and "created" not in sample.name:
+                    found[f"{sample.name}{sorted(sample.labels.items())}"] = sample.value
+        found["seconds"] = sum(
+            sample.value for family in self.parts.registry.collect() for sample in family.samples
+            if sample.name.endswith("duration_seconds_count")
+        )  # fmt: skip
+        found.update({str(kind): float(sum(sizes[0].counts)) for kind, sizes in self.socket.counts.others.items()})
+        return found
+
+
+@asynccontextmanager
+async def worlds(corefile: str, upstream: FakeUpstream) -> AsyncIterator[tuple[World, World]]:
+    """One with the short way, and one without."""
+    both = World(corefile, upstream, short=True), World(corefile, upstream, short=False)
+    started = [each for world in both for each in world.built]
+    for each in started:
+        if each.start is not None:
+            await each.start()
+    try:
+        yield both
+    finally:
+        for each in started:
+            if each.close is not None:
+                await each.close()
+        for world in both:
+            await world.parts.close()
+
+
+BLOCKS: Final = (
+    "errors cache forward", "errors cache loadbalance forward", "errors rewrite loadbalance cache forward", "forward",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("corefile", BLOCKS)
+@pytest.mark.parametrize("title", REPLIES)
+async def test_both_ways_are_the_same(title: str, corefile: str) -> None:
+    """Octets, what is asked of the upstream, what is cached then, and what is counted, for each query and reply."""
+    flags, sections, opt = REPLIES[title]
+    async with FakeUpstream() as upstream:
+        upstream.answer = lambda query: composed(query, flags, *sections, opt=opt)
+        upstream.no_tcp = True
+        async with worlds(corefile, upstream) as (short, long):
+            for name, message in QUERIES.items():
+                asked = []
+                replies = []
+                for world in (short, long):
+                    before = len(upstream.queries)
+                    replies.append([await world.ask(message), await world.ask(message)])
+                    asked.append([(each.question, each.flags, each.edns) for each in upstream.queries[before:]])
+                assert replies[0] == replies[1], name
+                assert replies[0][0] is not None, name
+                assert asked[0] == asked[1], name
+                for world in (short, long):
+                    world.parts.clock.now += 100
+            assert short.numbers() == long.numbers()
+            assert short.taken
+            assert not long.taken
+
+
+async def test_errors_go_through_the_chain() -> None:
+    """What an upstream does not answer is logged and answered as the chain does it, and is asked for once."""
+    async with FakeUpstream() as upstream, worlds("errors cache forward", upstream) as (short, long):
+        await upstream.die()
+        assert await short.ask(QUERIES["EDNS"]) == await long.ask(QUERIES["EDNS"])
+        assert short.numbers() == long.numbers()
+
+
+async def test_one_query_for_many_clients() -> None:
+    """Equal questions share one query, whichever way they go, and each client gets its own id and spelling."""
+    async with FakeUpstream() as upstream:
+        upstream.zone["www.example.org."] = ("192.0.2.7",)
+        upstream.delay = 0.05
+        async with worlds("errors cache forward", upstream) as (short, _):
+            messages = [query(spelled(NAME, seed), A, number=seed) for seed in range(1, 60)]
+            replies = await asyncio.gather(*map(short.ask, messages))
+            assert len(upstream.queries) == 1
+            for message, reply in zip(messages, replies, strict=True):
+                assert reply is not None
+                assert (reply[:2], reply[12:33]) == (message[:2], message[12:33])
+
+
+async def test_a_query_that_is_given_up() -> None:
+    """When the server ends, what is on its way is waited for, and then given up; a late reply does nothing."""
+    async with FakeUpstream() as upstream:
+        upstream.silent = True
+        async with worlds("errors cache forward", upstream) as (short, _):
+            asking = asyncio.ensure_future(short.ask(QUERIES["plain"]))
+            async with asyncio.timeout(60):
+                while not upstream.queries:  # noqa: ASYNC110 - the upstream has no event for it
+                    await asyncio.sleep(0.001)
+            assert short.responder.pending == 1
+            await short.responder.drain(0.01)
+            assert short.responder.pending == 0
+            asking.cancel()
+
+
+def test_blocks_without_a_short_way() -> None:
+    """A plugin that has not said what it does keeps its block on the chain."""
+    silent = Built(plugin=lambda following: following)
+    asks = Built(plugin=lambda following: following, express=Express(ask=lambda _request, _done: True))
+    assert route([silent, asks], Express()) is None
+    assert route([Built(plugin=lambda following: following, express=Express())], Express()) is None
+    assert route([Built(), asks, silent], Express()) is not None
