@@ -1,12 +1,13 @@
 """Starts the servers that forward and cache: kdns with kubeadm's Corefile, dnsmasq and unbound, and who they ask."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import machine, plan
-from bench.peers import Peer, find, free_port, started, wait_for_answer
+from bench.peers import COREDNS_PROGRAM, Peer, find, free_port, started, wait_for_answer
 from bench.queries import Query
 
 COREFILE = """\
@@ -33,6 +34,19 @@ COREFILE = """\
 }}
 """
 """kubeadm's, but for addresses, and without lameduck, which would only make us wait at the end."""
+COREDNS = """\
+.:{port} {{
+    errors
+    forward . 127.0.0.1:{upstream} {{
+       max_concurrent 2000
+    }}
+    cache 30
+    loadbalance
+}}
+"""
+"""What of kubeadm's Corefile a name outside passes."""
+PLUGINS = "kdns, plugins"
+"""kdns with `rewrite` and `log` in its block, and its log written to a file."""
 UNBOUND = """\
 server:
     interface: 0.0.0.0@{port}
@@ -100,15 +114,31 @@ def _unbound(folder: Path, port: int, upstream: int) -> list[str] | None:
     return [program, "-d", "-c", str(folder / "unbound.conf")] if program else None
 
 
-def _kdns(folder: Path, port: int, upstream: int) -> list[str]:
+def _coredns(folder: Path, port: int, upstream: int) -> list[str] | None:
+    program = os.environ.get(COREDNS_PROGRAM)
+    (folder / "Corefile.coredns").write_text(COREDNS.format(port=port, upstream=upstream))
+    # one thread, as the others have
+    return ["env", "GOMAXPROCS=1", program, "-conf", str(folder / "Corefile.coredns"), "-quiet"] if program else None
+
+
+def _kdns(folder: Path, port: int, upstream: int, more: str = "") -> list[str]:
     ports = {name: free_port() for name in ("health", "ready", "metrics")}
-    (folder / "Corefile").write_text(COREFILE.format(port=port, upstream=upstream, **ports))
-    argv = [sys.executable, "-m", "kdns", "serve", "--conf", str(folder / "Corefile")]
+    corefile = folder / f"Corefile.{port}"
+    corefile.write_text(
+        COREFILE.format(port=port, upstream=upstream, **ports).replace("    errors\n", "    errors\n" + more)
+    )
+    argv = [sys.executable, "-m", "kdns", "serve", "--conf", str(corefile)]
     return [*argv, "--source", str(folder / "cluster.json"), "--quiet"]
+
+
+def _plugins(folder: Path, port: int, upstream: int) -> list[str]:
+    return _kdns(folder, port, upstream, "    log\n    rewrite name exact old.example.com new.example.com\n")
 
 
 COMMANDS: dict[str, Callable[[Path, int, int], list[str] | None]] = {
     "dnsmasq": _dnsmasq,
     "unbound": _unbound,
+    "coredns": _coredns,
     "kdns": _kdns,
+    PLUGINS: _plugins,
 }

@@ -53,6 +53,8 @@ zone:
     name: {zone}
     zonefile: zone
 """
+COREDNS_PROGRAM = "KDNS_BENCH_COREDNS"
+"""The environment variable with the path of a CoreDNS binary; without it CoreDNS is left out."""
 
 
 class Peer(NamedTuple):
@@ -167,11 +169,12 @@ def versions(names: Sequence[str]) -> str:
         "nsd": ("nsd", "-v"),
         "dnsmasq": ("dnsmasq", "--version"),
         "unbound": ("unbound", "-V"),
+        "coredns": (os.environ.get(COREDNS_PROGRAM, ""), "-version"),
         "kdns": (sys.executable, "-m", "kdns", "version"),
     }
     found = []
-    for program, *flags in (asked[name] for name in names):
-        if path := find(program):
+    for program, *flags in (asked[name] for name in names if name in asked):
+        if program and (path := find(program)):
             done = subprocess.run((path, *flags), capture_output=True, text=True, check=False)
             said = (done.stdout + done.stderr).splitlines()[0].partition("  Copyright")[0]
             found.append(said.replace("Version", "unbound", 1) if program == "unbound" else said)

@@ -173,6 +173,8 @@ class Forwarder:
             return False
 
         def answered(answer: Answer | None) -> None:
+            if answer is not None:
+                request.metadata[METADATA] = answer.upstream.text
             done(None if answer is None else respond(answer, query))
 
         return pool.begin(asked(query, whole=False), request.client.address, answered)

@@ -207,6 +207,8 @@ class SocketResponder:
     def _reply(self, request: Request, response: Response, zone: str, send: Send, started: float) -> None:
         reply = compose_reply(request.query, response, self.counts.proto)
         self._count(request.query, response, zone, request.size, len(reply), started)
+        if self.top.on:
+            self._show(request, response, "", started)
         send(reply)
 
     def _early(self, query: Query) -> Response | None:
@@ -237,11 +239,14 @@ class SocketResponder:
             reply = b""
         self._count(query, response, zone, size, len(reply), started)
         if self.top.on:
-            address, upstream = request.client.address, str(request.metadata.get(UPSTREAM, ""))
-            seconds = self._clock() - started
-            self.top.chain(address, query.name, query.rtype, response.rcode, why, upstream, seconds)
+            self._show(request, response, why, started)
         if reply:
             send(reply)
+
+    def _show(self, request: Request, response: Response, why: str, started: float) -> None:
+        query, address = request.query, request.client.address
+        upstream, seconds = str(request.metadata.get(UPSTREAM, "")), self._clock() - started
+        self.top.chain(address, query.name, query.rtype, response.rcode, why, upstream, seconds)
 
     async def _several(
         self,

@@ -252,7 +252,8 @@ class Pool:
         del self._under_way[question.ask, question.tcp]
         before, self._settling = self._settling, question
         try:
-            for wake in question.wake:
+            waking, question.wake = question.wake, []  # not kept, or each question would be a cycle for the collector
+            for wake in waking:
                 wake()
         finally:
             self._settling = before
