@@ -33,7 +33,12 @@ LARGEST: Final = 65535
 SOCKETS: Final = 1024
 """Open ones for each upstream, as soon as so many queries have been sent within `LIFETIME`."""
 LIFETIME: Final = 60.0
-"""Seconds after which a socket, and so its port, is exchanged for another one."""
+"""Seconds after which a socket, and so its port, is exchanged for another one at the latest; half of it at the earliest,
+so that not all of them are exchanged in the same moment."""
+CLOSED: Final = 64
+"""Sockets closed at once where many have served their time: the kernel takes some time for each."""
+REST: Final = 0.02
+"""Seconds until the next ones are closed."""
 EVENTS: Final = 128
 """Datagrams read in one turn of the loop: a flood of forged ones must not hold it."""
 SHARE: Final = 2
@@ -216,7 +221,7 @@ class Udp:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 raise
             raise UpstreamError(f"dial udp {address.text}: connect: {reason(error)}") from error
-        found = _Socket(sock, now + self._lifetime)
+        found = _Socket(sock, now + self._lifetime * (0.5 + next(self._draw) / (1 << 33)))
         self._open.append(found)
         self._by_file[sock.fileno()] = found
         self._files.open += 1
@@ -297,12 +302,14 @@ class Udp:
         self._sweep = None
         loop = asyncio.get_running_loop()
         now = loop.time()
-        served = [through for through in self._open if now >= through.expires]
-        self._open = [through for through in self._open if now < through.expires]
+        served = [through for through in self._open if now >= through.expires][:CLOSED]
+        gone = set(served)
+        self._open = [through for through in self._open if through not in gone]
         for through in served:
             self._retire(through)
         if self._by_file:
-            self._sweep = loop.call_later(self._lifetime / 4, self._swept)
+            wait = REST if len(served) == CLOSED else self._lifetime / 4
+            self._sweep = loop.call_later(wait, self._swept)
 
     async def close(self) -> None:
         """Close all sockets; what is asked on them fails, and what is asked later."""
