@@ -33,8 +33,8 @@ LARGEST: Final = 65535
 SOCKETS: Final = 1024
 """Open ones for each upstream, as soon as so many queries have been sent within `LIFETIME`."""
 LIFETIME: Final = 60.0
-"""Seconds after which a socket, and so its port, is exchanged for another one at the latest; half of it at the earliest,
-so that not all of them are exchanged in the same moment."""
+"""Seconds after which a socket, and so its port, is exchanged for another one at the latest, and half of them at the
+earliest, so that not all are exchanged in the same moment."""
 CLOSED: Final = 64
 """Sockets closed at once where many have served their time: the kernel takes some time for each."""
 REST: Final = 0.02
