@@ -29,10 +29,11 @@ WAYS: Mapping[str, tuple[Mode, Family, tuple[str, ...], tuple[str, ...]]] = {
 def saved_by_kernel(name: str) -> str:
     """What the tool prints once a kernel has the rules, in a namespace that is gone afterwards."""
     mode, family, load, save = WAYS[name]
-    return in_a_namespace(lambda: _load_and_save(script(mode, RULES[family]), load, save))
+    return in_a_namespace(lambda: load_and_save(script(mode, RULES[family]), load, save))
 
 
-def _load_and_save(text: str, load: Sequence[str], save: Sequence[str]) -> str:
+def load_and_save(text: str, load: Sequence[str], save: Sequence[str]) -> str:
+    """What the second command prints once the first one has taken the text."""
     subprocess.run(load, input=text, text=True, check=True, capture_output=True)
     return subprocess.run(save, text=True, check=True, capture_output=True).stdout
 
