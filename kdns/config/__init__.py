@@ -6,5 +6,6 @@
 - `tokens`, `stack`, `corefile`, `directive`, `keys`, `reading`, `flags`  a Corefile, CoreDNS's flags; `load`
 - `resolv_conf`  a resolv.conf, and what the kubelet writes into a Pod's
 - `kubeproxy`  kube-proxy's configuration and flags
-- `yaml_values`, `yaml_tree`  YAML as plain values, or as a tree in which every value knows its place
+- `yaml_values`, `yaml_tree`  YAML as plain values, or as a tree in which every value knows its place;
+  `yaml_quick`: dumps
 """

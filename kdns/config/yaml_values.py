@@ -257,6 +257,11 @@ def resolved(event: Any) -> Any:
     text: str = event.value
     if not (event.implicit[0] or event.tag in RESOLVED_TAGS):
         return text
+    return plain_value(text)
+
+
+def plain_value(text: str) -> Any:
+    """What a plain scalar is: null, a boolean, a number, or its text."""
     if text in CONSTANTS:
         return CONSTANTS[text]
     if INTEGER.fullmatch(text):

@@ -13,6 +13,7 @@ import msgspec
 import yaml
 
 from kdns.base.errors import ConfigError, Span
+from kdns.config.yaml_quick import compose_list
 from kdns.config.yaml_values import Misplaced, Path, Position, compose, find
 
 EXCERPT_LIMIT = 160
@@ -221,7 +222,8 @@ def _yaml_stream(text: Text, start: int, tell: Tell) -> Generator[Document, None
     first = text.content.count("\n", 0, start)
     rest = text.content[start:] if start else text.content
     try:
-        for number, (value, (line, column), places) in enumerate(compose(rest)):
+        quick = compose_list(rest) if not start else None
+        for number, (value, (line, column), places) in enumerate(compose(rest) if quick is None else (quick,)):
             shifted = {path: (first + line, column) for path, (line, column) in places.items()} if first else places
             document = Document(value, text, first + line + 1, column + 1, number, offset=start)
             yield from _split(document, tell, shifted)
