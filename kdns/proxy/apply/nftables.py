@@ -2,7 +2,7 @@
 
 ::
 
-    first sync   no table              pieces of a thousand operations, the most important Services first
+    first sync   no table              pieces of thousands of operations, the most important Services first
                  ours, this layout     read once, then pieces with what differs; established flows notice nothing
                  anybody else's        one transaction that deletes it and makes ours: the old rules work until then
     later ones   changed service ports -> commands -> one transaction; nothing is asked
@@ -38,8 +38,9 @@ from kdns.proxy.render.nftables.lines import script_text
 from kdns.proxy.render.nftables.table import Found, Step, Table, transactions
 
 LOG: Final = logging.getLogger("kdns.proxy.nftables")
-PIECE: Final = 1000
-"""Rules and elements in one transaction, about."""
+PIECE: Final = 5000
+"""Rules and elements in one transaction, about: the kernel takes so many elements in some milliseconds, and nft, which
+runs once for each piece with chains in it, reads all sets every time."""
 LINGER: Final = 1.0
 """Seconds until a stale chain is deleted: kernels before 6.2 still count what led to it for a while."""
 SAMPLE: Final = 40

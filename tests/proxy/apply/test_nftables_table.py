@@ -197,10 +197,10 @@ async def test_a_large_table_is_written_in_pieces_the_first_services_first(space
     ports = many(V4, 400)
     applied = await space.applier(V4).sync(RuleSet(node_rules(V4), ports), None)
     elements = [text for text in space.sent if "element" in text]
-    assert len(elements) == 9
-    assert max(map(added, elements)) < 2000
+    assert len(elements) == 2
+    assert max(map(added, elements)) < 6000
     assert applied.rules > 8800
-    assert added(elements[0]) > 100
+    assert added(elements[0]) > 4000
     assert "nat-prerouting jump services" in space.sent[0]
 
 
