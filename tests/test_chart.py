@@ -26,6 +26,7 @@ TWINS: Final = {
     "dns": "dns",
     "base": "base",
     "node": "overlays/node",
+    "node-local": "overlays/node-local",
     "kubeadm": "overlays/kubeadm",
     "kind": "overlays/kind",
     "pods-verified": "overlays/pods-verified",

@@ -10,9 +10,11 @@ from typing import Any, Final, NamedTuple, get_args
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from kdns.config.kubeproxy.settings import METRICS_PORT
 from kdns.metrics.dns import Metrics
+from kdns.metrics.local_dns import LocalDnsMetrics
 from kdns.metrics.proxy import Mode
 from kdns.proxy.report import Watches
 from tests.e2e.test_metrics import ROWS
@@ -83,6 +85,15 @@ def _of_proxy() -> dict[str, frozenset[str]]:
     return {name: frozenset(labels - {"le"}) for name, labels in found.items()}
 
 
+def _of_local_dns() -> dict[str, frozenset[str]]:
+    """Samples of a DNS server on its node."""
+    registry = CollectorRegistry()
+    metrics = LocalDnsMetrics(registry)
+    metrics.serve("10.96.0.10", lambda: 0.1)
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    return {sample.name: frozenset(sample.labels) for sample in samples}
+
+
 def known() -> dict[str, frozenset[str]]:
     """Everything that can be scraped."""
     watching = {
@@ -91,7 +102,7 @@ def known() -> dict[str, frozenset[str]]:
         if name.startswith("coredns_kubernetes_rest_client_")
     }
     bugs = {"kdns_proxy_bugs_total": frozenset[str]()}
-    return {**_of_dns(), **_of_proxy(), **watching, **bugs, **NOT_ALWAYS, **PROCESS}
+    return {**_of_dns(), **_of_proxy(), **_of_local_dns(), **watching, **bugs, **NOT_ALWAYS, **PROCESS}
 
 
 def selected(expression: str, names: dict[str, frozenset[str]]) -> Iterator[tuple[str, str]]:
@@ -189,7 +200,7 @@ def test_every_alert_says_who_and_how_bad() -> None:
         assert rule["annotations"]["runbook_url"].startswith("https://")
 
 
-@pytest.mark.parametrize("variant", ["dns", "base", "overlays/kubeadm", "overlays/node"])
+@pytest.mark.parametrize("variant", ["dns", "base", "overlays/kubeadm", "overlays/node", "overlays/node-local"])
 def test_pods_are_scraped(variant: str) -> None:
     """The PodMonitors select the Pods of every layout, and name ports that those have."""
     monitors = list(yaml.safe_load_all((MONITORING / "podmonitors.yaml").read_text()))
@@ -204,8 +215,11 @@ def test_pods_are_scraped(variant: str) -> None:
             for monitor in monitors
             if name in at(monitor, "spec.selector.matchExpressions.0.values")
         ]
-        expected = {"kdns": [9153], "kdns-proxy": [METRICS_PORT], "kdns-node": [9153, METRICS_PORT]}
-        assert [named[port] for port in chosen] == expected[name]
+        both = name == "kdns-node" or variant == "overlays/node-local"
+        expected = {"kdns": {9153}, "kdns-proxy": {METRICS_PORT}, "kdns-node": set[int]()}[name]
+        if both and name != "kdns":
+            expected |= {9153, METRICS_PORT}
+        assert {named[port] for port in chosen if port in named} == expected  # a Pod without the port is no target
 
 
 @pytest.mark.parametrize(("name", "board"), dashboards(), ids=[name for name, _ in dashboards()])

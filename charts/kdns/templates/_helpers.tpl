@@ -16,6 +16,42 @@
 {{- define "kdns.hasProxy" -}}{{ if ne .Values.layout "dns" }}yes{{ end }}{{- end -}}
 {{- define "kdns.isNode" -}}{{ if eq .Values.layout "node" }}yes{{ end }}{{- end -}}
 
+{{- define "kdns.isLocal" -}}{{ if eq .Values.layout "node-local" }}yes{{ end }}{{- end -}}
+
+{{/* What DNS serves, with values as .values; .host is the node's address where DNS has no network of its own, .bind is
+     whether it listens there, and .lameduck how long it answers after it is to end. */}}
+{{- define "kdns.corefile" -}}
+.:53 {
+    {{- if .bind }}
+    bind {{ .host }}
+    {{- end }}
+    errors
+    health{{ with .host }} {{ . }}:8080{{ end }}
+    {{- with .lameduck }} {
+        lameduck {{ . }}
+    }
+    {{- end }}
+    ready{{ with .host }} {{ . }}:8181{{ end }}
+    shortnames
+    kubernetes {{ .values.clusterDomain }} in-addr.arpa ip6.arpa {
+        pods {{ .values.pods }}
+        fallthrough in-addr.arpa ip6.arpa
+        ttl {{ .values.ttl }}
+    }
+    prometheus {{ .host }}:9153
+    forward . {{ .values.forward }} {
+        max_concurrent 1000
+    }
+    cache 30
+    loop
+    reload
+    loadbalance
+}
+{{- with .values.extraServerBlocks }}
+{{ . }}
+{{- end }}
+{{- end -}}
+
 {{/* The name of the ConfigMap with the proxy's configuration, and where the Pods see it. */}}
 {{- define "kdns.proxyConfigMap" -}}
 {{ .Values.proxy.existingConfigMap | default (printf "%s-proxy" (include "kdns.name" .)) }}
