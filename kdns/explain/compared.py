@@ -31,7 +31,7 @@ from kdns.proxy.trace import Packet as Traced
 NOT_POD: Final = re.compile(
     r"(?:! -s (\S+) .*-j KUBE-MARK-MASQ)|(?:ip6? saddr != ([0-9a-f.:]+/\d+) .*jump mark-for-masquerade)"
 )
-"""How both proxies spell that a source is no Pod, if Pods are told by their addresses."""
+"""How both proxies spell that a source is not a Pod, if Pods are told by their addresses."""
 
 
 MASKING: Final = re.compile(r"KUBE-SV[CL]-|KUBE-SERVICES$|service-|spread/|internal-|local-")
@@ -178,7 +178,7 @@ def _cluster_cidrs(kernel: NodeKernel) -> Iterator[Network]:
 
 
 def _some_lines(table: Table) -> Iterator[Line]:
-    """Rules among which those are that mask what is no Pod; of a large table, some of them."""
+    """Rules that may spell which sources are not Pods; of a large table, some of them."""
     names = [name for name in table.chains if MASKING.match(name)]
     for name in names[:: max(len(names) // ENOUGH, 1)]:
         yield from table.chains[name].lines[:ENOUGH]

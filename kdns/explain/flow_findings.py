@@ -18,7 +18,7 @@ SYN_SENT: Final = 120
 UNREPLIED: Final = 30
 """The same for UDP (nf_conntrack_udp_timeout)."""
 WAITS: Final = 3
-"""Seconds without an answer from which on it is no longer one that is just on its way."""
+"""Seconds without an answer after which it is not merely on its way."""
 MOST_SHOWN: Final = 5
 
 
@@ -79,7 +79,9 @@ def _waits(flow: Flow) -> bool:
 def _stale(link: Link, code: str, kernel: NodeKernel, flows: Sequence[Flow]) -> Finding:
     first = flows[0]
     to = Backend(first.reply_source, first.reply_port)
-    what = f"to {to}, which is no endpoint (any more)" if first.translated else "that is not translated to an endpoint"
+    what = (
+        f"to {to}, which is not an endpoint (any more)" if first.translated else "that is not translated to an endpoint"
+    )
     count = "a flow" if len(flows) == 1 else f"{len(flows)} flows"
     says = f"node {kernel.name}: connection tracking keeps {count} {what}"
     address = address_text(first.destination)

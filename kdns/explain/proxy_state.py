@@ -1,4 +1,4 @@
-"""Whether the Service proxy of a node runs and keeps up: what its ports said, and its Pod. Pure."""
+"""Whether the Service proxy of a node runs and keeps up: what its ports answered, and its Pod. Pure."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from kdns.explain.model import Item
 from kdns.explain.objects import Body, field, item
 
 BEHIND: Final = 120.0
-"""Seconds: kube-proxy calls itself unhealthy after two sync periods of 30 s each; twice that is no hiccup."""
+"""Seconds: kube-proxy calls itself unhealthy after two sync periods of 30 s each; twice that is more than a hiccup."""
 QUEUED: Final = re.compile(r"^kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds(\{[^}]*\})? (\S+)", re.M)
 SYNCED: Final = re.compile(r"^kubeproxy_sync_proxy_rules_last_timestamp_seconds(\{[^}]*\})? (\S+)", re.M)
 REFUSED: Final = re.compile(r"connection refused|couldn't connect|failed to connect", re.I)

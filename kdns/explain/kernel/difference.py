@@ -142,12 +142,14 @@ def _stale(wanted: Outcome, result: Result) -> Iterator[Difference]:
             )
         elif _by_affinity(end):
             yield Difference(
-                "sticky", f"session affinity sends the client to {backend}, which is no endpoint", _trail(end)
+                "sticky",
+                f"session affinity sends the client to {backend}, which is not an endpoint (any more)",
+                _trail(end),
             )
         else:
             share = f"{result.shares.get(backend, end.packet.share):.0%}"
             yield Difference(
-                "stale", f"the kernel sends {share} to {backend}, which is no endpoint to use", _trail(end)
+                "stale", f"the kernel sends {share} to {backend}, which is not an endpoint to use", _trail(end)
             )
 
 

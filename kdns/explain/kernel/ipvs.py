@@ -66,7 +66,9 @@ def parse_virtual_servers(text: str, file: str) -> VirtualServers:
             elif (real := REAL.match(line)) and servers:
                 servers[-1] = _with(servers[-1], real[1], int(real[3]))
             else:
-                return VirtualServers(tuple(servers), f"line {number} is no virtual server: {line.strip()[:80]!r}")
+                return VirtualServers(
+                    tuple(servers), f"line {number} does not list a virtual server: {line.strip()[:80]!r}"
+                )
         except (ValueError, IndexError):
             return VirtualServers(tuple(servers), f"line {number} cannot be read: {line.strip()[:80]!r}")
     return VirtualServers(tuple(servers))
@@ -118,7 +120,7 @@ def parse_ipsets(text: str, file: str) -> tuple[dict[str, KernelSet], str]:
         elif len(words) == 3 and words[0] == "add" and words[1] in sets:
             members[words[1]].append((number, words[2]))
         elif line.strip() and not line.startswith("#"):
-            return sets, f"line {number} is no set: {line.strip()[:80]!r}"
+            return sets, f"line {number} does not belong to ipset save: {line.strip()[:80]!r}"
     return sets, ""
 
 

@@ -125,7 +125,7 @@ def chosen(
 
 
 def mapped_mark(statement: MapMark, packet: Packet, table: Table, place: Place) -> int:
-    """The mark that an ipset's member carries; the packet's own if it is no member. Raises Unsure."""
+    """The mark that an ipset's member carries; the packet's own if it is not a member. Raises Unsure."""
     element = _kept(statement.name, table).lookup(_values(statement.fields, packet, place))
     return int(element.value, 0) if element is not None and element.value else packet.mark
 

@@ -17,7 +17,7 @@ OPERATORS: Final = frozenset({"&", "|", "^", "<<", ">>"})
 
 
 def parse_json(text: str, file: str) -> Tables:
-    """Tables of the families ip, ip6 and inet. What is no JSON is a problem, no exception."""
+    """Tables of the families ip, ip6 and inet. Other text is a problem, not an exception."""
     try:
         items = json.loads(text)["nftables"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -39,7 +39,7 @@ ACTIONS: Final = frozenset({
     *VERDICTS, "reject", "jump", "goto", "continue", "dnat", "snat", "masquerade", "redirect", "counter", "log",
     "notrack", "queue", "tproxy", "dup", "fwd", "update", "add", "delete", "flow", "synproxy", "comment",
 })  # fmt: skip
-"""Words that begin a statement that is no match."""
+"""Words that begin a statement other than a match."""
 
 
 def tokens(text: str) -> list[str]:

@@ -41,7 +41,7 @@ def parse_ruleset(text: str, file: str) -> Tables:
     for number, line in lines:
         match = TABLE.match(line)
         if match is None:
-            return Tables(tuple(tables), f"line {number} is no table: {line[:80]!r}")
+            return Tables(tuple(tables), f"line {number} does not begin a table: {line[:80]!r}")
         family = match[1] or "ip"
         table = Table(cast(Literal["ip", "ip6", "inet"], family), match[2], "nft", file, {}, {}, number)
         problem = _table(table, lines)

@@ -138,7 +138,7 @@ def _leads(chain: Chain, target: str) -> bool:
 
 def _nftables(tables: Sequence[Table], stage: Stage, own: bool) -> Iterator[Broken]:
     if not tables:
-        yield Broken("there is no table kube-proxy of this family", None)
+        yield Broken("the table kube-proxy of this family is missing", None)
     for table in tables:
         for hook, of_own in NFT_HOOKS[stage]:
             if of_own not in (None, own):

@@ -243,6 +243,11 @@ BROKEN: Sequence[Broken] = (
            f"{TRACK} 10.244.1.20 -d 10.96.7.7 -r 10.244.2.9 -q 10.244.1.20 -p tcp --sport 40000 --dport 80 "
            "--reply-port-src 8080 --reply-port-dst 40000 --state ESTABLISHED -t 86400 -u ASSURED,SEEN_REPLY",
            "flow", "", state="ok", saves=("iptables", "flows")),
+    Broken("E34-bridge-netfilter", "nftables", "", "rules", "E34", saves=("nftables",),
+           files={"sysctl.txt": "net.bridge.bridge-nf-call-iptables = 0\nnet.ipv4.ip_forward = 1\n"},
+           says="bridge-nf-call-iptables is 0", evidence="net.bridge.bridge-nf-call-iptables = 0"),
+    Broken("healthy-bridge-netfilter", "nftables", "", "rules", "", EVERY_WAY, state="ok", saves=("nftables",),
+           files={"sysctl.txt": "net.bridge.bridge-nf-call-iptables = 1\nnet.ipv4.ip_forward = 1\n"}),
     Broken("E34-ip-forward", "iptables", "sysctl -qw net.ipv4.ip_forward=0", "rules", "E34"),
     Broken("unknown-match", "nftables",
            "nft add table inet guard; "

@@ -18,7 +18,7 @@ def test_every_case_is_written() -> None:
 @pytest.mark.kernel
 @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
 def test_a_kernel_that_is_broken_now_is_explained(case: Broken, tmp_path: Path) -> None:
-    """Written anew by the tools of this machine, the evidence leads to the same answer."""
+    """Written again by the tools of this machine, the evidence leads to the same answer."""
     write(case, tmp_path)
     for asked in questions(tmp_path / case.name):
         _, report = explained(tmp_path / case.name, asked)

@@ -26,7 +26,7 @@ def test_a_healthy_kernel_has_no_difference(name: str) -> None:
 
 
 TABLE = (
-    ("E32-stale-endpoint-nftables", "10.96.7.7:80/TCP  shop/cart:http", "10.244.2.9:8080, which is no endpoint"),
+    ("E32-stale-endpoint-nftables", "10.96.7.7:80/TCP  shop/cart:http", "10.244.2.9:8080, which is not an endpoint"),
     ("E32-element-deleted-nftables", "10.96.7.7:80/TCP  shop/cart:http", "no rule that leads on"),
     ("E33-services-flushed-iptables", "10.96.7.7:80/TCP", "KUBE-SERVICES of iptables table nat is empty"),
     ("E32-real-server-stale-ipvs", "10.96.7.7:80/TCP", "10.244.2.9:8080"),
@@ -53,7 +53,7 @@ def test_what_no_service_asks_for_is_a_line(tmp_path: Path) -> None:
 
 
 def test_a_service_or_node_that_is_not_there_is_an_error() -> None:
-    """A misspelt name is no empty answer."""
+    """A misspelt name does not look like an empty answer."""
     with pytest.raises(ConfigError, match="no Service shop/card"):
         diff("healthy-iptables", service="shop/card")
     with pytest.raises(ConfigError, match="worker-9"):

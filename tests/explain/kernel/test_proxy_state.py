@@ -1,4 +1,4 @@
-"""E31: whether a node's proxy runs and keeps up, by what its ports said and by its Pod."""
+"""E31: whether a node's proxy runs and keeps up, by what its ports answered and by its Pod."""
 
 from pathlib import Path
 from shutil import copytree

@@ -29,7 +29,7 @@ PROBLEMS = (
     ("iptables, HTML", "<html><body>404</body></html>", "not one of iptables-save"),
     ("nft, no brace", "table ip x {\n\tchain y {\n\t\taccept\n", "closing brace"),
     ("nft, half a set", "table ip x {\n\tset y {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\n", "closing brace"),
-    ("nft, an error", "Operation not permitted (you must be root)\n", "no table"),
+    ("nft, an error", "Operation not permitted (you must be root)\n", "begin a table"),
     ("json, half", '{"nftables": [{"table": {"family"', "not what"),
     ("json, a list", "[1, 2]", "not what"),
     (
@@ -37,9 +37,9 @@ PROBLEMS = (
         '{"nftables": [{"rule": {"family": "ip", "table": "x", "chain": "y"}}]}',
         "a rule that",
     ),
-    ("ipvs, an error", "Can't initialize ipvs: Protocol not available\n", "no virtual server"),
+    ("ipvs, an error", "Can't initialize ipvs: Protocol not available\n", "a virtual server"),
     ("ipvs, a real server alone", "-a -t 10.96.0.1:443 -r 10.0.0.1:6443 -m -w 1\n", "cannot be read"),
-    ("ipset, an error", "ipset v7.17: Kernel error received: Operation not permitted\n", "no set"),
+    ("ipset, an error", "ipset v7.17: Kernel error received: Operation not permitted\n", "ipset save"),
 )
 """Title (its first word says whose), text, a part of the problem."""
 
@@ -60,7 +60,7 @@ def problem_of(kind: str, text: str) -> str:
 
 @pytest.mark.parametrize(("title", "text", "problem"), PROBLEMS, ids=[row[0] for row in PROBLEMS])
 def test_a_file_that_is_not_whole_is_a_problem(title: str, text: str, problem: str) -> None:
-    """It is named as such, and is no exception."""
+    """It is named as such, without an exception."""
     assert problem in problem_of(title.split(",", maxsplit=1)[0], text)
 
 
@@ -96,7 +96,7 @@ BAD_FILES = (
 
 @pytest.mark.parametrize(("name", "spoil"), BAD_FILES, ids=("half", "error", "binary", "empty"))
 def test_a_link_with_a_bad_file_is_unchecked(name: str, spoil: object, tmp_path: Path) -> None:
-    """The other links go on, the verdict is unknown, and what is needed is said."""
+    """The other links go on, the verdict is unknown, and the report says what is needed."""
     folder = copytree(CASES / "E33-services-flushed-iptables", tmp_path / "case")
     path = folder / "node" / "worker-1" / name
     assert callable(spoil)
