@@ -72,7 +72,7 @@ def _asymmetric(kernel: NodeKernel, row: Compared) -> bool:
 
 
 def _bridged(kernel: NodeKernel, row: Compared) -> bool:
-    """Client and endpoint are on one bridge: the node reaches both by one interface, other than the end of a veth pair."""
+    """Client and endpoint are on one bridge: the node reaches both by one interface, and no host route leads there."""
     client = kernel.routing.find(row.sent.source)
     if client is None:  # then by the names of interfaces; without any of them, Pods are on a bridge as they usually are
         return not kernel.addresses or any(one.interface.startswith(BRIDGES) for one in kernel.addresses)

@@ -1,6 +1,6 @@
 """Rules in a real kernel, and what tools print of them: ``python -m tests.explain.kernel.saving`` writes ``saved/``.
 
-The texts in ``saved/`` are those that the tests walk without a kernel; a test with the mark ``kernel`` makes fresh ones.
+The texts in ``saved/`` are those that the tests walk without a kernel; tests marked ``kernel`` make fresh ones.
 """
 
 import subprocess
