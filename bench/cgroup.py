@@ -38,6 +38,16 @@ class Cgroup:
         if self._folder:
             (self._folder / "cgroup.procs").write_text(str(os.getpid()))
 
+    @property
+    def limits(self) -> bool:
+        """It is one, and not in name only."""
+        return self._folder is not None
+
+    def take(self, pid: int) -> None:
+        """Move a process in."""
+        if self._folder:
+            (self._folder / "cgroup.procs").write_text(str(pid))
+
     def peak_mb(self) -> float | None:
         """The most it was ever charged, in MB (page cache included); None without a cgroup."""
         if self._folder is None:

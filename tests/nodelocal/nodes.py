@@ -81,17 +81,20 @@ from kdns.dns.api.plugin import Built
 
 NAME = "stall"
 BEFORE = "hosts"
+HELD = []
 
 def build(options, parts):
     def plugin(following):
         async def handle(request):
             if request.query.name.startswith(b"\\5stall"):
                 time.sleep(2)
+            if request.query.name.startswith(b"\\4grow"):
+                HELD.append(b"x" * (400 << 20))
             return await following(request)
         return handle
     return Built(plugin=plugin)
 """
-"""A plugin that holds the loop for two seconds when it is asked for ``stall``."""
+"""A plugin that holds the loop for two seconds when it is asked for ``stall``, and 400 MB when asked for ``grow``."""
 VARIANTS: Final = {"iptables-nft": "-nft", "iptables-legacy": "-legacy"}
 
 

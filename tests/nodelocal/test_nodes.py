@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.cgroup import Cgroup
 from tests.nodelocal.load import Load, Question
 from tests.nodelocal.nodes import ADDRESSES, DNS, ENVIRON, HERE, KDNS, THERE, WHO, Nodes
 
@@ -132,6 +133,39 @@ def test_stuck_loop(case: Case) -> None:
     assert all(question.at - stuck <= case.limit for question in lost(asked))
     assert THERE in {question.by for question in asked}
     assert asked[-1].by == HERE
+
+
+def test_out_of_memory(case: Case) -> None:
+    """The kernel kills the process for its memory: as any other death, with nothing that notices first."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    with Cgroup.make(200 << 20) as group, Load(nodes.network.parts["client"].network, ADDRESSES[0], WHO) as load:
+        if not group.limits:
+            pytest.skip("no memory cgroup can be made here")
+        group.take(nodes.node.pid)
+        load.until(300)
+        nodes.who("client", ADDRESSES[0], "grow.example.com", 0.01)
+        assert nodes.node.wait(30) == -signal.SIGKILL
+        killed = time.monotonic()
+        load.until(load.number + 300)
+        asked = load.end()
+    assert not [question for question in lost(asked) if question.at > killed]
+    assert asked[-1].by == THERE
+    nodes.start_and_wait()
+
+
+def test_a_node_that_restarts(case: Case) -> None:
+    """Rules and routes are gone, whoever made them, and so is the process; the next one makes them again."""
+    nodes = case.nodes
+    nodes.wait_until_local()
+    nodes.node.stop(signal.SIGKILL)
+    nodes.run(
+        "node-0", "nft flush ruleset; ip route flush table local proto 153; ip -6 route flush table local proto 153"
+    )
+    for program in ("iptables-legacy", "ip6tables-legacy"):
+        nodes.run("node-0", f"for table in raw nat filter; do {program} -t $table -F 2>/dev/null; done; true")
+    assert nodes.who("client", ADDRESSES[0], patience=0.2) is None
+    nodes.start_and_wait()
 
 
 def test_replaced(case: Case) -> None:
