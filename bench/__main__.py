@@ -8,13 +8,25 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cluster, forwarders, forwarding, machine, peers, plan, queries, report, rounds, service_path
+from bench import (
+    cluster,
+    forwarders,
+    forwarding,
+    local_dns,
+    machine,
+    peers,
+    plan,
+    queries,
+    report,
+    rounds,
+    service_path,
+)
 from bench.report import Target
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
 CLUSTER = "cluster"
-KEYS = (*(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, service_path.KEY)
+KEYS = (*(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, local_dns.KEY, service_path.KEY)
 SERVERS = tuple(dict.fromkeys((*peers.COMMANDS, *forwarders.COMMANDS)))
 
 
@@ -48,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             targets += met
         if CLUSTER in only:
             text, met = cluster.measure(Path(name), arguments.seconds)
+            page.append(text)
+            targets += met
+        if local_dns.KEY in only:
+            text, met = local_dns.measure()
+            say("\n" + text)
             page.append(text)
             targets += met
         if len(page) > 1:

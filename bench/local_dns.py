@@ -1,0 +1,89 @@
+"""A question from a Pod to its node's own DNS, against one to a DNS Pod on another node: latency and CPU.
+
+Two labs beside each other, of `kdns lab`: layout node-local, and layout pods with its only DNS Pod on the other node.
+Questions are asked one after the other from sockets of their own, as glibc does, in turns of the two labs. CPU is that
+of the whole machine (/proc/stat, in hundredths of a second), the asking client's with it.
+"""
+
+import os
+import socket
+import statistics
+import time
+from typing import NamedTuple
+
+from bench import machine
+from bench.report import Target, table
+from bench.rounds import percentile
+from kdns.lab import namespaces
+from kdns.lab.cluster import Cluster
+from kdns.lab.kind import Kind
+from kdns.lab.question import KUBE_DNS, query
+from kdns.lab.standard import make_cluster, wait_until_ready
+
+KEY = "local-dns"
+NAME = "hostnames.default.svc.cluster.local"
+TURNS, EACH = 8, 2_000
+PATIENCE = 400.0
+CLIENT = "busybox"
+HEAD = ("way", "p50 us", "p99 us", "machine CPU us", "questions")
+
+
+class Turn(NamedTuple):
+    """Some questions to one lab."""
+
+    seconds: list[float]
+    """Of each question."""
+    cpu: float
+    """Of the machine, seconds for each."""
+
+
+def measure() -> tuple[str, list[Target]]:
+    """The table, and what it says of the promise. Needs root."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    local, pods = Kind("nftables", "node-local"), Kind("nftables", "pods")
+    with make_cluster(local, "bench-local") as near, make_cluster(pods, "bench-pods") as far:
+        for cluster, kind in ((near, local), (far, pods)):
+            wait_until_ready(cluster, kind, PATIENCE)
+        far_client = _away(far)
+        turns: dict[str, list[Turn]] = {"the node's own": [], "a Pod on another node": []}
+        for _ in range(TURNS):
+            turns["the node's own"].append(_ask(near, CLIENT))
+            turns["a Pod on another node"].append(_ask(far, far_client))
+    rows = [_row(way, some) for way, some in turns.items()]
+    ours, theirs = turns.values()
+    ratio = statistics.median(near.cpu / far.cpu for near, far in zip(ours, theirs, strict=True))
+    return table(HEAD, rows), [
+        Target("a question to the node's own DNS costs less of the machine's CPU than one to another node",
+               f"{ratio:.2f} x", ratio < 1)
+    ]  # fmt: skip
+
+
+def _away(cluster: Cluster) -> str:
+    """Leave one DNS Pod, and name a client that is on the other node."""
+    cluster.scale("kube-system", "kdns", 1)
+    cluster.wait_for(lambda: len(cluster.pods("kube-system", **{"k8s-app": "kube-dns"})) == 1, PATIENCE)
+    time.sleep(2)  # until the rules know it
+    (dns,) = cluster.pods("kube-system", **{"k8s-app": "kube-dns"})
+    clients = [name for name, pod in cluster.network.pods.items() if pod.node != dns["spec"]["nodeName"]]
+    return next(name for name in clients if name.startswith(CLIENT))
+
+
+def _ask(cluster: Cluster, client: str) -> Turn:
+    network, message, seconds = cluster.network.parts[client].network, query(NAME), []
+    busy = machine.busy_seconds()
+    for _ in range(EACH):
+        with namespaces.socket_in(network, socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(5.0)
+            asking.connect(KUBE_DNS)
+            began = time.perf_counter()
+            asking.send(message)
+            asking.recv(512)
+            seconds.append(time.perf_counter() - began)
+    return Turn(seconds, (machine.busy_seconds() - busy) / EACH)
+
+
+def _row(way: str, turns: list[Turn]) -> tuple[str, ...]:
+    seconds = sorted(second for turn in turns for second in turn.seconds)
+    cpu = statistics.median(turn.cpu for turn in turns)
+    p50, p99 = percentile(seconds, 0.5), percentile(seconds, 0.99)
+    return way, f"{p50 * 1e6:.0f}", f"{p99 * 1e6:.0f}", f"{cpu * 1e6:.0f}", f"{len(seconds):,}"
