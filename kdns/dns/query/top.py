@@ -74,6 +74,8 @@ class Top:
         self.who: Who = lambda _: NOT_KNOWN
         self.zones: tuple[bytes, ...] = ()
         """The cluster's forward zones: a name in them that does not exist was a search list's, mostly."""
+        self.own = b""
+        """The folded name of the server's own questions, which are not among those of clients."""
         self.failures: deque[Failure] = deque(maxlen=FAILURES)
         self._counts = {kind: Windows(size) for kind, size in SIZES.items()}
         self._clock, self._wall = clock, wall
@@ -93,6 +95,8 @@ class Top:
 
     def chain(self, address: str, name: bytes, rtype: int, rcode: int, why: str, upstream: str, seconds: float) -> None:
         """A question that went through the chain; ``seconds``: until it was answered."""
+        if name == self.own:
+            return
         now = self._clock()
         if upstream:
             self._counts["upstream"].add(upstream, 1, now)

@@ -52,6 +52,7 @@ from kdns.ops.shutdown import Stop, any_of
 from kdns.records.answers import Answers
 from kdns.watch.open_source import build_source
 from kdns.watch.source import Source
+from kdns.wire.name import parse_name
 
 LOG: Final = logging.getLogger("kdns.server")
 CLUSTER: Final = logging.getLogger("kdns.watch")
@@ -103,6 +104,7 @@ class App:
         if local is not None:
             self.context.is_local = lambda address: address in local.addresses
             self.metrics.unreported = local.heartbeat
+            self.context.top.own = parse_name(local.heartbeat)
         self.serving = Serving(self.context)
         self.http = HttpPorts(
             self.metrics,
