@@ -21,7 +21,7 @@ from pyroute2.netlink.nfnetlink.nfctsocket import (
     IPCTNL_MSG_CT_GET,
 )
 
-from kdns.kernel.netlink import ATTRIBUTE, NESTED, Netlink, attribute, attributes, nested, u32
+from kdns.kernel.netlink import ATTRIBUTE, NESTED, TYPE_MASK, Netlink, attribute, attributes, nested, u32
 
 _GET: Final = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET
 _DELETE: Final = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE
@@ -116,10 +116,18 @@ def _unusual(answer: bytes, family: AddressFamily) -> Flow | None:
 
 
 def handle_of(flow: Flow) -> bytes:
-    """The attributes that name a flow: tuple, id and zone."""
-    found = attributes(flow.answer, 4)
-    handle = nested(_TUPLE_ORIG, found[_TUPLE_ORIG]) + attribute(_ID, found[_ID])
-    return handle + attribute(_ZONE, found[_ZONE]) if _ZONE in found else handle
+    """The attributes that name a flow: tuple, id and zone; each as the kernel listed it."""
+    answer, start, handle = flow.answer, 4, b""
+    while start + 4 <= len(answer):
+        length, kind = ATTRIBUTE.unpack_from(answer, start)
+        kind &= TYPE_MASK
+        end = start + length + (-length & 3)
+        if kind in (_TUPLE_ORIG, _ZONE, _ID):
+            handle += answer[start:end]
+        if kind == _ID or length < 4:  # the zone comes before it
+            break
+        start = end
+    return handle
 
 
 def _head(family: AddressFamily) -> bytes:
