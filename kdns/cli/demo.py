@@ -33,6 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.port,
             arguments.folder,
             status_at=arguments.status,
-            site=lambda settings: dns_site("kdns demo", explained(settings), small=True),
+            site=lambda settings: dns_site("kdns demo", explained(settings, apart=False), small=True),
         )
     )

@@ -4,13 +4,18 @@ All of that is imported when the pages are switched on, and not before: a server
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import os
+import re
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
-from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
+from kdns.base.errors import ConfigError
 from kdns.config.load import STDIN
 from kdns.config.settings import KubernetesOptions, ServeSettings
 from kdns.ops.listen import parse_address
@@ -18,43 +23,95 @@ from kdns.ops.port import Answer, HttpPort, open_port
 
 if TYPE_CHECKING:
     from kdns.dns.server.app import App
+    from kdns.explain.model import Question
     from kdns.proxy.app import ProxyApp
     from kdns.status.parts import Explain
 
 
-def explained(settings: ServeSettings) -> "Explain":
-    """Explain from what a server reads: its source, and its Corefile, or the one that says what its flags say."""
+BEHIND: Final = 10
+"""The nice value of explain: queries come first."""
 
-    def ask(target: str, client: str, rtype: str) -> Mapping[str, Any]:
-        from kdns.explain.question import parse_question  # noqa: PLC0415 - see above
-        from kdns.explain.run import Request  # noqa: PLC0415 - likewise
-        from kdns.explain.run import run as run_explain  # noqa: PLC0415 - likewise
 
-        reports: list[Mapping[str, Any]] = []
-        outside = client.partition("=")[2] if client == "outside" or client.startswith("outside=") else None
-        question = parse_question(target, from_pod="" if outside is not None else client, outside=outside, rtype=rtype)
+def explained(settings: ServeSettings, *, apart: bool = True) -> "Explain":
+    """Explain from what a server reads: its source, and its Corefile, or the one that says what its flags say.
 
-        def keep(report: Any, _form: str, _out: TextIO) -> None:
-            reports.append(report)
-
-        with NamedTemporaryFile("w", prefix="kdns-Corefile-") as written:
-            path = settings.corefile
-            if not path or path == STDIN:  # what came by a pipe is gone; the ConfigMap of the objects has to do
-                path = "" if path else written.name
-                written.write(corefile_text(settings))
-                written.flush()
-            request = Request(question, settings.source, path, output="json")
-            run_explain(request, keep, colour=False, out=StringIO())
-        return _renamed(reports[0], written.name)
+    ``apart``: in a process of its own, since a large cluster takes seconds of work, for which no query may wait. A
+    small folder takes less than starting one: a thread does.
+    """
 
     async def explain(target: str, client: str, rtype: str) -> Mapping[str, Any]:
-        return await asyncio.to_thread(ask, target, client, rtype)
+        outside = client == "outside" or client.startswith("outside=")
+        question = parse(target, client if not outside else "", client.partition("=")[2] if outside else None, rtype)
+        with _corefile(settings) as path:
+            if not apart:
+                return _renamed(await asyncio.to_thread(_ask, question, settings.source, path), path)
+            words = [target, "--source", settings.source or "cluster", "-o", "json"]
+            words += [f"--corefile={path}"] if path else []
+            words += [f"--from={client}"] if client else []  # with =, so that nothing typed becomes a flag
+            words += [f"--type={rtype}"] if rtype else []
+            return _renamed(await _run(words, path), path)
+
+    def parse(target: str, pod: str, outside: str | None, rtype: str) -> "Question":
+        from kdns.explain.question import parse_question  # noqa: PLC0415 - see above
+
+        return parse_question(target, from_pod=pod, outside=outside, rtype=rtype)
 
     return explain
 
 
+@contextmanager
+def _corefile(settings: ServeSettings) -> Iterator[str]:
+    """The path of the server's Corefile; empty for what came by a pipe and is gone."""
+    if settings.corefile:
+        yield settings.corefile if settings.corefile != STDIN else ""
+        return
+    file = os.memfd_create("Corefile")  # containers have no folder that may be written to
+    try:
+        os.write(file, corefile_text(settings).encode())
+        yield f"/proc/self/fd/{file}"
+    finally:
+        os.close(file)
+
+
+def _ask(question: "Question", source: str, corefile: str) -> Mapping[str, Any]:
+    from kdns.explain.run import Request  # noqa: PLC0415 - see above
+    from kdns.explain.run import run as run_explain  # noqa: PLC0415 - likewise
+
+    reports: list[Mapping[str, Any]] = []
+
+    def keep(report: Any, _form: str, _out: TextIO) -> None:
+        reports.append(report)
+
+    run_explain(Request(question, source, corefile, output="json"), keep, colour=False, out=StringIO())
+    return reports[0]
+
+
+async def _run(words: Sequence[str], corefile: str) -> Mapping[str, Any]:
+    """``kdns explain`` as a process. Raises ConfigError with what it says if it cannot answer."""
+    kept = tuple(int(number) for number in re.findall(r"^/proc/self/fd/([0-9]+)$", corefile))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kdns", "explain", *words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, pass_fds=kept
+    )
+    try:
+        os.setpriority(os.PRIO_PROCESS, process.pid, BEHIND)
+        out, problem = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode not in {0, 1} or not out:
+        text = problem.decode(errors="replace").strip()
+        raise ConfigError(
+            text.removeprefix("kdns: ").removeprefix("error: ") or f"explain ended with {process.returncode}"
+        )
+    report: Mapping[str, Any] = msgspec.json.decode(out)
+    return report
+
+
 def _renamed(report: Mapping[str, Any], file: str) -> Mapping[str, Any]:
-    """The report with what that temporary file stands for instead of its name."""
+    """The report with what the Corefile of flags stands for instead of its path."""
+    if not file.startswith("/proc/"):
+        return report
     renamed: Mapping[str, Any] = msgspec.json.decode(msgspec.json.encode(report).replace(file.encode(), b"flags"))
     return renamed
 

@@ -14,7 +14,7 @@ from kdns.proxy.app import ProxyApp
 from kdns.status.chains import places
 from kdns.status.numbers import Numbers, Rate
 from kdns.status.parts import Parts
-from kdns.status.services import faulty
+from kdns.status.services import ServiceIndex
 
 DURATION: Final = "coredns_dns_request_duration_seconds"
 
@@ -102,22 +102,33 @@ class Overviews:
     """Makes the page; it keeps what the next rate is compared with."""
 
     def __init__(
-        self, parts: Parts, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+        self,
+        parts: Parts,
+        index: ServiceIndex,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._parts, self._now = parts, now
+        self._parts, self._index, self._now = parts, index, now
         self._rate = Rate(clock)
 
-    def overview(self) -> Overview:
+    def live(self) -> dict[str, float]:
+        """The numbers that follow by themselves while the page is open: cheap, and nothing else."""
+        if self._parts.dns is None:
+            return {}
+        total = Numbers(self._parts.dns.metrics.collect()).total("coredns_dns_requests_total")
+        return {"dns.total": total, "dns.rate": self._rate.read(total)}
+
+    async def overview(self) -> Overview:
         """As things are now."""
         parts = self._parts
         dns, proxy = parts.dns, parts.proxy
-        services = sum(1 for _, view in parts.views() if view.service is not None)
+        services, faulty = await self._index.faulty()
         return Overview(
             __version__,
             tuple(_unready(parts)),
             tuple(dns.clusters.remarks()) if dns is not None else (),
             services,
-            faulty(parts),
+            faulty,
             tuple(_known(parts)),
             tuple(self._changes(dns)) if dns is not None else (),
             self._dns(dns) if dns is not None else None,

@@ -31,7 +31,12 @@ class Parts(NamedTuple):
             for follower in followers[:1]:
                 yield from ((key, view) for key, view in follower.store.views() if key.kind == "Service")
         elif self.proxy is not None and self.proxy.families:
-            yield from self.proxy.families[0].proxier.views.items()
+            yield from list(self.proxy.families[0].proxier.views.items())  # it may change on the way
+
+    def version(self) -> object:
+        """Equal as long as no Service has changed; None if that is not known."""
+        followers = self.dns.clusters.followers if self.dns is not None else []
+        return (id(followers[0]), followers[0].changes) if followers else None
 
     def view(self, namespace: str, name: str) -> ServiceView | None:
         """One Service with its slices; None if it does not exist."""

@@ -1,14 +1,18 @@
 """The list of Services: searched, and a page at a time, since there may be ten thousand."""
 
-from collections.abc import Iterator
-from typing import Final, Literal
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
 
+from kdns.base.clock import TimeSlice
 from kdns.base.objects import READY, EndpointSlice, Service, ServiceView, address_text
 from kdns.status.parts import Parts
 
 PER_PAGE: Final = 50
+TURN: Final = 0.002
+"""Seconds of work in one go, as of `kdns.watch.follower`."""
 
 
 class Line(Struct, frozen=True):
@@ -43,28 +47,60 @@ class Listed(Struct, frozen=True):
     synced: bool
 
 
-def listed(parts: Parts, search: str = "", page: int = 1, state: str = "") -> Listed:
-    """Those whose ``namespace/name``, cluster IP or port has the text, ordered by Namespace and name."""
-    known = 0
-    found: list[tuple[str, str, ServiceView]] = []
-    text = search.strip().lower()
-    for key, view in parts.views():
-        if view.service is None:
-            continue
-        known += 1
-        if (state != "fault" or fault_of(view)) and (not text or text in _searched(view.service)):
-            found.append((key.namespace, key.name, view))
-    found.sort(key=lambda line: line[:2])
-    pages = max(1, -(-len(found) // PER_PAGE))
-    page = min(max(page, 1), pages)
-    shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-    lines = tuple(_line(view) for _, _, view in shown)
-    return Listed(search, state, len(found), known, page, pages, lines, parts.synced())
+class Entry(NamedTuple):
+    """One Service in the index."""
+
+    namespace: str
+    name: str
+    text: str
+    """What a search looks through, in lower case."""
+    fault: str
 
 
-def faulty(parts: Parts) -> int:
-    """How many Services have a fault that can be seen from here."""
-    return sum(1 for _, view in parts.views() if fault_of(view))
+class ServiceIndex:
+    """All Services in order. Made when it is asked for and something has changed, a little at a time: whatever a page
+    takes, no query waits for it longer than `TURN`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._entries: list[Entry] = []
+        self._version: object = None
+        self._making = asyncio.Lock()
+
+    async def entries(self) -> Sequence[Entry]:
+        """Ordered by Namespace and name."""
+        async with self._making:
+            version = self._parts.version()
+            if version is None or version != self._version:
+                self._entries, self._version = await self._made(), version
+            return self._entries
+
+    async def _made(self) -> list[Entry]:
+        entries: list[Entry] = []
+        turn = TimeSlice(TURN)
+        for key, view in self._parts.views():
+            if view.service is not None:
+                entries.append(Entry(key.namespace, key.name, _searched(view.service), fault_of(view)))
+            if turn.over():
+                await turn.rest()
+        entries.sort()
+        return entries
+
+    async def faulty(self) -> tuple[int, int]:
+        """How many Services there are, and how many of them have a fault that can be seen from here."""
+        entries = await self.entries()
+        return len(entries), sum(1 for entry in entries if entry.fault)
+
+    async def listed(self, search: str = "", page: int = 1, state: str = "") -> Listed:
+        """Those whose ``namespace/name``, cluster IP or port has the text, ordered by Namespace and name."""
+        entries, text = await self.entries(), search.strip().lower()
+        found = [entry for entry in entries if (state != "fault" or entry.fault) and text in entry.text]
+        pages = max(1, -(-len(found) // PER_PAGE))
+        page = min(max(page, 1), pages)
+        shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
+        views = (self._parts.view(entry.namespace, entry.name) for entry in shown)
+        lines = tuple(_line(view) for view in views if view is not None)
+        return Listed(search, state, len(found), len(entries), page, pages, lines, self._parts.synced())
 
 
 def fault_of(view: ServiceView) -> str:

@@ -9,6 +9,7 @@
     /explain?target=T&from=C       why it does not answer
     /top                           who asks what, and the last failures, where the directive top is on
     /chains                        the Corefile as chains
+    /live.json                     the numbers that follow while the overview is open
     /static/FILE                   the style sheet, the script, the icon
 """
 
@@ -33,7 +34,7 @@ from kdns.status.names import name_page
 from kdns.status.overview import Overviews
 from kdns.status.parts import Parts
 from kdns.status.path import service_path
-from kdns.status.services import listed
+from kdns.status.services import ServiceIndex
 from kdns.wire.name import name_text
 
 STATIC: Final = {"status.css": "text/css", "status.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -66,7 +67,8 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._overviews = Overviews(parts)
+        self._index = ServiceIndex(parts)
+        self._overviews = Overviews(parts, self._index)
         self._explaining = asyncio.Lock()
         """One at a time: it may read a whole dump."""
         self._static = {name: files("kdns.status").joinpath("static", name).read_bytes() for name in STATIC}
@@ -109,20 +111,18 @@ class Site:
             return self._file(path.removeprefix("/static/"))
         if path == "/favicon.ico":  # browsers ask for it where a page names none, such as JSON
             return self._file("icon.svg")
+        if path == "/live.json":
+            return _json(self._overviews.live(), 200)
         json = path.endswith(".json") or _accepts_json(request.headers.get("Accept", ""))
         words = tuple(unquote(word) for word in path.removesuffix(".json").strip("/").split("/"))
         if words == ("overview",):
             words = ("",)  # /overview.json: / has no name to put .json behind
         page = await self._page(Query(words, dict(request.query.items())))
-        body = msgspec.json.encode(page.values) if json else self._html(page, request.path_qs)
-        kind = "application/json" if json else "text/html"
-        return web.Response(
-            body=body,
-            status=page.status,
-            content_type=kind,
-            charset="utf-8",
-            headers={**guard.HEADERS, "Vary": "Accept"},
-        )
+        if json:
+            return _json(page.values, page.status)
+        headers = {**guard.HEADERS, "Vary": "Accept"}
+        html = self._html(page, request.path_qs)
+        return web.Response(body=html, status=page.status, content_type="text/html", charset="utf-8", headers=headers)
 
     async def _page(self, query: Query) -> Page:
         show = self._pages.get(query.path[0])
@@ -144,7 +144,7 @@ class Site:
         )  # fmt: skip
 
     async def _overview(self, _query: Query) -> Page:
-        return Page("overview.html", self._overviews.overview())
+        return Page("overview.html", await self._overviews.overview())
 
     async def _services(self, query: Query) -> Page:
         if len(query.path) == 3:
@@ -154,7 +154,7 @@ class Site:
         number_text = query.arguments.get("page", "")
         page = int(number_text) if number_text.isascii() and number_text.isdigit() and len(number_text) < 9 else 1
         state = "fault" if query.arguments.get("state") == "fault" else ""
-        return Page("services.html", listed(self._parts, query.arguments.get("q", ""), page, state))
+        return Page("services.html", await self._index.listed(query.arguments.get("q", ""), page, state))
 
     async def _service(self, query: Query) -> Page:
         _, namespace, name = query.path
@@ -219,6 +219,12 @@ def site(parts: Parts) -> Answer:
 
 def _missing(says: str) -> Page:
     return Page("missing.html", {"problem": says}, status=404)
+
+
+def _json(values: Any, status: int) -> web.Response:
+    headers = {**guard.HEADERS, "Vary": "Accept"}
+    body = msgspec.json.encode(values)
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8", headers=headers)
 
 
 def _plain(status: int, text: str) -> web.Response:

@@ -146,7 +146,8 @@ class Follower:
         self._listed_once: set[Kind] = set()
         self._settled = asyncio.Event()
         """Every initial list is complete, or its kind skipped: a snapshot does not matter any more."""
-        self._changes = 0
+        self.changes = 0
+        """How many there were: what is the same number is the same cluster."""
         self._listing: set[Kind] = set()
         """Kinds of which a list is under way."""
         self._logged: dict[Kind, set[str]] = {}
@@ -178,8 +179,8 @@ class Follower:
         await self._settled.wait()
         written = -1
         while True:
-            if self._changes != written:
-                written = self._changes
+            if self.changes != written:
+                written = self.changes
                 await file.save(self.wanted, [(want.kind, self.store.objects(want.kind)) for want in self.wanted])
             await asyncio.sleep(file.every)
 
@@ -245,7 +246,7 @@ class Follower:
         ``now`` is Unix seconds.
         """
         changes = self.store.apply(event)
-        self._changes += len(changes)
+        self.changes += len(changes)
         for change in changes:
             self._give(change, int(now))
         if isinstance(event, Upserted | Deleted):

@@ -105,7 +105,7 @@ async def served(source: str, *, corefile: str = "", small: bool = False) -> Asy
         source=source, corefile=corefile, listen=("127.0.0.1",), port=0, health="", ready="", metrics="", status=ANY,
         quiet=True,
     )  # fmt: skip
-    app = App(settings, dns_site("kdns serve", explained(settings), small=small))
+    app = App(settings, dns_site("kdns serve", explained(settings, apart=not small), small=small))
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
 
     async def started(running: Running) -> None:

@@ -160,6 +160,16 @@ async def test_why_it_does_not_answer(tmp_path: Path) -> None:
         assert "neither a name nor an address" in text
 
 
+async def test_nothing_typed_becomes_a_flag(tmp_path: Path) -> None:
+    """What looks like a flag of `kdns explain` is a bad target, or a client of that name."""
+    async with served(cluster(tmp_path)) as kdns:
+        status, text, _ = await kdns.get("/explain?target=--evidence%3D/etc")
+        assert status == 400
+        assert "neither a name nor an address" in text
+        page = await kdns.json("/explain.json?target=web.shop&from=--evidence%3D/etc")
+        assert page["report"]["client"] == "Pod --evidence=/etc"
+
+
 @pytest.mark.parametrize(
     ("path", "method", "headers", "expected"),
     [

@@ -12,11 +12,11 @@ function shown(value) {
 async function refresh() {
   if (document.hidden) return;
   try {
-    const response = await fetch("/overview.json", { headers: { Accept: "application/json" } });
+    const response = await fetch("/live.json", { headers: { Accept: "application/json" } });
     if (!response.ok) return;
     const page = await response.json();
     for (const element of live.querySelectorAll("[data-key]")) {
-      const value = element.dataset.key.split(".").reduce((part, key) => part && part[key], page);
+      const value = page[element.dataset.key];
       if (typeof value === "number") element.textContent = shown(value);
     }
     live.classList.remove("stale");
