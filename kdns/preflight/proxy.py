@@ -32,14 +32,16 @@ def http_ports(command: ProxyCommand) -> list[tuple[str, int]]:
 async def features(command: ProxyCommand, machine: Machine, runner: Runner = run) -> list[Line]:
     """Whether rules of the mode can be written: the kernel is asked to check them, or an empty chain is made.
 
-    Where there were no Service rules before, that chain is removed again; beside rules it is one that they have, too.
+    That chain is removed again where iptables has no Service rules (mode ipvs has some there, too); beside such rules it
+    is one that they have themselves.
     """
     lines, mode = [], command.settings.mode
     for family in machine.families():
         about, applier = f"mode {mode} ({family.value})", machine.applier(mode, family)
         try:
             await applier.prepare()
-            if not any((await rules_of(runner)).values()):
+            there = await rules_of(runner)
+            if not there["iptables"] and not there["ipvs"] and mode != "nftables":
                 await applier.cleanup()
         except (ConfigError, KernelError) as error:
             problem, hint = (error.problem, error.hint) if isinstance(error, ConfigError) else (str(error), "")

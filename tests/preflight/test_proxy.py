@@ -98,7 +98,15 @@ async def test_features(problem: Exception | None, verdict: Verdict, text: str, 
         assert todo in line.todo
 
 
-@pytest.mark.parametrize(("tools", "cleaned"), [(FakeTools(), 1), (FakeTools(nft=NFT), 0)])
+@pytest.mark.parametrize(
+    ("tools", "cleaned"),
+    [
+        (FakeTools(), 1),
+        (FakeTools(nft=NFT), 1),
+        (FakeTools(iptables_legacy_save=LEGACY), 0),
+        (FakeTools(ip="7: kube-ipvs0: <BROADCAST>"), 0),
+    ],
+)
 async def test_what_was_tried_is_removed_where_nothing_was(tools: FakeTools, cleaned: int) -> None:
     """Where rules are there already, nothing is removed."""
     machine = FakeMachine(ProxySettings())
