@@ -28,7 +28,7 @@ LIFE = (3600).to_bytes(4, "big")
 AT_ONCE = 10_000
 PORTS = 50_000
 """Source ports that a client has."""
-TICK = 0.001
+TICK = 0.01
 
 
 def flow(number: int, service: bytes) -> bytes:

@@ -235,7 +235,10 @@ class Netlink:
         """Send a packet of any size; the kernel takes none that is larger than the send buffer."""
         if len(packet) + _SPARE > self._room:
             self._room = len(packet) + _SPARE
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, self._room)
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, self._room)
+            except PermissionError:  # in a user namespace: as much as twice net.core.wmem_max
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._room)
         self._socket.send(packet)
 
     def dump(self, kind: int, payload: bytes, flags: int = NLM_F_DUMP, *, consistent: bool = False) -> Iterator[bytes]:

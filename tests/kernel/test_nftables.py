@@ -1,6 +1,7 @@
 """Tables of nftables in a network namespace of their own; nft is the witness of what is in them."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from errno import EEXIST, ENOENT, ERESTART
 from socket import AF_INET
@@ -205,3 +206,27 @@ def test_lost_notifications_count_as_a_change() -> None:
             assert listener.others_changed("t", tables.port)
 
     with_table(case)
+
+
+IN_A_USER_NAMESPACE = f"""
+import subprocess
+import sys
+from kdns.kernel.nft_elements import compose_mapped
+from kdns.kernel.nftables import Nftables
+
+subprocess.run(["nft", "-f", "-"], input={TABLE!r}, text=True, check=True)
+with Nftables({int(AF_INET)}) as tables:
+    elements = [compose_mapped(bytes(8) + number.to_bytes(4, "little"), bytes(8)) for number in range(5_000)]
+    tables.commit(list(tables.add("t", "backends", elements)))
+    print(len(list(tables.elements("t", "backends"))))
+"""
+
+
+def test_root_of_a_user_namespace_is_enough() -> None:
+    """There the send buffer cannot be larger than what net.core.wmem_max allows, which does for one transaction."""
+    apart = ["unshare", "--user", "--map-root-user", "--net"]
+    if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine makes no user namespaces")
+    words = [*apart, sys.executable, "-c", IN_A_USER_NAMESPACE]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["5000"]
