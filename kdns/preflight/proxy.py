@@ -32,8 +32,8 @@ def http_ports(command: ProxyCommand) -> list[tuple[str, int]]:
 async def features(command: ProxyCommand, machine: Machine, runner: Runner = run) -> list[Line]:
     """Whether rules of the mode can be written: the kernel is asked to check them, or an empty chain is made.
 
-    That chain is removed again where iptables has no Service rules (mode ipvs has some there, too); beside such rules it
-    is one that they have themselves.
+    That chain is removed again where iptables has no Service rules (mode ipvs has some there, too); beside such rules
+    it is one that they have themselves.
     """
     lines, mode = [], command.settings.mode
     for family in machine.families():
