@@ -29,8 +29,13 @@ def options(arguments: argparse.Namespace) -> LocalDnsOptions | None:
     return LocalDnsOptions(namespace, service, addresses, arguments.local_dns_rules)
 
 
-def check_mode(mode: Mode) -> None:
-    """Raises ConfigError for a mode of the proxy that local DNS does not go with."""
+def check_mode(mode: Mode, *, dry_run: bool = False) -> None:
+    """Raises ConfigError for what of the proxy local DNS does not go with."""
+    if dry_run:
+        raise ConfigError(
+            "--local-dns does not go with --dry-run: it cannot answer without writing a route",
+            hint="use kdns proxy --dry-run for the rules of Services",
+        )
     if mode == "ipvs":
         raise ConfigError(
             "--local-dns does not go with mode ipvs, whose virtual servers take the questions first",

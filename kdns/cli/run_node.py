@@ -27,7 +27,7 @@ async def node(serving: ServeSettings, command: ProxyCommand, local_options: Loc
     if (status := await run_one_shot(command, beside=clean_up_local_dns)) is not None:
         return status
     if local_options is not None:
-        check_mode(command.settings.mode)
+        check_mode(command.settings.mode, dry_run=command.dry_run)
     prepare()
     sysctl.set_oom_score(command.settings.oom_score_adj)
     stop = Stop()

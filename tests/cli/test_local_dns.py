@@ -44,10 +44,12 @@ def test_an_invalid_address(text: str) -> None:
         parse_local_address(text)
 
 
-def test_mode_ipvs() -> None:
-    """Its virtual servers would take the questions first; the error names the ways out."""
+def test_what_it_does_not_go_with() -> None:
+    """Virtual servers of IPVS take the questions first, and a dry run writes nothing; errors name the ways out."""
     with pytest.raises(ConfigError, match="mode ipvs") as problem:
         check_mode("ipvs")
     assert "--proxy-mode=nftables" in problem.value.hint
+    with pytest.raises(ConfigError, match="--dry-run"):
+        check_mode("nftables", dry_run=True)
     check_mode("iptables")
     check_mode("nftables")
