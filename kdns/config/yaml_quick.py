@@ -1,4 +1,4 @@
-"""Lists of objects in the form in which kubectl writes them, read nearly three times as quickly as YAML in general. Pure.
+"""Lists of objects as kubectl writes them, read nearly three times as quickly as YAML in general. Pure.
 
 ::
 
