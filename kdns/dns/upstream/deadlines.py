@@ -40,22 +40,25 @@ class Deadlines(Generic[T]):
         return slot
 
     def _tick(self) -> None:
-        self._timer = None
+        """Calls may add things: until all are made the timer counts as running, and what is due stays in its slot."""
         loop = asyncio.get_running_loop()
         present = int(loop.time() / GRAIN)
-        due = [slot for number in range(self._next, present + 1) if (slot := self._slots.pop(number, None))]
-        self._next = present + 1
-        if due:
-            self._before()
-        for slot in due:
-            while slot:
-                self._over(slot.pop())
-        if self._slots:
-            self._timer = loop.call_later(GRAIN, self._tick)
+        try:
+            if any(number in self._slots for number in range(self._next, present + 1)):
+                self._before()
+            while self._next <= present:
+                slot = self._slots.get(self._next)
+                while slot:
+                    self._over(slot.pop())
+                self._slots.pop(self._next, None)
+                self._next += 1
+        finally:
+            self._timer = loop.call_later(GRAIN, self._tick) if self._slots else None
 
     def close(self) -> None:
         """Forget all of them."""
         self._slots.clear()
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
             self._timer = None
