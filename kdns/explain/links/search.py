@@ -94,8 +94,19 @@ def _findings(case: Case, tried: list[Tried]) -> list[Finding]:
         return [
             Finding(Link.SEARCH, State.FAULT, says, "E02", evidence, f"ask for {best}, or {best}.svc.{case.domain}")
         ]
+    if case.client.library == "busybox" and count == 1 and last.name.count(".") > 1 and case.service is not None:
+        return [_as_it_stands(case, last, evidence)]
     says = f"{count} {'names are' if count > 1 else 'name is'} asked, and none has an answer: see name"
     return [Finding(Link.SEARCH, State.OK, says, evidence=evidence)]
+
+
+def _as_it_stands(case: Case, tried: Tried, evidence: tuple[Item, ...]) -> Finding:
+    """busybox asks a name with a dot without its search list; the plugin shortnames answers it all the same."""
+    asked = f"busybox's nslookup asks {tried.name} as it stands, without its search list"
+    if case.dns.plugin("shortnames") is not None:
+        return Finding(Link.SEARCH, State.OK, f"{asked}; the plugin shortnames answers it", evidence=evidence)
+    says = f"{asked}, and it has no answer; other programs of this Pod do use the list"
+    return Finding(Link.SEARCH, State.WARNING, says, "E05", evidence, f"nslookup {_meant(case)}")
 
 
 def _wrong_namespace(case: Case) -> list[str]:
