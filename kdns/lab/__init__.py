@@ -25,5 +25,6 @@ maker dies, however it dies. No link, rule or sysctl of the machine's own networ
 - `steps_local`    the step about a node's own DNS that dies
 - `steps_outside`  the steps about ways in from outside
 - `steps_restart`  the step about restarts
+- `steps_explain`, `evidence`  ten ways to break it, which `kdns explain` finds; what it looks at
 - `tools`          the programs that the lab needs, and their Debian packages
 """

@@ -8,6 +8,7 @@ from typing import Final
 
 from kdns.lab.asking import Arrived, Flow, Refused
 from kdns.lab.steps_balance import HOSTNAMES, balance
+from kdns.lab.steps_explain import explain
 from kdns.lab.steps_local import local_dns
 from kdns.lab.steps_outside import ways_in
 from kdns.lab.steps_restart import restarts
@@ -165,6 +166,7 @@ STEPS: Final[Mapping[str, Callable[[Walk], None]]] = {
     "ways-in": ways_in,
     "zero": zero,
     "restarts": restarts,
+    "explain": explain,
 }
 """In the order of the walk."""
 OF_LAYOUT: Final[Mapping[str, Mapping[str, Callable[[Walk], None]]]] = {"node-local": {"local-dns": local_dns}}

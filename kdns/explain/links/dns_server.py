@@ -116,12 +116,12 @@ def _answer(case: Case, wanted: Wanted, asked: Asked) -> list[Finding]:
         return [Finding(Link.DNS_SERVER, State.OK, f"{_steps(asked)}: {name} {says}", evidence=evidence)]
     missing = _missing(case, asked)
     if missing is not None and missing.reason.code == "E07":
-        return [_fault("E07", f"{says} for {name}: {missing}", evidence, case)]
+        return [_fault("E07", f"{name} {says}: {missing}", evidence, case)]
     because = f" ({missing})" if missing is not None else ""
     alias = field(wanted.service, "spec.type") == "ExternalName"  # `name` says what is wrong with its target
     if rcode in {NXDOMAIN, NOERROR} or alias:
         return [Finding(Link.DNS_SERVER, State.OK, f"{_steps(asked)}: {name} {says}{because}", evidence=evidence)]
-    return [_fault("E15", f"{says} for {name}{because}", evidence, case)]
+    return [_fault("E15", f"{name} {says}{because}", evidence, case)]
 
 
 def _refused(case: Case, wanted: Wanted) -> Finding:

@@ -133,7 +133,8 @@ def _shadow(case: Case, hit: Asked) -> str:
         return f"{typed} is outside of the cluster, and {hit.name} ({hit.source}) answers before it is asked"
     if meaning.kind == "pod":
         return ""
-    if hit.name.lower() != _meant(case) and hit.source != meaning.key:
+    same = set(case.ask(_meant(case), hit.rtype).values) == set(hit.values)  # plugin shortnames answers the short name
+    if hit.name.lower() != _meant(case) and hit.source != meaning.key and not same:
         asked = Key("Service", meaning.namespace, meaning.service)
         return f"{hit.name} ({hit.source}) answers before {_meant(case)} ({asked}) is asked"
     if meaning.namespace in TOP_LEVEL and not meaning.domain and typed.count(".") == 1:
