@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from kdns.lab.evidence import evidence
+from kdns.lab.flags import LAYOUTS
 from kdns.lab.walk import Walk
 from kdns.lab.workloads import Json
 
@@ -95,7 +96,7 @@ def causes(walk: Walk) -> Iterator[Cause]:
     yield Cause("It is asked by a name with a typo.", ("E03",), _nothing, "hostname.default.svc:80")
     yield Cause("A NetworkPolicy lets its Pods be reached from nowhere.", ("E17",), _policy)
     yield Cause("The Corefile hides Namespace default.", ("E07",), _hidden)
-    if walk.kind.layout != "node":
+    if walk.kind.layout == LAYOUTS[0]:  # elsewhere each node has a DNS of its own
         yield Cause("The cluster DNS is scaled to 0.", ("E16",), _no_dns)
 
 
