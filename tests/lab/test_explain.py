@@ -14,7 +14,7 @@ TARGETS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", ["iptables", "iptables-legacy", "nftables"])
+@pytest.mark.parametrize("mode", ["nftables"])
 def test_a_healthy_lab_has_no_fault_and_each_cause_is_found(mode: str) -> None:
     """Nothing is wrong with any name or address; then ten breaks each have their code, and are mended."""
     kind = Kind(mode)
