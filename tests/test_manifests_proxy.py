@@ -259,7 +259,7 @@ def test_a_node_s_own_dns_has_something_to_fail_over_to() -> None:
     manifests, found = built("overlays/node-local"), container("overlays/node-local")
     text = one(manifests, "ConfigMap", "kdns-node")["data"]["Corefile"]
     plans = plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP}), Registry(), "/")
-    local = LocalListeners(NAME, lambda: None)
+    local = LocalListeners(NAME, lambda: None, 0.3)
     local.listen(("10.96.0.10",))
     assert {address for plan in local.extend(plans) for address in plan.addresses} == {"10.96.0.10"}
     asked = process_settings(plans)

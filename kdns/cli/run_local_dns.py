@@ -47,10 +47,11 @@ async def build(
     serving: ServeSettings, chosen: LocalDnsOptions, stop: Stop, site: Callable[[App], Answer] | None = None
 ) -> tuple[App, LocalDns]:
     """DNS, and what keeps it in the kernel's way; ``site`` as of `App`. Raises ConfigError."""
-    listeners = LocalListeners(NAME, stop.reload.set)
+    rules = await choose_rules(chosen.rules)
+    listeners = LocalListeners(NAME, stop.reload.set, rules.alive)
     app = App(serving, site, local=listeners)
     metrics = LocalDnsMetrics(app.context.registry)
-    return app, LocalDns(chosen, await choose_rules(chosen.rules), _Dns(app, listeners), own_interfaces, metrics)
+    return app, LocalDns(chosen, rules, _Dns(app, listeners), own_interfaces, metrics)
 
 
 class _Dns:

@@ -274,7 +274,7 @@ class App:
             HEALTH.info("Going into lameduck mode for %gs", seconds)
             await any_of(seconds, stop.at_once)
         if self._local is not None and not stop.at_once.is_set():
-            await until_quiet(self.metrics.answered, stop.at_once)
+            await until_quiet(self.metrics.answered, stop.at_once, self._local.quiet)
         if not stop.at_once.is_set():
             ending = asyncio.create_task(self.serving.stop(DRAIN))
             at_once = asyncio.create_task(stop.at_once.wait())

@@ -18,8 +18,8 @@ from kdns.dns.server.plan import ServerBlockPlan, Step
 from kdns.ops.shutdown import any_of
 
 PORT: Final = 53
-QUIET: Final = 0.3
-"""Seconds without a question after which none is under way any more."""
+GRACE: Final = 0.1
+"""Seconds: the answer to the last own question may leave a moment after the end has begun."""
 LONGEST: Final = 5.0
 """Seconds that questions are waited for at the end, if they do not cease."""
 
@@ -27,9 +27,14 @@ LONGEST: Final = 5.0
 class LocalListeners:
     """Addresses that may change while the server runs."""
 
-    def __init__(self, heartbeat: str, changed: Callable[[], None]) -> None:
-        """``heartbeat``: the name of the server's own questions. ``changed``: called when they have changed."""
+    def __init__(self, heartbeat: str, changed: Callable[[], None], alive: float) -> None:
+        """``heartbeat``: the name of the server's own questions. ``changed``: called when they have changed.
+
+        ``alive``: seconds after the last answer to one of those in which the kernel still sends questions here.
+        """
         self.addresses: tuple[str, ...] = ()
+        self.quiet = alive + GRACE
+        """Seconds without a question after which no further one comes: before, the kernel may still send some."""
         self.heartbeat, self._changed = heartbeat, changed
 
     def listen(self, addresses: tuple[str, ...]) -> None:
@@ -57,10 +62,10 @@ class LocalListeners:
         return ServerBlockPlan((key,), (step,), place, self.addresses, ("--local-dns", self.addresses))
 
 
-async def until_quiet(answered: Callable[[], int], at_once: asyncio.Event) -> None:
-    """Wait until no question has come for `QUIET`; ``answered``: how many have been answered so far."""
+async def until_quiet(answered: Callable[[], int], at_once: asyncio.Event, quiet: float) -> None:
+    """Wait until no question has come for so many seconds; ``answered``: how many have been answered so far."""
     before = answered()
-    for _ in range(round(LONGEST / QUIET)):
-        if await any_of(QUIET, at_once) or (now := answered()) == before:
+    for _ in range(round(LONGEST / quiet)):
+        if await any_of(quiet, at_once) or (now := answered()) == before:
             return
         before = now
