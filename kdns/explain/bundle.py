@@ -12,7 +12,9 @@ A tar.gz may have these at its top, or below one folder.
 
 import os
 import tarfile
+import zlib
 from collections.abc import Iterator
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -24,6 +26,8 @@ FILE_LIMIT: Final = 1 << 28
 TOTAL_LIMIT: Final = 1 << 30
 """Octets of all files together."""
 FILES_LIMIT: Final = 20_000
+FOLDERS: Final = 4
+"""Folders in an archive for each file at most."""
 ERROR_STARTS: Final = ("error:", "Error:", "Error from server", "Unable to connect", "sh:", "bash:")
 """How tools begin that were redirected into a file and failed."""
 
@@ -95,19 +99,34 @@ def _folder(root: Path) -> Iterator[Raw]:
 
 def _tar(path: str) -> Iterator[Raw]:
     """Members are read and never unpacked, so it does not matter where they say they want to go."""
-    total = count = 0
+    total = others = 0
+    files: list[tarfile.TarInfo] = []
     try:
         with tarfile.open(path, "r:*") as archive:
-            members = [member for member in archive if member.isfile()]
-            prefix = _common_folder([member.name for member in members])
-            for member in members:
-                total, count = total + member.size, count + 1
+            for member in archive:  # checked before what it holds is decompressed
+                total += member.size
+                if member.isfile():
+                    files.append(member)
+                else:
+                    others += 1
+                count = max(len(files), others // FOLDERS)
                 _check(f"{path}: {member.name}", member.size, total, count)
+            prefix = _common_folder([member.name for member in files])
+            for member in files:
                 stream = archive.extractfile(member)
                 if stream is not None:
                     yield Raw(_normal(member.name).removeprefix(prefix), stream.read())
-    except (tarfile.TarError, EOFError, OSError) as error:
+            _read_to_end(archive, path)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, LZMAError) as error:
         raise ConfigError(f"--evidence: cannot read {path}: {error}", hint="a folder, or a tar.gz of one") from error
+
+
+def _read_to_end(archive: tarfile.TarFile, path: str) -> None:
+    """The checksum of what is compressed stands behind it, and is compared when it is reached."""
+    size = 0
+    while archive.fileobj is not None and (chunk := archive.fileobj.read(1 << 20)):
+        size += len(chunk)
+        _check(path, 0, size, 0)
 
 
 def _normal(name: str) -> str:

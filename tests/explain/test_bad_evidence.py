@@ -1,11 +1,13 @@
 """Evidence as colleagues mail it: cut off, of another cluster, contradicting itself. The rest goes on."""
 
+import gzip
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from kdns.base.errors import ConfigError
+from kdns.explain.bundle import FILE_LIMIT
 from tests.explain.cases import CASES
 from tests.explain.evidence import Body, explained, link
 
@@ -88,4 +90,29 @@ def test_a_truncated_archive(tmp_path: Path) -> None:
         archive.add(folder, "x")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ConfigError, match=r"cannot read .*evidence\.tar\.gz"):
+        explained(path, "cart.shop")
+
+
+@pytest.mark.parametrize(("ending", "damaged"), [("gz", -8), ("xz", 200)], ids=["checksum", "data"])
+def test_a_damaged_archive(tmp_path: Path, ending: str, damaged: int) -> None:
+    """One whose octets have changed on their way is an error too, wherever they did: here the CRC, and the data."""
+    folder = bundle(tmp_path / "whole", objects_yaml=GOOD, common_yaml=COMMON)
+    path = tmp_path / f"evidence.tar.{ending}"
+    with tarfile.open(path, f"w:{ending}") as archive:  # type: ignore[call-overload]
+        archive.add(folder, "x")
+    octets = bytearray(path.read_bytes())
+    octets[damaged] ^= 0xFF
+    path.write_bytes(octets)
+    with pytest.raises(ConfigError, match=r"cannot read .*evidence\.tar\."):
+        explained(path, "cart.shop")
+
+
+def test_an_archive_that_would_be_too_large(tmp_path: Path) -> None:
+    """What its head declares is refused before it is decompressed: a few kilobytes may stand for many gigabytes."""
+    member = tarfile.TarInfo("node/a/iptables-save.txt")
+    member.size = FILE_LIMIT + 1
+    path = tmp_path / "evidence.tar.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(member.tobuf() + bytes(tarfile.BLOCKSIZE))
+    with pytest.raises(ConfigError, match="more than"):
         explained(path, "cart.shop")
