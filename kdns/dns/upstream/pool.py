@@ -253,10 +253,13 @@ class Pool:
         before, self._settling = self._settling, question
         try:
             waking, question.wake = question.wake, []  # not kept, or each question would be a cycle for the collector
-            for wake in waking:
-                wake()
+            waking.reverse()
+            while waking:
+                waking.pop()()
         finally:
             self._settling = before
+            for wake in reversed(waking):  # after a bug in one of them
+                asyncio.get_running_loop().call_soon(wake)
 
     async def _placed(self, question: _Question) -> None:
         try:

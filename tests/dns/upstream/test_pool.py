@@ -1,14 +1,20 @@
 """Which upstream is asked: policies, health, attempts, deadlines, and questions that are shared."""
 
 import asyncio
+import random
+import time
 from collections.abc import Callable
 
 import pytest
+from prometheus_client import Counter
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Response
 from kdns.dns.upstream import pool
 from kdns.dns.upstream import upstream as one_upstream
+from kdns.dns.upstream.udp import Done
+from kdns.dns.upstream.upstream import Upstream
+from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import CD, MX, RD, REFUSED, SERVFAIL
 from kdns.wire.query import Edns
 from tests.dns.upstream.forwarding import forwarding
@@ -300,3 +306,40 @@ async def test_durations_are_counted() -> None:
         assert forward.sample("coredns_proxy_request_duration_seconds_count", **labels) == 1
         assert forward.sample("coredns_proxy_request_duration_seconds_bucket", le="8.192", **labels) == 1
         assert forward.sample("coredns_proxy_conn_cache_misses_total", proto="udp", to=upstream.text) == 1
+
+
+class Waiting(Upstream):
+    """An upstream whose answer comes when the test says so."""
+
+    down = False
+
+    def __init__(self) -> None:
+        self.asked: list[Done] = []
+
+    def begin(self, ask: UpstreamQuery, seconds: float, done: Done) -> bool:
+        """Keep who wants to know."""
+        self.asked.append(done)
+        return True
+
+    def observe(self, message: Message, began: float) -> None:
+        """Nothing is measured."""
+
+
+async def test_a_bug_at_one_client_leaves_the_others() -> None:
+    """All who share a question get its answer, though what one of them does with it is a bug; that is not hidden."""
+    upstream, counter = Waiting(), Counter("errors", "Of a test.", registry=None)
+    asking = pool.Pool([upstream], pool.Rules(), time.monotonic, random.Random(1), all_down=counter, refused=counter,
+                       over_share=counter)  # fmt: skip
+    answered = asyncio.Event()
+
+    def broken(answer: pool.Answer | None) -> None:
+        raise ValueError("a bug")
+
+    ask = UpstreamQuery(b"\1a\0", 1)
+    assert asking.begin(ask, "192.0.2.1", broken)
+    assert asking.begin(ask, "192.0.2.2", lambda answer: answered.set())
+    (arrived,) = upstream.asked
+    with pytest.raises(ValueError, match="a bug"):
+        arrived(Message(1, 0x8180, 0, b"\1a\0", 1, 1))
+    async with asyncio.timeout(5):
+        await answered.wait()
