@@ -87,7 +87,8 @@ class KernelTable:
                     self.altered = True
                     altered()
 
-            listener.listen()
+            if not self._deaf:  # or `unheard` begins to listen at its end
+                listener.listen()
             loop = asyncio.get_running_loop()
             loop.add_reader(listener.fileno(), hear)
             self._listener = listener

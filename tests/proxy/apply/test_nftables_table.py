@@ -3,6 +3,8 @@
 import asyncio
 from collections import Counter
 from os import geteuid
+from socket import socketpair
+from typing import Self, cast
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from kdns.base.errors import KernelError
+from kdns.kernel.nftables import Nftables
+from kdns.kernel.run import run
+from kdns.proxy.apply.nftables_table import KernelTable
 from kdns.proxy.model import Backend, Family, LocalDetector, RuleSet, ServicePortRules
 from kdns.proxy.render.nftables.script import script
 from tests.examples import examples
@@ -279,3 +284,43 @@ async def test_stale_chains_wait_a_second(space: Space, family: Family) -> None:
     now[0] += 5
     await applier.tidy()
     assert space.table(family) == bare
+
+
+class Listener:
+    """A netlink socket that hears of nothing, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._ends = socketpair()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in self._ends:
+            end.close()
+
+    def fileno(self) -> int:
+        """Nothing ever comes."""
+        return self._ends[0].fileno()
+
+    def listen(self) -> None:
+        """Have notifications."""
+        self.calls.append("listen")
+
+    def ignore(self) -> None:
+        """Have none."""
+        self.calls.append("ignore")
+
+
+async def test_a_watch_that_begins_while_rules_are_written_does_not_hear_of_them() -> None:
+    """What nft writes for us comes from a socket of its own, and would pass for another process's change."""
+    listener = Listener()
+    table = KernelTable(Family.IPV4, run, lambda _: cast(Nftables, listener))
+    with table.unheard():
+        watching = asyncio.create_task(table.watch(lambda: None))
+        await asyncio.sleep(0)
+        assert "listen" not in listener.calls
+    assert (listener.calls[-1], table.listening) == ("listen", True)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
