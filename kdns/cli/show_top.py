@@ -27,6 +27,7 @@ TITLES: Final = {
     "namespace": "Namespaces", "pod": "Pods", "name": "names", "rcode": "response codes", "upstream": "upstreams",
     "wasted": "Pods with questions for names that do not exist (search lists)",
 }  # fmt: skip
+HINT: Final = "its Corefile needs the plugin top; kubectl port-forward reaches a Pod's loopback"
 CLEAR: Final = "\x1b[H\x1b[2J"
 
 
@@ -41,7 +42,10 @@ async def show(url: str, *, node: str, source: str, window: str, form: str, once
             if form != "text":
                 write(page, form, sys.stdout)
                 return 0
-            text = "\n".join(lines(page, window, time.time())) + "\n"
+            try:
+                text = "\n".join(lines(page, window, time.time())) + "\n"
+            except (LookupError, TypeError, ValueError) as error:
+                raise ConfigError(f"{url}: this is not the page of a server of this version", hint=HINT) from error
             sys.stdout.write(CLEAR * repeat + text)
             sys.stdout.flush()
             if not repeat:
@@ -50,11 +54,10 @@ async def show(url: str, *, node: str, source: str, window: str, form: str, once
 
 
 async def _read(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
-    hint = "its Corefile needs the plugin top; kubectl port-forward reaches a Pod's loopback"
     try:
         async with session.get(url) as response:
             if response.status != 200:
-                raise ConfigError(f"{url}: HTTP status {response.status}", hint=hint)
+                raise ConfigError(f"{url}: HTTP status {response.status}", hint=HINT)
             body = await response.content.read(PAGE_LIMIT + 1)
             while chunk := await response.content.read(PAGE_LIMIT):
                 body += chunk
@@ -63,7 +66,7 @@ async def _read(session: aiohttp.ClientSession, url: str) -> Mapping[str, Any]:
             page: Mapping[str, Any] = json.loads(body)
             return page
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise ConfigError(f"cannot read {url}: {str(error) or type(error).__name__}", hint=hint) from error
+        raise ConfigError(f"cannot read {url}: {str(error) or type(error).__name__}", hint=HINT) from error
 
 
 async def _address_of(node: str, source_text: str) -> str:
