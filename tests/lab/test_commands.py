@@ -175,6 +175,7 @@ def test_what_a_lab_needs(kdns: Run, tmp_path: Path) -> None:
     assert (broken.returncode, "pods.yaml:" in broken.stderr) == (1, True), broken
 
 
+@pytest.mark.not_about_tools  # a kernel that has more than others
 @pytest.mark.skipif(Path("/proc/net/ip_vs").exists(), reason="this kernel has IPVS, and a lab of it is made elsewhere")
 def test_a_kernel_without_ipvs(kdns: Run) -> None:
     """The module is named, before anything is made."""
