@@ -28,7 +28,7 @@ async def test_what_is_added_while_others_are_looked_at_hides_no_deadline() -> N
     deadlines: Deadlines[str] = Deadlines(before, note)
     deadlines.add("first", 0.0)
     deadlines.add("later", 2 * GRAIN)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         await ended.wait()
     assert sorted(over) == ["another", "first", "later"]
     deadlines.close()
@@ -48,7 +48,7 @@ async def test_one_timer_is_enough() -> None:
     deadlines: Deadlines[int] = Deadlines(lambda: None, over)
     deadlines.add(8, 0.0)
     deadlines.add(-1, 3600.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         await ended.wait()
     deadlines.close()
     timers = [handle for handle in loop._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ async def test_a_bug_at_one_deadline_leaves_the_others() -> None:
     deadlines: Deadlines[int] = Deadlines(lambda: None, note)
     for thing in range(3):
         deadlines.add(thing, 0.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         await ended.wait()
     deadlines.close()
     assert sorted(over) == [0, 1, 2]

@@ -341,5 +341,5 @@ async def test_a_bug_at_one_client_leaves_the_others() -> None:
     (arrived,) = upstream.asked
     with pytest.raises(ValueError, match="a bug"):
         arrived(Message(1, 0x8180, 0, b"\1a\0", 1, 1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         await answered.wait()
