@@ -1,6 +1,7 @@
 """The ground of a lab on the real kernel: who reaches whom, and that nothing of it stays."""
 
 import asyncio
+import glob
 import os
 import signal
 import subprocess
@@ -193,10 +194,10 @@ def test_an_error_of_ip_is_told(network: Network) -> None:
 def used(namespaces: set[int]) -> set[int]:
     """Those of some namespaces (inode numbers) in which a thread lives, or which an open file keeps."""
     found = set()
-    for pattern in ("[0-9]*/task/*/ns/net", "[0-9]*/fd/*"):
-        for path in Path("/proc").glob(pattern):
+    for pattern in ("/proc/[0-9]*/task/*/ns/net", "/proc/[0-9]*/fd/*"):
+        for path in glob.iglob(pattern):  # pathlib's raises if a process ends meanwhile
             try:
-                found.add(path.stat().st_ino)
+                found.add(os.stat(path).st_ino)
             except OSError:  # gone meanwhile
                 continue
     return namespaces & found
