@@ -9,6 +9,8 @@ from typing import Final
 
 from kdns.lab.cluster import Cluster
 from kdns.lab.workloads import key_of
+from kdns.lab.written import virtual_servers
+from kdns.proxy.model import Family
 
 KINDS: Final = (
     "Namespace", "Node", "Service", "EndpointSlice", "Pod", "ConfigMap", "Deployment", "DaemonSet", "StatefulSet",
@@ -21,7 +23,6 @@ TOOLS: Final = {
     "ip6tables-legacy-save.txt": ("ip6tables-legacy-save",),
     "nft.txt": ("nft", "list", "ruleset"),
     "ipset.txt": ("ipset", "save"),
-    "ipvsadm.txt": ("ipvsadm", "-Ln"),
     "addresses.txt": ("ip", "-o", "addr"),
     "routes.txt": ("ip", "route", "show", "table", "all"),
     "sysctl.txt": ("sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"),
@@ -38,6 +39,10 @@ def evidence(cluster: Cluster) -> Iterator[Path]:
         (folder / "objects.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         for node in cluster.plan.nodes:
             _write(cluster, node.name, folder / "node" / node.name, TOOLS)
+            network = cluster.network.parts[node.name].network
+            lines = [line for family in Family for line in virtual_servers(network, family)]
+            if lines:  # netlink, since ipvsadm is a package that a lab does without
+                (folder / "node" / node.name / "ipvsadm.txt").write_text("\n".join(lines) + "\n")
         for pod in cluster.pods():
             namespace, part = key_of(pod)
             _write(cluster, part, folder / "pod" / namespace / part, {"resolv.conf": ("cat", "/etc/resolv.conf")})

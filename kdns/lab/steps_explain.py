@@ -9,18 +9,18 @@ from kdns.lab.evidence import evidence
 from kdns.lab.flags import LAYOUTS
 from kdns.lab.walk import Walk
 from kdns.lab.workloads import Json
+from kdns.lab.written import remove_virtual_servers, written
 
 CLIENT: Final = "default/busybox"
 TARGET: Final = "hostnames.default.svc:80"
-WAITS: Final = 20.0
+WAITS: Final = 60.0
 """Seconds for rules and Pods to follow a change."""
 FLUSH: Final = {
     "iptables": (("iptables", "-t", "nat", "-F", "KUBE-SERVICES"),),
     "iptables-legacy": (("iptables-legacy", "-t", "nat", "-F", "KUBE-SERVICES"),),
     "nftables": (("nft", "flush", "chain", "ip", "kube-proxy", "services"),),
-    "ipvs": (("ipvsadm", "-C"),),
 }
-"""What empties the rules of Services in each mode."""
+"""What empties the rules of Services in each mode but ipvs."""
 
 
 class Cause(NamedTuple):
@@ -88,7 +88,8 @@ def _output(argv: Sequence[str]) -> str:
 def causes(walk: Walk) -> Iterator[Cause]:
     """All of them, the mode's own first."""
     yield Cause("The rules of Services on node-0 are flushed.", ("E33", "E31", "E32"), _flushed)
-    yield Cause("A firewall on node-0 drops what is forwarded to the Pods.", ("E33",), _foreign_drop)
+    if walk.kind.mode != "ipvs":  # IPVS sends to the Pods from the node itself: nothing is forwarded
+        yield Cause("A firewall on node-0 drops what is forwarded to the Pods.", ("E33",), _foreign_drop)
     yield Cause("The selector of hostnames has a typo.", ("E24",), _service(selector={"app": "hostname"}))
     yield Cause("No Pod of hostnames is ready.", ("E25",), _unready)
     yield Cause("Its targetPort is a name that no container has.", ("E22",), _port)
@@ -112,11 +113,16 @@ def _tool(walk: Walk, *argv: str) -> None:
 
 
 def _flushed(walk: Walk) -> Callable[[], None]:
-    for argv in FLUSH[walk.kind.mode]:
+    network, kind = walk.cluster.network, walk.kind
+    before = written(network, "node-0", kind)
+    if kind.mode == "ipvs":
+        remove_virtual_servers(network.parts["node-0"].network)
+    for argv in FLUSH.get(kind.mode, ()):
         _tool(walk, *argv)
 
     def mend() -> None:
         _restart_proxy(walk)
+        walk.cluster.wait_for(lambda: written(network, "node-0", kind) == before, WAITS)
 
     return mend
 

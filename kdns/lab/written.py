@@ -31,13 +31,13 @@ def written(network: Network, node: str, kind: Kind) -> tuple[str, ...]:
     return tuple(sorted(line.strip().rstrip(",}").removeprefix("elements = { ").strip() for line in lines))
 
 
-def virtual_servers(network: int) -> Iterator[str]:
-    """The IPv4 virtual servers of a network namespace, as `ipvsadm -ln` prints them, without connections."""
+def virtual_servers(network: int, family: Family = Family.IPV4) -> Iterator[str]:
+    """The virtual servers of a network namespace, as `ipvsadm -ln` prints them, without connections."""
     number = generic_family("IPVS")
     if number is None:
         return
     with kernel.inside(network):
-        reading = VirtualKernel(Family.IPV4, number)
+        reading = VirtualKernel(family, number)
     try:
         yield "Prot LocalAddress:Port Scheduler Flags"
         yield "  -> RemoteAddress:Port           Forward Weight"
@@ -47,6 +47,20 @@ def virtual_servers(network: int) -> Iterator[str]:
                 yield f"  -> {real.backend!s:<28} Masq    {real.weight}"
     finally:
         reading.close()
+
+
+def remove_virtual_servers(network: int) -> None:
+    """What `ipvsadm -C` does in a network namespace."""
+    number = generic_family("IPVS")
+    if number is None:
+        return
+    for family in Family:
+        with kernel.inside(network):
+            servers = VirtualKernel(family, number)
+        try:
+            servers.remove(tuple(servers.virtuals()))
+        finally:
+            servers.close()
 
 
 def _flags(virtual: Virtual) -> str:
