@@ -106,8 +106,9 @@ async def test_scaled_to_zero_and_back(cluster: Cluster) -> None:
     assert isinstance(outcome, Arrived)
     assert outcome.name == pods[0]["metadata"]["name"]
     cluster.wait_for(lambda: not cluster.pods(app="hostnames"), UNHURRIED)
-    assert conditions(cluster, "hostnames") == {}
-    assert pods[0]["metadata"]["name"] not in cluster.network.parts
+    # the slices and the network follow the Pods a moment later
+    cluster.wait_for(lambda: conditions(cluster, "hostnames") == {}, UNHURRIED)
+    cluster.wait_for(lambda: pods[0]["metadata"]["name"] not in cluster.network.parts, UNHURRIED)
     cluster.scale("default", "hostnames", 3)
     cluster.wait_until_ready(UNHURRIED)
     assert len(conditions(cluster, "hostnames")) == 3
