@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
 from typing import Final
 
 from kdns.base.errors import ConfigError
@@ -44,6 +45,11 @@ class Cluster:
     def covers(self, options: KubernetesOptions) -> bool:
         """True if what the options need is followed here, or can be since nothing is followed yet."""
         return self.follower is None or all(_within(want, self.wanted) for want in wants(options))
+
+    def name(self) -> str:
+        """Of its snapshot: of what is followed, and where, so that the next start finds it, also after a reload."""
+        followed = repr((self.key, sorted(map(repr, self.wanted))))
+        return f"dns-{blake2b(followed.encode(), digest_size=4).hexdigest()}"
 
     def answers(self, options: KubernetesOptions) -> Answers:
         """The answers for these options, filled with all that is known by now."""
@@ -95,7 +101,6 @@ class Clusters:
         """``snapshots`` is a folder for what is known of each cluster; empty: it is not kept."""
         self._make_source, self._metrics, self._snapshots = make_source, metrics, snapshots
         self._clusters: list[Cluster] = []
-        self._started = 0
 
     def answers(self, options: KubernetesOptions) -> Answers:
         """The answers for these options, the same ones each time. Raises ConfigError for a bad zone."""
@@ -120,9 +125,7 @@ class Clusters:
                 await source.close()
             raise
         for cluster, source in sources:
-            self._started += 1  # each server, with each choice of objects, has a file of its own
-            name = "dns" if self._started == 1 else f"dns-{self._started}"
-            await cluster.start(source, tasks, snapshot_file(source, self._snapshots, name))
+            await cluster.start(source, tasks, snapshot_file(source, self._snapshots, cluster.name()))
 
     async def retain(self, used: Sequence[Answers]) -> None:
         """Drop all answers but these, and stop following the clusters that have none left."""
@@ -142,6 +145,10 @@ class Clusters:
     def followers(self) -> list[Follower]:
         """Of every cluster that is followed."""
         return [cluster.follower for cluster in self._clusters if cluster.follower is not None]
+
+    def names(self) -> list[str]:
+        """Of the snapshots of every cluster."""
+        return [cluster.name() for cluster in self._clusters]
 
     def all_answers(self) -> list[Answers]:
         """Every set of answers."""

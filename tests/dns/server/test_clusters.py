@@ -152,3 +152,18 @@ async def test_a_source_that_cannot_be_starts_nothing(tmp_path: Path) -> None:
         tls = ApiOptions(endpoint=api.url, certificate="/none", key="/none", ca="/none")
         with pytest.raises(ConfigError, match="no CA certificate in /none"):
             await build_source("cluster", api=tls)
+
+
+async def test_the_snapshot_of_a_choice_of_objects_has_its_name_after_a_reload_too() -> None:
+    """A reload that needs another watch writes where the next start, with the same Corefile, reads."""
+    async with FakeApiServer(SHOP) as api:
+        async with clusters(api) as (made, tasks):
+            made.answers(PLAIN)
+            await made.start(tasks)
+            made.answers(PODS)
+            await made.start(tasks)
+            before, after = made.names()
+        async with clusters(api) as (made, tasks):
+            made.answers(PODS)
+            await made.start(tasks)
+            assert made.names() == [after] != [before]

@@ -16,33 +16,10 @@ from kdns.dns.server.plan import ServerBlockPlan, banner_lines, plan_corefile, p
 from kdns.dns.server.registry import Registry
 from kdns.metrics.dns import Metrics
 from kdns.watch.source import Source
+from tests.config.defaults import DEFAULTS
 from tests.config.text import corefile
 
-KUBEADM = """
-.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . 127.0.0.1 {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-"""
+KUBEADM = "\n" + DEFAULTS["kubeadm"].replace("/etc/resolv.conf", "127.0.0.1")
 
 
 async def no_source(_: KubernetesOptions) -> Source:

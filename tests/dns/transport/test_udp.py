@@ -165,6 +165,22 @@ async def test_bugs_are_logged_counted_and_survived(rig: Rig, caplog: pytest.Log
     assert rig.listener.pending_replies.count == 0
 
 
+def who_has_a_bug(address: str) -> tuple[str, str]:
+    """Which Pod an address is of."""
+    raise KeyError(address)
+
+
+async def test_a_bug_in_what_is_counted_keeps_no_answer_back(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Every message is answered; each bug is logged and counted."""
+    rig.responder.top.on, rig.responder.top.who = True, who_has_a_bug
+    client = rig.client()
+    client.send(fast("a"))
+    client.send(fast("b"))
+    assert await receive(client, 2) == [answer(fast("a")), answer(fast("b"))]
+    assert rig.responder.counts.panics == 2
+    assert "was answered but not counted" in caplog.text
+
+
 async def test_what_is_owed_is_known(rig: Rig) -> None:
     """Replies are owed from the slow call until they are sent or forgotten."""
     client = rig.client()
