@@ -10,6 +10,7 @@ keys are always text.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
@@ -99,7 +100,7 @@ class Frame(Generic[V]):
         return len(self.items) if not self.mapping else self.key[0] if self.key else ""
 
 
-class Composer(Generic[V]):
+class Composer(ABC, Generic[V]):
     """Puts one document together. Its subclasses say what becomes of a scalar, a collection and an alias."""
 
     def __init__(self) -> None:
@@ -109,21 +110,21 @@ class Composer(Generic[V]):
         self._anchors: dict[str, tuple[V, int]] = {}
         self._aliased = 0
 
+    @abstractmethod
     def scalar(self, value: Any, place: Position) -> V:
         """A value of a scalar that is resolved; of a key its text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def collection(self, frame: Frame[V]) -> V:
         """A value of a collection that is complete."""
-        raise NotImplementedError
 
     def alias(self, value: V, _place: Position) -> V:
         """A value that an alias repeats. It is shared, not copied, but who walks the document walks it each time."""
         return value
 
+    @abstractmethod
     def key_text(self, value: V) -> str | None:
         """A scalar as a key; None for a collection."""
-        raise NotImplementedError
 
     def enter(self, frame: Frame[V], key: str, _place: Position, value: V) -> None:
         """Put a value under a key; the last one of a key stays, as in Kubernetes' own reader."""
