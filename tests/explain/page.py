@@ -1,5 +1,6 @@
 """docs/explain.md with the examples as `kdns explain` prints them; ``python -m tests.explain.page`` writes the page."""
 
+import contextlib
 import io
 import re
 import shlex
@@ -26,10 +27,11 @@ def printed(case: str, command: str) -> str:
     folder = CASES / case
     asked = next(iter(yaml.safe_load_all((folder / "expect.yaml").read_text())))
     source = str(COMMON) if asked.get("common", True) else ""
-    corefile = str(folder / "Corefile") if (folder / "Corefile").exists() else ""
     out = io.StringIO()
-    run(Request(question, source, corefile, "", (str(folder),)), _no_values, colour=False, out=out)
-    return out.getvalue().replace(corefile, "Corefile") if corefile else out.getvalue()
+    with contextlib.chdir(folder):  # lines break by the length of the path that is printed
+        corefile = "Corefile" if Path("Corefile").exists() else ""
+        run(Request(question, source, corefile, "", (str(folder),)), _no_values, colour=False, out=out)
+    return out.getvalue()
 
 
 def _no_values(values: object, form: str, out: TextIO) -> None:

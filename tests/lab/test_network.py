@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -191,16 +193,30 @@ def test_an_error_of_ip_is_told(network: Network) -> None:
         network.configure("node-0", ["link set nowhere up"])
 
 
-def used(namespaces: set[int]) -> set[int]:
-    """Those of some namespaces (inode numbers) in which a thread lives, or which an open file keeps."""
-    found = set()
+@contextmanager
+def pinned(paths: Iterable[str]) -> Iterator[dict[int, int]]:
+    """A file of ours for each namespace (inode number -> descriptor), so that no number goes to another namespace.
+
+    The kernel gives the number of a namespace that is gone to the next one that is made, maybe by another test.
+    """
+    with ExitStack() as stack:
+        descriptors = [stack.enter_context(open(path, "rb")).fileno() for path in paths]
+        yield {os.fstat(descriptor).st_ino: descriptor for descriptor in descriptors}
+
+
+def used(namespaces: dict[int, int]) -> set[int]:
+    """Those of some pinned namespaces in which a thread lives, or which an open file keeps that is not their pin."""
+    pins = {f"/proc/{os.getpid()}/fd/{descriptor}" for descriptor in namespaces.values()}
+    inodes = set()
     for pattern in ("/proc/[0-9]*/task/*/ns/net", "/proc/[0-9]*/fd/*"):
         for path in glob.iglob(pattern):  # pathlib's raises if a process ends meanwhile
+            if path in pins:
+                continue
             try:
-                found.add(os.stat(path).st_ino)
+                inodes.add(os.stat(path).st_ino)
             except OSError:  # gone meanwhile
                 continue
-    return namespaces & found
+    return namespaces.keys() & inodes
 
 
 def host() -> str:
@@ -214,12 +230,14 @@ def test_nothing_stays() -> None:
     if os.geteuid():
         pytest.skip("no network namespaces without root")
     before = host()
-    with Network(Plan(pods=PODS)) as network:
-        network.serve("a")
-        running = network.start("a", ["sh", "-c", "sleep 1000 & exec sleep 1000"])
-        namespaces = {os.fstat(part.network).st_ino for part in network.parts.values()}
-        assert used(namespaces) == namespaces
-    assert used(namespaces) == set()
+    with ExitStack() as stack:
+        with Network(Plan(pods=PODS)) as network:
+            network.serve("a")
+            running = network.start("a", ["sh", "-c", "sleep 1000 & exec sleep 1000"])
+            paths = [f"/proc/self/fd/{part.network}" for part in network.parts.values()]
+            namespaces = stack.enter_context(pinned(paths))
+            assert used(namespaces) == namespaces.keys()
+        assert used(namespaces) == set()
     assert running.status == -signal.SIGKILL
     assert not network.folder.exists()
     assert host() == before
@@ -234,7 +252,7 @@ from tests.lab.conftest import PODS
 network = Network(Plan(pods=PODS))
 network.serve("a")
 network.start("a", ["sh", "-c", "sleep 1000 & exec sleep 1000"])
-print(network.first, *(os.fstat(part.network).st_ino for part in network.parts.values()), flush=True)
+print(network.first, *(part.network for part in network.parts.values()), flush=True)
 print(network.folder, flush=True)
 sys.stdin.read()
 """
@@ -250,15 +268,15 @@ def test_nothing_stays_after_a_sigkill(tmp_path: Path) -> None:
     )
     assert maker.stdout is not None
     assert maker.stdin is not None
-    first, *numbers = map(int, maker.stdout.readline().split())
+    first, *descriptors = map(int, maker.stdout.readline().split())
     folder = Path(maker.stdout.readline().strip())
-    namespaces = set(numbers)
-    assert used(namespaces) == namespaces
-    maker.kill()
-    maker.communicate()
-    until = time.monotonic() + 120
-    while (used(namespaces) or Path(f"/proc/{first}").exists()) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert used(namespaces) == set()
+    with pinned(f"/proc/{maker.pid}/fd/{descriptor}" for descriptor in descriptors) as namespaces:
+        assert used(namespaces) == namespaces.keys()
+        maker.kill()
+        maker.communicate()
+        until = time.monotonic() + 120
+        while (used(namespaces) or Path(f"/proc/{first}").exists()) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert used(namespaces) == set()
     assert not Path(f"/proc/{first}").exists()
     assert folder.is_relative_to(tmp_path)
