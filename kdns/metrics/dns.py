@@ -96,6 +96,8 @@ class SocketCounts:
         self.duration_sum = 0.0
         self.panics = 0
         """Bugs met while answering: logged, answered with SERVFAIL, and counted here."""
+        self.over_share = 0
+        """Connections that were refused or closed since their client had its share of them."""
         self._told: dict[Counted, int] = {}
 
     def settle(self) -> None:
@@ -178,6 +180,12 @@ class Metrics:
             enabled.add_metric((plugin.server, plugin.zone, "", plugin.name), 1)
         yield enabled
         yield from collect_sockets(self.sockets, self.unreported)
+        over_share: Counter[tuple[str, ...]] = Counter()
+        for responder in self.sockets:
+            if responder.proto == "tcp":
+                over_share[(responder.server,)] += responder.over_share
+        yield counter("kdns_dns_connections_over_share", "Connections refused or closed: their client had its share.",
+                       ("server",), over_share)  # fmt: skip
         yield from self._collect_health()
         yield from self.cluster.collect()
 

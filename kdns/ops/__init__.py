@@ -1,12 +1,10 @@
 """What operators see of a running kdns: logs on stdout, and health, readiness and metrics over HTTP.
 
 - `logs`       the form of a log line
-- `readiness`  which kinds of objects are still missing, and why; pure
 - `http`       /health, /ready and /metrics
-- `proxy_http`  kube-proxy's two ports: /healthz and /livez, /metrics and others
-- `service_checks`  the health checks of Services (healthCheckNodePort)
 - `changed`    waits until a file says something else
 - `port`       one such port, opened and closed
+- `http_connections`  the connections of one HTTP port, bounded
 - `listen`     the addresses of those, read and bound
 - `tls`        TLS to servers that we ask: the API server, upstream resolvers
 - `process`    what this process asks of Python and of the kernel

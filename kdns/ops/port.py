@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from kdns.base.listen_address import Address
+from kdns.ops.http_connections import Bounds, HttpConnection, HttpConnections
 from kdns.ops.listen import listen
 
 SERVER: Final = logging.getLogger("kdns.ops.http.server")
@@ -47,15 +48,7 @@ class HttpPort(NamedTuple):
         await self.runner.cleanup()
 
 
-class Bounds(NamedTuple):
-    """How many connections, and for how long."""
-
-    connections: int = CONNECTIONS
-    idle: float = IDLE
-    write: float = WRITE
-
-
-BOUNDS: Final = Bounds()
+BOUNDS: Final = Bounds(CONNECTIONS, IDLE, WRITE)
 
 
 async def open_port(address: Address, answer: Answer, bounds: Bounds = BOUNDS, *, move: str = "") -> HttpPort:
@@ -83,24 +76,6 @@ def links_page(title: str, paths: Iterable[str]) -> web.Response:
     return web.Response(text=text, content_type="text/html")
 
 
-class _Connection:
-    """One client's connection."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.busy = False
-        """While a request is answered."""
-        self._timer: asyncio.TimerHandle | None = None
-
-    def wait(self, seconds: float | None) -> None:
-        """For the head of the next request at most so long; None: without an end."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-        if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
-
-
 class _Protocol(web.RequestHandler):
     """aiohttp's protocol of one connection, its errors without a version of anything."""
 
@@ -123,9 +98,8 @@ class _Server(web.Server):
 
     def __init__(self, answer: Answer, bounds: Bounds) -> None:
         super().__init__(self._handle)
-        self._answer, self._bounds = answer, bounds
-        self._open: dict[web.RequestHandler, _Connection] = {}
-        """The one that has been idle longest comes first."""
+        self._answer = answer
+        self._bounded = HttpConnections(lambda: bounds)
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(
@@ -135,34 +109,16 @@ class _Server(web.Server):
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        if len(self._open) >= self._bounds.connections:
-            idle = next((one for one, connection in self._open.items() if not connection.busy), None)
-            if idle is None:
-                transport.abort()
-                return
-            self._forget(idle).transport.abort()
-        self._open[handler] = made = _Connection(transport)
-        made.wait(self._bounds.idle)
+        self._bounded.opened(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        if handler in self._open:
-            self._forget(handler)
-
-    def _forget(self, handler: web.RequestHandler) -> _Connection:
-        connection = self._open.pop(handler)
-        connection.wait(None)
-        return connection
+        self._bounded.gone(handler)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and have it sent."""
-        connection = self._open.get(request.protocol)
-        if connection is None:
-            return web.Response(status=503, headers=_HEADERS)  # it is being closed
-        connection.busy = True
-        connection.wait(None)
-        self._open[request.protocol] = self._open.pop(request.protocol)  # the least idle one now
-        try:
+
+        async def respond(_: HttpConnection) -> web.StreamResponse:
             try:
                 response = await self._answer(request)
             except web.HTTPException as error:
@@ -170,14 +126,7 @@ class _Server(web.Server):
                 if "Allow" in error.headers:
                     response.headers["Allow"] = error.headers["Allow"]
             response.headers.update(_HEADERS)
-            try:
-                async with asyncio.timeout(self._bounds.write):
-                    await response.prepare(request)
-                    await response.write_eof()
-            except (TimeoutError, ConnectionError):
-                connection.transport.abort()
             return response
-        finally:
-            connection.busy = False
-            if request.protocol in self._open:
-                connection.wait(self._bounds.idle)
+
+        response = await self._bounded.serve(request, respond)
+        return response if response is not None else web.Response(status=503, headers=_HEADERS)

@@ -19,6 +19,11 @@ def fast(text: str) -> bytes:
     return HEAD + b"F" + text.encode()
 
 
+def named(text: str, number: int = 1) -> bytes:
+    """A message that is answered at once, with an id and a question for a name of one label of four octets."""
+    return number.to_bytes(2, "big") + HEAD[2:] + b"\4" + text.encode().ljust(4, b"-") + bytes(5)
+
+
 def slow(text: str) -> bytes:
     """A message that is answered when the test says so."""
     return HEAD + b"S" + text.encode()
@@ -69,7 +74,7 @@ class FakeResponder:
     def fast(self, message: bytes) -> bytes | None:
         self.seen.append(message)
         match message[12:13]:
-            case b"F" | b"G":
+            case b"F" | b"G" | b"\4":
                 return answer(message)
             case b"B":
                 raise RuntimeError("a bug on the fast way")

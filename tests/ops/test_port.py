@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from kdns.base.listen_address import Address
-from kdns.ops.port import Answer, Bounds, open_port
+from kdns.ops.http_connections import Bounds
+from kdns.ops.port import Answer, open_port
 
 PATIENT = 3600.0
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

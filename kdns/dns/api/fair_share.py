@@ -13,7 +13,8 @@ class FairShare:
     """
 
     def __init__(self, places: int) -> None:
-        self._places = places
+        self.places = places
+        """For all clients together."""
         self._taken = 0
         self._held: dict[str, int] = {}
 
@@ -24,12 +25,16 @@ class FairShare:
 
     @property
     def full(self) -> bool:
-        """No place is left for anybody."""
-        return self._taken >= self._places
+        """No place is left for any client."""
+        return self._taken >= self.places
 
     def exceeded(self, client: str) -> bool:
         """A client, by its address, may not have one more now."""
-        return self._held.get(client, 0) >= self._places - self._taken
+        return self._held.get(client, 0) >= self.places - self._taken
+
+    def holds(self, client: str) -> int:
+        """How many places a client has."""
+        return self._held.get(client, 0)
 
     def take(self, client: str) -> None:
         """Hold one place more, until `give`."""

@@ -29,11 +29,17 @@ class Sampling(Protocol):
     """Looks at some of the messages that the fast path has answered, see `kdns.dns.query.top`."""
 
     on: bool
-    mask: int
-    """Those whose id has none of these bits in its low octet are looked at."""
 
-    def sample(self, message: bytes, reply: bytes, address: str) -> None:
-        """A message, its reply, and who asked."""
+    def gap(self) -> int:
+        """How many messages are to be passed over before the next one is looked at."""
+        ...
+
+    def sample(self, message: bytes, reply: bytes, address: str, weight: int) -> None:
+        """A message, its reply, who asked, and for how many messages it stands."""
+        ...
+
+    def refused(self, address: str, why: str) -> None:
+        """A client was refused before it asked anything."""
         ...
 
 

@@ -19,7 +19,7 @@ from kdns.dns.cache.options import Stale
 from kdns.dns.cache.partitions import Partitions, half_of, key_of
 from kdns.dns.cache.store import Entry, Key
 from kdns.wire.name import ROOT
-from kdns.wire.numbers import AD, AXFR, CNAME, IXFR, NOERROR, NXDOMAIN, TC
+from kdns.wire.numbers import AD, AXFR, CNAME, IXFR, NOERROR, NXDOMAIN, RD, TC
 from kdns.wire.query import PLAIN_LIMIT, Query
 
 EXACT: Final = frozenset({"kubernetes", "shortnames", "k8s_external"})
@@ -171,13 +171,14 @@ class Cache:
         """Ask again for what an entry has. None: what came does not replace it."""
         over = entry.left(self._now()) <= 0
         refreshed, response = False, None
+        asked = for_all_of(request, entry)
         try:
-            found = await self._ask(for_all_of(request, entry))
-            if found.plugin in EXACT:
-                self._forget(key_of(request.query))
-                refreshed, response = True, found
-            elif not over or _settles(found) or self._prefers(found):
-                response, kept = self._take(request, found)
+            fresh = await self._ask(asked)
+            if fresh.plugin in EXACT:
+                self._forget(key_of(asked.query))
+                refreshed, response = True, fresh
+            elif not over or _settles(fresh) or self._prefers(fresh):
+                response, kept = self._take(asked, fresh)
                 if kept is not None and kept is not entry:
                     kept.inherit(entry)
                 refreshed = True
@@ -189,9 +190,9 @@ class Cache:
             entry.end(self._clock(), refreshed, self._stale.recheck if over and self._stale is not None else 0.0)
         return response if refreshed else None
 
-    def _prefers(self, found: Response) -> bool:
+    def _prefers(self, fresh: Response) -> bool:
         """Under prefer_positive failures are kept, since they do not take the place of anything."""
-        return self._stale is not None and self._stale.prefer_positive and not found.flags & TC
+        return self._stale is not None and self._stale.prefer_positive and not fresh.flags & TC
 
     def _personal(self, query: Query, response: Response) -> bool:
         """It leads to names that are not for everybody, so what one client gets is nothing for another."""
@@ -228,10 +229,13 @@ class Cache:
 
 
 def for_all_of(request: Request, entry: Entry) -> Request:
-    """The request to renew an entry with: over TCP if it has more than a datagram carries.
+    """The request to renew an entry with: with recursion, and over TCP if it has more than a datagram carries.
 
     For a client over UDP an upstream's answer may be truncated, and that could not replace the entry.
     """
+    query = request.query
+    if not query.flags & RD:
+        request = request._replace(query=query._replace(flags=query.flags | RD))
     if request.client.proto != "udp" or entry.uncompressed <= PLAIN_LIMIT:
         return request
     return request._replace(client=request.client._replace(proto="tcp"))

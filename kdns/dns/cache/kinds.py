@@ -15,6 +15,7 @@ from kdns.wire.numbers import (
     NOTIMP,
     NS,
     NXDOMAIN,
+    RD,
     SERVFAIL,
     SOA,
     TC,
@@ -50,8 +51,15 @@ class Bounds(Struct, frozen=True):
 
 
 def kind_of(query: Query, response: Response) -> Kind:
-    """What may be done with the response to a query."""
+    """What may be done with the response to a query.
+
+    RFC 1035 section 4.1.1: without RD no recursion is desired. Such a query may be answered with what is kept, but its
+    own response is what an upstream happened to have, a referral or nothing: kept, it would be the answer for the
+    clients that do want recursion.
+    """
     if response.dropped or response.unclaimed or response.flags & TC or query.rtype in TRANSFERS:
+        return Kind.NEVER
+    if not query.flags & RD:
         return Kind.NEVER
     if response.rcode in {SERVFAIL, NOTIMP}:
         return Kind.FAILURE

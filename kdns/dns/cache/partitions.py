@@ -17,7 +17,10 @@ from kdns.wire.walk import with_lowest
 
 
 def key_of(query: Query) -> Key:
-    """What must be the same for a response to do for another query."""
+    """What must be the same for a response to do for another query.
+
+    AD need not: it is asked for always, see `kdns.dns.cache.cache.asking`. RD need not, see `kinds.kind_of`.
+    """
     edns = query.edns
     do, options = (edns.do, edns.added) if edns is not None else (False, b"")
     return Key(query.name, query.rtype, query.rclass, do, bool(query.flags & CD), options)

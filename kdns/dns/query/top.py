@@ -2,15 +2,17 @@
 
 ::
 
-    fast path ──every Nth message──┐
+    fast path ──one of N messages──┐
                                    ├──> Top ──> /top as JSON, kdns_dns_top_questions
     chain ─────every response──────┘
 
-Of the fast path a sample is counted, each message for N, and N follows the rate: at most `RATE` messages a second are
-looked at, however many come, so it costs a few percent of a query at a low rate and less at a high one. Memory is
+Of the fast path a sample is counted, each message for those that were passed over before it, and their number follows
+the rate: roughly `RATE` messages a second are looked at, however many come, so it costs a few percent of a query at a
+low rate and less at a high one. Memory is
 bounded by the sketches' sizes.
 """
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +35,7 @@ from kdns.wire.types import type_text
 RATE: Final = 500
 """Messages of the fast path that are looked at in a second, roughly."""
 MOST_SKIPPED: Final = 255
-"""The largest mask of the message id's low octet: one of 256 is looked at."""
+"""Messages that one which is looked at stands for at most, beside itself, on average."""
 FAILURES: Final = 200
 SIZES: Final = {"namespace": 64, "pod": 128, "name": 128, "rcode": 16, "upstream": 32, "wasted": 64}
 """Counters of each kind; kept for ten minutes one by one, and for six times ten."""
@@ -47,7 +49,10 @@ Who = Callable[[str], tuple[str, str]]
 
 
 class Failure(Struct, frozen=True):
-    """A question that got neither records nor a plain "no records"."""
+    """A question that got neither records nor a plain "no records", or a client that was refused.
+
+    Then name, type and rcode are empty.
+    """
 
     at: float
     """Unix seconds."""
@@ -67,10 +72,13 @@ class Failure(Struct, frozen=True):
 class Top:
     """What was asked, over the last hour. It is on while something looks at it."""
 
-    def __init__(self, clock: Clock = time.monotonic, wall: Clock = time.time) -> None:
+    def __init__(
+        self, clock: Clock = time.monotonic, wall: Clock = time.time, chance: random.Random | None = None
+    ) -> None:
+        """``chance`` draws the gaps between the messages that are looked at; seeded by the operating system if None."""
         self.on = False
-        self.mask = 0
-        """Of the fast path, messages whose id has none of these bits in its low octet are looked at."""
+        self.skipped = 0
+        """Of the fast path, so many messages are passed over for each one that is looked at, on average."""
         self.who: Who = lambda _: NOT_KNOWN
         self.zones: tuple[bytes, ...] = ()
         """The cluster's forward zones: a name in them that does not exist was a search list's, mostly."""
@@ -78,12 +86,20 @@ class Top:
         """The folded name of the server's own questions, which are not among those of clients."""
         self.failures: deque[Failure] = deque(maxlen=FAILURES)
         self._counts = {kind: Windows(size) for kind, size in SIZES.items()}
-        self._clock, self._wall = clock, wall
+        self._clock, self._wall, self._chance = clock, wall, chance or random.Random()
         self._second, self._seen = 0, 0
 
-    def sample(self, message: bytes, reply: bytes, address: str) -> None:
-        """A message that the fast path has answered; it stands for all that were passed over."""
-        now, weight = self._clock(), self.mask + 1
+    def gap(self) -> int:
+        """How many messages of the fast path are passed over before the next one is looked at.
+
+        Any number up to twice the average: with a constant one, a client that asks A and AAAA in turn would be seen
+        with one of them only. Each message stands for the gap before it, so the counts are right on average.
+        """
+        return int(self._chance.random() * (2 * self.skipped + 1))
+
+    def sample(self, message: bytes, reply: bytes, address: str, weight: int) -> None:
+        """A message that the fast path has answered; with those that were passed over it stands for ``weight``."""
+        now = self._clock()
         self._adapt(int(now))
         question_end = HEADER
         while length := message[question_end]:  # the fast path has answered it, so its name is well formed
@@ -102,15 +118,23 @@ class Top:
             self._counts["upstream"].add(upstream, 1, now)
         self._count(address, name, rtype, rcode, 1, now, why, seconds)
 
+    def refused(self, address: str, why: str) -> None:
+        """A client was refused before it asked anything; of several times on end the last one is kept."""
+        namespace, pod = self.who(address)
+        last = self.failures[-1] if self.failures else None
+        if last is not None and (last.client, last.why, last.name) == (address, why, ""):
+            self.failures.pop()
+        self.failures.append(Failure(self._wall(), address, namespace, pod, "", "", "", why, 0.0))
+
     def _adapt(self, second: int) -> None:
         """Half as many, or twice as many, from the next second on."""
         if second == self._second:
             self._seen += 1
             return
-        if self._seen > 2 * RATE and self.mask < MOST_SKIPPED:
-            self.mask = 2 * self.mask + 1
+        if self._seen > 2 * RATE and self.skipped < MOST_SKIPPED:
+            self.skipped = 2 * self.skipped + 1
         elif self._seen < RATE // 2:
-            self.mask //= 2
+            self.skipped //= 2
         self._second, self._seen = second, 1
 
     def _count(
@@ -139,7 +163,7 @@ class Top:
             for kind, counts in self._counts.items():
                 counted, total = counts.top(window, now, most)
                 kinds[kind] = {"total": total, "top": [each._asdict() for each in counted]}
-        return {"sampled": self.mask + 1, "windows": windows, "failures": [_values(one) for one in self.failures]}
+        return {"sampled": self.skipped + 1, "windows": windows, "failures": [_values(one) for one in self.failures]}
 
     def gauges(self, most: int) -> Iterable[tuple[str, str, int]]:
         """Kind, key and count over the last ten minutes, a bounded number of each kind."""

@@ -146,10 +146,6 @@ class Clusters:
         """Of every cluster that is followed."""
         return [cluster.follower for cluster in self._clusters if cluster.follower is not None]
 
-    def names(self) -> list[str]:
-        """Of the snapshots of every cluster."""
-        return [cluster.name() for cluster in self._clusters]
-
     def all_answers(self) -> list[Answers]:
         """Every set of answers."""
         return [answers for cluster in self._clusters for answers in cluster.by_options.values()]

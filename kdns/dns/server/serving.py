@@ -21,7 +21,7 @@ from kdns.dns.server.block import RunningServerBlock, close_all, routers
 from kdns.dns.server.context import Listener, ServerContext
 from kdns.dns.server.plan import ServerBlockPlan, process_settings
 from kdns.dns.transport.listeners import Bound, Secure, Server
-from kdns.dns.transport.tcp import TcpLimits
+from kdns.dns.transport.tcp_limits import TcpLimits
 from kdns.metrics.dns import Enabled, Metrics
 
 LOG: Final = logging.getLogger("kdns.dns.server.serving")

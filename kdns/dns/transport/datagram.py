@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from kdns.dns.api.message_handler import MessageHandler, panicked
+from kdns.dns.transport.sampling import Sampler
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """A peer as the socket module has it: address, port, and for IPv6 flow label and scope."""
@@ -46,11 +47,11 @@ class Exchange(Protocol):
 def answering(handler: MessageHandler, hand: Hand, origin: Origin) -> Answer:
     """The one way from a message to its reply, whatever moves them: the fast path, or else ``hand``.
 
-    ``origin`` is asked only for what is handed on, and for the messages that `Sampling` looks at. One more call costs
+    ``origin`` is asked only for what is handed on, and for the messages that `Sampler` takes. One more call costs
     1 % of a datagram; to collect the messages and the replies of a batch in lists cost 10 % where a batch is a single
     one.
     """
-    fast, top = handler.fast, handler.top
+    fast, top, sampler = handler.fast, handler.top, Sampler(handler)
 
     def answer(message: bytes, at: int) -> bytes | None:
         try:
@@ -60,12 +61,10 @@ def answering(handler: MessageHandler, hand: Hand, origin: Origin) -> Answer:
             return None
         if reply is None:
             hand(message, *origin(at))
-        elif top.on and not message[1] & top.mask:
-            try:
-                top.sample(message, reply, origin(at)[0][0])
-            except Exception:  # noqa: BLE001 - a bug in what is counted keeps no answer back: logged and counted
-                handler.counts.panics += 1
-                _log.exception("a message was answered but not counted among the top ones: %s", message[:512].hex())
+        elif top.on:  # `Sampler.look`, written out
+            sampler.left -= 1
+            if sampler.left < 0:
+                sampler.take(message, reply, origin(at)[0][0])
         return reply
 
     return answer

@@ -18,7 +18,11 @@ from aiohttp import web
 from kdns.base.errors import FormError
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
-from kdns.dns.transport.tcp import MAX_MESSAGE, TcpLimits
+from kdns.dns.transport.connection_shares import ConnectionShares
+from kdns.dns.transport.sampling import Sampler
+from kdns.dns.transport.tcp import MAX_MESSAGE
+from kdns.dns.transport.tcp_limits import TcpLimits
+from kdns.ops.http_connections import Bounds, HttpConnection, HttpConnections
 from kdns.wire.query import parse_header, parse_query
 from kdns.wire.ttl import lifetime
 
@@ -55,7 +59,9 @@ class HttpsListener:
         self.pending_replies = PendingReplies()
         """Connections that are open."""
         self._ending = False
-        self._open: dict[web.RequestHandler, _Connection] = {}
+        self._sampler = Sampler(responder)
+        self._shares = ConnectionShares(responder)
+        self._connections = HttpConnections(self._bounds, self._gone)
         self._server = _Server(self)
 
     def connection(self) -> asyncio.BaseProtocol:
@@ -65,61 +71,52 @@ class HttpsListener:
     def stop(self) -> None:
         """Take no more requests; each connection closes when it has sent what it owes."""
         self._ending = True
-        for connection in tuple(self._open.values()):
-            if not connection.busy:
-                connection.transport.close()
+        self._connections.stop()
 
     def abort(self) -> None:
         """Close every connection now."""
-        for connection in tuple(self._open.values()):
-            connection.transport.abort()
+        self._connections.abort()
+
+    def _bounds(self) -> Bounds:
+        limits = self.limits
+        return Bounds(min(CONNECTIONS, limits.connections), limits.idle, limits.write)
 
     def opened(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a connection in, or end it if all others are busy."""
-        if len(self._open) >= min(CONNECTIONS, self.limits.connections):
-            idle = next((one for one in self._open.values() if not one.busy), None)
-            if idle is None:
-                transport.abort()
-                return
-            self.closed(idle.handler)
-            idle.transport.abort()
-        self._open[handler] = made = _Connection(handler, transport)
-        self.pending_replies.count += 1
-        made.wait(self.limits.idle)
+        """Take a connection in, or end it if all others are busy; see `TcpListener.opened`."""
+        peer = transport.get_extra_info("peername")
+        if peer is None or transport.get_extra_info("sockname") is None:
+            transport.abort()  # it is gone already
+            return
+        address = peer[0]
+        over = self._shares.over(address, self._bounds().connections)
+        if over and not self._connections.close_idle(lambda other: _address(other) == address):
+            transport.abort()
+        elif self._connections.opened(handler, transport) is not None:
+            self._shares.opened(address)
+            self.pending_replies.count += 1
 
     def closed(self, handler: web.RequestHandler) -> None:
         """A connection is gone."""
-        connection = self._open.pop(handler, None)
-        if connection is not None:
-            connection.wait(None)
-            self.pending_replies.done()
+        self._connections.gone(handler)
+
+    def _gone(self, connection: HttpConnection) -> None:
+        self._shares.closed(_address(connection))
+        self.pending_replies.done()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, and have it sent."""
-        connection = self._open.get(request.protocol)
-        if connection is None:
-            return web.Response(status=503)  # it is being closed
-        connection.busy = True
-        connection.wait(None)
-        self._open[connection.handler] = self._open.pop(connection.handler)  # the least idle one now
-        try:
+
+        async def respond(connection: HttpConnection) -> web.Response:
             response = await self._respond(request, connection)
             if self._ending or response.status in {413, 415}:
                 response.force_close()  # after these its body may still be on its way
             self.responded(response.status)
-            try:
-                async with asyncio.timeout(self.limits.write):
-                    await response.prepare(request)
-                    await response.write_eof()
-            except (TimeoutError, ConnectionError):
-                connection.transport.abort()
             return response
-        finally:
-            connection.busy = False
-            if connection.handler in self._open:
-                connection.wait(self.limits.idle)
 
-    async def _respond(self, request: web.BaseRequest, connection: "_Connection") -> web.Response:
+        response = await self._connections.serve(request, respond)
+        return response if response is not None else web.Response(status=503)
+
+    async def _respond(self, request: web.BaseRequest, connection: HttpConnection) -> web.Response:
         try:
             async with asyncio.timeout(self.limits.read):
                 message = await query_of(request)
@@ -135,14 +132,16 @@ class HttpsListener:
             return web.Response(body=reply, headers=headers)
         return web.Response(status=wrong.status, text=f"{wrong.text}\n", headers={**SERVER, **wrong.headers})
 
-    async def _answer(self, message: bytes, connection: "_Connection") -> bytes | None:
+    async def _answer(self, message: bytes, connection: HttpConnection) -> bytes | None:
         """The reply; None: there is none. Raises Wrong for an invalid query."""
-        responder = self.responder
+        responder, client = self.responder, _client(connection, self.family)
         started = asyncio.get_running_loop().time()
         try:
             responder.tick()
             if (quick := responder.fast(message)) is not None:
                 responder.timed(1, asyncio.get_running_loop().time() - started)
+                if responder.top.on:
+                    self._sampler.look(message, quick, client.address)
                 return quick
             check(message)
             loop = asyncio.get_running_loop()
@@ -156,36 +155,13 @@ class HttpsListener:
                 if not loop.is_closed():
                     loop.call_soon(send, None)
 
-            responder.slow(message, connection.client(self.family), PendingReply(send, done))
+            responder.slow(message, client, PendingReply(send, done))
             return await reply
         except Wrong:
             raise
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(responder, message)
             return None
-
-
-class _Connection:
-    """One client's connection."""
-
-    def __init__(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        self.handler, self.transport = handler, transport
-        self.busy = False
-        """While a request is answered."""
-        self._timer: asyncio.TimerHandle | None = None
-
-    def wait(self, seconds: float | None) -> None:
-        """For the head of the next request at most so long; None: without an end."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-        if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
-
-    def client(self, family: Family) -> Client:
-        """Who asks."""
-        peer, local = self.transport.get_extra_info("peername"), self.transport.get_extra_info("sockname")
-        return Client(peer[0], peer[1], local[0], "https", family)
 
 
 class _Protocol(web.RequestHandler):
@@ -204,12 +180,14 @@ class _Protocol(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The response to a request that is none, or that met a bug; the connection is closed after it."""
+        """The response to what is not a request, or met a bug; the connection is closed after it."""
         if status >= 500 and exc is not None:
             self._listener.responder.counts.panics += 1
             _log.error("a request of HTTPS met a bug", exc_info=exc)
         self._listener.responded(status)
-        response = web.Response(status=status, text="no request of HTTP/1.1\n" if status < 500 else "", headers=SERVER)
+        response = web.Response(
+            status=status, text="not a request of HTTP/1.1\n" if status < 500 else "", headers=SERVER
+        )
         response.force_close()
         return response
 
@@ -231,6 +209,16 @@ class _Server(web.Server):
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self._listener.closed(handler)
+
+
+def _address(connection: HttpConnection) -> str:
+    address: str = connection.peer[0]
+    return address
+
+
+def _client(connection: HttpConnection, family: Family) -> Client:
+    """Who asks."""
+    return Client(connection.peer[0], connection.peer[1], connection.local[0], "https", family)
 
 
 async def query_of(request: web.BaseRequest) -> bytes:

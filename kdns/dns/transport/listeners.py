@@ -18,7 +18,8 @@ from kdns.base.errors import ConfigError
 from kdns.base.listen_address import parse_ip
 from kdns.dns.api.message_handler import Family, MessageHandlers
 from kdns.dns.transport.https import HttpsListener
-from kdns.dns.transport.tcp import TcpLimits, TcpListener
+from kdns.dns.transport.tcp import TcpListener
+from kdns.dns.transport.tcp_limits import TcpLimits
 from kdns.dns.transport.tls_acceptor import TlsAcceptor
 from kdns.dns.transport.udp import ReceiveMethod, UdpListener
 from kdns.kernel.interfaces import interface_addresses

@@ -16,11 +16,12 @@ import socket
 import struct
 from typing import Final, cast
 
-from msgspec import Struct
-
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
+from kdns.dns.transport.connection_shares import ConnectionShares
 from kdns.dns.transport.frames import Frames
+from kdns.dns.transport.sampling import Sampler
+from kdns.dns.transport.tcp_limits import TcpLimits
 from kdns.wire.numbers import HEADER
 
 READ: Final = 16 * 1024
@@ -43,25 +44,6 @@ _RESET: Final = struct.pack("ii", 1, 0)
 _log = logging.getLogger("kdns.dns")
 
 
-class TcpLimits(Struct, frozen=True, kw_only=True):
-    """What one listener bears. Times are seconds, and those of CoreDNS."""
-
-    connections: int = 1000
-    """One more closes that which has been idle longest."""
-    queries: int | None = None
-    """On one connection, which is closed after them; None means any number."""
-    in_flight: int = 100
-    """Queries of one connection that wait for the slow way; more are read when some of these are answered."""
-    stuck: int = 100
-    """Connections whose clients do not read; one more aborts that which has been stuck longest."""
-    idle: float = 10.0
-    """Without a query or a reply that is owed (RFC 7766 section 6.2.3 wants "on the order of a few seconds")."""
-    read: float = 3.0
-    """From the first octet of a frame to its last."""
-    write: float = 5.0
-    """For a client that does not read, and for the last octets of a connection that is closed."""
-
-
 class TcpListener:
     """All connections to one listening socket."""
 
@@ -69,6 +51,8 @@ class TcpListener:
         """``proto``: ``tls`` for connections that come through a `kdns.dns.transport.tls_acceptor.TlsAcceptor`."""
         self.proto = proto
         self.responder, self.family, self.limits = responder, family, limits
+        self.sampler = Sampler(responder)
+        self._shares = ConnectionShares(responder)
         self.buffer = memoryview(bytearray(READ))
         self.pending_replies = PendingReplies()
         """Connections that are open."""
@@ -112,17 +96,30 @@ class TcpListener:
             connection.abort()
 
     def opened(self, connection: "Connection") -> bool:
-        """Take a connection in, closing the longest idle one if there are too many; False: there is no room."""
-        if len(self._open) >= self.limits.connections:
+        """Take a connection in, closing the longest idle one if there are too many; False: there is no room.
+
+        If there are too many of its client, only those of that client are closed.
+        """
+        address, most = connection.address, self.limits.connections
+        over = self._shares.over(address, most)
+        if over or len(self._open) >= most:
             # the order is that of their last reads, so what is idle stands in front
-            idle = next((other for other in self._open if not other.busy), None)
+            others = (other for other in self._open if not other.busy and (not over or other.address == address))
+            idle = next(others, None)
             if idle is None:
                 return False
-            del self._open[idle]
+            self._leave(idle)
             idle.abort()
         self._open[connection] = None
+        self._shares.opened(address)
         self.pending_replies.count += 1
         return True
+
+    def _leave(self, connection: "Connection") -> None:
+        """It has no place any more."""
+        if connection in self._open:
+            del self._open[connection]
+            self._shares.closed(connection.address)
 
     def active(self, connection: "Connection") -> None:
         """A connection has read something: it is the least idle one now."""
@@ -144,7 +141,7 @@ class TcpListener:
 
     def closed(self, connection: "Connection") -> None:
         """A connection that was taken in is gone."""
-        self._open.pop(connection, None)
+        self._leave(connection)
         self._stuck.pop(connection, None)
         self._deferred.pop(connection, None)
         self.pending_replies.done()
@@ -174,15 +171,21 @@ class Connection(asyncio.BufferedProtocol):
         """True while a reply is owed."""
         return self._in_flight > 0
 
+    @property
+    def address(self) -> str:
+        """The client's."""
+        return self._client.address
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Admit the connection if there is room."""
         self._transport = cast("asyncio.Transport", transport)
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        if peer is None or local is None or not self._listener.opened(self):
+        if peer is not None and local is not None:
+            self._client = Client(peer[0], peer[1], local[0], self._listener.proto, self._listener.family)
+            self._admitted = self._listener.opened(self)
+        if not self._admitted:
             self._transport.abort()
             return
-        self._admitted = True
-        self._client = Client(peer[0], peer[1], local[0], self._listener.proto, self._listener.family)
         self._transport.set_write_buffer_limits(high=WRITE)
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND)
         self._steer()
@@ -295,6 +298,8 @@ class Connection(asyncio.BufferedProtocol):
             reply = self._responder.fast(message)
             if reply is not None:
                 self._put(reply)
+                if self._responder.top.on:
+                    self._listener.sampler.look(message, reply, self._client.address)
                 return True
             send = PendingReply(self._send_late, self._reply_done)
             self._in_flight += 1

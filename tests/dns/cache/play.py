@@ -5,12 +5,13 @@
     cache 30                                                  the directive, with a block if need be; then
     behind NOERROR | www.test. 100 A 192.0.2.1                what the plugins behind it answer from now on
     behind fails                                              ... or raise
-    ask www.test. A [do] [cd] [ad]
+    ask www.test. A [do] [cd] [ad] [nord]
     says NOERROR aa | www.test. 30 A 192.0.2.1                what the last question was answered with
     fails                                                     ... or that it failed
     wait 5                                                    seconds
     settle                                                    whatever goes on in the background ends
     asked 1                                                   how many questions have reached the plugins behind
+    recursive 2                                               the second of those had RD set
     count hits_total success 1                                a metric of the cache
 """
 
@@ -23,7 +24,7 @@ from kdns.dns.plugins import cache
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.name import ROOT
-from kdns.wire.numbers import AD, CD, REFUSED
+from kdns.wire.numbers import AD, CD, RD, REFUSED
 from kdns.wire.query import Edns
 from kdns.wire.rcodes import RCODE_TEXT
 from tests.config.text import directives
@@ -47,10 +48,11 @@ def reply(text: str, plugin: str = "forward") -> Response:
 
 
 def asking(text: str, client: Client = CLIENT) -> Request:
-    """``NAME TYPE [do] [cd] [ad]``."""
+    """``NAME TYPE [do] [cd] [ad] [nord]``; the last one is for a query without RD."""
     name, rtype, *more = text.split()
     query = question(f"{name} {rtype}", Edns(1232, 0, True) if "do" in more else None)
     flags = query.flags | ("cd" in more) * CD | ("ad" in more) * AD
+    flags &= ~(("nord" in more) * RD)
     return Request(query._replace(flags=flags), client, 40, "dns://:53", {})
 
 
@@ -101,6 +103,8 @@ class Play:
                     await self.parts.settled()
                 case "asked":
                     assert len(self.behind.requests) == int(rest), f"{where}: it was {len(self.behind.requests)}"
+                case "recursive":
+                    assert self.behind.requests[int(rest) - 1].query.flags & RD, where
                 case "count":
                     name, *labels, value = rest.split()
                     found = self.parts.value(f"coredns_cache_{name}", **({"type": labels[0]} if labels else {})) or 0

@@ -185,6 +185,38 @@ DIALOGUES = {
         asked 5
         """,
     ),
+    "without RD what is kept is served, and nothing is kept for those who want recursion (RFC 1035 section 4.1.1)": (
+        "cache 100 {\n prefetch 1 1m 90%\n}",
+        f"""
+        behind REFUSED
+        ask a.test. A nord
+        says REFUSED
+        behind NOERROR | -- test. 60 NS ns.test.
+        ask a.test. A nord
+        says NOERROR | -- test. 5 NS ns.test.
+        behind SERVFAIL
+        ask a.test. A nord
+        says SERVFAIL
+        asked 3
+        behind NOERROR | a.test. 100 A {A1}
+        ask a.test. A
+        says NOERROR | a.test. 100 A {A1}
+        asked 4
+        ask a.test. A nord
+        says NOERROR aa | a.test. 100 A {A1}
+        asked 4
+        wait 20
+        behind NOERROR | a.test. 50 A {A1}
+        ask a.test. A nord
+        says NOERROR aa | a.test. 80 A {A1}
+        settle
+        asked 5
+        recursive 5
+        ask a.test. A
+        says NOERROR aa | a.test. 50 A {A1}
+        settle
+        """,
+    ),
     "AD is for those who asked for it": (
         "cache",
         f"""

@@ -40,9 +40,8 @@ def test_samples_stand_for_those_that_were_passed_over() -> None:
     """The weight of a sampled message is how many there are of its kind."""
     top = Top(Clock(), Clock())
     top.who = {"10.244.0.5": ("shop", "web-1")}.get  # type: ignore[assignment]
-    top.mask = 7
     query = message("WEB.shop.svc.cluster.local.")
-    top.sample(query, reply(query), "10.244.0.5")
+    top.sample(query, reply(query), "10.244.0.5", 8)
     assert counted(top, "name") == {"web.shop.svc.cluster.local.": 8}
     assert counted(top, "pod") == {"shop/web-1": 8}
     assert counted(top, "namespace") == {"shop": 8}
@@ -53,7 +52,7 @@ def test_a_name_with_an_octet_zero_ends_where_it_ends() -> None:
     """Labels may hold any octet (RFC 2181 section 11)."""
     top = Top(Clock(), Clock())
     query = struct.pack("!6H", 0, 0x0100, 1, 0, 0, 0) + b"\x03a\0b\0" + struct.pack("!2H", A, 1)
-    top.sample(query, reply(query, NXDOMAIN), "10.0.0.1")
+    top.sample(query, reply(query, NXDOMAIN), "10.0.0.1", 1)
     assert counted(top, "name") == {"a\\000b.": 1}
 
 
@@ -74,12 +73,12 @@ def test_the_sample_follows_the_rate() -> None:
     for second in range(4):
         clock.now = float(second)
         for _ in range(2 * RATE + 2):
-            top.sample(query, reply(query), "10.0.0.1")
-    assert top.mask == 7
+            top.sample(query, reply(query), "10.0.0.1", 1)
+    assert top.skipped == 7
     for second in range(4, 20):
         clock.now = float(second)
-        top.sample(query, reply(query), "10.0.0.1")
-    assert top.mask == 0
+        top.sample(query, reply(query), "10.0.0.1", 1)
+    assert top.skipped == 0
 
 
 def test_wasted_questions_are_those_of_search_lists() -> None:
@@ -131,3 +130,15 @@ def test_metrics_are_few() -> None:
     metrics.most = 3
     samples = [sample for family in metrics.collect() for sample in family.samples]
     assert sum(sample.labels["kind"] == "name" for sample in samples) == 3
+
+
+def test_a_client_that_is_refused_is_named() -> None:
+    """Among the failures, without a name that was asked; refused again and again, it does not push out the others."""
+    top = Top(Clock(), Clock())
+    top.who = lambda address: ("shop", "web-1") if address == "10.244.0.5" else NOT_KNOWN
+    top.chain("10.244.0.6", parse_name("a.test."), A, SERVFAIL, "timeout", "", 2.0)
+    for _ in range(2 * FAILURES):
+        top.refused("10.244.0.5", "too many")
+    assert [(one["client"], one["pod"], one["why"]) for one in top.values()["failures"][1:]] == [
+        ("10.244.0.5", "web-1", "too many")
+    ]

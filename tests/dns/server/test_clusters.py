@@ -162,8 +162,8 @@ async def test_the_snapshot_of_a_choice_of_objects_has_its_name_after_a_reload_t
             await made.start(tasks)
             made.answers(PODS)
             await made.start(tasks)
-            before, after = made.names()
+            before, after = (cluster.name() for cluster in made._clusters)
         async with clusters(api) as (made, tasks):
             made.answers(PODS)
             await made.start(tasks)
-            assert made.names() == [after] != [before]
+            assert [cluster.name() for cluster in made._clusters] == [after] != [before]

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from kdns.dns.transport.tcp import TcpLimits, TcpListener
+from kdns.dns.transport.tcp import TcpListener
+from kdns.dns.transport.tcp_limits import TcpLimits
 from tests.dns.socket_responders import FakeResponder
 
 PATIENT: Final = TcpLimits(idle=30.0, read=30.0, write=30.0)
@@ -26,8 +27,9 @@ class Rig:
         self.address = ("", 0)
         self.clients: list[Client] = []
 
-    async def client(self) -> "Client":
-        made = Client(*await asyncio.open_connection(*self.address))
+    async def client(self, address: str = "127.0.0.1") -> "Client":
+        """A connection from one of the loopback addresses."""
+        made = Client(*await asyncio.open_connection(*self.address, local_addr=(address, 0)))
         self.clients.append(made)
         return made
 

@@ -13,7 +13,7 @@ import pytest
 
 from kdns.base.errors import ConfigError
 from kdns.dns.transport.listeners import Bound, Server, label, parse_listen, refusal
-from kdns.dns.transport.tcp import TcpLimits
+from kdns.dns.transport.tcp_limits import TcpLimits
 from tests.dns.socket_responders import FakeResponders, answer, fast, has_ipv6, slow
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")

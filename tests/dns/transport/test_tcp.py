@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from kdns.dns.transport.frames import Frames
-from kdns.dns.transport.tcp import TcpLimits
+from kdns.dns.transport.tcp_limits import TcpLimits
 from tests.dns.socket_responders import HEAD, answer, at_once, big, bug, drop, fast, slow, until
 from tests.dns.transport.tcp_rig import frame, serving
 

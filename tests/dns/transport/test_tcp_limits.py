@@ -5,8 +5,9 @@ import socket
 from typing import Final
 
 from kdns.dns.transport import tcp
-from kdns.dns.transport.tcp import TcpLimits
-from tests.dns.socket_responders import answer, big, fast, slow, until
+from kdns.dns.transport.connection_shares import WHY
+from kdns.dns.transport.tcp_limits import TcpLimits
+from tests.dns.socket_responders import answer, big, fast, named, slow, until
 from tests.dns.transport.tcp_rig import Rig, frame, serving
 
 SHORT: Final = 0.05
@@ -166,15 +167,16 @@ async def test_only_so_many_may_not_read() -> None:
 
 
 async def test_one_connection_too_many_closes_the_longest_idle_one() -> None:
-    """Whoever was idle longest makes room; a connection that waits for us stays."""
+    """The one that was idle longest makes room; a connection that waits for us stays."""
     async with serving(TcpLimits(connections=3)) as rig:
-        lively, waiting, idle = [await rig.client() for _ in range(3)]
+        lively, waiting, idle = [await rig.client(f"127.0.0.{number}") for number in (2, 3, 4)]
         for client, message in ((waiting, slow("a")), (idle, fast("b")), (lively, fast("c"))):
             client.send(message)
             await until(lambda expected=message: expected in rig.responder.seen)  # type: ignore[misc]
-        new = await rig.client()
+        new = await rig.client("127.0.0.5")
         new.send(fast("new"))
         assert await new.receive() == answer(fast("new"))
+        assert rig.responder.counts.over_share == 0
         assert await idle.ended() == frame(answer(fast("b")))
         rig.responder.finish(slow("a"))
         assert await waiting.receive() == answer(slow("a"))
@@ -185,14 +187,78 @@ async def test_one_connection_too_many_closes_the_longest_idle_one() -> None:
 async def test_without_an_idle_one_the_new_connection_is_refused() -> None:
     """When all wait for us there is no room; when one has its answer there is."""
     async with serving(TcpLimits(connections=2)) as rig:
-        clients = [await rig.client() for _ in range(2)]
+        clients = [await rig.client(f"127.0.0.{number}") for number in (2, 3)]
         for number, client in enumerate(clients):
             client.send(slow(str(number)))
         await until(lambda: len(rig.responder.waiting) == 2)
-        refused = await rig.client()
+        refused = await rig.client("127.0.0.4")
         assert await refused.ended() == b""
         rig.responder.finish(slow("0"))
         assert await clients[0].receive() == answer(slow("0"))
-        new = await rig.client()
+        new = await rig.client("127.0.0.4")
         new.send(fast("new"))
         assert await new.receive() == answer(fast("new"))
+
+
+async def test_a_client_over_its_share_closes_its_own_connections() -> None:
+    """Alone it gets half of the places. One more closes its longest idle one; those of the others stay open."""
+    async with serving(TcpLimits(connections=8)) as rig:
+        rig.responder.top.on = True
+        other = await rig.client("127.0.0.2")
+        other.send(fast("other"))
+        assert await other.receive() == answer(fast("other"))
+        greedy = []
+        for number in range(6):
+            greedy.append(await rig.client("127.0.0.3"))
+            greedy[-1].send(fast(str(number)))
+            assert await greedy[-1].receive() == answer(fast(str(number)))
+        assert await greedy[0].ended() == b""
+        assert await greedy[1].ended() == b""
+        assert rig.responder.counts.over_share == 2
+        assert [(one.client, one.why) for one in rig.responder.top.failures] == [("127.0.0.3", WHY)]
+        new = await rig.client("127.0.0.4")
+        for client in (other, new, *greedy[2:]):
+            client.send(fast("again"))
+            assert await client.receive() == answer(fast("again"))
+
+
+async def test_a_client_over_its_share_without_an_idle_connection_is_refused() -> None:
+    """It gets no place of another client, and its open queries are answered; another client still gets a place."""
+    async with serving(TcpLimits(connections=4)) as rig:
+        greedy = [await rig.client("127.0.0.3") for _ in range(2)]
+        for number, client in enumerate(greedy):
+            client.send(slow(str(number)))
+        await until(lambda: len(rig.responder.waiting) == 2)
+        refused = await rig.client("127.0.0.3")
+        assert await refused.ended() == b""
+        assert rig.responder.counts.over_share == 1
+        new = await rig.client("127.0.0.4")
+        new.send(fast("new"))
+        assert await new.receive() == answer(fast("new"))
+        for number, client in enumerate(greedy):
+            rig.responder.finish(slow(str(number)))
+            assert await client.receive() == answer(slow(str(number)))
+
+
+async def test_shares_come_back_with_the_connections() -> None:
+    """A client that opens and closes one after the other is never over its share."""
+    async with serving(TcpLimits(connections=2)) as rig:
+        for number in range(5):
+            client = await rig.client()
+            client.send(fast(str(number)))
+            assert await client.receive() == answer(fast(str(number)))
+            client.writer.close()
+            await until(lambda: not rig.listener._open)
+        assert rig.responder.counts.over_share == 0
+
+
+async def test_what_is_answered_at_once_is_shown() -> None:
+    """`top` counts messages over TCP as it does those over UDP."""
+    async with serving() as rig:
+        rig.responder.top.on = True
+        client = await rig.client()
+        for _ in range(3):
+            client.send(named("a"))
+            await client.receive()
+        pods = rig.responder.top.values()["windows"]["1m"]["pod"]
+        assert pods["top"] == [{"key": "127.0.0.1", "questions": 3, "error": 0}]

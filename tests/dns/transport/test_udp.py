@@ -1,6 +1,7 @@
 """The contract of datagram I/O: the same for every way of moving datagrams, both families, bound to one or to all."""
 
 import asyncio
+import random
 import socket
 
 import pytest
@@ -9,7 +10,7 @@ from kdns.dns.transport import mmsg, udp
 from kdns.dns.transport.datagram import BATCH, SLOT
 from kdns.dns.transport.packet_info import IP_PKTINFO
 from kdns.dns.transport.udp import UdpListener
-from tests.dns.socket_responders import FakeResponder, answer, at_once, big, bug, drop, fast, slow, until
+from tests.dns.socket_responders import FakeResponder, answer, at_once, big, bug, drop, fast, named, slow, until
 from tests.dns.transport.udp_rig import CASES, LOOPBACK, Case, Rig, receive
 
 
@@ -168,6 +169,25 @@ async def test_bugs_are_logged_counted_and_survived(rig: Rig, caplog: pytest.Log
 def who_has_a_bug(address: str) -> tuple[str, str]:
     """Which Pod an address is of."""
     raise KeyError(address)
+
+
+async def test_a_client_is_counted_whatever_its_message_ids_are(rig: Rig) -> None:
+    """Of two clients with 600 questions each, one with the same id for ever, both get about 600 of the count.
+
+    One of eight messages is looked at. The expected scatter of a client's count is below 70, so 300 off is no chance.
+    """
+    top = rig.responder.top
+    top.on, top.skipped, top._chance = True, 7, random.Random(1)
+    client = rig.client()
+    for number in range(600):
+        client.send(named("same"))
+        client.send(named("else", number))
+        await receive(client, 2)
+    names = top.values()["windows"]["1m"]["name"]["top"]
+    counts = {row["key"]: row["questions"] for row in names}
+    assert abs(sum(counts.values()) - 1200) <= 2 * 7
+    assert abs(counts["same."] - 600) < 300
+    assert abs(counts["else."] - 600) < 300
 
 
 async def test_a_bug_in_what_is_counted_keeps_no_answer_back(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
