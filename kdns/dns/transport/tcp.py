@@ -21,17 +21,9 @@ from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies,
 from kdns.dns.transport.connection_shares import ConnectionShares
 from kdns.dns.transport.frames import Frames
 from kdns.dns.transport.sampling import Sampler
-from kdns.dns.transport.tcp_limits import TcpLimits
+from kdns.dns.transport.tcp_limits import READ, SEND, WRITE, TcpLimits
 from kdns.wire.numbers import HEADER
 
-READ: Final = 16 * 1024
-"""Octets of one read, about 300 queries; each connection may hold one until its turn comes. One buffer serves all
-connections of a listener, since a read is copied out at once."""
-WRITE: Final = 16 * 1024
-"""Octets of replies that are gathered into one write, and that may lie unsent before a client counts as stuck."""
-SEND: Final = 64 * 1024
-"""Octets of replies that the kernel keeps for a client, times two by its own count. Left alone it keeps megabytes for
-one that does not read, which a container's memory limit counts as ours; and writes them before those of others."""
 TURN: Final = 0.005
 """Seconds of one turn of the loop for all connections of a listener; then it is the others' turn, datagrams first of
 all. A thousand connections with a read of pipelined queries each would keep them waiting for seconds."""

@@ -1,6 +1,17 @@
 """What one listener for connections bears."""
 
+from typing import Final
+
 from msgspec import Struct
+
+READ: Final = 16 * 1024
+"""Octets of one read, about 300 queries; each connection may hold one until its turn comes. One buffer serves all
+connections of a listener, since a read is copied out at once."""
+WRITE: Final = 16 * 1024
+"""Octets of replies that are gathered into one write, and that may lie unsent before a client counts as stuck."""
+SEND: Final = 64 * 1024
+"""Octets of replies that the kernel keeps for a client, times two by its own count. Left alone it keeps megabytes for
+one that does not read, which a container's memory limit counts as ours; and writes them before those of others."""
 
 
 class TcpLimits(Struct, frozen=True, kw_only=True):

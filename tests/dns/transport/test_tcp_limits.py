@@ -4,9 +4,8 @@ import asyncio
 import socket
 from typing import Final
 
-from kdns.dns.transport import tcp
 from kdns.dns.transport.connection_shares import WHY
-from kdns.dns.transport.tcp_limits import TcpLimits
+from kdns.dns.transport.tcp_limits import READ, WRITE, TcpLimits
 from tests.dns.socket_responders import answer, big, fast, named, slow, until
 from tests.dns.transport.tcp_rig import Rig, frame, serving
 
@@ -132,8 +131,8 @@ async def test_a_client_that_does_not_read_costs_little() -> None:
         sock = await flood(rig)
         (connection,) = rig.listener._open
         assert connection._transport is not None
-        assert connection._transport.get_write_buffer_size() <= tcp.WRITE + 65_537
-        assert connection._frames.left <= tcp.READ + 65_537
+        assert connection._transport.get_write_buffer_size() <= WRITE + 65_537
+        assert connection._frames.left <= READ + 65_537
         asked = len(rig.responder.seen)
         assert asked < 1000
         loop = asyncio.get_running_loop()

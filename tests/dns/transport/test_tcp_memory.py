@@ -8,8 +8,7 @@ import pytest
 
 from kdns.dns.transport import tcp
 from kdns.dns.transport.frames import MAX_QUERY, Frames
-from kdns.dns.transport.tcp import SEND
-from kdns.dns.transport.tcp_limits import TcpLimits
+from kdns.dns.transport.tcp_limits import SEND, TcpLimits
 from tests.dns.socket_responders import answer, big, fast, until
 from tests.dns.transport.tcp_rig import Client, frame, serving
 from tests.dns.transport.test_tcp import CUTS
