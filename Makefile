@@ -21,9 +21,9 @@ fuzz: .venv/installed.test
 	$(PY) -m tests.fuzz $(TIME) $(ARGS)
 lint: .venv/installed.test
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy --strict && .venv/bin/lint-imports
-# The screenshots of the status pages in the docs.
+# The screenshots of the status pages in the docs; those of the lab need root.
 pictures: .venv/installed.test
-	KDNS_PICTURES=docs/pictures $(PY) -m pytest -q tests/status/test_browser.py
+	KDNS_PICTURES=docs/pictures $(PY) -m pytest -q tests/status/test_browser.py tests/status/test_lab.py
 bench: .venv/installed.run
 	@$(PY) -m bench $(ARGS)
 

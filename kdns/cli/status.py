@@ -24,6 +24,9 @@ from kdns.ops.port import Answer, HttpPort, open_port
 if TYPE_CHECKING:
     from kdns.dns.server.app import App
     from kdns.explain.model import Question
+    from kdns.lab.cluster import Cluster
+    from kdns.lab.kind import Kind
+    from kdns.metrics.scraped import Scraped
     from kdns.proxy.app import ProxyApp
     from kdns.status.parts import Explain
 
@@ -40,23 +43,26 @@ def explained(settings: ServeSettings, *, apart: bool = True) -> "Explain":
     """
 
     async def explain(target: str, client: str, rtype: str) -> Mapping[str, Any]:
-        outside = client == "outside" or client.startswith("outside=")
-        question = parse(target, client if not outside else "", client.partition("=")[2] if outside else None, rtype)
+        question = _question(target, client, rtype)
         with _corefile(settings) as path:
             if not apart:
-                return _renamed(await asyncio.to_thread(_ask, question, settings.source, path), path)
+                return _renamed(await asyncio.to_thread(_ask, question, settings.source, corefile=path), path)
             words = [target, "--source", settings.source or "cluster", "-o", "json"]
             words += [f"--corefile={path}"] if path else []
             words += [f"--from={client}"] if client else []  # with =, so that nothing typed becomes a flag
             words += [f"--type={rtype}"] if rtype else []
             return _renamed(await _run(words, path), path)
 
-    def parse(target: str, pod: str, outside: str | None, rtype: str) -> "Question":
-        from kdns.explain.question import parse_question  # noqa: PLC0415 - see above
-
-        return parse_question(target, from_pod=pod, outside=outside, rtype=rtype)
-
     return explain
+
+
+def _question(target: str, client: str, rtype: str) -> "Question":
+    """What was typed on a page. Raises ConfigError."""
+    from kdns.explain.question import parse_question  # noqa: PLC0415 - see above
+
+    if client == "outside" or client.startswith("outside="):
+        return parse_question(target, from_pod="", outside=client.partition("=")[2], rtype=rtype)
+    return parse_question(target, from_pod=client, outside=None, rtype=rtype)
 
 
 @contextmanager
@@ -73,7 +79,10 @@ def _corefile(settings: ServeSettings) -> Iterator[str]:
         os.close(file)
 
 
-def _ask(question: "Question", source: str, corefile: str) -> Mapping[str, Any]:
+def _ask(
+    question: "Question", source: str = "", *, corefile: str = "", evidence: Sequence[str] = ()
+) -> Mapping[str, Any]:
+    """Explain in this thread."""
     from kdns.explain.run import Request  # noqa: PLC0415 - see above
     from kdns.explain.run import run as run_explain  # noqa: PLC0415 - likewise
 
@@ -82,7 +91,9 @@ def _ask(question: "Question", source: str, corefile: str) -> Mapping[str, Any]:
     def keep(report: Any, _form: str, _out: TextIO) -> None:
         reports.append(report)
 
-    run_explain(Request(question, source, corefile, output="json"), keep, colour=False, out=StringIO())
+    run_explain(
+        Request(question, source, corefile, evidence=evidence, output="json"), keep, colour=False, out=StringIO()
+    )
     return reports[0]
 
 
@@ -172,3 +183,35 @@ def proxy_site(title: str, app: "ProxyApp") -> Answer:
     from kdns.status.site import site  # noqa: PLC0415 - likewise
 
     return site(Parts(title, proxy=app))
+
+
+def lab_site(cluster: "Cluster", kind: "Kind") -> "Callable[[App], Answer]":
+    """For `kdns lab`: explain reads what the lab's nodes have in their kernels, each time it is asked."""
+
+    async def explain(target: str, client: str, rtype: str) -> Mapping[str, Any]:
+        question = _question(target, client, rtype)
+        return await asyncio.to_thread(_ask_lab, cluster, question)
+
+    async def scraped() -> "Sequence[Scraped]":
+        from kdns.lab.scraping import scrape  # noqa: PLC0415 - see above
+
+        return await asyncio.to_thread(scrape, cluster, kind.proxy_mode)
+
+    def make(app: "App") -> Answer:
+        from kdns.status.parts import Parts  # noqa: PLC0415 - see above
+        from kdns.status.site import site  # noqa: PLC0415 - likewise
+
+        parts = Parts(f"kdns lab {cluster.network.name}", app, None, explain, explains_at_once=True, scrape=scraped)
+        return site(parts)
+
+    return make
+
+
+def _ask_lab(cluster: "Cluster", question: "Question") -> Mapping[str, Any]:
+    from kdns.lab.evidence import evidence  # noqa: PLC0415 - see above
+
+    with evidence(cluster) as folder:
+        report = _ask(question, evidence=[str(folder)])
+        text = msgspec.json.encode(report).replace(f"{folder}/".encode(), b"")
+        renamed: Mapping[str, Any] = msgspec.json.decode(text)
+        return renamed

@@ -20,6 +20,8 @@ maker dies, however it dies. No link, rule or sysctl of the machine's own networ
 - `background`     an event loop in a thread of its own
 - `credentials`    keys and certificates of the lab's API server
 - `kind`           what a lab is made of: its mode, and where DNS runs
+- `fetching`, `scraping`  HTTP from inside of it; what its programs count
+- `pages`          the status pages of a lab
 - `question`       a DNS question asked from inside of a part
 - `steps_balance`  the step about load balancing
 - `steps_local`    the step about a node's own DNS that dies

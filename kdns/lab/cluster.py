@@ -13,11 +13,13 @@ what runs into what the objects say. Methods may be called from any other thread
 
 import logging
 import secrets
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -52,6 +54,7 @@ from kdns.watch.manifests.workloads import WORKLOADS
 LOG = logging.getLogger(__name__)
 
 API_PORT: Final = 6443
+HERE: Final = "127.0.0.1"
 CLUSTER_DNS: Final = (str(SERVICES[0][10]),)
 """The kubelets' clusterDNS: 10.96.0.10."""
 FEWER: Final = "a lab has room for some 500 Pods; give it a part of the manifests (--folder), or fewer replicas"
@@ -107,18 +110,19 @@ class Cluster:
     ) -> None:
         network, token = self.network, secrets.token_urlsafe(16)
         first = self.plan.nodes[0].addresses[0]
-        cert, key = certificate(network.folder, (str(first), str(SERVICES[0][1])))
+        cert, key = certificate(network.folder, (str(first), str(SERVICES[0][1]), HERE))
         self.kubeconfig = network.folder / "kubeconfig"
         self.kubeconfig.write_text(kubeconfig(f"https://{first}:{API_PORT}", cert, token))
+        self._kubeconfig = partial(kubeconfig, ca=cert, token=token)
         self._node_resolver = Resolver(tuple(upstream))
         variables = {"KUBERNETES_SERVICE_HOST": str(SERVICES[0][1]), "KUBERNETES_SERVICE_PORT": "443"}
         account = {"token": token.encode(), "ca.crt": cert.read_bytes(), "namespace": b"default"}
         self._kubelet = Kubelet(network, variables | dict(environ), account)
         self._api = ApiServer(token, self._wake.set)
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(cert, key)
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(cert, key)
         listening = kernel.bound(network.parts[self.plan.nodes[0].name].network, str(first), API_PORT)
-        self.network.background.wait_for(self._api.serve(listening, tls))
+        self.network.background.wait_for(self._api.serve(listening, self._tls))
         for node in self.plan.nodes:
             (network.folder / node.name / "resolv.conf").write_text(self._node_resolver.present())
             if iptables:
@@ -143,6 +147,15 @@ class Cluster:
             self._thread.join()
             self.network.background.wait_for(self._api.close())
         self.network.close()
+
+    def kubeconfig_here(self) -> Path:
+        """Serve the API on this machine's loopback, too; a file that leads there."""
+        listening = socket.create_server((HERE, 0))
+        listening.setblocking(False)
+        self.network.background.wait_for(self._api.serve(listening, self._tls))
+        file = self.network.folder / "kubeconfig-here"
+        file.write_text(self._kubeconfig(f"https://{HERE}:{listening.getsockname()[1]}"))
+        return file
 
     # -- objects ------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kdns.base.errors import ConfigError
 from kdns.lab import labs, naming
@@ -20,12 +20,15 @@ from kdns.lab.status import status
 from kdns.lab.tools import KDNS, PROGRAMS, READY, require
 from kdns.ops.progress import Waiting
 
+if TYPE_CHECKING:
+    from kdns.lab.pages import Site
+
 DEFAULT: Final = "kdns"
 """A lab's default name."""
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """An action of the command line, see `kdns.lab.flags`; its exit status."""
+def run(arguments: argparse.Namespace, site: "Site") -> int:
+    """An action of the command line, see `kdns.lab.flags`; its exit status. ``site`` makes the status pages."""
     match arguments.action:
         case "exec":
             return execute(arguments.name, arguments.part, arguments.words)
@@ -36,21 +39,22 @@ def run(arguments: argparse.Namespace) -> int:
         case "run":
             from kdns.lab.keeper import walk  # noqa: PLC0415 - as below
 
-            return walk(arguments.name or DEFAULT, _kind(arguments), arguments.steps)
+            return walk(arguments.name or DEFAULT, _kind(arguments), arguments.steps, arguments.status, site)
         case "keep":
             from kdns.lab.keeper import keep  # noqa: PLC0415 - it imports half of kdns; the others are quick
 
-            return keep(arguments.name or DEFAULT, _kind(arguments))
+            return keep(arguments.name or DEFAULT, _kind(arguments), arguments.status, site)
         case _:
-            return up(arguments.name or DEFAULT, _kind(arguments))
+            return up(arguments.name or DEFAULT, _kind(arguments), arguments.status)
 
 
 def _kind(arguments: argparse.Namespace) -> Kind:
     return Kind(arguments.mode, arguments.layout, arguments.folder)
 
 
-def up(name: str, kind: Kind) -> int:
-    """Make a lab that stays. ConfigError if one of that name is up, or it does not get ready."""
+def up(name: str, kind: Kind, status_at: str) -> int:
+    """Make a lab that stays, with status pages at an address if there is one. ConfigError if one of that name is up,
+    or it does not get ready."""
     require(("ip", "openssl", *PROGRAMS[kind.mode]))
     for gone in labs.remove_leftovers():
         print(f"removed what was left of lab {gone}")
@@ -59,8 +63,9 @@ def up(name: str, kind: Kind) -> int:
     tell_folder(kind.folder)
     began = time.monotonic()
     with Waiting(f"making lab {name}"):
-        said, status = _start_keeper(name, kind)
-    if said.strip() != READY:
+        said, status = _start_keeper(name, kind, status_at)
+    word, _, pages = said.strip().partition(" ")
+    if word != READY:
         raise ConfigError(said.strip() or f"the keeper of the lab ended with {status}")
     print(f"lab {name} is ready, after {time.monotonic() - began:.1f} s; try:")
     which = "" if name == DEFAULT else f" --name {shlex.quote(name)}"
@@ -68,13 +73,15 @@ def up(name: str, kind: Kind) -> int:
     if asked := _to_ask(name, kind):
         print(f"  kdns lab exec{which} {asked}")
     print(f"  kdns lab down{which}")
+    if pages:
+        print(f"see it in a browser: {pages}")
     return 0
 
 
-def _start_keeper(name: str, kind: Kind) -> tuple[str, int | None]:
+def _start_keeper(name: str, kind: Kind, status_at: str) -> tuple[str, int | None]:
     """Start what keeps the lab; what it said, and its exit status if it has ended. Ctrl-C ends it, too."""
     keeper = subprocess.Popen(
-        (*KDNS, "lab", "keep", "--name", name, *kind.flags),
+        (*KDNS, "lab", "keep", "--name", name, *kind.flags, f"--status={status_at}"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -83,7 +90,7 @@ def _start_keeper(name: str, kind: Kind) -> tuple[str, int | None]:
     try:
         assert keeper.stdout is not None
         said = keeper.stdout.read()
-        return said, keeper.wait() if said.strip() != READY else None
+        return said, keeper.wait() if not said.startswith(READY) else None
     except BaseException:
         print("\nending the lab", file=sys.stderr)
         keeper.terminate()

@@ -3,6 +3,8 @@
 import argparse
 from typing import Final
 
+from kdns.config.arguments import parse_local_address
+
 MODES: Final = ("nftables", "iptables", "iptables-legacy", "ipvs", "none")
 """Of the proxies. ``iptables`` keeps its rules in nf_tables; ``none`` runs none: no Service has a data path."""
 LAYOUTS: Final = ("pods", "node", "node-local")
@@ -23,6 +25,13 @@ ACTIONS: Final = {
 """What there is to do, with a line about each."""
 KEEP: Final = "keep"
 """What `up` starts: make a lab and stay in the foreground. It is not listed."""
+STATUS: Final = "127.0.0.1:0"
+"""Where `up` serves the pages: a free port of this machine's loopback."""
+PAGES: Final = {
+    "up": "the pages for a browser (default: a free port on loopback; an empty ADDR: none)",
+    "run": "pages for a browser, and the lab stays after the walk, until Ctrl-C (default: off)",
+    KEEP: "as of up",
+}
 
 
 def add_flags(part: argparse.ArgumentParser) -> None:
@@ -40,6 +49,9 @@ def add_flags(part: argparse.ArgumentParser) -> None:
             )
             one.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=LAYOUT)
             one.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
+        if action in ("up", "keep", "run"):
+            default = "" if action == "run" else STATUS
+            one.add_argument("--status", type=_status_address, default=default, metavar="ADDR", help=PAGES[action])
         if action == "run":
             one.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")
         if action == "status":
@@ -48,3 +60,10 @@ def add_flags(part: argparse.ArgumentParser) -> None:
             part_help = "a node, a Pod (or how it begins), outside, or deploy/NAME"
             one.add_argument("part", metavar="PART", help=part_help)
             one.add_argument("words", nargs="*", metavar="-- COMMAND", help="what to run there")
+
+
+def _status_address(text: str) -> str:
+    try:
+        return parse_local_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

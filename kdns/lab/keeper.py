@@ -6,13 +6,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from kdns.base.errors import ConfigError
+from kdns.lab.cluster import LOOK, Cluster
 from kdns.lab.folder import tell_folder
 from kdns.lab.kind import Kind
+from kdns.lab.pages import Pages, Site
 from kdns.lab.standard import make_cluster, wait_until_ready
 from kdns.lab.steps import steps_of
 from kdns.lab.tools import PROGRAMS, READY, WALKERS, require
@@ -25,7 +28,7 @@ PATIENCE: Final = 90.0
 """Seconds until a lab must be ready: it takes a few, more on a busy machine."""
 
 
-def keep(name: str, kind: Kind) -> int:
+def keep(name: str, kind: Kind, status_at: str, site: Site) -> int:
     """Make a lab and hold it until SIGTERM or SIGINT. What `up` reads is on standard output, which is then closed."""
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -36,22 +39,26 @@ def keep(name: str, kind: Kind) -> int:
             log = cluster.network.folder / "keeper.log"
             logging.basicConfig(filename=log, level=logging.INFO, format="%(asctime)s %(message)s")
             wait_until_ready(cluster, kind, PATIENCE)
-            print(READY, flush=True)
-            _leave_terminal(log)
-            while not told.wait(1.0):
-                if cluster.problem is not None:
-                    raise cluster.problem
+            with pages(cluster, kind, status_at, site) as url:
+                print(READY, url, flush=True)
+                _leave_terminal(log)
+                while not told.wait(1.0):
+                    if cluster.problem is not None:
+                        raise cluster.problem
     except ConfigError as problem:
         print(problem, flush=True)
         return 1
     return 0
 
 
-def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
-    """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for a step that is none."""
+def walk(name: str, kind: Kind, steps: Sequence[str], status_at: str, site: Site) -> int:
+    """Make a lab, walk through it, and end it; 1 if a check did not hold. ConfigError for an unknown step.
+
+    With an address for status pages they are served meanwhile, and the lab ends when a signal comes.
+    """
     known = steps_of(kind.layout)
     if unknown := [step for step in steps if step not in known]:
-        raise ConfigError(f"no step is called {unknown[0]!r}", hint=f"there are {', '.join(known)}")
+        raise ConfigError(f"unknown step {unknown[0]!r}", hint=f"there are {', '.join(known)}")
     require(("ip", "openssl", *WALKERS, *PROGRAMS[kind.mode]))
     tell_folder(kind.folder)
     began = time.monotonic()
@@ -64,13 +71,37 @@ def walk(name: str, kind: Kind, steps: Sequence[str]) -> int:
         wait_until_ready(cluster, kind, PATIENCE)
         waiting.end()
         tell(f"The lab is ready, after {time.monotonic() - began:.1f} s; {kind}.")
-        walking = Walk(cluster, kind, tell)
-        for step in steps or known:
-            known[step](walking)
+        with pages(cluster, kind, status_at, site) as url:
+            if url:
+                tell(f"See it in a browser: {url}")
+            walking = Walk(cluster, kind, tell)
+            for step in steps or known:
+                known[step](walking)
+            _sum_up(walking, tell)
+            if url:
+                tell(f"\nThe lab stays until Ctrl-C. See it in a browser: {url}")
+                leaving.wait(cluster)
+    return 1 if walking.failed else 0
+
+
+def _sum_up(walking: Walk, tell: Callable[[str], None]) -> None:
     tell(f"\n{walking.passed} checks held, {len(walking.failed)} did not")
     for failed in walking.failed:
         tell(f"  ✗ {failed}")
-    return 1 if walking.failed else 0
+
+
+@contextmanager
+def pages(cluster: Cluster, kind: Kind, address: str, site: Site) -> Iterator[str]:
+    """The lab's status pages at an address: the URL of the first one, empty without an address."""
+    if not address:
+        yield ""
+        return
+    served = Pages(cluster, kind, address, site)
+    try:
+        cluster.network.tell_pages(served.url)
+        yield served.url
+    finally:
+        served.close()
 
 
 class _Screen:
@@ -102,6 +133,14 @@ class _Leaving:
         """From now on signals are obeyed, also one that has come already; once."""
         self._allowed = True
         self._obey()
+
+    def wait(self, cluster: Cluster) -> None:
+        """Until a signal comes, which then ends nothing by itself. Raises what has ended the lab's own thread."""
+        self._allowed = False
+        while not self._number:
+            time.sleep(LOOK)
+            if cluster.problem is not None:
+                raise cluster.problem
 
     def _obey(self) -> None:
         if self._allowed and self._number:

@@ -8,13 +8,12 @@ import http.client
 import logging
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kdns.base.errors import ConfigError
-from kdns.lab import namespaces as kernel
+from kdns.lab.fetching import fetch
 from kdns.lab.network import Network
 from kdns.lab.plan import Pair
 from kdns.lab.processes import Process
@@ -28,8 +27,6 @@ Json = dict[str, Any]
 ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 HINT: Final = ("-w", "-t", "mangle", "-N", "KUBE-IPTABLES-HINT")
 """What a kubelet does with its iptables, for those who look which variant it has."""
-PROBE: Final = 1.0
-"""Seconds that an answer to a readiness probe may take."""
 PAUSE: Final = 0.5
 """Seconds until a program that has ended is started again."""
 GRACE: Final = 5.0
@@ -183,32 +180,22 @@ class Kubelet:
         """An HTTP probe, from the Pod's node."""
         address = str(probe.get("host") or running.addresses[0])
         node = running.pod["spec"]["nodeName"]
-        asking = _Within(self.network.parts[node].network, address, int(probe["port"]))
+        network = self.network.parts[node].network
         try:
-            asking.request("GET", str(probe.get("path", "/")))
-            return 200 <= asking.getresponse().status < 400
+            status, _ = fetch(network, address, int(probe["port"]), str(probe.get("path", "/")))
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            asking.close()
-
-
-class _Within(http.client.HTTPConnection):
-    """HTTP from a network namespace."""
-
-    def __init__(self, network: int, host: str, port: int) -> None:
-        super().__init__(host, port, timeout=PROBE)
-        self._network = network
-
-    def connect(self) -> None:
-        self.sock = kernel.socket_in(self._network, socket.AF_INET, socket.SOCK_STREAM)
-        self.sock.settimeout(PROBE)
-        self.sock.connect((self.host, self.port))
+        return 200 <= status < 400
 
 
 def runs_programs(pod: Json) -> bool:
     """Whether there is more in a Pod than tiny servers."""
     return any(_program(container) for container in pod["spec"].get("containers") or ())
+
+
+def program_words(pod: Json) -> list[str]:
+    """The args of a Pod's first program; empty if it has none."""
+    return next((_words(container) for container in filter(_program, pod["spec"].get("containers") or ())), [])
 
 
 def _words(container: Mapping[str, Any]) -> list[str]:

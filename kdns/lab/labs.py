@@ -43,6 +43,8 @@ class Found(NamedTuple):
     """Open files of the keeper: network, mounts and host name of each part."""
     kept: bool
     """It was made by ``kdns lab up``, and not by a test or another program for itself."""
+    pages: str
+    """The URL of its status pages; empty: there are none."""
 
     @property
     def alive(self) -> bool:
@@ -57,7 +59,9 @@ class Found(NamedTuple):
         return Part(part, *files)
 
 
-def write_state(folder: Path, name: str, processes: Processes, parts: Mapping[str, Part], kept: bool) -> None:
+def write_state(
+    folder: Path, name: str, processes: Processes, parts: Mapping[str, Part], kept: bool, pages: str
+) -> None:
     """Write the state file of a lab of this process; it is whole at every moment."""
     state = {
         "name": name,
@@ -66,6 +70,7 @@ def write_state(folder: Path, name: str, processes: Processes, parts: Mapping[st
         "first": processes.first,
         "parts": {part.name: (part.network, part.mounts, part.names) for part in parts.values()},
         "kept": kept,
+        "pages": pages,
     }
     new = folder / f"{STATE}.new"
     new.write_text(json.dumps(state))
@@ -85,7 +90,14 @@ def labs() -> list[Found]:
         parts = {name: (files[0], files[1], files[2]) for name, files in state["parts"].items()}
         kept.append(
             Found(
-                state["name"], path.parent, state["pid"], state["started"], state["first"], parts, bool(state["kept"])
+                state["name"],
+                path.parent,
+                state["pid"],
+                state["started"],
+                state["first"],
+                parts,
+                bool(state["kept"]),
+                state.get("pages", ""),
             )
         )
     return sorted(kept)

@@ -41,7 +41,7 @@ class Network:
         self.name = name or f"kdns-{os.getpid()}"
         self.folder = Path(tempfile.mkdtemp(prefix=f"kdns-{os.getpid()}-lab-"))
         self.parts: dict[str, Part] = {}
-        self._kept = kept
+        self._kept, self._pages = kept, ""
         self.pods: dict[str, Pod] = {}
         try:
             self._processes = Processes(self.folder)
@@ -184,9 +184,14 @@ class Network:
         """The process that all processes of the lab end with."""
         return self._processes.first
 
+    def tell_pages(self, url: str) -> None:
+        """Say in the state file where the lab's status pages are."""
+        self._pages = url
+        self._note()
+
     def _note(self) -> None:
-        """Tell other processes of our parts."""
-        write_state(self.folder, self.name, self._processes, self.parts, self._kept)
+        """Write our parts down for other processes."""
+        write_state(self.folder, self.name, self._processes, self.parts, self._kept, self._pages)
 
     def _make(self) -> None:
         plan = self.plan

@@ -29,7 +29,8 @@ def status(name: str, form: str = "text") -> int:
         if not one.alive:
             print(f"lab {one.name}: its process is gone; kdns lab down removes its files")
             continue
-        print(f"lab {one.name}: process {one.pid}, files in {one.folder}\n")
+        print(f"lab {one.name}: process {one.pid}, files in {one.folder}")
+        print(f"see it in a browser: {one.pages}\n" if one.pages else "")
         values = _values(one)
         parts = [
             (part["name"], part["node"], ", ".join(part["addresses"]), part["ready"], part["namespace"])
@@ -54,7 +55,7 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 def _values(lab: labs.Found) -> dict[str, Any]:
     """What is known of a lab, for JSON."""
-    head = {"name": lab.name, "pid": lab.pid, "folder": str(lab.folder), "alive": lab.alive}
+    head = {"name": lab.name, "pid": lab.pid, "folder": str(lab.folder), "alive": lab.alive, "pages": lab.pages}
     if not lab.alive:
         return {**head, "parts": [], "services": []}
     return {**head, "parts": list(_parts(lab)), "services": list(_services(lab))}

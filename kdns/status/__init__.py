@@ -2,17 +2,18 @@
 
 ::
 
-    a server, a proxy, or both ──> parts ──> views (values of one page) ──> HTML by templates | the same values as JSON
-                                                  │
-                     explain, handed in by cli ───┘
+    server, proxy, or both; or a lab ──> parts ──> views (values of one page) ──> HTML by templates | JSON of the same
+                                           │
+              explain, handed in by cli ───┘
 
-    parts      what the pages are about: the server, the proxy, or both, and how explain is asked
-    overview   numbers, what is not ready, the age of what is known, the last changes
+    parts      what the pages are about, and how explain is asked
+    overview   what is counted, what is not ready, the age of what is known, the last changes
     services   the list of Services, searched and paged
     path       one Service: names, records, frontends, rules, endpoints, and what is wrong with them
     drawing    that path as boxes and lines
     names      what is answered for a name, from which object, by which plugin
     chains     the Corefile as chains
+    counted    what metrics say of servers and proxies
     numbers    the values of metrics, summed as pages need them
     guard      which requests are answered: the Host header, and what other sites' pages may ask
     site       HTTP: addresses of pages, templates, headers

@@ -3,6 +3,7 @@
 Lengths are in the SVG's own units, which are CSS pixels where the page is wide enough.
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
@@ -141,13 +142,17 @@ class _Layout:
         """The frontends of a port one below the other, their rules beside them, and the endpoints at the right."""
         boxes, right = self._draw_endpoints(port, y)
         left = y
+        found = self._found_at("rule")
         for frontend in port.frontends:
             at = f"{frontend.kind}, {port.protocol}{f' {port.name}' if port.name else ''}"
             state = "fault" if "frontend" in self._faulty else "ok"
             arrives = self._box(2, left, state, (frontend.address, at), f"{frontend.kind} {frontend.address}")
-            bad = frontend.verdict in {"reject", "drop"} or "rule" in self._explained()
+            bad = frontend.verdict in {"reject", "drop"} or bool(found)
             last = frontend.rules[-1].removeprefix("others: ")
-            rule = self._box(3, left, "fault" if bad else "ok", _two_lines(last), "; ".join(frontend.rules))
+            lines = self._wrapped(3, found) if found else _two_lines(last)
+            rule = self._box(
+                3, left, "fault" if bad else "ok", lines, "; ".join((*filter(None, (found,)), *frontend.rules))
+            )
             host = frontend.address.rpartition(":")[0].strip("[]")
             for record in self._records:
                 if record.lines[0] == host:
@@ -162,9 +167,19 @@ class _Layout:
             left += BOX + SPACE
         return max(left, right)
 
-    def _explained(self) -> set[Stage]:
-        """Stages at which `kdns explain` found a fault."""
-        return self._faulty if self._path.explained is not None else set()
+    def _found_at(self, stage: Stage) -> str:
+        """The first fault that `kdns explain` found at a stage, with its code; empty: none."""
+        if self._path.explained is None:
+            return ""
+        return next(
+            (f"{fault.code} {fault.says}" for fault in self._path.faults if fault.stage == stage and fault.code), ""
+        )
+
+    def _wrapped(self, column: int, text: str) -> tuple[str, ...]:
+        """A text on two lines of a box, divided between words."""
+        fits = int((WIDTHS[column] - 20) / CHARACTERS[0])
+        first, *rest = textwrap.wrap(text, fits, break_long_words=False)
+        return first, " ".join(rest)
 
     def _draw_endpoints(self, port: PathPort, y: int) -> tuple[dict[str, Box], int]:
         boxes: dict[str, Box] = {}

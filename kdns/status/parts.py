@@ -1,10 +1,11 @@
 """What the pages are about: a DNS server, a Service proxy, or both in one process."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kdns.base.objects import ObjectKey, ServiceView
 from kdns.dns.server.app import App
+from kdns.metrics.scraped import Scraped
 from kdns.proxy.app import ProxyApp
 from kdns.records.answers import Answers
 
@@ -13,8 +14,12 @@ Explain = Callable[[str, str, str], Awaitable[Mapping[str, Any]]]
 `kdns.explain.model.report_values`. Raises ConfigError for what cannot be asked."""
 
 
+Scrape = Callable[[], Awaitable[Sequence[Scraped]]]
+"""The programs of a whole lab, with what each counts."""
+
+
 class Parts(NamedTuple):
-    """Of one process."""
+    """Of one process, or of a lab."""
 
     title: str
     """The command, such as ``kdns serve``."""
@@ -23,6 +28,9 @@ class Parts(NamedTuple):
     explain: Explain | None = None
     explains_at_once: bool = False
     """A Service's page has explain's report without being asked for it: the evidence is a small folder."""
+
+    scrape: Scrape | None = None
+    """``dns`` only shows the names of a lab; what is counted is that of the lab's own programs."""
 
     def views(self) -> Iterator[tuple[ObjectKey, ServiceView]]:
         """Every Service that is known, with its slices, in any order; the proxy knows no headless ones."""

@@ -112,7 +112,7 @@ class Site:
         if path == "/favicon.ico":  # browsers ask for it where a page names none, such as JSON
             return self._file("icon.svg")
         if path == "/live.json":
-            return _json(self._overviews.live(), 200)
+            return _json(await self._overviews.live(), 200)
         json = path.endswith(".json") or _accepts_json(request.headers.get("Accept", ""))
         words = tuple(unquote(word) for word in path.removesuffix(".json").strip("/").split("/"))
         if words == ("overview",):
