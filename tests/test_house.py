@@ -1,5 +1,6 @@
 """The repository tests itself: who imports whom, sizes, what must not be committed, and that the docs are true."""
 
+import argparse
 import ast
 import re
 import shlex
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from kdns.cli import main as cli
+from kdns.lab.flags import add_flags as add_lab_flags
 from kdns.metrics.dns import Metrics
 
 HOUSE = Path(__file__).parent.parent
@@ -189,11 +191,20 @@ def test_links_in_the_docs_lead_somewhere() -> None:
 
 
 def test_every_flag_is_documented() -> None:
-    """docs/operating.md has each flag of `kdns serve` in its table, and no other."""
+    """docs/operating.md has each flag of `kdns serve` and of `kdns lab up` in its tables, and no other."""
     _, parts = cli.parser()
     known = {flag for flag in parts["serve"].flags if flag.startswith("--")} - {"--help"}
-    documented = set(re.findall(r"^\| `(--[a-z-]+)", (HOUSE / "docs/operating.md").read_text(), re.MULTILINE))
-    assert documented == known
+    text, _, of_lab = (HOUSE / "docs/operating.md").read_text().partition("\n## The lab\n")
+    assert _flags_in_tables(text) == known
+    up = argparse.ArgumentParser()
+    add_lab_flags(up)
+    (actions,) = (action for action in up._actions if isinstance(action, argparse._SubParsersAction))
+    known = {flag for action in actions.choices["up"]._actions for flag in action.option_strings if flag[:2] == "--"}
+    assert _flags_in_tables(of_lab) == known - {"--help"}
+
+
+def _flags_in_tables(text: str) -> set[str]:
+    return set(re.findall(r"^\| `(--[a-z-]+)", text, re.MULTILINE))
 
 
 def test_every_metric_is_documented() -> None:
