@@ -18,6 +18,7 @@ only runs it. Only ``apply``, ``machine``, ``proxier`` and what runs it may wait
 - `conflicts`    which service port gets a frontend that several claim
 - `decisions`    what is decided of every Service, and what of it the kernel has
 - `healthcheck`  health of the proxy and of Services over HTTP
+- `in_force`     how long the last changes took to reach the kernel
 - `left_out`     what is not programmed, and why
 - `machine`      what the proxy asks of its machine
 - `model`        service ports, endpoints and the rule set, as values

@@ -35,6 +35,7 @@ from kdns.proxy.apply.modes import Printer, prepare_with_retries
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
 from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
+from kdns.proxy.in_force import InForce
 from kdns.proxy.left_out import LeftOut
 from kdns.proxy.machine import Machine, clean_up_others
 from kdns.proxy.model import Family
@@ -53,8 +54,6 @@ POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
 AFTER_A_BUG: Final = 5.0
 """Seconds until what a bug has ended is restarted."""
-
-
 Waiting = Literal["service", "endpoint"]
 
 
@@ -105,6 +104,7 @@ class ProxyApp:
         self._wrote = asyncio.Event()
         """A first round of each family has succeeded."""
         self._node_known = asyncio.Event()
+        self.in_force = InForce((), ())
 
     @property
     def synced(self) -> bool:
@@ -179,6 +179,7 @@ class ProxyApp:
             snapshots=snapshot_file(source, "" if self._command.dry_run else self._command.snapshot, "proxy"),
             restored=self._now_known,
         )
+        self.in_force = InForce(follower.recent, [one.family for one in self.families])
         ports = self._ports(Watches(self._watching))
         if not self._command.dry_run:
             self._cleaner.start()
@@ -241,6 +242,7 @@ class ProxyApp:
         reports = Reports(family, self.metrics, self._health, self._cleaner)
 
         async def report(done: Round) -> None:
+            self.in_force.note(family, done, self._watching.cluster.clock(), proxier.left_out)
             if await reports.take(done, proxier):
                 checked.set()
             if done.applied is None:

@@ -13,6 +13,7 @@
     drawing    that path as boxes and lines
     names      what is answered for a name, from which object, by which plugin
     chains     the Corefile as chains
+    changes    the last changes of Services, answered and in the kernel
     counted    what metrics say of servers and proxies
     numbers    the values of metrics, summed as pages need them
     guard      which requests are answered: the Host header, and what other sites' pages may ask

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
@@ -11,10 +12,12 @@ from kdns.dns.server.app import App
 from kdns.metrics.scraped import Scraped
 from kdns.proxy.app import ProxyApp
 from kdns.status.chains import places
+from kdns.status.changes import Changed, changes
 from kdns.status.counted import QUESTIONS, DnsPart, Program, ProxyPart, dns_part, program, proxy_part
 from kdns.status.numbers import Numbers, Rate
 from kdns.status.parts import Parts
 from kdns.status.services import ServiceIndex
+from kdns.watch.recent import RECENT
 
 
 class Known(Struct, frozen=True):
@@ -26,20 +29,6 @@ class Known(Struct, frozen=True):
     """Seconds since the API server was last heard on it; None: it does not come from one."""
     problem: str
     """Why it is not followed just now; empty: it is."""
-
-
-class Changed(Struct, frozen=True):
-    """A change of a Service."""
-
-    namespace: str
-    name: str
-    ago: float
-    """Seconds."""
-    gone: bool
-    took: float | None
-    """Seconds until it was answered; None: not known."""
-    since: str
-    """``trigger``: since the cluster began it; ``arrival``: since we could know of it."""
 
 
 class Overview(Struct, frozen=True):
@@ -93,7 +82,7 @@ class Overviews:
             services,
             faulty,
             tuple(_known(parts)),
-            tuple(self._changes(dns)) if dns is not None else (),
+            tuple(islice(self._changes(now), RECENT)),
             self._dns(dns, scraped) if dns is not None else None,
             self._proxy(proxy, now) if proxy is not None and proxy.families else None,
             programs,
@@ -114,15 +103,14 @@ class Overviews:
         listening = tuple(dict.fromkeys(place for live in app.serving.blocks for place in places(app, live)))
         return dns_part(numbers, listening, self._rate.read(numbers.total(QUESTIONS)))
 
-    def _changes(self, app: App) -> Iterator[Changed]:
+    def _changes(self, now: float) -> Iterator[Changed]:
         """The newest first."""
-        now = self._now()
-        for follower in app.clusters.followers[:1]:
-            for recent in reversed(follower.recent):
-                yield Changed(
-                    recent.key.namespace, recent.key.name, max(0.0, now - recent.at), recent.gone, recent.seconds,
-                    recent.since or "",
-                )  # fmt: skip
+        dns, proxy = self._parts.dns, self._parts.proxy
+        followers = dns.clusters.followers[:1] if dns is not None else []
+        answered = [change for follower in followers for change in follower.recent]
+        if proxy is None:
+            return changes(answered, (), lambda _: None, now)
+        return changes(answered, proxy.in_force.recent, proxy.in_force.seconds, now)
 
     def _proxy(self, app: ProxyApp, now: float) -> ProxyPart:
         return proxy_part(

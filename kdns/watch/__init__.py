@@ -27,6 +27,7 @@
     readiness     what is not known yet, and why, pure
     selectors     label and field selectors, pure
     store         events -> which Service, ServiceImport, Namespace, Pod or Node changed, pure
+    recent        a change that is remembered for a while, pure
     source        what every source says: the events, and what is wanted
 
 This is the only package that talks to the API server. It knows nothing of DNS or packets: what a change means for

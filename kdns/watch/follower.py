@@ -13,15 +13,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from kdns.base.clock import Backoff, TimeSlice
 from kdns.base.errors import ConfigError
-from kdns.base.objects import PLURALS, Change, Kind, ObjectKey, Service, ServiceChange
+from kdns.base.objects import PLURALS, Change, Kind, Service, ServiceChange
 from kdns.config.settings import KubernetesOptions
 from kdns.metrics.cluster import ServiceKind, Since, WatchCounts
 from kdns.metrics.dns import Metrics
 from kdns.watch.readiness import Readiness
+from kdns.watch.recent import RECENT, Recent
 from kdns.watch.snapshot import Unusable
 from kdns.watch.snapshot_file import SnapshotFile
 from kdns.watch.source import Deleted, Event, ListComplete, Listing, Lost, Resumed, Skipped, Source, Upserted, Want
@@ -41,8 +42,6 @@ WORDS: Final[dict[Kind, str]] = {
 }
 OURS: Final = "!service.kubernetes.io/service-proxy-name"
 """Label selector: what no other proxy has claimed."""
-RECENT: Final = 30
-"""Changes that `Follower.recent` keeps."""
 LIVE_PHASES: Final = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Unknown"
 """Pods that ended have given their address back."""
 
@@ -85,19 +84,6 @@ def proxy_wants(node: str, *, every_node: bool = False) -> list[Want]:
         Want("Node", field_selector="" if every_node else f"metadata.name={node}"),
         Want("ServiceCIDR", optional=True),
     ]
-
-
-class Recent(NamedTuple):
-    """A change of a Service that is in the answers."""
-
-    key: ObjectKey
-    at: float
-    """Unix seconds."""
-    gone: bool
-    """The Service is deleted."""
-    seconds: float | None
-    """How long it took to be answered; None: that is not known."""
-    since: Since | None
 
 
 class ChangeConsumer(Protocol):
@@ -250,7 +236,7 @@ class Follower:
         for change in changes:
             self._give(change, int(now))
         if isinstance(event, Upserted | Deleted):
-            for change in changes if self._names else ():
+            for change in changes:
                 if isinstance(change, ServiceChange):
                     self._measure(change, event.arrived, now)
             kind = (event.object.key if isinstance(event, Upserted) else event.key).kind
@@ -277,17 +263,18 @@ class Follower:
         service = next((view.service for view in (change.after, change.before) if view and view.service), None)
         if service is None:
             return  # slices without a Service have no name
+        applied = self._counts.clock()
         gone = change.after is None or change.after.service is None
         seconds: float | None = None
         since: Since | None = None
-        if change.triggered is not None and not gone:
+        if self._names and change.triggered is not None and not gone:
             seconds, since = max(0.0, now - change.triggered), "trigger"
-        elif arrived is not None:
-            seconds, since = max(0.0, self._counts.clock() - arrived), "arrival"
+        elif self._names and arrived is not None:
+            seconds, since = max(0.0, applied - arrived), "arrival"
         if seconds is not None and since is not None:
             self._counts.programmed(_kind(service, triggered=since == "trigger"), since, seconds)
         if self._settled.is_set():
-            self.recent.append(Recent(change.key, now, gone, seconds, since))
+            self.recent.append(Recent(change.key, now, gone, seconds, since, arrived, applied))
 
     def _state(self, event: Listing | ListComplete | Lost | Resumed | Skipped, now: float) -> None:
         """Note an event that is about a kind as a whole, and say what is new."""

@@ -1,14 +1,17 @@
 """The pages of a proxy: its own rules, of its own node."""
 
+import asyncio
+
 from kdns.cli.status import proxy_site, status_port
 from kdns.status.overview import Overviews
 from kdns.status.parts import Parts
 from kdns.status.path import service_path
 from kdns.status.services import ServiceIndex
-from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
+from tests.fakes.api_server import SYSTEM_COREDNS, SYSTEM_NODE_PROXIER, FakeApiServer
 from tests.fakes.objects import node
 from tests.proxy.test_app import NODE, endpoints, running, web
-from tests.status.serving import Served
+from tests.running import PATIENCE
+from tests.status.serving import Served, served
 
 
 async def test_a_node_shows_its_rules() -> None:
@@ -37,3 +40,26 @@ async def test_a_node_shows_its_rules() -> None:
                 assert (await pages.get(path_text))[0] == expected
         finally:
             await port.close()
+
+
+async def test_the_last_changes_of_a_node() -> None:
+    """DNS and proxy in one process each see a change by a watch of their own: the page has one line with both times."""
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.1.3"))
+    async with (
+        FakeApiServer(objects, rules=SYSTEM_COREDNS | SYSTEM_NODE_PROXIER) as api,
+        running(api) as rig,
+        served(api.url) as kdns,
+    ):
+        await rig.until(lambda: rig.kernel)
+        overviews = Overviews(parts := Parts("kdns node", kdns.app, rig.app), ServiceIndex(parts))
+        assert (await overviews.overview()).changes == ()
+        api.put(endpoints("10.244.1.3", "10.244.1.4"))
+        await rig.until(lambda: rig.kernel == {"shop/web:http": ["10.244.1.3:8080", "10.244.1.4:8080"]})
+        async with asyncio.timeout(PATIENCE):
+            while not (page := await overviews.overview()).changes or page.changes[0].pending:  # noqa: ASYNC110 - pages are asked
+                await asyncio.sleep(0.01)
+        (change,) = page.changes
+        assert (change.namespace, change.name, change.gone) == ("shop", "web", False)
+        assert change.answered is not None
+        assert change.in_kernel is not None
+        assert 0 < change.answered < change.in_kernel
