@@ -1,7 +1,6 @@
 """``kdns node``: DNS and the Service proxy in one process, for one node."""
 
 import argparse
-import asyncio
 import os
 
 from kdns.cli import kubeproxy, local_dns
@@ -27,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve and keep the rules until a signal ends it; the exit status."""
     from kdns.cli.run_local_dns import options  # noqa: PLC0415 - `kdns --help` does without
     from kdns.cli.run_node import node  # noqa: PLC0415 - likewise
-    from kdns.ops import logs  # noqa: PLC0415 - likewise
+    from kdns.ops import direct_loop, logs  # noqa: PLC0415 - likewise
 
     command = kubeproxy.proxy_command(arguments)
     if not arguments.conf:
@@ -38,4 +37,4 @@ def run(arguments: argparse.Namespace) -> int:
         source=source, corefile=arguments.conf, plugins=arguments.plugins, snapshot=command.snapshot
     )
     logs.set_up(command.settings.logging.format)
-    return asyncio.run(node(serving, command, options(arguments)))
+    return direct_loop.run(node(serving, command, options(arguments)))

@@ -4,7 +4,6 @@ Bare flags mean it, too, and may be CoreDNS's.
 """
 
 import argparse
-import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -125,9 +124,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal ends it; the exit status."""
     from kdns.cli.status import dns_site, explained  # noqa: PLC0415 - `kdns --help` does without
     from kdns.dns.server.app import serve  # noqa: PLC0415 - likewise
-    from kdns.ops import logs  # noqa: PLC0415 - likewise
+    from kdns.ops import direct_loop, logs  # noqa: PLC0415 - likewise
 
     with usage_errors():
         settings = serve_settings(arguments, os.environ)
     logs.set_up(settings.log_format)
-    return asyncio.run(serve(settings, site=dns_site("kdns serve", explained(settings))))
+    return direct_loop.run(serve(settings, site=dns_site("kdns serve", explained(settings))))

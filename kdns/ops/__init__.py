@@ -3,6 +3,7 @@
 - `logs`       the form of a log line
 - `http`       /health, /ready and /metrics
 - `changed`    waits until a file says something else
+- `direct_loop`  the event loop of servers: it calls readers of datagrams where it waits
 - `port`       one such port, opened and closed
 - `http_connections`  the connections of one HTTP port, bounded
 - `listen`     the addresses of those, read and bound

@@ -12,7 +12,7 @@ open nothing yet: what waits or opens begins in `Built.start`.
 
 The precompiled answers of a block are sent without its chain only where no plugin in the chain would notice: each
 plugin says with `Built.must_see` which names it must see, with `Built.ignores` which of those queries it would let
-through unchanged, and with `Built.precompiled` what it has ready.
+through unchanged, with `Built.watch` of which it must see some only, and with `Built.precompiled` what it has ready.
 """
 
 import random
@@ -54,6 +54,17 @@ class KnownChildren(NamedTuple):
     """Empty: no child exists at all."""
 
 
+class Watch(Protocol):
+    """Counts the uses of precompiled answers, of which some go through the chain."""
+
+    left: int
+    """Uses that may still pass the chain by, each counted off here. At 0 the next one goes through it, where the
+    plugin sees the query, and sets this again."""
+
+    def covers(self, parent: bytes) -> bool:
+        """It is for every name directly under a folded name, and it alone."""
+
+
 class PrecompiledAnswer(NamedTuple):
     """An answer that is ready, and what it is counted under."""
 
@@ -65,6 +76,8 @@ class PrecompiledAnswer(NamedTuple):
     """For a "no": what is known of the neighbours under a folded parent name; None: nothing."""
     hit: Hit | None = None
     """Counts its uses, too."""
+    watch: Watch | None = None
+    """Of a plugin before it that wants to see some of its uses."""
 
 
 FindPrecompiled = Callable[[Query], PrecompiledAnswer | None]
@@ -95,6 +108,8 @@ class Built(Struct, frozen=True, kw_only=True):
     must_see: MustSee = sees_all
     ignores: Ignores | None = None
     """Which queries for the names that it must see it would let through unchanged; None: none of them."""
+    watch: Callable[[Query, PrecompiledAnswer], Watch | None] | None = None
+    """For those that it does not ignore: it must see some of them only. None, or a result of None: each one."""
     precompiled: FindPrecompiled | None = None
     """What it has ready to send, asked in chain order."""
     annotate: Callable[[Query, PrecompiledAnswer], PrecompiledAnswer] | None = None

@@ -23,11 +23,11 @@ from kdns.config.arguments import parse_namespace
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, integer, properties, value, zones
 from kdns.dns.api.handler import Handler, Request, Response
-from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
-from kdns.dns.api.response_kind import CLASS_OF, Class, kind_of
-from kdns.dns.lang.log_format import COMMON, Asked, Part, line, parse_format
+from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer, Watch
+from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by, kind_of
+from kdns.dns.lang.log_format import COMMON, Asked, line, parse_format
 from kdns.wire.name import parse_name, under
-from kdns.wire.numbers import NOERROR, NXDOMAIN, SERVFAIL
+from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rcodes import RCODES
 
@@ -73,21 +73,21 @@ def _rules(directive: Directive) -> list[Rule]:
     namespaces: set[str] = set()
     every = 1
 
-    def take_rcode(each: Directive) -> None:
-        for word in arguments(each, 1, None):
+    def take_rcode(entry: Directive) -> None:
+        for word in arguments(entry, 1, None):
             if (number := RCODES.get(word.text.upper())) is None:
                 raise word.error(f"unknown response code {word.text!r}", "such as NXDOMAIN or SERVFAIL")
             rcodes.add(number)
 
-    def take_namespace(each: Directive) -> None:
-        namespaces.update(value(word, parse_namespace) for word in arguments(each, 1, None))
+    def take_namespace(entry: Directive) -> None:
+        namespaces.update(value(word, parse_namespace) for word in arguments(entry, 1, None))
 
-    def take_every(each: Directive) -> None:
+    def take_every(entry: Directive) -> None:
         nonlocal every
-        every = integer(arguments(each, 1, 1)[0], 1, 1_000_000)
+        every = integer(arguments(entry, 1, 1)[0], 1, 1_000_000)
 
-    def take_class(each: Directive) -> None:
-        for word in arguments(each, 1, None):
+    def take_class(entry: Directive) -> None:
+        for word in arguments(entry, 1, None):
             chosen = choice(word, ("all", "success", "denial", "error"))
             classes.update(known for known in EVERYTHING if chosen in {"all", known})
 
@@ -102,7 +102,30 @@ def _rules(directive: Directive) -> list[Rule]:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     log = Log(options, parts)
-    return Built(plugin=log.plugin, must_see=log.must_see, ignores=log.ignores)
+    return Built(plugin=log.plugin, must_see=log.must_see, ignores=log.ignores, watch=log.watch)
+
+
+class Written:
+    """A rule at work: its zone, its format, and which lines are still passed over."""
+
+    def __init__(self, rule: Rule, others: Sequence[Rule]) -> None:
+        """``others`` are the other rules of its block."""
+        self.rule, self.zone, self.parts = rule, parse_name(rule.zone), parse_format(rule.format)
+        self.left = rule.every - 1
+        """Lines until the next one that is written; see `kdns.dns.api.plugin.Watch`."""
+        self._others = tuple(parse_name(other.zone) for other in others)
+
+    def covers(self, parent: bytes) -> bool:
+        """All names under a folded name are its own."""
+        return under(parent, self.zone) and not any(under(zone, parent) for zone in self._others)
+
+    def due(self) -> bool:
+        """Count a line; True: it is to be written."""
+        if self.left > 0:
+            self.left -= 1
+            return False
+        self.left = self.rule.every - 1
+        return True
 
 
 class Log:
@@ -110,66 +133,64 @@ class Log:
 
     def __init__(self, options: Options, parts: BlockContext) -> None:
         self._clock = parts.clock
-        self._passed = dict.fromkeys(options.rules, 0)
-        """Lines since the last one that was written, by rule."""
-        self._rules = tuple((parse_name(rule.zone), rule, parse_format(rule.format)) for rule in options.rules)
-        classes = {rule.classes for rule in options.rules}
-        self.ignores: Ignores | None = _ignores(classes.pop()) if len(classes) == 1 else None
-        """Only where it does not matter which rule a name falls under."""
+        rules = options.rules
+        self._rules = tuple(Written(rule, (*rules[:at], *rules[at + 1 :])) for at, rule in enumerate(rules))
+        self.ignores: Ignores | None = None
+        if len({(rule.classes, rule.rcodes) for rule in rules}) == 1:
+            # only where it does not matter which rule a name falls under
+            self.ignores = lambda query, ready: not _wants(rules[0], query, ready)
 
     def must_see(self, name: bytes, below: bool) -> bool:
         """The names of its rules."""
-        return any(under(name, zone) or (below and under(zone, name)) for zone, _, _ in self._rules)
+        return any(under(name, rule.zone) or (below and under(rule.zone, name)) for rule in self._rules)
+
+    def watch(self, query: Query, ready: PrecompiledAnswer) -> Watch | None:
+        """The rule that a name falls under, if it writes some lines only; who asks is not known before the chain."""
+        written = self._rule_of(query.name)
+        if written is None or written.rule.every == 1 or written.rule.namespaces:
+            return None
+        return written if _wants(written.rule, query, ready) else None
+
+    def _rule_of(self, name: bytes) -> Written | None:
+        return next((written for written in self._rules if under(name, written.zone)), None)
 
     def plugin(self, following: Handler) -> Handler:
         """Writes the line when the answer is there; what a plugin gave up is SERVFAIL."""
 
         async def handle(request: Request) -> Response:
-            name = request.query.name
-            rule = next((each for each in self._rules if under(name, each[0])), None)
-            if rule is None:
+            written = self._rule_of(request.query.name)
+            if written is None:
                 return await following(request)
             started = self._clock()
             try:
                 response = await following(request)
             except UpstreamError:
-                self._write(rule, Asked(request, Response(SERVFAIL), self._clock() - started))
+                _write(written, Asked(request, Response(SERVFAIL), self._clock() - started))
                 raise
-            self._write(rule, Asked(request, response, self._clock() - started))
+            _write(written, Asked(request, response, self._clock() - started))
             return response
 
         return handle
 
-    def _write(self, rule: tuple[bytes, Rule, tuple[Part, ...]], asked: Asked) -> None:
-        _, options, parts = rule
-        kind = kind_of(asked.request.query.rtype, asked.response)
-        if CLASS_OF[kind] in options.classes and self._wanted(options, asked):
-            asked.request.metadata.update({"log/type": kind, "log/class": CLASS_OF[kind]})
-            LINES.info("%s", line(parts, asked))
 
-    def _wanted(self, rule: Rule, asked: Asked) -> bool:
-        """What the rule leaves, and of that each Nth."""
-        if rule.rcodes and asked.response.rcode not in rule.rcodes:
-            return False
-        if rule.namespaces and asked.request.metadata.get("kubernetes/client-namespace") not in rule.namespaces:
-            return False
-        self._passed[rule] = (self._passed[rule] + 1) % rule.every
-        return not self._passed[rule]
+def _write(written: Written, asked: Asked) -> None:
+    kind, rule = kind_of(asked.request.query.rtype, asked.response), written.rule
+    if CLASS_OF[kind] not in rule.classes or (rule.rcodes and asked.response.rcode not in rule.rcodes):
+        return
+    if rule.namespaces and asked.request.metadata.get("kubernetes/client-namespace") not in rule.namespaces:
+        return
+    if written.due():
+        asked.request.metadata.update({"log/type": kind, "log/class": CLASS_OF[kind]})
+        LINES.info("%s", line(written.parts, asked))
 
 
-def _ignores(classes: frozenset[Class]) -> Ignores | None:
-    """Lets pass what has another class for sure."""
-    if classes == EVERYTHING:
-        return None
-
-    def ignores(_query: Query, found: PrecompiledAnswer) -> bool:
-        answer = found.answer
-        answers, authority, _ = answer.sections.counts
-        if answer.rcode == NXDOMAIN:
-            return "denial" not in classes and not (answers and "error" in classes)
-        if answer.rcode != NOERROR:
-            return "error" not in classes
-        nodata = authority and not answers  # or a delegation: either class
-        return "success" not in classes and not (nodata and "denial" in classes)
-
-    return ignores
+def _wants(rule: Rule, query: Query, ready: PrecompiledAnswer) -> bool:
+    """By class and rcode, as `_write` decides it."""
+    answer = ready.answer
+    if rule.rcodes and answer.rcode not in rule.rcodes:
+        return False
+    if rule.classes == EVERYTHING:
+        return True
+    counts = answer.sections.counts
+    types = frozenset[int]() if counts[0] else authority_types(answer.sections)
+    return CLASS_OF[kind_by(query.rtype, answer.rcode, bool(counts[0]), types)] in rule.classes

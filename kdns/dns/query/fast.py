@@ -19,10 +19,20 @@ from collections.abc import Callable
 from typing import Final
 
 from kdns.base.clock import Clock
-from kdns.dns.api.plugin import PrecompiledAnswer
+from kdns.dns.api.plugin import PrecompiledAnswer, Watch
 from kdns.dns.cache.aged import Aged
 from kdns.dns.query.forms import OPT, SHAPES, TYPE, plain_query, variant
-from kdns.dns.query.remembered import AgingReply, FixedReply, Miss, Remembered, RotatingReply
+from kdns.dns.query.remembered import (
+    COUNTS,
+    AgingReply,
+    FixedReply,
+    Miss,
+    Remembered,
+    RotatingReply,
+    Use,
+    WatchedReply,
+    WatchedRotatingReply,
+)
 from kdns.dns.query.router import Ready, Router
 from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, SocketCounts
 from kdns.wire.compose import head
@@ -45,7 +55,6 @@ MAX_MISSES: Final = 4096
 COPIED: Final = RD | CD
 """RFC 1035 section 4.1.1: RD "may be set in a query and is copied into the response"; RFC 4035 section 3.2.2 for CD."""
 
-_HEAD: Final = 10  # octets 2 to 12: flags and counts
 
 TTLS: Final = [seconds.to_bytes(4, "big") for seconds in range(3601)]
 """By seconds: an hour is the most that a cache keeps anything unless it is configured to."""
@@ -116,6 +125,8 @@ class FastPath:
             following = turn + answer.unit
             answer.turn = following if following < answer.ring_size else 0
             return message[:2] + entry.octets + answer.ring[turn : turn + entry.rotated] + entry.rest
+        if type(entry) is not AgingReply:
+            return self._watched(message, entry)
         left = entry.until - self._now
         if left <= 0:
             return self._ageing(message, key, entry)
@@ -125,6 +136,18 @@ class FastPath:
         turn = answer.turn
         answer.turn = turn + 1 if turn + 1 < answer.ring_size else 0
         return message[:2] + TTLS[left].join(entry.turns[turn])
+
+    def _watched(self, message: bytes, entry: FixedReply | RotatingReply) -> bytes | None:
+        """The reply from an entry of which a plugin must see some uses, counted; None: this is such a use."""
+        if entry.watch is not None and not _passes(entry.watch):
+            return None
+        entry.tally[len(message)] += 1
+        reply = message[:2] + entry.octets
+        if type(entry) is WatchedReply:
+            return reply
+        assert isinstance(entry, RotatingReply)
+        turn = entry.answer.next_turn()
+        return reply + entry.answer.ring[turn : turn + entry.rotated] + entry.rest
 
     def _ageing(self, message: bytes, key: bytes, entry: AgingReply) -> bytes | None:
         """The reply from an entry that ages, counted; an expired one is forgotten, and the answer looked up again."""
@@ -147,8 +170,13 @@ class FastPath:
             if self._now != CLOCK_NOT_READ:
                 answer.live = False
             return None
+        watch = entry.watch
+        if watch is not None and watch.left <= 0:
+            return None
         if answer.use is not None and not answer.use(self._now):
             return None
+        if watch is not None:
+            watch.left -= 1
         return left.to_bytes(4, "big").join(entry.pieces or entry.turns[answer.next_turn()])
 
     def _first(self, message: bytes, key: bytes) -> bytes | None:
@@ -157,11 +185,17 @@ class FastPath:
         entry: Remembered | None
         if folded != key:
             entry = self._entries.get(folded)
-            if entry is not None and entry.answer.live and _alike_but_for_the_name(key, folded, entry.behind):
-                return self._respelled(message, entry, entry.tally)
+            if entry is not None and entry.answer.live:
+                if type(entry) is FixedReply:  # most of them, so written out
+                    head, tail, start, rest = entry.spelling or entry.spell(folded)
+                    if key.startswith(head) and key.endswith(tail):  # as in `_alike_but_for_the_name`
+                        entry.tally[len(message)] += 1
+                        return message[:2] + start + message[HEADER : -entry.behind] + rest
+                elif _alike_but_for_the_name(key, folded, entry.behind):
+                    return self._respelled(message, entry, entry.tally)
         miss = self._missing(message, key if folded == key else b"")
         if miss is not None:
-            return miss
+            return miss or None
         shape = SHAPES.get(message[2:HEADER])
         if shape is not None:
             flags, opt = shape
@@ -177,15 +211,15 @@ class FastPath:
 
         It is what the plain query is answered, which alone is remembered: options such as cookies are never the same.
         """
-        found = variant(message)
-        ready = self._router().find(found.query) if found is not None else None
-        if found is None or ready is None:
+        its_variant = variant(message)
+        ready = self._router().find(its_variant.query) if its_variant is not None else None
+        if its_variant is None or ready is None:
             return None
-        query, plain = found.query, found.plain
+        query, plain = its_variant
         behind = len(plain) - HEADER - len(query.name)
         edns = query.edns._replace(options=b"") if query.edns is not None else None
         entry = self._admit(plain, query._replace(flags=query.flags & (RD | AD | CD), edns=edns), behind)
-        if entry is None or entry.answer is not ready.found.answer:
+        if entry is None or entry.answer is not ready.answer.answer:
             return None
         reply = self._respelled(plain, entry, None)
         if reply is not None:
@@ -197,26 +231,30 @@ class FastPath:
     def _respelled(self, message: bytes, entry: Remembered, tally: dict[int, int] | None) -> bytes | None:
         """The reply to a message that differs from an entry's in id and spelling only, counted in ``tally``.
 
-        None as in `_aged`.
+        None as in `_aged`, or since a plugin must see this use.
         """
         if type(entry) is AgingReply:
             aged = self._aged(entry)
             if aged is None:
                 return None
             octets = aged
+        elif entry.watch is not None and not _passes(entry.watch):
+            return None
         else:
             octets = entry.octets
         if tally is not None:
             tally[len(message)] += 1
         end = len(message) - entry.behind + TYPE
-        start = message[:2] + octets[:_HEAD] + message[HEADER:end] + octets[_HEAD + end - HEADER :]
-        if type(entry) is not RotatingReply:
+        start = message[:2] + octets[:COUNTS] + message[HEADER:end] + octets[COUNTS + end - HEADER :]
+        if not isinstance(entry, RotatingReply):
             return start
         turn = entry.answer.next_turn()
         return start + entry.answer.ring[turn : turn + entry.rotated] + entry.rest
 
     def _missing(self, message: bytes, key: bytes) -> bytes | None:
         """The reply to a plain query for a name next to one that was missing; None if that is not known.
+
+        Empty if a plugin must see this use.
 
         Names that do not exist are without number, so what is remembered is what follows the first label, for each
         length of it. The rest of the message matches an earlier one exactly, which proves it. Whole messages are
@@ -228,13 +266,16 @@ class FastPath:
         miss = self._misses.get(message[2 : HEADER + 1] + message[at:])
         if miss is None or not miss.answer.live:
             return None
-        answer, kind, tallied, before, rest, end, (names, after) = miss
+        answer, kind, tallied, before, rest, end, watch, (names, after) = miss
         if after and message[HEADER:at].lower() + after in names:
             return None
+        if watch is not None and not _passes(watch):
+            return b""
         tallied[len(message)] += 1
         octets = before + message[HEADER:end] + rest
         if key in self._once:
-            self._remember(key, FixedReply(answer, kind, tallied, len(message) - end + TYPE, octets))
+            use = Use(answer, kind, tallied, len(message) - end + TYPE, watch)
+            self._remember(key, FixedReply(use, octets) if watch is None else WatchedReply(use, octets))
         elif key:
             if len(self._once) >= MAX_ONCE:
                 self._once.clear()
@@ -259,13 +300,13 @@ class FastPath:
             if ready is None:
                 return None
             entry = self._make(query, ready, behind)
-            if isinstance(entry, FixedReply) and self._note_miss(key, query.name, entry, ready.found):
+            if isinstance(entry, FixedReply) and self._note_miss(key, query.name, entry, ready.answer):
                 return entry
         self._remember(key, entry)
         return entry
 
     def _make(self, query: Query, ready: Ready, behind: int) -> Remembered:
-        answer = ready.found.answer
+        answer = ready.answer.answer
         edns = query.edns
         opt = opt_record(reply_payload(edns), edns.do) if edns is not None else b""
         room = query.limit(self._counts.proto) - HEADER - len(query.question) - len(opt)
@@ -274,48 +315,60 @@ class FastPath:
         if kept < len(answer.sections.octets):
             flags |= TC
         start = head(flags, counts, edns is not None) + query.question
-        grow = len(start) + kept + len(opt) - _HEAD - len(query.name) - behind
+        grow = len(start) + kept + len(opt) - COUNTS - len(query.name) - behind
         kind = self._kind(query, ready, grow)
-        tallied = self._counts.tallies[kind]
+        watch = ready.answer.watch
+        use = Use(answer, kind, self._counts.tallies[kind], behind, watch)
         if isinstance(answer, Aged):
             turns = tuple(answer.pieces(start, kept, opt, turn) for turn in range(answer.ring_size))
             pieces = () if turns else answer.pieces(start, kept, opt)
-            simple = answer.use is None and 0 < answer.until - self._now < len(TTLS)
-            return AgingReply(answer, kind, tallied, behind, answer.until if simple else 0, pieces, turns)
+            simple = answer.use is None and watch is None and 0 < answer.until - self._now < len(TTLS)
+            return AgingReply(use, answer.until if simple else 0, pieces, turns)
         before = answer.before[:kept]
         rotated = min(answer.ring_size, kept - len(before))
         after = answer.after[: kept - len(before) - rotated]
         if rotated:
-            return RotatingReply(answer, kind, tallied, behind, (start + before, rotated, after + opt))
-        return FixedReply(answer, kind, tallied, behind, start + before + after + opt)
+            parts = start + before, rotated, after + opt
+            return RotatingReply(use, parts) if watch is None else WatchedRotatingReply(use, parts)
+        octets = start + before + after + opt
+        return FixedReply(use, octets) if watch is None else WatchedReply(use, octets)
 
     def _kind(self, query: Query, ready: Ready, grow: int) -> Counted:
-        found = ready.found
-        return bounded(self._counts, kind_of(query, found.answer.rcode, grow, ready.zone, found.plugin, found.hit))
+        answer = ready.answer
+        return bounded(self._counts, kind_of(query, answer.answer.rcode, grow, ready.zone, answer.plugin, answer.hit))
 
-    def _note_miss(self, key: bytes, name: bytes, entry: FixedReply, found: PrecompiledAnswer) -> bool:
+    def _note_miss(self, key: bytes, name: bytes, entry: FixedReply, missing: PrecompiledAnswer) -> bool:
         """Remember what follows the first label of a name that does not exist; False if that says nothing of others."""
-        if found.known_children is None:
+        if missing.known_children is None:
             return False
         first = 1 + name[0]
-        children = self._router().known_children(name, found)
+        children = self._router().known_children(name, missing)
         if children is None:
             return False
         if len(self._misses) >= MAX_MISSES:
             self._misses.clear()
         octets, question = entry.octets, len(name) + TYPE
-        self._misses[key[: _HEAD + 1] + key[_HEAD + first :]] = Miss(
+        self._misses[key[: COUNTS + 1] + key[COUNTS + first :]] = Miss(
             entry.answer,
             entry.kind,
             entry.tally,
-            octets[:_HEAD],
-            octets[_HEAD + question :],
+            octets[:COUNTS],
+            octets[COUNTS + question :],
             HEADER + question,
+            missing.watch,
             children,
         )
         return True
 
 
+def _passes(watch: Watch) -> bool:
+    """Count one use; False: the plugin must see this one."""
+    if watch.left <= 0:
+        return False
+    watch.left -= 1
+    return True
+
+
 def _alike_but_for_the_name(key: bytes, folded: bytes, behind: int) -> bool:
     """True if folding changed nothing but the name: as a letter, type 65 (HTTPS) would become type 97."""
-    return key[:_HEAD] == folded[:_HEAD] and key[-behind:] == folded[-behind:]
+    return key[:COUNTS] == folded[:COUNTS] and key[-behind:] == folded[-behind:]

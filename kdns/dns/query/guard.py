@@ -45,7 +45,14 @@ def guarded(name: str, built: Built, incidents: Incidents, *, foreign: bool, clo
     must_see = _safe_sees(name, built.must_see, incidents)
     # third-party plugins see every query for the names that they must see: `ignores` is not asked
     return replace(
-        built, plugin=plugin, precompiled=find, must_see=must_see, ignores=None, needs_task=True, express=None
+        built,
+        plugin=plugin,
+        precompiled=find,
+        must_see=must_see,
+        ignores=None,
+        watch=None,
+        needs_task=True,
+        express=None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
-from kdns.dns.api.plugin import AccessPolicy, Built, Ignores, KnownChildren, PrecompiledAnswer
+from kdns.dns.api.plugin import AccessPolicy, Built, KnownChildren, PrecompiledAnswer
 from kdns.dns.query.express import Route
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
@@ -41,24 +41,37 @@ class RoutedBlock(Struct, frozen=True, kw_only=True):
 
     def find(self, query: Query) -> PrecompiledAnswer | None:
         """What some plugin has ready and no plugin before it must see."""
-        watching: list[Ignores] = []
+        watching: list[Built] = []
         for number, built in enumerate(self.built):
-            if built.precompiled is not None and (found := built.precompiled(query)) is not None:
-                if not all(ignores(query, found) for ignores in watching):
+            if built.precompiled is not None and (ready := built.precompiled(query)) is not None:
+                watched = _watched(query, ready, watching)
+                if watched is None:
                     return None
                 annotate = (before.annotate for before in reversed(self.built[:number]) if before.annotate is not None)
-                return reduce(lambda so_far, add: add(query, so_far), annotate, found)
+                return reduce(lambda so_far, add: add(query, so_far), annotate, watched)
             if built.must_see(query.name, False):
-                if built.ignores is None:
+                if built.ignores is None and built.watch is None:
                     return None
-                watching.append(built.ignores)
+                watching.append(built)
         return None
+
+
+def _watched(query: Query, ready: PrecompiledAnswer, before: Sequence[Built]) -> PrecompiledAnswer | None:
+    """An answer with the watch of the plugin before it that must see some of its uses; None if one must see each."""
+    for built in before:
+        if built.ignores is not None and built.ignores(query, ready):
+            continue
+        watch = built.watch(query, ready) if built.watch is not None else None
+        if watch is None or ready.watch is not None:
+            return None
+        ready = ready._replace(watch=watch)
+    return ready
 
 
 class Ready(NamedTuple):
     """An answer that is ready, and under which zone it is counted."""
 
-    found: PrecompiledAnswer
+    answer: PrecompiledAnswer
     zone: str
 
 
@@ -108,8 +121,8 @@ class Router:
         apex, blocks = routed
         if len(blocks) > 1 or blocks[0].accepts is not None:
             return None
-        found = blocks[0].find(query)
-        return Ready(found, blocks[0].zones[apex]) if found is not None else None
+        answer = blocks[0].find(query)
+        return Ready(answer, blocks[0].zones[apex]) if answer is not None else None
 
     def route(self, query: Query) -> tuple[Route, str] | None:
         """The short way of a query that an upstream may answer, and the zone that is counted; None: the chain."""
@@ -122,13 +135,15 @@ class Router:
             return None
         return block.route, block.zones[apex]
 
-    def known_children(self, name: bytes, found: PrecompiledAnswer) -> KnownChildren | None:
+    def known_children(self, name: bytes, missing: PrecompiledAnswer) -> KnownChildren | None:
         """What a "no" for a folded name says of its neighbours; None: nothing.
 
         Nothing if another block has a zone among them, or a plugin must see questions for one of them.
         """
         parent = name[1 + name[0] :] if name[0] else b""
-        if found.known_children is None or not parent:
+        if missing.known_children is None or not parent:
+            return None
+        if missing.watch is not None and not missing.watch.covers(parent):
             return None
         if any(zone != parent and under(zone, parent) for zone in self._by_zone):
             return None
@@ -138,10 +153,11 @@ class Router:
             return None
         for built in routed[1][0].built:
             if (
-                built.precompiled is not None and built.precompiled == found.source
+                built.precompiled is not None and built.precompiled == missing.source
             ):  # each access makes another bound method, so not `is`
-                return found.known_children(parent)
-            if built.must_see(parent, True) and (built.ignores is None or not built.must_see(name, False)):
+                return missing.known_children(parent)
+            passes = built.ignores is not None or built.watch is not None
+            if built.must_see(parent, True) and not (passes and built.must_see(name, False)):
                 return None  # where it was asked about this name, it lets the neighbours pass as well
         return None
 
@@ -168,8 +184,8 @@ class Router:
 
     def policy_for(self, request: Request) -> AccessPolicy | None:
         """The acl of the block that a question belongs to."""
-        found = self.block(request) if self.has_policies else None
-        return None if found is None else found[0].policy
+        chosen = self.block(request) if self.has_policies else None
+        return None if chosen is None else chosen[0].policy
 
     def restricted(self, name: bytes, below: bool) -> bool:
         """Some acl has something to say about a folded name, or about any name under it."""

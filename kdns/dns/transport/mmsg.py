@@ -43,7 +43,8 @@ _WORD: Final = 4
 _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 """MSG_TRUNC asks for the true length of a datagram that does not fit."""
 
-_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc: Final = ctypes.PyDLL(None, use_errno=True)
+"""Keeps the interpreter's lock: both calls return at once, and to get it back from a busy thread takes milliseconds."""
 
 
 def available() -> bool:

@@ -14,6 +14,7 @@ from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
 from kdns.dns.transport import mmsg, packet_info
 from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses, answering
+from kdns.ops.direct_loop import DirectLoop
 from kdns.wire.numbers import HEADER
 
 ReceiveMethod = Literal["mmsg", "msg", "plain"]
@@ -72,7 +73,10 @@ class UdpListener:
     def start(self) -> None:
         """Begin to answer, on the running loop."""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._sock.fileno(), self._readable)
+        if isinstance(self._loop, DirectLoop):
+            self._loop.add_direct_reader(self._sock.fileno(), self._readable)
+        else:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def stop(self) -> None:
         """Answer what has arrived by now, at most one turn's worth, and take no more.
@@ -90,11 +94,14 @@ class UdpListener:
         self._sock.close()
 
     def _ignore(self) -> None:
-        if self._loop is not None:
+        if isinstance(self._loop, DirectLoop):
+            self._loop.remove_direct_reader(self._sock.fileno())
+        elif self._loop is not None:
             self._loop.remove_reader(self._sock.fileno())
-            self._loop = None
+        self._loop = None
 
-    def _readable(self) -> None:
+    def _readable(self) -> bool:
+        """Answer what has arrived, as far as one turn goes; True if the fast path has answered all of it."""
         exchange, tick, timed = self._exchange.exchange, self._responder.tick, self._responder.timed
         before = perf_counter()
         for _ in range(BATCHES):
@@ -104,8 +111,9 @@ class UdpListener:
             if answered:
                 timed(answered, now - before)
             if received < BATCH:
-                return
+                return received == answered
             before = now
+        return False
 
     def _slow(self, message: bytes, peer: Address, info: bytes | None) -> None:
         local = self._local or packet_info.local_text(info, self._family)

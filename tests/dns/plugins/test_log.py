@@ -6,10 +6,14 @@ import pytest
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Client, Request, Response
+from kdns.dns.api.plugin import Built, sees_nothing
 from kdns.dns.plugins import log
-from kdns.wire.name import parse_name
-from kdns.wire.numbers import AA, NXDOMAIN, RA, REFUSED, SERVFAIL
+from kdns.dns.query.responder import Responder
+from kdns.dns.query.router import RoutedBlock, Router
+from kdns.wire.name import ROOT, parse_name
+from kdns.wire.numbers import AA, NXDOMAIN, RA, REFUSED, SERVFAIL, A
 from kdns.wire.query import Edns, edns_option
+from tests.dns.messages import CLIENT, Opt, query
 from tests.dns.parts import FakeParts, scripted
 from tests.dns.plugins.asking import built, client, handler, mistakes, ready, request, response, takes_the_fast_way
 
@@ -165,12 +169,17 @@ FAST = (
     ("log . {\n class denial\n}", 0, True),
     ("log . {\n class denial\n}", NXDOMAIN, False),
     ("log a.test {\n class error\n}\nlog test {\n class denial\n}", 0, False),
+    ("log {\n every 2\n}", 0, True),
+    ("log {\n rcode SERVFAIL\n}", 0, True),
+    ("log {\n rcode SERVFAIL\n}", SERVFAIL, False),
+    ("log {\n rcode SERVFAIL\n every 2\n}", SERVFAIL, True),
+    ("log {\n namespace shop\n every 2\n}", 0, False),
 )
 
 
 @pytest.mark.parametrize(("text", "rcode", "fast"), FAST)
 def test_the_fast_way(text: str, rcode: int, fast: bool) -> None:
-    """Only what a rule leaves out, by its name or by its class, is answered without a look."""
+    """What a rule leaves out by its name, its class or its rcode is answered without a look; with `every` the most."""
     records = () if rcode else ("web.test. 5 A 10.0.0.1",)
     assert takes_the_fast_way(built(log, text, FakeParts()), "web.test.", ready(*records, rcode=rcode)) is fast
 
@@ -198,3 +207,20 @@ MISTAKES = (
 def test_mistakes_have_places(text: str, problem: str) -> None:
     """What is wrong with the directive is told at its place."""
     assert mistakes(log, text, FakeParts()) == problem
+
+
+def test_most_uses_pass_the_log_by() -> None:
+    """With `every 3` the chain gets each third query for what is ready, whatever its spelling and its form."""
+    parts = FakeParts()
+    find = ready("web.test. 5 A 10.0.0.1")
+    built_ones = (built(log, "log {\n every 3\n}", parts), Built(precompiled=find, must_see=sees_nothing))
+    block = RoutedBlock(zones={ROOT: "."}, handler=handler(built_ones[0], Response()), built=built_ones)
+    one = Responder(Router((block,)), parts.clock).for_socket("udp", 1, "dns://:53")
+    forms = [query(name, A, opt=opt) for name in (b"\3web\4test\0", b"\3WEB\4test\0") for opt in (None, Opt(do=True))]
+    passed = []
+    for number in range(12):
+        message = forms[number % 4]
+        passed.append(one.fast(message) is not None)
+        if not passed[-1]:
+            one.slow(message, CLIENT, lambda _: None)
+    assert passed == [True, True, False] * 4
