@@ -10,7 +10,8 @@
     overview   what is counted, what is not ready, the age of what is known, the last changes
     services   the list of Services, searched and paged
     path       one Service: names, records, frontends, rules, endpoints, and what is wrong with them
-    drawing    that path as boxes and lines
+    graph      what is drawn of that path
+    drawing    that from left to right, narrow from the top down, shapes what both are made of
     names      what is answered for a name, from which object, by which plugin
     chains     the Corefile as chains
     changes    the last changes of Services, answered and in the kernel

@@ -30,7 +30,9 @@ from kdns.ops.port import Answer
 from kdns.status import guard
 from kdns.status.chains import chains
 from kdns.status.drawing import draw
+from kdns.status.graph import graph
 from kdns.status.names import name_page
+from kdns.status.narrow import draw_narrow
 from kdns.status.overview import Overviews
 from kdns.status.parts import Parts
 from kdns.status.path import service_path
@@ -170,7 +172,9 @@ class Site:
             known = "" if self._parts.synced() else "; the cluster is not known completely yet"
             return _missing(f"there is no Service {namespace}/{name}{known}")
         can = self._parts.explain is not None
-        return Page("service.html", path, more={"drawing": draw(path), "can_explain": can, "problem": problem})
+        drawn = graph(path)
+        more = {"graph": drawn, "wide": draw(drawn), "narrow": draw_narrow(drawn)}
+        return Page("service.html", path, more={**more, "can_explain": can, "problem": problem})
 
     async def _names(self, query: Query) -> Page:
         if self._parts.dns is None:

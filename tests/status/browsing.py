@@ -26,7 +26,7 @@ QUIET: Final = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 """What makes Chromium start as root, and ask for nothing by itself."""
-WIDE, PHONE = (1280, 900), (390, 844)
+WIDE, PHONE = (1280, 900), (360, 800)
 
 
 class Browser:
@@ -72,6 +72,11 @@ class Browser:
         """The texts of elements, spaces folded."""
         found = self.driver.find_elements(By.CSS_SELECTOR, selector)
         return [" ".join(str(one.get_attribute("textContent")).split()) for one in found]
+
+    def run(self, script: str) -> Any:
+        """What a script in the page returns."""
+        driver: Any = self.driver  # selenium gives this method no types
+        return driver.execute_script(script)
 
     def until(self, selector: str, text: str) -> None:
         """Wait until an element has a text."""

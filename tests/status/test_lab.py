@@ -83,8 +83,8 @@ async def test_a_broken_lab_in_a_browser(browser: Browser, lab: tuple[Cluster, s
         browser.picture("lab")
         browser.follow("Services")
         browser.follow("default/hostnames")
-        red = browser.texts("svg .box.fault text")
-        assert red[0].startswith("E33")
+        assert browser.texts(".wide-path .box.fault text:first-of-type") == ["E33 on node-0"]
+        assert len(browser.texts(".wide-path .line.fault")) == 2
         browser.picture("lab-broken")
 
     await asyncio.to_thread(visit)
