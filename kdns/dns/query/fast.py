@@ -15,6 +15,7 @@ is read by `FastPath.tick`, once for each batch of messages.
 """
 
 import time
+from array import array
 from collections.abc import Callable
 from typing import Final
 
@@ -47,8 +48,8 @@ MAX_KINDS: Final = 16384
 MAX_OCTETS: Final = 4 << 20
 """Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that a client
 makes up is another message: by number alone a thousand small queries would fill a container's memory."""
-MAX_ONCE: Final = 8192
-"""Messages that missed once, remembered until they come again or there are so many."""
+ONCE: Final = 8192
+"""Places, a power of two, for the hashes of messages that missed once, each until another one needs its place."""
 MAX_MISSES: Final = 4096
 """Ways to miss remembered at most: search domains, by lengths of labels, by types."""
 
@@ -88,7 +89,7 @@ class FastPath:
         self._elder: dict[bytes, Remembered] = {}
         self._octets = 0  # of replies in the younger generation
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
-        self._once: set[bytes] = set()  # messages that missed once, without their ids
+        self._once = array("q", bytes(8 * ONCE))  # hashes of messages without their ids: no message is kept alive
 
     def tick(self) -> None:
         """Read the clock: to be called before each batch of messages; without it, nothing that ages is served."""
@@ -97,7 +98,6 @@ class FastPath:
     def forget(self) -> None:
         """Remember nothing: there is another router, or its plugins' `Built.must_see` have changed."""
         self._entries, self._elder, self._misses, self._octets = {}, {}, {}, 0
-        self._once.clear()
 
     @property
     def remembered(self) -> tuple[int, int]:
@@ -186,12 +186,12 @@ class FastPath:
         if folded != key:
             entry = self._entries.get(folded)
             if entry is not None and entry.answer.live:
-                if type(entry) is FixedReply:  # most of them, so written out
-                    head, tail, start, rest = entry.spelling or entry.spell(folded)
-                    if key.startswith(head) and key.endswith(tail):  # as in `_alike_but_for_the_name`
-                        entry.tally[len(message)] += 1
-                        return message[:2] + start + message[HEADER : -entry.behind] + rest
-                elif _alike_but_for_the_name(key, folded, entry.behind):
+                if type(entry) is FixedReply and entry.spelled_freely:  # most of them: `_respelled`, written out
+                    octets, size = entry.octets, len(message)
+                    entry.tally[size] += 1
+                    end = size - entry.behind + TYPE
+                    return message[:2] + octets[:COUNTS] + message[HEADER:end] + octets[end - 2 :]
+                if _alike_but_for_the_name(key, folded, entry.behind):
                     return self._respelled(message, entry, entry.tally)
         miss = self._missing(message, key if folded == key else b"")
         if miss is not None:
@@ -272,15 +272,16 @@ class FastPath:
         if watch is not None and not _passes(watch):
             return b""
         tallied[len(message)] += 1
-        octets = before + message[HEADER:end] + rest
-        if key in self._once:
-            use = Use(answer, kind, tallied, len(message) - end + TYPE, watch)
-            self._remember(key, FixedReply(use, octets) if watch is None else WatchedReply(use, octets))
-        elif key:
-            if len(self._once) >= MAX_ONCE:
-                self._once.clear()
-            self._once.add(key)
-        return message[:2] + octets
+        if key:
+            mark = hash(key)
+            place = mark & (ONCE - 1)
+            if self._once[place] == mark:
+                octets = before + message[HEADER:end] + rest
+                use = Use(answer, kind, tallied, len(message) - end + TYPE, watch)
+                self._remember(key, FixedReply(use, octets) if watch is None else WatchedReply(use, octets))
+            else:
+                self._once[place] = mark
+        return message[:2] + before + message[HEADER:end] + rest
 
     def _remember(self, key: bytes, entry: Remembered) -> None:
         if len(self._entries) >= MAX_ENTRIES or self._octets >= MAX_OCTETS:
@@ -300,6 +301,8 @@ class FastPath:
             if ready is None:
                 return None
             entry = self._make(query, ready, behind)
+            if isinstance(entry, FixedReply):
+                entry.spelled_freely = not (_has_letters(key[:COUNTS]) or _has_letters(key[-behind:]))
             if isinstance(entry, FixedReply) and self._note_miss(key, query.name, entry, ready.answer):
                 return entry
         self._remember(key, entry)
@@ -367,6 +370,11 @@ def _passes(watch: Watch) -> bool:
         return False
     watch.left -= 1
     return True
+
+
+def _has_letters(octets: bytes) -> bool:
+    """Some octet in it may be what folding made of another one."""
+    return octets != octets.upper()
 
 
 def _alike_but_for_the_name(key: bytes, folded: bytes, behind: int) -> bool:

@@ -36,42 +36,22 @@ class _Reply:
         self.answer, self.kind, self.tally, self.behind, self.watch = use
 
 
-class Spelling(NamedTuple):
-    """The octets around the name, for clients that spell it in their own way."""
-
-    head: bytes
-    """Of the message: flags and counts."""
-    tail: bytes
-    """Of the message: all behind the name."""
-    start: bytes
-    """Of the reply: flags and counts."""
-    rest: bytes
-    """Of the reply: all behind the name."""
-
-
 class FixedReply(_Reply):
     """The same octets each time."""
 
-    __slots__ = ("octets", "spelling")
+    __slots__ = ("octets", "spelled_freely")
 
     def __init__(self, use: Use, octets: bytes) -> None:
         super().__init__(use)
         self.octets = octets
         """All of the reply behind its id."""
-        self.spelling: Spelling | None = None
-        """Made when it is needed first."""
+        self.spelled_freely = False
+        """Its message has letters in the name only: one that is the same in lower case differs in spelling only."""
 
     @property
     def size(self) -> int:
         """Octets that it keeps."""
         return len(self.octets)
-
-    def spell(self, key: bytes) -> Spelling:
-        """Make its `spelling`; ``key`` is its message without the id, in lower case."""
-        head, end = len(key) - self.behind, self.octets
-        made = Spelling(key[:COUNTS], key[head:], end[:COUNTS], end[head:])
-        self.spelling = made
-        return made
 
 
 @final
