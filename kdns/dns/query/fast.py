@@ -15,7 +15,6 @@ is read by `FastPath.tick`, once for each batch of messages.
 """
 
 import time
-from array import array
 from collections.abc import Callable
 from typing import Final
 
@@ -48,8 +47,8 @@ MAX_KINDS: Final = 16384
 MAX_OCTETS: Final = 4 << 20
 """Octets of replies in each generation. Over TCP a reply may have 65,535, and each EDNS payload size that a client
 makes up is another message: by number alone a thousand small queries would fill a container's memory."""
-ONCE: Final = 8192
-"""Places, a power of two, for the hashes of messages that missed once, each until another one needs its place."""
+MAX_ONCE: Final = 8192
+"""Messages that missed once, remembered until they come again or there are so many."""
 MAX_MISSES: Final = 4096
 """Ways to miss remembered at most: search domains, by lengths of labels, by types."""
 
@@ -89,7 +88,7 @@ class FastPath:
         self._elder: dict[bytes, Remembered] = {}
         self._octets = 0  # of replies in the younger generation
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
-        self._once = array("q", bytes(8 * ONCE))  # hashes of messages without their ids: no message is kept alive
+        self._once: set[bytes] = set()  # messages that missed once, without their ids
 
     def tick(self) -> None:
         """Read the clock: to be called before each batch of messages; without it, nothing that ages is served."""
@@ -98,6 +97,7 @@ class FastPath:
     def forget(self) -> None:
         """Remember nothing: there is another router, or its plugins' `Built.must_see` have changed."""
         self._entries, self._elder, self._misses, self._octets = {}, {}, {}, 0
+        self._once.clear()
 
     @property
     def remembered(self) -> tuple[int, int]:
@@ -272,15 +272,14 @@ class FastPath:
         if watch is not None and not _passes(watch):
             return b""
         tallied[len(message)] += 1
-        if key:
-            mark = hash(key)
-            place = mark & (ONCE - 1)
-            if self._once[place] == mark:
-                octets = before + message[HEADER:end] + rest
-                use = Use(answer, kind, tallied, len(message) - end + TYPE, watch)
-                self._remember(key, FixedReply(use, octets) if watch is None else WatchedReply(use, octets))
-            else:
-                self._once[place] = mark
+        if key in self._once:
+            octets = before + message[HEADER:end] + rest
+            use = Use(answer, kind, tallied, len(message) - end + TYPE, watch)
+            self._remember(key, FixedReply(use, octets) if watch is None else WatchedReply(use, octets))
+        elif key:
+            if len(self._once) >= MAX_ONCE:
+                self._once.clear()
+            self._once.add(key)
         return message[:2] + before + message[HEADER:end] + rest
 
     def _remember(self, key: bytes, entry: Remembered) -> None:
