@@ -43,7 +43,7 @@ POD: Final = "spec.template.spec"
 CONTAINER: Final = f"{POD}.containers.0"
 DIGEST: Final = f"sha256:{'0f' * 32}"
 NAMED: Final = {
-    f"{prefix}{name}" for prefix in ("", "system:") for name in ("kdns", "kdns-proxy", "kdns-node")
+    f"{prefix}{name}" for prefix in ("", "system:") for name in ("kdns", "kdns-proxy", "kdns-node", "kdns-clients")
 }  # fmt: skip
 """Our objects' names, and the labels that are like them."""
 

@@ -258,7 +258,7 @@ def test_a_node_s_own_dns_has_something_to_fail_over_to() -> None:
     """It is on the addresses of Service kube-dns alone; that selects the Deployment of two, and never itself."""
     manifests, found = built("overlays/node-local"), container("overlays/node-local")
     text = one(manifests, "ConfigMap", "kdns-node")["data"]["Corefile"]
-    plans = plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP}), Registry(), "/")
+    plans = plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP, "NODE_NAME": "node-1"}), Registry(), "/")
     local = LocalListeners(NAME, lambda: None, 0.3)
     local.listen(("10.96.0.10",))
     assert {address for plan in local.extend(plans) for address in plan.addresses} == {"10.96.0.10"}
@@ -275,9 +275,25 @@ def test_a_node_s_own_dns_has_something_to_fail_over_to() -> None:
 
 
 def test_a_node_s_own_dns_has_the_rights_of_both() -> None:
-    """The proxy's account has those of DNS, too; the Deployment's stays as it is."""
+    """The proxy's account has those of DNS, too, and Pods, to know who asks; the Deployment's stays as it is."""
     manifests = built("overlays/node-local")
-    dns = (RESOURCES[want.kind] for want in wants(KubernetesOptions()))
-    reading = {(verb, each.group, each.plural) for each in dns for verb in ("list", "watch")}
-    assert rights(manifests, "kdns-proxy") == reading | allowed_to_proxy()
-    assert rights(manifests, "kdns") == reading
+    assert rights(manifests, "kdns-proxy") == reading(KubernetesOptions(clients="node-1")) | allowed_to_proxy()
+    assert rights(manifests, "kdns") == reading(KubernetesOptions())
+    assert rights(manifests, "kdns-proxy") - allowed_to_proxy() - rights(manifests, "kdns") == {
+        ("list", "", "pods"), ("watch", "", "pods")
+    }  # fmt: skip
+
+
+def test_on_a_node_only_its_own_pods_are_followed() -> None:
+    """By a field selector with the node's name; `top` shows who asks, and where only the node's own users see it."""
+    text = one(built("overlays/node-local"), "ConfigMap", "kdns-node")["data"]["Corefile"]
+    plans = plan_corefile(corefile(text, environ={"HOST_IP": HOST_IP, "NODE_NAME": "node-1"}), Registry(), "/")
+    pods = [want for plan in plans for want in wants(plan.options("kubernetes")) if want.kind == "Pod"]
+    assert [want.field_selector.partition(",")[0] for want in pods] == ["spec.nodeName=node-1"]
+    assert process_settings(plans).top == ("127.0.0.1:9154",)
+
+
+def reading(options: KubernetesOptions) -> set[tuple[str, str, str]]:
+    """What DNS lists and watches with these options."""
+    followed = (RESOURCES[want.kind] for want in wants(options))
+    return {(verb, each.group, each.plural) for each in followed for verb in ("list", "watch")}

@@ -19,7 +19,8 @@
 {{- define "kdns.isLocal" -}}{{ if eq .Values.layout "node-local" }}yes{{ end }}{{- end -}}
 
 {{/* What DNS serves, with values as .values; .host is the node's address where DNS has no network of its own, .bind is
-     whether it listens there, and .lameduck how long it answers after it is to end. */}}
+     whether it listens there, .lameduck how long it answers after it is to end, and .clients whether it is to know which
+     Pods of its node ask what. */}}
 {{- define "kdns.corefile" -}}
 .:53 {
     {{- if .bind }}
@@ -37,7 +38,13 @@
         pods {{ .values.pods }}
         fallthrough in-addr.arpa ip6.arpa
         ttl {{ .values.ttl }}
+        {{- if and .clients (ne .values.pods "verified") }}
+        clients {$NODE_NAME}
+        {{- end }}
     }
+    {{- if .clients }}
+    top
+    {{- end }}
     prometheus {{ .host }}:9153
     forward . {{ .values.forward }} {
         max_concurrent 1000
