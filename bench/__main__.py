@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     cluster,
+    explaining,
     forwarders,
     forwarding,
     local_dns,
@@ -26,7 +27,10 @@ from bench.report import Target
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
 CLUSTER = "cluster"
-KEYS = (*(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, local_dns.KEY, service_path.KEY)
+KEYS = (
+    *(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, explaining.KEY, local_dns.KEY,
+    service_path.KEY,
+)  # fmt: skip
 SERVERS = tuple(dict.fromkeys((*peers.COMMANDS, *forwarders.COMMANDS)))
 
 
@@ -60,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             targets += met
         if CLUSTER in only:
             text, met = cluster.measure(Path(name), arguments.seconds)
+            page.append(text)
+            targets += met
+        if explaining.KEY in only:
+            text, met = explaining.measure(Path(name))
+            say("\n" + text)
             page.append(text)
             targets += met
         if local_dns.KEY in only:

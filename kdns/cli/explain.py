@@ -47,8 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     from kdns.explain.question import parse_question  # noqa: PLC0415 - likewise
     from kdns.explain.run import Request  # noqa: PLC0415 - likewise
     from kdns.explain.run import run as run_explain  # noqa: PLC0415 - likewise
-    from kdns.ops import logs  # noqa: PLC0415 - likewise
+    from kdns.ops import logs, process  # noqa: PLC0415 - likewise
 
+    process.rest_collector()
     who, outside = arguments.client, None
     if who == "outside" or who.startswith("outside="):
         who, outside = "", who.partition("=")[2]

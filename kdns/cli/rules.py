@@ -74,11 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _diff(arguments: argparse.Namespace, source: str) -> int:
     """Compare the nodes of a bundle; 1 if something differs."""
     from kdns.explain.run_diff import diff_of_evidence  # noqa: PLC0415 - `kdns rules --help` does without
-    from kdns.ops import logs  # noqa: PLC0415 - likewise
+    from kdns.ops import logs, process  # noqa: PLC0415 - likewise
 
     with usage_errors():
         if not arguments.diff:
             raise UsageError("--evidence is for --diff", hint="kdns rules --diff --evidence PATH")
+    process.rest_collector()
     logs.set_up(stream=sys.stderr)
     return diff_of_evidence(
         arguments.evidence, source, getattr(arguments, "config", "") or "", node=arguments.node,

@@ -18,6 +18,7 @@ read it otherwise than that one does.
 
 import json
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -67,8 +68,15 @@ class Unusual(Exception):
     """Not of the form that kubectl writes."""
 
 
-def compose_list(content: str) -> Composed | None:
-    """The one document of a text, if it is a list of objects as kubectl writes it; else None."""
+LEFT_OUT: Final = object()
+"""Stands for an item that was not wanted."""
+
+
+def compose_list(content: str, choose: Callable[[str], bool] | None = None) -> Composed | None:
+    """The one document of a text, if it is a list of objects as kubectl writes it; else None.
+
+    ``choose`` gets the text of each item; those that it does not want are `LEFT_OUT`.
+    """
     first = content.find("\nitems:\n- ")
     if first < 0 or ODD.search(content) or MARKER.search(content):
         return None
@@ -81,7 +89,8 @@ def compose_list(content: str) -> Composed | None:
         return None
     try:
         top = next(compose(rest)).value
-        items = [_item(content[start:stop]) for start, stop in zip(starts, [*starts[1:], end], strict=True)]
+        texts = (content[start:stop] for start, stop in zip(starts, [*starts[1:], end], strict=True))
+        items = [_item(text) if choose is None or choose(text) else LEFT_OUT for text in texts]
     except (Misplaced, yaml.YAMLError, StopIteration):
         return None  # the general reader knows where the mistake is
     if not isinstance(top, dict) or top.get("items", 0) is not None or "<<" in top:

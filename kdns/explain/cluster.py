@@ -41,8 +41,8 @@ KINDS = frozenset({
 class Cluster:
     """The objects of the evidence, whole and as kdns sees them."""
 
-    def __init__(self, files: Mapping[str, Manifests]) -> None:
-        """``files`` were parsed with ``also=KINDS``."""
+    def __init__(self, files: Mapping[str, Manifests], passed_over: Iterable[tuple[str, str]] = ()) -> None:
+        """``files`` were parsed with ``also=KINDS``; ``passed_over``: kind and Namespace of what they have besides."""
         self.objects = Objects(_bodies(files))
         """As they were written."""
         self.collection: Collection = collect(files, keep_bodies=True)
@@ -50,6 +50,8 @@ class Cluster:
         for manifest in self.collection.objects.values():
             if manifest.body is not None:
                 self.objects.add(manifest.body)
+        for kind, namespace in passed_over:
+            self.objects.pass_over(kind, namespace)
 
     def answers(self, options: KubernetesOptions) -> Answers:
         """The names of the cluster as a server with these options has them. Raises ConfigError for bad options."""

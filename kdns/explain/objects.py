@@ -34,6 +34,7 @@ class Objects:
 
     def __init__(self, bodies: Iterable[Body] = ()) -> None:
         self._by_kind: defaultdict[str, dict[str, dict[str, Body]]] = defaultdict(dict)
+        self._passed_over: set[tuple[str, str]] = set()
         for body in bodies:
             self.add(body)
 
@@ -41,6 +42,10 @@ class Objects:
         """Add an object; a later one of the same name takes its place."""
         key = key_of(body)
         self._by_kind[key.kind].setdefault(key.namespace, {})[key.name] = body
+
+    def pass_over(self, kind: str, namespace: str) -> None:
+        """Note that the evidence has such an object, which the question does not need."""
+        self._passed_over.add((kind, namespace))
 
     def get(self, kind: str, namespace: str, name: str) -> Body | None:
         """One object, or None."""
@@ -54,11 +59,13 @@ class Objects:
 
     def dumped(self, kind: str, namespace: str | None = None) -> bool:
         """Whether an absence means something: the evidence has objects of this kind, and of this Namespace."""
-        return bool(self._by_kind.get(kind)) and (namespace is None or namespace in self.namespaces())
+        some = bool(self._by_kind.get(kind)) or any(passed == kind for passed, _ in self._passed_over)
+        return some and (namespace is None or namespace in self.namespaces())
 
     def namespaces(self) -> set[str]:
         """Every Namespace that an object is in, or that is an object."""
         inside = {where for places in self._by_kind.values() for where in places if where}
+        inside |= {where for _, where in self._passed_over}
         return inside | set(self._by_kind.get("Namespace", {}).get("", {}))
 
 

@@ -3,29 +3,29 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
 
 from kdns.base.errors import ConfigError
 from kdns.config.source import Manifests as ManifestSource
 from kdns.config.source import parse_source
-from kdns.explain.bundle import Raw, read_bundle, text_file
+from kdns.explain.bundle import Part, Raw, read_bundle, text_file
 from kdns.explain.case import Case
 from kdns.explain.chain import explain
-from kdns.explain.cluster import KINDS, Cluster
+from kdns.explain.cluster import Cluster
 from kdns.explain.evidence import Evidence
 from kdns.explain.here import add_this_node
 from kdns.explain.links.dns_server import wanted_question
 from kdns.explain.live import kinds, read_cluster
 from kdns.explain.model import Question, Verdict, report_values
-from kdns.explain.objects import Key, field
 from kdns.explain.probe import plan, probe
+from kdns.explain.reading import ReadObjects, read_index
+from kdns.explain.scope import Scope, scope_of
 from kdns.explain.text import report_text
 from kdns.watch.manifests.folder import content, scan, stream_content
-from kdns.watch.manifests.manifest import Manifests
-from kdns.watch.manifests.reading import parse_manifests
 
+LARGE: Final = 8 << 20
 LOG: Final = logging.getLogger("kdns.explain")
 
 
@@ -42,6 +42,8 @@ class Request(NamedTuple):
     verbose: bool = False
     probe: bool = False
     """Ask and connect for real, from this machine."""
+    large: int = LARGE
+    """Octets of objects from which on only those are read that the question needs."""
 
 
 def run(request: Request, write: Callable[[object, str, TextIO], None], *, colour: bool, out: TextIO) -> int:
@@ -64,20 +66,30 @@ def run(request: Request, write: Callable[[object, str, TextIO], None], *, colou
 def read_case(request: Request) -> Case:
     """All that there is to know of a question. Raises ConfigError for evidence that is not there."""
     evidence = Evidence()
-    raws = [raw for path in request.evidence for raw in read_bundle(path, evidence)]
-    evidence.bundled = bool(raws)
+    parts = [part for path in request.evidence for part in read_bundle(path, evidence)]
+    evidence.bundled = bool(parts)
     live = bool(request.source) and not isinstance(parse_source(request.source), ManifestSource)
     if live:
-        raws += _live(request, evidence)
+        parts += map(Part.of, _live(request, evidence))
     elif request.source:
-        raws += _source(request.source)
-    cluster = Cluster(_parsed(raws, evidence))
+        parts += map(Part.of, _source(request.source))
+    evidence.corefile = text_file(_read(request.corefile, "--corefile")) if request.corefile else None
+    evidence.proxy_config = text_file(_read(request.proxy_config, "--proxy-config")) if request.proxy_config else None
+    scope = _scope(request.question, parts, evidence) if sum(part.size for part in parts) > request.large else None
+    read = ReadObjects(parts, scope)
+    read.note(evidence)
+    cluster = Cluster(read.files, read.passed_over)
     evidence.objects = cluster.objects
     if live and not request.evidence:
         asyncio.run(add_this_node(evidence, cluster.objects))
-    evidence.corefile = text_file(_read(request.corefile, "--corefile")) if request.corefile else None
-    evidence.proxy_config = text_file(_read(request.proxy_config, "--proxy-config")) if request.proxy_config else None
     return Case(request.question, evidence, cluster)
+
+
+def _scope(question: Question, parts: Iterable[Part], evidence: Evidence) -> Scope:
+    services, corefile = read_index(parts)
+    given = evidence.corefile.text if evidence.corefile else ""
+    files = [file.text for pod in evidence.pods.values() for file in pod.values()]
+    return scope_of(question, services, corefile + given, files)
 
 
 def _live(request: Request, evidence: Evidence) -> list[Raw]:
@@ -92,31 +104,6 @@ def _live(request: Request, evidence: Evidence) -> list[Raw]:
     for line in (*(f"may not list {kind}" for kind in fetched.forbidden), *fetched.problems):
         LOG.warning("not checked with: %s", line)
     return fetched.raws
-
-
-def _parsed(raws: Sequence[Raw], evidence: Evidence) -> dict[str, Manifests]:
-    files: dict[str, Manifests] = {}
-    for raw in raws:
-        files[raw.path] = parse_manifests(raw.data, raw.path, also=KINDS)
-        if not files[raw.path].template:
-            torn = tuple(f"{problem.about} {problem.error}".strip() for problem in files[raw.path].problems)
-            evidence.torn = (*evidence.torn, *torn)
-    evidence.versions = _versions(files)
-    return files
-
-
-def _versions(files: Mapping[str, Manifests]) -> dict[str, tuple[str, str]]:
-    """Objects that two files have in different versions."""
-    first: dict[object, tuple[str, str]] = {}
-    found: dict[str, tuple[str, str]] = {}
-    for name in sorted(files) if len(files) > 1 else ():
-        for manifest in files[name].objects:
-            version = field(manifest.body or {}, "metadata.resourceVersion", "")
-            called = str(Key(*manifest.key))
-            known, at = first.setdefault(manifest.key, (version, manifest.at))
-            if version and known != version:
-                found.setdefault(called, (f"{at} ({known})", f"{manifest.at} ({version})"))
-    return found
 
 
 def _source(source: str) -> list[Raw]:

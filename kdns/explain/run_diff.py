@@ -3,6 +3,7 @@
 With evidence, the rules are those of the files, node by node; without, this machine's own.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
@@ -32,7 +33,7 @@ def diff_of_evidence(
 
     Raises ConfigError for evidence that is not there, or has no rules.
     """
-    case = read_case(Request(WHOLE, source, "", proxy_config, paths))
+    case = read_case(Request(WHOLE, source, "", proxy_config, paths, large=sys.maxsize))
     names = [node] if node else sorted(case.evidence.nodes)
     if not names or not any(name in case.evidence.nodes for name in names):
         raise ConfigError(

@@ -21,8 +21,8 @@ def names() -> list[str]:
     return sorted(folder.name for folder in CASES.iterdir() if folder.is_dir())
 
 
-def explained(folder: Path, asked: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Exit status and report of one question, with the evidence of a folder."""
+def explained(folder: Path, asked: Mapping[str, Any], **options: Any) -> tuple[int, dict[str, Any]]:
+    """Exit status and report of one question, with the evidence of a folder; ``options`` are more of the request's."""
     question = parse_question(
         str(asked["target"]), namespace=asked.get("namespace", ""), from_pod=asked.get("from", ""),
         from_node=asked.get("from_node", ""), outside=asked.get("outside"), port=str(asked.get("port", "")),
@@ -31,7 +31,8 @@ def explained(folder: Path, asked: Mapping[str, Any]) -> tuple[int, dict[str, An
     corefile = str(folder / "Corefile") if (folder / "Corefile").exists() else ""
     source = str(COMMON) if asked.get("common", True) else ""
     out = io.StringIO()
-    status = run(Request(question, source, corefile, "", (str(folder),), "json"), _json, colour=False, out=out)
+    request = Request(question, source, corefile, "", (str(folder),), "json", **options)
+    status = run(request, _json, colour=False, out=out)
     return status, json.loads(out.getvalue())
 
 

@@ -6,12 +6,16 @@ from tests.explain.cases import CASES, differences, explained, names, questions
 
 
 @pytest.mark.parametrize("name", names())
-def test_case(name: str) -> None:
-    """Each question of a case gets the verdict, the first fault and the links that its expect.yaml has."""
+@pytest.mark.parametrize("dump", ["whole", "large"])
+def test_case(name: str, dump: str) -> None:
+    """Each question of a case gets the verdict, the first fault and the links that its expect.yaml has.
+
+    It gets the same where the dump is so large that only what the question needs is read of it.
+    """
     asked = list(questions(CASES / name))
     assert asked
     for question in asked:
-        status, report = explained(CASES / name, question)
+        status, report = explained(CASES / name, question, **({"large": 0} if dump == "large" else {}))
         wanted = {key: question[key] for key in ("verdict", "first_fault", "links", "client") if key in question}
         assert wanted
         assert list(differences(wanted, report)) == [], report

@@ -5,16 +5,23 @@ it. In a long chain, rules for one destination are found by it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 from kdns.explain.kernel.iptables_rule import parse_rule
-from kdns.explain.kernel.model import Chain, ChainType, Hook, KernelSet, Lines, Origin, Position, Table, Tables
+from kdns.explain.kernel.model import (
+    HOOKS_OF_IPTABLES,
+    Chain,
+    ChainType,
+    KernelSet,
+    Lines,
+    Origin,
+    Position,
+    Source,
+    Table,
+    Tables,
+)
 
-HOOKS: Final[dict[str, Hook]] = {
-    "PREROUTING": "prerouting", "INPUT": "input", "FORWARD": "forward", "OUTPUT": "output",
-    "POSTROUTING": "postrouting",
-}  # fmt: skip
 PRIORITIES: Final = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 """linux/netfilter_ipv4.h; nat is at +100 in INPUT and POSTROUTING."""
 LONG_CHAIN: Final = 32
@@ -30,82 +37,142 @@ def parse_tables(
 
     ``legacy``: the file is iptables-legacy-save's; else its first line says whose it is.
     """
-    source = text.split("\n")
-    reader = _Reader(file, family, sets, legacy, source)
-    for number, line in enumerate(source, 1):
-        if line[:3] == "-A ":  # nearly all of them
-            numbers = reader.numbers.get(line[3 : line.find(" ", 3)])
-            if numbers is not None:
-                numbers.append(number)
-                continue
-        problem = reader.take(number, line.partition("] ")[2] if line[:1] == "[" else line)
-        if problem:
-            return reader.result(problem)
-    return reader.result("the file is cut short: its last table has no COMMIT" if reader.table else "")
+    reader = _Reader(file, family, sets, legacy, Source(text))
+    problem = reader.read()
+    return Tables(tuple(reader.tables), problem, reader.variant, reader.other_variant)
+
+
+class Chains(Mapping[str, Chain]):
+    """The chains of a table, each made when it is first asked for: a packet meets few of 100,000."""
+
+    def __init__(self, source: Source, file: str) -> None:
+        self._source, self._file = source, file
+        self._declared: dict[str, int] = {}
+        """Name -> the number of its line."""
+        self._runs: dict[str, int] = {}
+        """Name -> the number of its first rule, which others follow."""
+        self._more_runs: dict[str, list[int]] = {}
+        """Further runs of rules, of a file that was not written by iptables-save alone."""
+        self._made: dict[str, Chain] = {}
+        self.table: Table
+
+    def declare(self, name: str, number: int) -> None:
+        """A chain has a line of its own, before its rules."""
+        self._declared[name] = number
+
+    def begin_run(self, name: str, number: int) -> None:
+        """Rules of a chain begin at a line."""
+        if self._runs.setdefault(name, number) != number:
+            self._more_runs.setdefault(name, []).append(number)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._declared
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __len__(self) -> int:
+        return len(self._declared)
+
+    def __getitem__(self, name: str) -> Chain:
+        chain = self._made.get(name)
+        if chain is None:
+            number = self._declared[name]
+            line = self._source.line(number)
+            policy = line[1:].partition(" ")[2].split(" ")[0]
+            position = Position(self._file, number, line)
+            chain = self._made[name] = _chain(
+                self.table, name, policy, position, Lines(self._source, self._rules(name))
+            )
+        return chain
+
+    def _rules(self, name: str) -> list[int]:
+        """The numbers of the lines of its rules."""
+        numbers: list[int] = []
+        for number in (self._runs[name], *self._more_runs.get(name, ())) if name in self._runs else ():
+            last = number
+            while last <= len(self._source) and rule_chain(self._source.line(last)) == name:
+                last += 1
+            numbers += range(number, last)
+        return numbers
+
+
+def rule_chain(line: str) -> str | None:
+    """The chain that a line of iptables-save adds a rule to; None: it does not."""
+    return line[3:].partition(" ")[0] if line.startswith("-A ") else None
+
+
+NO_PREFIX: Final = "\0"
 
 
 class _Reader:
     """Lines, one after the other."""
 
     def __init__(
-        self, file: str, family: Literal["ip", "ip6"], sets: dict[str, KernelSet], legacy: bool, source: Sequence[str]
+        self, file: str, family: Literal["ip", "ip6"], sets: dict[str, KernelSet], legacy: bool, source: Source
     ) -> None:
         self._file, self._family, self._sets, self._source = file, family, sets, source
-        self._variant, self._other = "legacy" if legacy else "", False
-        self._tables: list[Table] = []
-        self.numbers: dict[str, list[int]] = {}
-        """Chains of the table that is being read -> numbers of their lines."""
-        self.table: Table | None = None
-        """The one that has no COMMIT yet."""
+        self.variant, self.other_variant = "legacy" if legacy else "", False
+        self.tables: list[Table] = []
+        self._chains: Chains | None = None
+        """Of the table that has no COMMIT yet."""
+        self._current: str | None = None
+        """The chain of the rule before."""
 
-    def result(self, problem: str) -> Tables:
-        """What was read."""
-        return Tables(tuple(self._tables), problem, self._variant, self._other)
+    def read(self) -> str:
+        """Every line; what is wrong with the file, or nothing."""
+        text, prefix = self._source.text, NO_PREFIX
+        for number, start in enumerate(self._source.starts, 1):
+            if text.startswith(prefix, start):
+                continue  # nearly all of them: one more rule of the same chain
+            problem = self._take(number, self._source.line(number))
+            if problem:
+                return problem
+            prefix = f"-A {self._current} " if self._current is not None else NO_PREFIX
+        return "" if self._chains is None else "the file is cut short: its last table has no COMMIT"
 
-    def take(self, number: int, line: str) -> str:
+    def _take(self, number: int, line: str) -> str:
         """One line; what is wrong with it, or nothing."""
-        start, table = line[:1], self.table
-        if start == "-" and table is not None:
-            return self._rule(number, line)
-        if start == ":" and table is not None:
-            name, _, rest = line[1:].partition(" ")
-            lines = Lines(self._source)
-            self.numbers[name] = lines.numbers
-            policy = rest[:1] if rest[:1] == "-" else rest.split(" ")[0]
-            table.chains[name] = _chain(table, name, policy, Position(self._file, number, line), lines)
+        start, chains = line[:1], self._chains
+        if start == "-" and chains is not None:
+            return self._rule(chains, number, line)
+        self._current = None
+        if start == ":" and chains is not None:
+            chains.declare(line[1:].partition(" ")[0], number)
         elif start == "*":
-            origin: Origin = "iptables-legacy" if self._variant == "legacy" else "iptables"
-            self.table = Table(self._family, line[1:].strip(), origin, self._file, {}, self._sets, number)
-            self._tables.append(self.table)
-            self.numbers = {}
+            origin: Origin = "iptables-legacy" if self.variant == "legacy" else "iptables"
+            self._chains = chains = Chains(self._source, self._file)
+            chains.table = Table(self._family, line[1:].strip(), origin, self._file, chains, self._sets, number)
+            self.tables.append(chains.table)
         elif start == "#":
             self._comment(line)
         elif line.strip() == "COMMIT":
-            self.table, self.numbers = None, {}
+            self._chains = None
         elif line.strip():
             return f"line {number} is not one of iptables-save: {line.strip()[:80]!r}"
         return ""
 
-    def _rule(self, number: int, line: str) -> str:
-        end = line.find(" ", 3)
-        numbers = self.numbers.get(line[3:end] if end > 0 else line[3:])
-        if numbers is None or not line.startswith("-A "):
+    def _rule(self, chains: Chains, number: int, line: str) -> str:
+        name = rule_chain(line)
+        if name is None or name not in chains:
             return f"line {number} adds to no chain of its table: {line[:80]!r}"
-        numbers.append(number)
+        if name != self._current:
+            chains.begin_run(name, number)
+        self._current = name
         return ""
 
     def _comment(self, line: str) -> None:
         generated = GENERATED.match(line)
         if generated:
-            self._variant = generated[1] or "legacy"  # iptables-nft-save says (nf_tables), since there is one
+            self.variant = generated[1] or "legacy"  # iptables-nft-save says (nf_tables), since there is one
         elif "iptables-legacy tables present" in line:
-            self._other = True
+            self.other_variant = True
 
 
 def _chain(table: Table, name: str, policy: str, position: Position, lines: Lines) -> Chain:
-    if policy == "-" or name not in HOOKS:
+    if policy == "-" or name not in HOOKS_OF_IPTABLES:
         return Chain(name, table, position, parse_rule, lines=lines)
-    hook = HOOKS[name]
+    hook = HOOKS_OF_IPTABLES[name]
     kind: ChainType = (
         "nat" if table.name == "nat" else "route" if table.name == "mangle" and name == "OUTPUT" else "filter"
     )

@@ -1,5 +1,7 @@
 """Tables, chains, rules and sets of a kernel, whichever tool printed them. Pure values; rules are parsed on demand."""
 
+import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, overload
 
@@ -8,6 +10,12 @@ from msgspec import Struct
 Hook = Literal["prerouting", "input", "forward", "output", "postrouting"]
 ChainType = Literal["filter", "nat", "route"]
 Origin = Literal["iptables", "iptables-legacy", "nft"]
+
+HOOKS_OF_IPTABLES: Final[Mapping[str, Hook]] = {
+    "PREROUTING": "prerouting", "INPUT": "input", "FORWARD": "forward", "OUTPUT": "output",
+    "POSTROUTING": "postrouting",
+}  # fmt: skip
+"""The chains of iptables that have one."""
 
 PRIORITIES: Final[Mapping[str, int]] = {
     "raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100, "out": 100,
@@ -233,18 +241,35 @@ class Line(NamedTuple):
     text: str
 
 
+class Source:
+    """A file of rules, kept as one text: its lines are cut out when they are asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.starts = array("I", [0])
+        """Where each line begins."""
+        self.starts.extend(match.end() for match in re.finditer("\n", text))
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def line(self, number: int) -> str:
+        """A line by its number, counted from 1; the counters that iptables-save -c puts first are left out."""
+        end = self.starts[number] - 1 if number < len(self.starts) else len(self.text)
+        text = self.text[self.starts[number - 1] : end]
+        return text.partition("] ")[2] if text[:1] == "[" else text
+
+
 class Lines(Sequence[Line]):
     """Lines of a file that belong to a chain, by their numbers: a file of 300,000 rules is kept once."""
 
-    __slots__ = ("_source", "numbers")
+    __slots__ = ("_numbers", "_source")
 
-    def __init__(self, source: Sequence[str]) -> None:
-        self._source = source
-        self.numbers: list[int] = []
-        """Counted from 1."""
+    def __init__(self, source: Source, numbers: Sequence[int]) -> None:
+        self._source, self._numbers = source, numbers
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._numbers)
 
     @overload
     def __getitem__(self, place: int) -> Line: ...
@@ -252,12 +277,11 @@ class Lines(Sequence[Line]):
     def __getitem__(self, place: slice) -> Sequence[Line]: ...
     def __getitem__(self, place: int | slice) -> Line | Sequence[Line]:
         if isinstance(place, slice):
-            return [self._line(number) for number in self.numbers[place]]
-        return self._line(self.numbers[place])
+            return [self._line(number) for number in self._numbers[place]]
+        return self._line(self._numbers[place])
 
     def _line(self, number: int) -> Line:
-        text = self._source[number - 1]
-        return Line(number, text.partition("] ")[2] if text[:1] == "[" else text)  # iptables-save -c: counters first
+        return Line(number, self._source.line(number))
 
 
 class Chain(Struct, eq=False):
@@ -295,9 +319,14 @@ class Table(Struct, eq=False):
     name: str
     origin: Origin
     file: str
-    chains: dict[str, Chain] = {}
+    chains: Mapping[str, Chain] = {}
     sets: dict[str, KernelSet] = {}
     line: int = 1
+
+    def bases(self) -> Iterator[Chain]:
+        """The chains that have a hook."""
+        names = (name for name in self.chains if self.origin == "nft" or name in HOOKS_OF_IPTABLES)
+        return (chain for name in names if (chain := self.chains[name]).hook is not None)
 
     def __str__(self) -> str:
         return f"table {self.family} {self.name}" if self.origin == "nft" else f"{self.origin} table {self.name}"

@@ -23,26 +23,36 @@ def parse_json(text: str, file: str) -> Tables:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return Tables((), f"it is not what `nft -j list ruleset` prints: {error}")
     tables: dict[tuple[str, str], Table] = {}
+    chains: dict[tuple[str, str], dict[str, Chain]] = {}
     for item in items if isinstance(items, list) else ():
         kind, body = next(iter(item.items())) if isinstance(item, dict) and item else ("", {})
         if not isinstance(body, dict) or body.get("family") not in FAMILIES:
             continue
         try:
-            _take(kind, body, tables, file)
+            _take(kind, body, tables, chains, file)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             return Tables(tuple(tables.values()), f"a {kind} that cannot be read: {error}")
     return Tables(tuple(tables.values()))
 
 
-def _take(kind: str, body: Mapping[str, Any], tables: dict[tuple[str, str], Table], file: str) -> None:
+def _take(
+    kind: str,
+    body: Mapping[str, Any],
+    tables: dict[tuple[str, str], Table],
+    chains: dict[tuple[str, str], dict[str, Chain]],
+    file: str,
+) -> None:
     if kind == "table":
-        tables[body["family"], body["name"]] = Table(body["family"], body["name"], "nft", file, {}, {}, 1)
+        key = body["family"], body["name"]
+        chains[key] = {}
+        tables[key] = Table(body["family"], body["name"], "nft", file, chains[key], {}, 1)
         return
-    table = tables[body["family"], body["table"]]
+    key = body["family"], body["table"]
+    table = tables[key]
     match kind:
         case "chain":
             name = body["name"]
-            chain = table.chains[name] = Chain(name, table, Position(file, 1, f"chain {name}"), parse_rule)
+            chain = chains[key][name] = Chain(name, table, Position(file, 1, f"chain {name}"), parse_rule)
             if body.get("hook") in HOOKS:
                 chain.hook, chain.type = body["hook"], body.get("type", "filter")
                 chain.priority, chain.policy = int(body.get("prio", 0)), body.get("policy", "accept")

@@ -43,8 +43,9 @@ def parse_ruleset(text: str, file: str) -> Tables:
         if match is None:
             return Tables(tuple(tables), f"line {number} does not begin a table: {line[:80]!r}")
         family = match[1] or "ip"
-        table = Table(cast(Literal["ip", "ip6", "inet"], family), match[2], "nft", file, {}, {}, number)
-        problem = _table(table, lines)
+        chains: dict[str, Chain] = {}
+        table = Table(cast(Literal["ip", "ip6", "inet"], family), match[2], "nft", file, chains, {}, number)
+        problem = _table(table, chains, lines)
         if family in FAMILIES:
             tables.append(table)
         if problem:
@@ -56,12 +57,12 @@ def of_iptables(table: Table) -> bool:
     """It is one of iptables-nft: the names of table and base chains say so."""
     if table.name not in NAMES_OF_IPTABLES or table.family == "inet" or table.sets:
         return False
-    bases = {chain.name for chain in table.chains.values() if chain.hook is not None}
+    bases = {chain.name for chain in table.bases()}
     upper = {name for name in table.chains if name.startswith("KUBE-")}
     return bases <= CHAINS_OF_IPTABLES and bool(bases or upper)
 
 
-def _table(table: Table, lines: Iterator[tuple[int, str]]) -> str:
+def _table(table: Table, chains: dict[str, Chain], lines: Iterator[tuple[int, str]]) -> str:
     """Blocks up to the closing brace; what is wrong, if that does not come."""
     for number, line in lines:
         if line == "}":
@@ -76,7 +77,7 @@ def _table(table: Table, lines: Iterator[tuple[int, str]]) -> str:
             return CUT_SHORT
         match match[1]:
             case "chain":
-                table.chains[match[2]] = _chain(table, match[2], Position(table.file, number, line), body)
+                chains[match[2]] = _chain(table, match[2], Position(table.file, number, line), body)
             case "set" | "map" | "meter":
                 table.sets[match[2]] = _set(
                     table, match[2], Position(table.file, number, line), body, match[1] == "map"

@@ -144,7 +144,7 @@ def _nftables(tables: Sequence[Table], stage: Stage, own: bool) -> Iterator[Brok
             if of_own not in (None, own):
                 continue
             kind = "filter" if stage == "filter" else "nat"
-            bases = [chain for chain in table.chains.values() if chain.hook == hook and chain.type == kind]
+            bases = [chain for chain in table.bases() if chain.hook == hook and chain.type == kind]
             here = Position(table.file, table.line, f"{table} {{")
             if not bases:
                 yield Broken(f"{table} has no {kind} chain at hook {hook}", here)

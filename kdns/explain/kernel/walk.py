@@ -178,7 +178,7 @@ class Walk:
             (chain.priority, chain)
             for table in self._tables
             if table.family in (word, "inet")
-            for chain in table.chains.values()
+            for chain in table.bases()
             if chain.hook == hook
         ]
         if self._virtual is not None and hook in ("input", "output"):

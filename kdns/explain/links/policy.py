@@ -23,7 +23,7 @@ def check(case: Case) -> list[Finding]:
     if source is None:
         says = "no client was named"
         return [Finding(Link.POLICY, State.UNCHECKED, says, needs="--from NS/POD")]
-    if not any(case.objects.all("NetworkPolicy")):
+    if not case.objects.dumped("NetworkPolicy"):
         if "NetworkPolicy" in case.evidence.listed:
             return [Finding(Link.POLICY, State.OK, "there is no NetworkPolicy")]
         needs = "kubectl get networkpolicies -A -o yaml"

@@ -7,28 +7,36 @@ at a line with ``---``, which nothing in YAML may contain but the boundary of tw
 
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
 from kdns.base.errors import ConfigError, Span
-from kdns.config.yaml_quick import compose_list
+from kdns.config.yaml_quick import LEFT_OUT, compose_list
 from kdns.config.yaml_values import Misplaced, Path, Position, compose, find
+from kdns.watch.manifests.headers import Choose, json_header, yaml_header
 
 EXCERPT_LIMIT = 160
 """Characters of a line that are shown with an error."""
 
 
-class Text(NamedTuple):
-    """A whole file, decoded, and what to call it."""
+class Text:
+    """A whole file, and what to call it."""
 
-    source: str
-    content: str
+    def __init__(self, source: str, data: bytes) -> None:
+        """``data`` is UTF-8."""
+        self.source, self.data = source, data
+
+    @cached_property
+    def content(self) -> str:
+        """The file, decoded; of large files of JSON it is only needed where there is a mistake."""
+        return self.data.decode("utf-8-sig")
 
     def span(self, line: int, column: int) -> Span:
         """A place, both numbers from 1; without the line's text if it may be a secret's."""
-        if "Secret" in self.content:
+        if b"Secret" in self.data:
             return Span(self.source, line, column)
         lines = self.content.split("\n", line)
         text = lines[line - 1].rstrip("\r") if line <= len(lines) else ""
@@ -78,8 +86,10 @@ def _raise(problem: ConfigError) -> None:
     raise problem from None
 
 
-def read_documents(data: bytes, source: str, tell: Tell = _raise) -> Iterator[Document]:
+def read_documents(data: bytes, source: str, tell: Tell = _raise, choose: Choose | None = None) -> Iterator[Document]:
     """The documents of a file, items of lists (``kind: List``, ``ServiceList``...) one by one; empty ones left out.
+
+    ``choose`` may leave out items of lists as kubectl writes them, before they are decoded.
 
     `source` is what errors call the file; text whose first character is ``{`` or ``[`` is taken as JSON if it can be,
     and always if the name ends in ``.json``. ``tell`` gets each mistake, and reading goes on with the next document;
@@ -90,24 +100,26 @@ def read_documents(data: bytes, source: str, tell: Tell = _raise) -> Iterator[Do
     except ConfigError as problem:
         tell(problem)
         return
-    start = text.content.lstrip()[:1]
+    start = text.data.lstrip()[:1]
     if not start:
         return  # an empty file says nothing, whatever its name
-    if source.endswith(".json") or start in {"{", "["}:
+    if source.endswith(".json") or start in {b"{", b"["}:
         try:
-            yield from _json_documents(data.removeprefix(b"\xef\xbb\xbf"), text, tell)
+            yield from _json_documents(text, tell, choose)
         except _NotJson as error:
             if not (source.endswith((".yaml", ".yml")) or (not source.endswith(".json") and _is_yaml(text))):
                 tell(error.problem)
                 return
         else:
             return
-    yield from _yaml_documents(text, tell)
+    yield from _yaml_documents(text, tell, choose)
 
 
 def _decode(data: bytes, source: str) -> Text:
     try:
-        return Text(source, data.decode("utf-8-sig"))
+        if not data.isascii():
+            data.decode()
+        return Text(source, data.removeprefix(b"\xef\xbb\xbf"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
@@ -131,18 +143,14 @@ class _JsonList(msgspec.Struct):
     api_version: str = msgspec.field(name="apiVersion", default="")
 
 
-class _JsonHeader(msgspec.Struct):
-    kind: Any = None
-
-
-def _json_documents(data: bytes, text: Text, tell: Tell) -> Iterator[Document]:
+def _json_documents(text: Text, tell: Tell, choose: Choose | None) -> Iterator[Document]:
+    data = text.data
     try:
-        if is_list_kind(_json(data, text, _JsonHeader, {}).kind):
-            whole = _json(data, text, _JsonList, None)
-            if whole is not None:
-                yield from _json_items(data, text, whole, tell)
-                return
-        value = _json(data, text, Any, None)
+        whole = _json(data, text, _JsonList)
+        if whole is not None and is_list_kind(whole.kind):
+            yield from _json_items(text, whole, tell, choose)
+            return
+        value = _json(data, text, Any)
     except ConfigError as problem:
         tell(problem)
         return
@@ -150,28 +158,32 @@ def _json_documents(data: bytes, text: Text, tell: Tell) -> Iterator[Document]:
     yield from _split(Document(value, text, line, column), tell)
 
 
-def _json_items(data: bytes, text: Text, whole: _JsonList, tell: Tell) -> Iterator[Document]:
+def _json_items(text: Text, whole: _JsonList, tell: Tell, choose: Choose | None) -> Iterator[Document]:
     """Each item is decoded only when its turn comes; its place is found by its own octets, which come in order."""
+    data, ascii_only = text.data, text.data.isascii()
     octet = character = line_start = 0
     lines_before = 1
-    raws = [bytes(item) for item in whole.items]
+    first_raw = bytes(whole.items[0]) if whole.items else b""
     starts = (match.end() for match in re.finditer(rb'"items"\s*:\s*\[\s*', data))
-    first = next((start for start in starts if raws and data.startswith(raws[0], start)), 0)
-    for raw in raws:
+    first = next((start for start in starts if first_raw and data.startswith(first_raw, start)), 0)
+    for item in whole.items:
+        raw = bytes(item)
         begin = data.index(raw, max(octet, first))
-        between = data[octet:begin].decode()
-        character += len(between)
-        lines_before, line_start = _advance(between, lines_before, line_start, character)
+        between = data[octet:begin]
+        character += begin - octet if ascii_only else len(between.decode())
+        lines_before, line_start = _advance(between.decode(), lines_before, line_start, character)
         line, column = lines_before, character - line_start + 1
-        within = raw.decode()
-        try:
-            value = _typed(_json(raw, text, Any, None), whole.kind, whole.api_version)
-        except ConfigError as problem:
-            tell(ConfigError(problem.problem, text.span(line, column)))
-        else:
-            yield Document(value, text, line, column, offset=character, end=character + len(within))
-        octet, character = begin + len(raw), character + len(within)
-        lines_before, line_start = _advance(within, lines_before, line_start, character)
+        length = len(raw) if ascii_only else len(raw.decode())
+        if choose is None or choose(json_header(raw, whole.kind), raw):
+            try:
+                value = _typed(_json(raw, text, Any), whole.kind, whole.api_version)
+            except ConfigError as problem:
+                tell(ConfigError(problem.problem, text.span(line, column)))
+            else:
+                yield Document(value, text, line, column, offset=character, end=character + length)
+        octet, character = begin + len(raw), character + length
+        if b"\n" in raw:
+            lines_before, line_start = _advance(raw.decode(), lines_before, line_start, character)
 
 
 def _advance(passed: str, line: int, line_start: int, end: int) -> tuple[int, int]:
@@ -180,12 +192,12 @@ def _advance(passed: str, line: int, line_start: int, end: int) -> tuple[int, in
     return (line + newlines, end - (len(passed) - passed.rfind("\n") - 1)) if newlines else (line, line_start)
 
 
-def _json(data: bytes, text: Text, wanted: Any, otherwise: Any) -> Any:
-    """Decode; `otherwise`, or if that is None the bare value, where the text is JSON of another type."""
+def _json(data: bytes, text: Text, wanted: Any) -> Any:
+    """Decode; None where the text is JSON of another type."""
     try:
         return msgspec.json.decode(data, type=wanted)
     except msgspec.ValidationError:
-        return _JsonHeader() if otherwise == {} else None
+        return None
     except RecursionError:
         raise ConfigError("expected less nesting", text.span(1, 1)) from None
     except msgspec.DecodeError as error:
@@ -206,23 +218,24 @@ MISTAKES_LIMIT = 100
 BOUNDARY = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 
 
-def _yaml_documents(text: Text, tell: Tell) -> Iterator[Document]:
+def _yaml_documents(text: Text, tell: Tell, choose: Choose | None) -> Iterator[Document]:
     """After a mistake reading begins again at the next boundary of documents."""
     start = 0
     for _ in range(MISTAKES_LIMIT):
-        further = yield from _yaml_stream(text, start, tell)
+        further = yield from _yaml_stream(text, start, tell, choose)
         if further is None:
             return
         start = further
     tell(ConfigError("the rest is not read: too many mistakes", text.span(*text.place(start))))
 
 
-def _yaml_stream(text: Text, start: int, tell: Tell) -> Generator[Document, None, int | None]:
+def _yaml_stream(text: Text, start: int, tell: Tell, choose: Choose | None) -> Generator[Document, None, int | None]:
     """The documents from an offset on, up to a mistake; the offset to begin at again, None at the end of the text."""
     first = text.content.count("\n", 0, start)
     rest = text.content[start:] if start else text.content
     try:
-        quick = compose_list(rest) if not start else None
+        pick = None if choose is None else lambda item: choose(yaml_header(item), item.encode())
+        quick = compose_list(rest, pick) if not start else None
         for number, (value, (line, column), places) in enumerate(compose(rest) if quick is None else (quick,)):
             shifted = {path: (first + line, column) for path, (line, column) in places.items()} if first else places
             document = Document(value, text, first + line + 1, column + 1, number, offset=start)
@@ -294,6 +307,8 @@ def _split(document: Document, tell: Tell, places: Mapping[Path, Position] | Non
         yield document
         return
     for index, item in enumerate(items):
+        if item is LEFT_OUT:
+            continue
         line, column = (places or {}).get(("items", index), (document.line - 1, document.column - 1))
         typed = _typed(item, str(value["kind"]), value.get("apiVersion"))
         yield document._replace(value=typed, line=line + 1, column=column + 1, path=("items", index))

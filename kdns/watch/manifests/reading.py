@@ -20,6 +20,7 @@ from kdns.watch.decode.packing import keeper
 from kdns.watch.decode.status import Wire
 from kdns.watch.manifests.defaults import is_incomplete, is_live
 from kdns.watch.manifests.documents import Document, Text, read_documents
+from kdns.watch.manifests.headers import Choose
 from kdns.watch.manifests.kustomization import is_kustomization, patch_files, unapplied_fields
 from kdns.watch.manifests.manifest import (
     FIELDS,
@@ -45,19 +46,24 @@ HELM: Final = re.compile(rb"\{\{-?\s*(?:[\w ]*\.(?:Values|Release|Chart|Capabili
 
 
 def parse_manifests(
-    data: bytes, source: str, *, also: frozenset[str] = frozenset(), step: Callable[[], None] = lambda: None
+    data: bytes,
+    source: str,
+    *,
+    also: frozenset[str] = frozenset(),
+    step: Callable[[], None] = lambda: None,
+    choose: Choose | None = None,
 ) -> Manifests:
     """What a file says that `source` names. Nothing is raised: what cannot be read is among the problems.
 
     ``also``: more kinds to keep as `Played` objects, and every object keeps its body. ``step`` is called after each
-    document.
+    document. ``choose`` may leave out items of lists.
     """
     entries: list[Manifest | Played | Skipped] = []
     problems: list[Problem] = []
     passed_over: Counter[str] = Counter()
     patches: list[str] = []
     unapplied: list[str] = []
-    for document in read_documents(data, source, lambda error: problems.append(Problem(error))):
+    for document in read_documents(data, source, lambda error: problems.append(Problem(error)), choose):
         step()
         if is_kustomization(document.value, source):
             patches += patch_files(document.value)
@@ -83,7 +89,7 @@ def manifest_of(body: Json, at: str, *, keep_body: bool = False) -> Manifest:
     """
     kind = _kind(body)
     assert kind is not None
-    entry = _entry(Document(body, Text(at, ""), 1, 1), kind, keep_body)
+    entry = _entry(Document(body, Text(at, b""), 1, 1), kind, keep_body)
     if isinstance(entry, Skipped):
         raise ValueError(entry.warning)
     return Manifest(entry.object, entry.labels, entry.fields, at, entry.source, body if keep_body else None)
