@@ -1,4 +1,4 @@
-"""Files of objects, as objects: all of a small dump, and of a large one what the question needs. Pure, but for reading."""
+"""Files of objects, as objects: all of a small dump, and of a large one what the question needs. The edge."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -117,14 +117,17 @@ def test_what_others_write_is_read(tmp_path: Path, form: int, packed: Callable[[
     assert {member.name: member.data for member in read_archive(path, LIMITS)} == files
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"\x1f\x8b", bytes(511), b"\x7fELF" + b"x" * 600])
+@pytest.mark.parametrize("data", [b"", bytes(511), bytes(10_000)])
+def test_an_archive_without_files(tmp_path: Path, data: bytes) -> None:
+    """Nothing, and zeros, are archives that hold nothing."""
+    assert list(read_archive(written(tmp_path / "evidence", data), LIMITS)) == []
+
+
+@pytest.mark.parametrize("data", [b"hello", b"\x1f\x8b", b"\x7fELF" + b"x" * 600, b"BZh9", b"\xfd7zXZ\0"])
 def test_what_is_not_an_archive(tmp_path: Path, data: bytes) -> None:
-    """Nothing comes out of it: it is empty, or an error."""
-    path = written(tmp_path / "evidence", data)
-    try:
-        assert list(read_archive(path, LIMITS)) == []
-    except ArchiveError as error:
-        assert str(error)
+    """Other files are refused."""
+    with pytest.raises(ArchiveError, match=r"\w"):
+        list(read_archive(written(tmp_path / "evidence", data), LIMITS))
 
 
 def test_the_dictionary_of_xz_is_bounded(tmp_path: Path) -> None:
@@ -133,5 +136,5 @@ def test_the_dictionary_of_xz_is_bounded(tmp_path: Path) -> None:
     end = 12 + (data[12] + 1) * 4  # of the block header, whose last four octets are its CRC32
     data[data.index(b"\x21\x01", 12, end) + 2] = 37  # LZMA2: 1.5 GiB (xz file format 1.2.1, section 5.3.1)
     data[end - 4 : end] = zlib.crc32(data[12 : end - 4]).to_bytes(4, "little")
-    with pytest.raises(ArchiveError, match="[Mm]emory"):
+    with pytest.raises(ArchiveError, match=r"[Mm]emory"):
         list(read_archive(written(tmp_path / "evidence.tar.xz", bytes(data)), LIMITS))

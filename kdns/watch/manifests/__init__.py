@@ -4,7 +4,8 @@
 
     folder                   which files there are, their octets, pipes; the only I/O beside `files`
     misspelt                 fields that are nearly those of the API
-    documents, mistakes      text -> documents with places, and problems in words
+    documents, headers       text -> documents with places; items that are not needed are passed over
+    mistakes                 problems in words
     reading, kustomization   documents -> objects that kdns keeps, and others that it plays the cluster for
     defaults, addresses      what the API server fills in: cluster IPs, families, node ports
     workloads, slices, mirror    what controllers make: Pods, EndpointSlices
