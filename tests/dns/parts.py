@@ -13,7 +13,7 @@ of it.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -22,9 +22,10 @@ from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, DirectiveContext
 from kdns.dns.plugins.acl import Acl
+from kdns.metrics.cells import Cells, DurationCells
 from kdns.records.answers import Answers
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+M = TypeVar("M", Counter, Gauge, Histogram, Cells, DurationCells)
 T = TypeVar("T")
 
 
@@ -78,7 +79,7 @@ class FakeParts:
         """What `lasting` made."""
         self.offers: dict[str, object] = dict(offers or {})
         self._cluster = cluster
-        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        self._metrics: dict[str, Counter | Gauge | Histogram | Cells | DurationCells] = {}
 
     async def _lookup(self, request: Request) -> Response:
         self.looked_up.append(request)
@@ -161,6 +162,14 @@ class FakeParts:
         return self._made(
             name, Histogram, lambda: Histogram(name, text, labels, buckets=buckets, registry=self.registry)
         )
+
+    def cells(self, kind: Literal["counter", "gauge"], name: str, text: str, labels: Sequence[str] = ()) -> Cells:
+        """Made once for these parts."""
+        return self._made(name, Cells, lambda: Cells(kind, name, text, labels, self.registry))
+
+    def durations(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> DurationCells:
+        """Made once for these parts."""
+        return self._made(name, DurationCells, lambda: DurationCells(name, text, labels, buckets, self.registry))
 
     def _made(self, name: str, kind: type[M], make: Callable[[], M]) -> M:
         found = self._metrics.get(name)

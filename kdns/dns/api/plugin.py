@@ -17,7 +17,7 @@ through unchanged, with `Built.watch` of which it must see some only, and with `
 
 import random
 from collections.abc import Awaitable, Callable, Container, Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 from prometheus_client import Counter, Gauge, Histogram
@@ -28,6 +28,7 @@ from kdns.config.directive import Directive
 from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.express import Express
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
+from kdns.metrics.cells import Cells, DurationCells
 from kdns.metrics.dns import Hit
 from kdns.records.answers import Answer, Answers
 from kdns.wire.query import Query
@@ -216,6 +217,12 @@ class BlockContext(Protocol):
 
     def histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
         """The histogram of that name, made once for the process."""
+
+    def cells(self, kind: Literal["counter", "gauge"], name: str, text: str, labels: Sequence[str] = ()) -> Cells:
+        """A counter or gauge for hot paths, see `kdns.metrics.cells`; made once for the process."""
+
+    def durations(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> DurationCells:
+        """A histogram of seconds for hot paths, made once for the process."""
 
 
 class PluginModule(Protocol):

@@ -105,7 +105,7 @@ class Forwarder:
         self.pool: Pool | None = None
         """There while the block is served."""
         self._meters = Meters(
-            parts.histogram(
+            parts.durations(
                 "coredns_proxy_request_duration_seconds",
                 "Seconds until an upstream's answer was there.",
                 ("proxy_name", "to", "rcode"),
@@ -114,12 +114,14 @@ class Forwarder:
             parts.counter(
                 "coredns_proxy_healthcheck_failures", "Probes of upstreams that failed.", ("proxy_name", "to")
             ),
-            parts.counter(
+            parts.cells(
+                "counter",
                 "coredns_proxy_conn_cache_hits",
                 "Queries to upstreams on connections that were kept.",
                 ("proxy_name", "to", "proto"),
             ),
-            parts.counter(
+            parts.cells(
+                "counter",
                 "coredns_proxy_conn_cache_misses",
                 "Queries to upstreams on new connections.",
                 ("proxy_name", "to", "proto"),

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram
 
@@ -25,6 +25,7 @@ from kdns.dns.query.router import Router
 from kdns.dns.query.top import Top, TopMetrics, who_by
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.transport.listeners import label
+from kdns.metrics.cells import Cells, DurationCells
 from kdns.metrics.dns import Metrics
 from kdns.records.answers import Answers
 
@@ -34,7 +35,7 @@ DEEPEST: Final = 8
 QUIET: Final = 1.0
 """Seconds in which a plugin's further bugs are counted but not logged."""
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+M = TypeVar("M", Counter, Gauge, Histogram, Cells, DurationCells)
 T = TypeVar("T")
 _DEPTH: ContextVar[int] = ContextVar("lookups", default=0)
 
@@ -79,7 +80,7 @@ class ServerContext:
         """Whether an address may be bound though no interface has it: a route makes it local."""
         self.lasting: dict[str, Any] = {}
         """What plugins keep through reloads, by key."""
-        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._made: dict[str, Counter | Gauge | Histogram | Cells | DurationCells] = {}
         self._told: dict[str, float] = {}
         self._runtime: GCCollector | None = None
 
@@ -256,4 +257,14 @@ class RunningBlockContext:
         """Made once for the process."""
         return self._context.made(
             name, Histogram, lambda: Histogram(name, text, labels, buckets=buckets, registry=self._context.registry)
+        )
+
+    def cells(self, kind: Literal["counter", "gauge"], name: str, text: str, labels: Sequence[str] = ()) -> Cells:
+        """Made once for the process."""
+        return self._context.made(name, Cells, lambda: Cells(kind, name, text, labels, self._context.registry))
+
+    def durations(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> DurationCells:
+        """Made once for the process."""
+        return self._context.made(
+            name, DurationCells, lambda: DurationCells(name, text, labels, buckets, self._context.registry)
         )

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
@@ -19,7 +19,9 @@ from kdns.dns.upstream.https import Https, Method
 from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import Done, Udp
+from kdns.metrics.cells import Cell, Cells, DurationCells
 from kdns.metrics.dns import OTHER
+from kdns.metrics.families import Durations
 from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import FORMERR, NS
 from kdns.wire.query import UDP_LIMIT
@@ -52,13 +54,13 @@ class Settings(Struct, frozen=True, kw_only=True):
 class Meters(Struct, frozen=True):
     """What is counted for each upstream, by the names of CoreDNS."""
 
-    duration: Histogram
+    duration: DurationCells
     """proxy_name, to, rcode"""
     probe_failures: Counter
     """proxy_name, to"""
-    kept: Counter
+    kept: Cells
     """proxy_name, to, proto: queries on a connection that was kept."""
-    dialled: Counter
+    dialled: Cells
     """proxy_name, to, proto: all others."""
 
 
@@ -79,7 +81,7 @@ class Upstream:
         self._probing = self._ended = False
         address = address_of(target, settings.source)
         self._udp: Udp | None = None
-        self._durations: dict[str, Histogram] = {}
+        self._durations: dict[str, Durations] = {}
         self._sent = self._counter("udp")
         self._stream: Transport
         if target.transport == "dns":
@@ -93,7 +95,7 @@ class Upstream:
 
     def _counter(self, proto: str) -> Callable[[bool], None]:
         """Counts queries on kept (True) and on new connections; there is no series before there is something in it."""
-        series: dict[bool, Counter] = {}
+        series: dict[bool, Cell] = {}
 
         def count(kept: bool) -> None:
             if kept not in series:
