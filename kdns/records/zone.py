@@ -44,6 +44,7 @@ class Zone:
         self.own_addresses: tuple[bytes, ...] = ()
         """Packed addresses at which this server is reached."""
         self._apexes = sorted((*schema.zones, *schema.reverse_zones), key=len, reverse=True)
+        self._endings = tuple(self._apexes)
         self._nested = [
             inner for inner in self._apexes if any(under(inner, outer) for outer in self._apexes if outer != inner)
         ]
@@ -62,6 +63,10 @@ class Zone:
             if name.endswith(apex) and (at in starts or apex == ROOT):
                 return apex
         return None
+
+    def outside(self, name: bytes) -> bool:
+        """A folded name is for sure in none of our zones."""
+        return not name.endswith(self._endings)
 
     def lookup(self, name: bytes, rtype: int) -> Result | Missing:
         """What a folded name has of a type, CNAMEs followed within our zones; Missing if it is in none of them."""

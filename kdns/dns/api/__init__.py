@@ -5,7 +5,7 @@ below.
 - `compiled`         sections of a response that are octets already
 - `driving`          coroutines without tasks
 - `extended_error`   why a name of the cluster has no answer, for clients that may know it (RFC 8914)
-- `express`          how a plugin takes part in the short way of queries that upstreams answer
+- `forward_step`     how a plugin takes part in the forward path of queries that upstreams answer
 - `fair_share`       places that clients take and give back, of which none may take what others need
 - `handler`          a handler answers a request; a plugin is a function around a handler
 - `message_handler`  the interface between transports and deciding

@@ -36,6 +36,16 @@ class FairShare:
         """How many places a client has."""
         return self._held.get(client, 0)
 
+    def admit(self, client: str) -> bool:
+        """Hold one place more, if there is one and the client's share allows it: `full`, `exceeded` and `take`."""
+        held, left = self._held, self._places - self._taken
+        own = held.get(client, 0)
+        if left <= 0 or own >= left:
+            return False
+        self._taken += 1
+        held[client] = own + 1
+        return True
+
     def take(self, client: str) -> None:
         """Hold one place more, until `give`."""
         self._taken += 1

@@ -26,7 +26,7 @@ from kdns.base.clock import Clock
 from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive
 from kdns.config.settings import KubernetesOptions
-from kdns.dns.api.express import Express
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.metrics.cells import Cells, DurationCells
 from kdns.metrics.dns import Hit
@@ -122,8 +122,8 @@ class Built(Struct, frozen=True, kw_only=True):
     """
     collect: Callable[[Request], None] | None = None
     """Fills ``request.metadata`` with what is known before the chain, for the `accepts` of its block."""
-    express: Express | None = None
-    """Its part in the short way of queries that upstreams answer; None: its block has no such way."""
+    forward_step: ForwardStep | None = None
+    """Its part in the forward path of queries that upstreams answer; None: its block has no such path."""
     needs_task: bool = False
     """It reads the current task, as `asyncio.timeout` does: its chain runs in tasks. True for third-party plugins."""
     classes: bool = False

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from kdns.base.clock import Clock
 from kdns.base.errors import KdnsError
-from kdns.dns.api.express import Express
+from kdns.dns.api.forward_step import ForwardStep, UpstreamOctets
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.zones import Zones
 from kdns.dns.cache.aged import Aged, wants_ad
@@ -62,19 +62,23 @@ class Cache:
         return self.handle
 
     @property
-    def express(self) -> Express:
-        """Its part in the short way: for what it does not have. Names of the cluster are `kubernetes`' to find."""
-        return Express(onward=self._onward, back=self._back)
+    def forward_step(self) -> ForwardStep:
+        """Its part in the forward path: for what it does not have. Names of the cluster are `kubernetes`' to find."""
+        return ForwardStep(cache=self)
 
-    def _onward(self, request: Request) -> Request | None:
-        query = request.query
-        if not self.covers(query) or self.halves.choose(key_of(query), self._now()) is not None:
-            return None
-        return asking(request)
+    def missed(self, query: Query) -> Key | None:
+        """See `kdns.dns.api.forward_step.ReplyCache.missed`: names that it has nothing to serve for."""
+        if not self.covers(query):
+            return b""
+        key = key_of(query)
+        return key if self.halves.choose(key, self._now()) is None else None
 
-    def _back(self, request: Request, response: Response) -> Response:
-        self.counts.miss(request.server)
-        return self._for_client(request.query, self._take(request, response)[0])
+    def keep(self, key: Key, query: Query, octets: UpstreamOctets, server: str) -> bytes:
+        """See `kdns.dns.api.forward_step.ReplyCache.keep`."""
+        self.counts.miss(server)
+        facts = octets.facts
+        assert facts is not None
+        return self.halves.take_clean(key, query, octets.rcode, octets.flags, facts, self._now(), server)
 
     def covers(self, query: Query) -> bool:
         """True for names that it is to keep answers for."""

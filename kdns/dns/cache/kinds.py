@@ -67,10 +67,7 @@ def kind_of(query: Query, response: Response) -> Kind:
         return Kind.NEVER
     facts = facts_of(response, query.name)
     if facts is not None and not facts.aliases:
-        if response.answer and not facts.owned:
-            return Kind.UNRELATED
-        positive = facts.answering or not (response.answer or facts.soa)
-        return Kind.SUCCESS if positive and response.rcode == NOERROR else Kind.DENIAL if facts.soa else Kind.NEVER
+        return clean_kind(response.rcode, facts)
     if response.answer and all(rr.owner != query.name for rr in response.answer):
         return Kind.UNRELATED
     bounded = any(rr.rtype == SOA for rr in response.authority)
@@ -79,6 +76,16 @@ def kind_of(query: Query, response: Response) -> Kind:
     # RFC 2308 section 5: "Negative responses without SOA records SHOULD NOT be cached as there is no way to prevent
     # the negative responses looping forever". An alias that leads nowhere is such a response as well (section 2.2).
     return Kind.DENIAL if bounded else Kind.NEVER
+
+
+def clean_kind(rcode: int, facts: Facts) -> Kind:
+    """The same of a clean response without aliases whose rcode is NOERROR or NXDOMAIN."""
+    answer = facts.sections.counts[0]
+    if answer and not facts.owned:
+        return Kind.UNRELATED
+    if rcode == NOERROR and (facts.answering or not (answer or facts.soa)):
+        return Kind.SUCCESS
+    return Kind.DENIAL if facts.soa else Kind.NEVER
 
 
 def answers(query: Query, response: Response) -> bool:

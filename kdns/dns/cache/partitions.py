@@ -3,27 +3,35 @@
 import random
 from functools import partial
 from math import ceil
+from struct import Struct
+from typing import Final
 
 from kdns.dns.api.compiled import Loaded, from_facts
 from kdns.dns.api.handler import Response
 from kdns.dns.api.zones import Zones
 from kdns.dns.cache.counts import CacheCounts, Half
-from kdns.dns.cache.kinds import Bounds, Kind, answers, duration, facts_of, kind_of, with_ttl
+from kdns.dns.cache.kinds import EMPTY, Bounds, Kind, answers, clean_kind, duration, facts_of, kind_of
+from kdns.dns.cache.kinds import with_ttl as records_with_ttl
 from kdns.dns.cache.options import LEAST_CAPACITY, CacheOptions
-from kdns.dns.cache.store import Entry, Key, Store
-from kdns.wire.numbers import AXFR, CD, IXFR
+from kdns.dns.cache.store import CleanOctets, Entry, Key, Store
+from kdns.wire.compose import Sections
+from kdns.wire.numbers import AXFR, CD, IXFR, NOERROR
 from kdns.wire.query import Query
-from kdns.wire.walk import with_lowest
+from kdns.wire.walk import Facts, with_lowest, with_ttl
+
+_KEY_TAIL: Final = Struct("!HHB")
 
 
 def key_of(query: Query) -> Key:
-    """What must be the same for a response to do for another query.
+    """What must be the same for a response to do for another query: name, type, class, DO, CD, and EDNS options.
 
-    AD need not: it is asked for always, see `kdns.dns.cache.cache.asking`. RD need not, see `kinds.kind_of`.
+    The options are those that went to the upstream (RFC 7871 section 7.3.1: an answer for one subnet is not one for
+    all). AD need not: it is asked for always, see `kdns.dns.cache.cache.asking`. RD need not, see `kinds.kind_of`.
     """
     edns = query.edns
     do, options = (edns.do, edns.added) if edns is not None else (False, b"")
-    return Key(query.name, query.rtype, query.rclass, do, bool(query.flags & CD), options)
+    flags = (query.flags & CD) | do  # CD is 16, DO is 1
+    return b"%b%b%b" % (query.name, _KEY_TAIL.pack(query.rtype, query.rclass, flags), options)
 
 
 def half_of(entry: Entry) -> Half:
@@ -77,9 +85,42 @@ class Partitions:
         half: Half = "success" if kind is Kind.SUCCESS else "denial"
         if self._without[half].of(query.name) is not None:
             return clamped, None
-        entry = Entry(clamped, kind, now, seconds, answering=answers(query, response), keepttl=self.options.keepttl)
+        compiled, kept = clamped.compiled, clamped
+        contents: Response | CleanOctets = clamped
+        if compiled is not None and compiled.facts is not None:
+            facts = compiled.facts
+            contents = CleanOctets(compiled.name, kept.rcode, kept.flags, facts.sections, facts.uncompressed)
+        entry = Entry(contents, kind, now, seconds, answering=answers(query, response), keepttl=self.options.keepttl)
         self._put(key_of(query), entry, half, now, server)
         return clamped, entry
+
+    def take_clean(self, key: Key, query: Query, rcode: int, flags: int, facts: Facts, now: int, server: str) -> bytes:
+        """The same as `take` for a clean response without aliases, with rcode NOERROR or NXDOMAIN.
+
+        Returns its sections, with the TTLs that they are kept with.
+        """
+        kind, seconds = clean_kind(rcode, facts), facts.lowest
+        options = self.options
+        bounds: Bounds = options.denial if kind is Kind.DENIAL else options.success
+        if not facts.fields or (
+            kind is not Kind.DENIAL and rcode == NOERROR and facts.ns and not facts.sections.counts[0]
+        ):
+            seconds = EMPTY
+        seconds = min(max(seconds, bounds.least), bounds.most)
+        octets = with_ttl(facts, seconds)
+        if kind is Kind.UNRELATED:
+            self._counts.count("drops", server)
+        if kind is Kind.UNRELATED or kind is Kind.NEVER or seconds <= 0:
+            return octets
+        half: Half = "success" if kind is Kind.SUCCESS else "denial"
+        without = self._without[half]
+        if without.texts and without.of(query.name) is not None:
+            return octets
+        sections = Sections(octets, facts.sections.ends, facts.sections.counts)
+        contents = CleanOctets(query.name, rcode, flags, sections, facts.uncompressed)
+        entry = Entry(contents, kind, now, seconds, answering=facts.answering, keepttl=options.keepttl)
+        self._put(key, entry, half, now, server)
+        return octets
 
     def _put(self, key: Key, entry: Entry, half: Half, now: int, server: str) -> None:
         """The newest word on a question stands alone, but for failures, and where a success is to be preferred."""
@@ -128,5 +169,5 @@ def _clamped(name: bytes, response: Response, seconds: int) -> Response:
 
 def _loaded(response: Response, seconds: int) -> Loaded:
     sections = (response.answer, response.authority, response.additional)
-    answer, authority, additional = (with_ttl(section, seconds) for section in sections)
+    answer, authority, additional = (records_with_ttl(section, seconds) for section in sections)
     return answer, authority, additional

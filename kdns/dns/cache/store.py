@@ -12,7 +12,6 @@ from kdns.wire.compose import Sections, compose_sections, head
 from kdns.wire.message import parse_message
 from kdns.wire.numbers import AD, QR, RA
 from kdns.wire.query import Query
-from kdns.wire.walk import Facts
 
 DRAWS: Final = 3
 """How many entries are looked at for one that is over, before one goes at random."""
@@ -30,17 +29,20 @@ NEVER: Final = -(1 << 62)
 """A second long ago."""
 
 
-class Key(NamedTuple):
-    """What must be the same for one response to do for two queries."""
+Key = bytes
+"""What must be the same for one response to do for two queries, see `kdns.dns.cache.partitions.key_of`. Octets know
+their hash, which a tuple works out each time that it is looked for."""
+
+
+class CleanOctets(NamedTuple):
+    """A clean response (`kdns.wire.walk`) as it is kept."""
 
     name: bytes
-    """Folded."""
-    rtype: int
-    rclass: int
-    do: bool
-    cd: bool
-    options: bytes = b""
-    """EDNS options that went to the upstream (RFC 7871 section 7.3.1: an answer for one subnet is not one for all)."""
+    """The question's, folded."""
+    rcode: int
+    flags: int
+    sections: Sections
+    uncompressed: int
 
 
 class Entry:
@@ -69,19 +71,30 @@ class Entry:
     )  # fmt: skip
 
     def __init__(
-        self, response: Response, kind: Kind, at: int, duration: int, *, answering: bool = False, keepttl: bool = False
+        self,
+        response: Response | CleanOctets,
+        kind: Kind,
+        at: int,
+        duration: int,
+        *,
+        answering: bool = False,
+        keepttl: bool = False,
     ) -> None:
         """``at`` is when it came; all its TTLs are ``duration``."""
         self._composed: Sections | None
+        """The records of clean octets are made where they are read, each time: kept, they take many times as much."""
         self._response: Response | None
         self.weight: int
         """About how many octets of memory it takes."""
         self.uncompressed: int
         """Octets of its records with all names written out."""
-        compiled = response.compiled
-        if compiled is not None and compiled.facts is not None:
-            self._keep_octets(response, compiled.name, compiled.facts)
+        if type(response) is CleanOctets:
+            self._name, self.rcode, flags, sections, self.uncompressed = response
+            self.flags = flags & (RA | AD)
+            self.weight = RECORD * FIXED + OCTET * len(sections.octets)
+            self._composed, self._response = sections, None
         else:
+            assert type(response) is Response
             self._keep_records(response)
         self.kind, self.at, self.duration = kind, at, duration
         self.answering = answering
@@ -100,14 +113,6 @@ class Entry:
         """Where it stands in its `Store`."""
         self._last = NEVER
         self._aged: Aged | None = None
-
-    def _keep_octets(self, response: Response, name: bytes, facts: Facts) -> None:
-        """Its records are made from octets where they are read, each time: kept, they take many times as much."""
-        self.uncompressed = facts.uncompressed
-        self.weight = RECORD * FIXED + OCTET * len(facts.sections.octets)
-        self._composed = facts.sections
-        self._name, self._response = name, None
-        self.rcode, self.flags = response.rcode, response.flags & (RA | AD)
 
     def _keep_records(self, response: Response) -> None:
         owners: dict[bytes, bytes] = {}
@@ -269,7 +274,7 @@ class Store:
         """The place of one that is over, if a few draws find one; else of any."""
         place = 0
         for _ in range(DRAWS):
-            place = self._chance.randrange(len(self._keys))
+            place = int(self._chance.random() * len(self._keys))
             if self._entries[self._keys[place]].left(now) <= 0:
                 break
         return place

@@ -1,6 +1,7 @@
 """``cache [TTL] [ZONES...] {...}``: answers of the plugins behind it are kept for as long as they are good."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any, Final, Literal
 
 from kdns.config.arguments import near
@@ -77,7 +78,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         return isinstance(answers, Answers) and not isinstance(answers.lookup(query.name, query.rtype), Missing)
 
     cache = Cache(
-        Partitions(options, counts, parts.random),
+        Partitions(options, counts, Random(parts.random.getrandbits(64))),  # what is evicted may be guessed
         counts,
         parts.clock,
         parts.spawn,
@@ -100,7 +101,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         must_see=sees_nothing,
         precompiled=find,
         annotate=annotate,
-        express=cache.express,
+        forward_step=cache.forward_step,
         start=start,
     )
 

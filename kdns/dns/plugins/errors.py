@@ -13,7 +13,7 @@ from msgspec import Struct
 from kdns.base.errors import KdnsError, UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, duration, no_args, once, properties
-from kdns.dns.api.express import Express
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_nothing
 from kdns.dns.lang.patterns import compile_pattern
@@ -94,7 +94,10 @@ def build(options: Options, _parts: BlockContext) -> Built:
             counter.flush()
 
     return Built(
-        plugin=errors(counters, stacktrace=options.stacktrace), must_see=sees_nothing, express=Express(), close=close
+        plugin=errors(counters, stacktrace=options.stacktrace),
+        must_see=sees_nothing,
+        forward_step=ForwardStep(),
+        close=close,
     )
 
 

@@ -11,7 +11,7 @@ Several lines stand one behind the other in the order of the file; the first one
 whose ``except`` it is not in. What the options mean stands in ``docs/plugins/forward.md``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -20,12 +20,12 @@ from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
 from kdns.dns.api.compiled import Compiled
-from kdns.dns.api.express import Done, Express
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
 from kdns.dns.upstream.line import Line, To, parse_line
-from kdns.dns.upstream.pool import Answer, Pool
+from kdns.dns.upstream.pool import PendingQuery, Pool, UpstreamReply
 from kdns.dns.upstream.resolve import resolve, tls_context
 from kdns.dns.upstream.stream import Tls
 from kdns.dns.upstream.target import Target
@@ -90,8 +90,8 @@ def build(options: Options, parts: BlockContext) -> Built:
     def must_see(name: bytes, below: bool) -> bool:
         return any(forwarder.zones.touch(name, True) if below else forwarder.takes(name) for forwarder in forwarders)
 
-    express = Express(ask=forwarders[0].begin) if len(forwarders) == 1 else None
-    return Built(plugin=plugin, must_see=must_see, classes=True, express=express, start=start, close=close)
+    step = ForwardStep(ask=forwarders[0].begin) if len(forwarders) == 1 else None
+    return Built(plugin=plugin, must_see=must_see, classes=True, forward_step=step, start=start, close=close)
 
 
 class Forwarder:
@@ -140,9 +140,9 @@ class Forwarder:
 
     def takes(self, name: bytes) -> bool:
         """True if questions for a folded name are asked here."""
-        if self.zones.of(name) is None:
+        if not self.zones.everything and self.zones.of(name) is None:
             return False
-        return name in self._own or self._excepted.of(name) is None
+        return not self._excepted.texts or name in self._own or self._excepted.of(name) is None
 
     def handler(self, following: Handler, behind: Handler | None) -> Handler:
         """``behind`` is the next line, if there is one."""
@@ -158,31 +158,23 @@ class Forwarder:
                 raise UpstreamError("no forwarder defined")
             tcp = line.force_tcp or (not line.prefer_udp and request.client.proto != "udp")
             whole = request.client.proto != "udp"
-            answer = await self.pool.ask(asked(query, whole), tcp, request.client.address)
-            request.metadata[METADATA] = answer.upstream.text
-            if behind is not None and self._hands_on(answer):
+            reply = await self.pool.ask(asked(query, whole), tcp, request.client.address)
+            request.metadata[METADATA] = reply.upstream.text
+            if behind is not None and self._hands_on(reply):
                 return await behind(request)
-            return respond(answer, query)
+            return respond(reply, query)
 
         return handle
 
-    def begin(self, request: Request, done: Done) -> bool:
-        """See `kdns.dns.api.express.Express.ask`."""
-        query, pool, line = request.query, self.pool, self._line
-        if pool is None or request.client.proto != "udp" or line.force_tcp:
-            return False
-        if query.rtype in TRANSFERS or not self.takes(query.name):
-            return False
+    def begin(self, query: Query, octets: bytes, client: str, wake: Callable[[], None]) -> PendingQuery | None:
+        """See `kdns.dns.api.forward_step.Ask`."""
+        pool = self.pool
+        if pool is None or self._line.force_tcp or query.rtype in TRANSFERS or not self.takes(query.name):
+            return None
+        return pool.begin(query, octets, client, wake)
 
-        def answered(answer: Answer | None) -> None:
-            if answer is not None:
-                request.metadata[METADATA] = answer.upstream.text
-            done(None if answer is None else respond(answer, query))
-
-        return pool.begin(asked(query, whole=False), request.client.address, answered)
-
-    def _hands_on(self, answer: Answer) -> bool:
-        message = answer.message
+    def _hands_on(self, reply: UpstreamReply) -> bool:
+        message = reply.received.message
         nodata = message.rcode == NOERROR and not message.answer
         return message.rcode in self._line.next or (self._line.next_on_nodata and nodata)
 
@@ -241,12 +233,12 @@ class Forwarder:
             await pool.close()
 
 
-def respond(answer: Answer, query: Query) -> Response:
+def respond(reply: UpstreamReply, query: Query) -> Response:
     """An upstream's answer as it came, but for what was between us and the upstream.
 
     An rcode that needs EDNS, which we have with upstreams, is SERVFAIL to a client without it.
     """
-    message = answer.message
+    message = reply.received.message
     return Response(
         message.rcode if message.rcode <= 0xF or query.edns is not None else SERVFAIL,
         message.flags & FLAGS,

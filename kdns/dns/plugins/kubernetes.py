@@ -15,8 +15,8 @@ from kdns.config.reading import arguments, choice, duration, integer, no_args, o
 from kdns.config.settings import ApiOptions, KubernetesOptions
 from kdns.dns.api.chase import chased
 from kdns.dns.api.compiled import Loaded, from_answer
-from kdns.dns.api.express import Express
 from kdns.dns.api.extended_error import extended_error
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, KnownChildren, PrecompiledAnswer, sees_nothing
 from kdns.dns.api.request_values import client
@@ -239,17 +239,16 @@ def built(
     if explain:
         plugin = explaining(answers, plugin)
 
-    def onward(request: Request) -> Request | None:
-        query = request.query
-        if query.rclass != IN:
-            return request
+    def passes(query: Query) -> bool:
+        if query.rclass != IN or answers.zone.outside(query.name):
+            return True
         if answers.find(query.name, query.rtype) is not None:
-            return None
+            return False
         result = answers.lookup(query.name, query.rtype)
-        return request if isinstance(result, Missing) or result.fallthrough else None
+        return isinstance(result, Missing) or result.fallthrough
 
-    express = None if explain else Express(onward=onward)
-    return Built(plugin=plugin, precompiled=find, must_see=sees_nothing, express=express)
+    step = None if explain else ForwardStep(passes=passes)
+    return Built(plugin=plugin, precompiled=find, must_see=sees_nothing, forward_step=step)
 
 
 def kubernetes(

@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes, arguments, choice, network, once, properties
-from kdns.dns.api.express import Express
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PrecompiledAnswer, sees_all, sees_nothing
 from kdns.wire.numbers import AAAA, CNAME, MX, NOERROR, TRANSFERS, A
 from kdns.wire.query import Query
 from kdns.wire.rr import RR
+from kdns.wire.walk import Facts
 
 NAME: Final = "loadbalance"
 ADDRESSES: Final = frozenset({A, AAAA})
@@ -65,7 +66,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         plugin=loadbalance(options, parts.random),
         must_see=sees_all if options.prefer else sees_nothing,
         ignores=ignores,
-        express=Express(fits=in_order),
+        forward_step=ForwardStep(leaves=in_order),
     )
 
 
@@ -74,9 +75,10 @@ def ignores(_query: Query, answer: PrecompiledAnswer) -> bool:
     return not answer.answer.ring_size
 
 
-def in_order(response: Response) -> bool:
+def in_order(facts: Facts) -> bool:
     """No section has two records that could change places."""
-    return max(len(response.answer), len(response.authority), len(response.additional)) < 2
+    answer, authority, additional = facts.sections.counts
+    return answer < 2 and authority < 2 and additional < 2
 
 
 def loadbalance(options: Options, chance: random.Random) -> Plugin:

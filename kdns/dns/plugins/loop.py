@@ -14,7 +14,7 @@ from msgspec import Struct
 from kdns.base.errors import UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import no_args, no_block, once
-from kdns.dns.api.express import Express
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Client, Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.wire.name import MAX_NAME, child, name_text, parse_name, under
@@ -62,7 +62,9 @@ def build(options: Options, parts: BlockContext) -> Built:
     async def start() -> None:
         parts.spawn(search.run(), NAME)
 
-    return Built(plugin=search.plugin, must_see=search.must_see, express=Express(onward=search.onward), start=start)
+    return Built(
+        plugin=search.plugin, must_see=search.must_see, forward_step=ForwardStep(passes=search.passes), start=start
+    )
 
 
 class Search:
@@ -81,9 +83,9 @@ class Search:
         """The probes, and nothing else."""
         return any(under(probe, name) for probe in self.probes) if below else name in self.probes
 
-    def onward(self, request: Request) -> Request | None:
-        """See `kdns.dns.api.express.Express.onward`."""
-        return None if request.query.name in self.probes else request
+    def passes(self, query: Query) -> bool:
+        """See `kdns.dns.api.forward_step.ForwardStep.passes`."""
+        return query.name not in self.probes
 
     def plugin(self, following: Handler) -> Handler:
         """Counts probes, and passes on everything."""

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from kdns.base.errors import ConfigError, UpstreamError
 from kdns.config.directive import Directive
 from kdns.config.reading import Mistakes
-from kdns.dns.api.express import Express
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.rewriting.reading import read_rule
@@ -76,7 +76,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         must_see=must_see,
         ignores=_ignores(rules),
         classes=other,
-        express=Express(onward=unchanged(rules)),
+        forward_step=ForwardStep(passes=unchanged(rules)),
     )
 
 
@@ -92,14 +92,21 @@ def _ignores(rules: Sequence[Rule]) -> Ignores | None:
     return ignores
 
 
-def unchanged(rules: Sequence[Rule]) -> Callable[[Request], Request | None]:
-    """See `kdns.dns.api.express.Express.onward`: requests that no rule changes go on."""
+def unchanged(rules: Sequence[Rule]) -> Callable[[Query], bool]:
+    """See `kdns.dns.api.forward_step.ForwardStep.passes`: queries that no rule has anything to do with pass."""
+    numbers = tuple(rule for rule in rules if isinstance(rule, NumberRule))
+    others = tuple(rule for rule in rules if not isinstance(rule, NumberRule))
 
-    def onward(request: Request) -> Request | None:
-        changed, replies = applied(rules, request)
-        return request if changed is request and not replies else None
+    def passes(query: Query) -> bool:
+        for rule in numbers:
+            if rule.old == (query.rtype if rule.what == "type" else query.rclass):
+                return False
+        if not others:
+            return True
+        text = name_text(query.name)
+        return not any(rule.touches(text, False) for rule in others)
 
-    return onward
+    return passes
 
 
 def rewrite(rules: Sequence[Rule], lookup: Handler) -> Plugin:

@@ -1,7 +1,7 @@
 """From the octets of a query to those of its reply: which server block takes it, the fast path, and the way through the
 chain with its guards.
 
-- `express`     the short way of a query that an upstream answers
+- `forward_path`  from a query that an upstream answers to its reply, octets all the way
 - `forms`       the forms of queries that the fast path takes
 - `gate`        the acl of the server block that a rewritten name belongs to
 - `guard`       a plugin's bug costs one SERVFAIL

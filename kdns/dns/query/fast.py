@@ -16,7 +16,7 @@ is read by `FastPath.tick`, once for each batch of messages.
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from kdns.base.clock import Clock
 from kdns.dns.api.plugin import PrecompiledAnswer, Watch
@@ -75,6 +75,14 @@ def bounded(counts: SocketCounts, kind: Counted) -> Counted:
     return kind
 
 
+class Missed(NamedTuple):
+    """A plain query without a precompiled answer."""
+
+    message: bytes
+    query: Query
+    """Its id is 0, and its question folded."""
+
+
 class FastPath:
     """What one socket remembers of the messages it has answered. ``router`` gives the one that is in service now.
 
@@ -88,6 +96,8 @@ class FastPath:
         self._elder: dict[bytes, Remembered] = {}
         self._octets = 0  # of replies in the younger generation
         self._misses: dict[bytes, Miss] = {}  # by the message without id and first label
+        self.missed: Missed | None = None
+        """The last plain query that it could not answer, so that it need not be parsed once more."""
         self._once: set[bytes] = set()  # messages that missed once, without their ids
 
     def tick(self) -> None:
@@ -203,7 +213,10 @@ class FastPath:
             query = plain_query(flags, message[HEADER:-behind].lower(), message[-behind:])
             if query is not None:
                 entry = self._admit(message, query, behind)
-                return self._respelled(message, entry, entry.tally) if entry is not None else None
+                if entry is not None:
+                    return self._respelled(message, entry, entry.tally)
+                self.missed = Missed(message, query)
+                return None
         return self._varied(message)
 
     def _varied(self, message: bytes) -> bytes | None:

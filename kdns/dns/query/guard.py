@@ -52,7 +52,7 @@ def guarded(name: str, built: Built, incidents: Incidents, *, foreign: bool, clo
         ignores=None,
         watch=None,
         needs_task=True,
-        express=None,
+        forward_step=None,
     )
 
 

@@ -23,18 +23,21 @@ from kdns.base.errors import FormError, UpstreamError
 from kdns.dns.api.driving import Drive
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
-from kdns.dns.query.express import Errand
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
+from kdns.dns.query.forward_path import ForwardedQuery
 from kdns.dns.query.router import DROPPED, Router
 from kdns.dns.query.top import UPSTREAM, Top
-from kdns.metrics.dns import SocketCounts
+from kdns.metrics.dns import Sizes, SocketCounts
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
 from kdns.wire.query import UDP_LIMIT, Header, Query, opt_record, parse_header, parse_query, reply_payload
 from kdns.wire.rr import RR
+from kdns.wire.types import TYPE_TEXT
 
 log = logging.getLogger("kdns.dns")
 
+FORWARD: Final = "forward"
+"""The plugin that the replies of the forward path are counted under."""
 MAX_SLOW: Final = 4096
 """Queries under way in the chain at most; above that the answer is SERVFAIL at once."""
 
@@ -51,8 +54,8 @@ class Responder:
         self.top = top or Top()
         self.sockets: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held: set[Drive | Errand] = set()
-        self._watched: list[tuple[set[Drive | Errand], asyncio.Future[None]]] = []
+        self._held: set[Drive | ForwardedQuery] = set()
+        self._watched: list[tuple[set[Drive | ForwardedQuery], asyncio.Future[None]]] = []
 
     @property
     def site(self) -> Router:
@@ -91,11 +94,11 @@ class Responder:
         self._held.add(drive)
         drive.step()
 
-    def hold(self, errand: Errand) -> None:
-        """Keep hold of a query on the short way."""
-        self._held.add(errand)
+    def hold(self, query: ForwardedQuery) -> None:
+        """Keep hold of a query on the forward path."""
+        self._held.add(query)
 
-    def ended(self, work: Drive | Errand) -> None:
+    def ended(self, work: Drive | ForwardedQuery) -> None:
         """A query is answered, or given up."""
         self._held.discard(work)
         for waiting, done in self._watched:
@@ -135,6 +138,9 @@ class SocketResponder:
         self.top = responder.top
         self._responder = responder
         self._clock = clock
+        self.server = counts.server
+        self._forwarded: dict[tuple[str, int, int, bool], tuple[Sizes, Sizes]] = {}
+        """What replies of the forward path are counted in, by zone, type, rcode and DO; for types with a name only."""
         self.remembers = FastPath(lambda: responder.site, counts, responder.clock)
         self.tick = self.remembers.tick
         self.fast = self.remembers.reply
@@ -152,6 +158,13 @@ class SocketResponder:
         Never raises: what goes wrong is logged with the query, counted, and answered with SERVFAIL.
         """
         started = self._clock()
+        missed, self.remembers.missed = self.remembers.missed, None
+        if (
+            missed is not None
+            and missed.message is message
+            and self._forward(missed.query, message, client, send, started)
+        ):
+            return
         try:
             header = parse_header(message)
         except FormError:
@@ -171,45 +184,54 @@ class SocketResponder:
             self._send(query, early, DROPPED, len(message), send, started)
         elif self._responder.pending >= MAX_SLOW:
             self._send(query, Response(SERVFAIL), DROPPED, len(message), send, started)
-        else:
+        elif missed is not None or not self._forward(query, message, client, send, started):
             request = Request(query, client, len(message), self.counts.server, {})
-            if not self._express(request, send, started):
-                self._responder.start(self._answer(request, send, send_part, started))
+            self._responder.start(self._answer(request, send, send_part, started))
 
-    def _express(self, request: Request, send: Send, started: float) -> bool:
-        """Answer by the short way, see `kdns.dns.query.express`; False: the chain must, and nothing has happened."""
-        routed = self._responder.site.route(request.query)
-        if routed is None:
+    def _forward(self, query: Query, message: bytes, client: Client, send: Send, started: float) -> bool:
+        """Answer by the forward path (`kdns.dns.query.forward_path`); False: the chain must, nothing has happened."""
+        responder = self._responder
+        routed = responder.site.forward_path(query)
+        if routed is None or client.proto != "udp" or responder.pending >= MAX_SLOW:
             return False
-        way, zone = routed
-        errand = Errand(self._responder.ended)
-
-        def answered(response: Response | None) -> None:
-            if not errand.end():
-                return  # given up
-            try:
-                if response is not None:
-                    self._reply(request, response, zone, send, started)
-                    return
-            except Exception:  # the chain meets it again, and answers SERVFAIL
-                log.exception("bug while answering %s", request.query.question.hex())
-            self._responder.start(self._answer(request, send, None, started))
-
+        forwarded = ForwardedQuery(self, *routed, query, message, client, send, started)
         try:
-            if not way.begin(request, answered):
+            if not routed[0].begin(forwarded):
                 return False
-        except Exception:  # likewise
-            log.exception("bug on the short way of %s", request.query.question.hex())
+        except Exception:  # the chain meets it again, and its guards say whose it is
+            log.exception("bug on the forward path of %s", query.question.hex())
             return False
-        self._responder.hold(errand)
+        responder.hold(forwarded)
         return True
 
-    def _reply(self, request: Request, response: Response, zone: str, send: Send, started: float) -> None:
-        reply = compose_reply(request.query, response, self.counts.proto)
-        self._count(request.query, response, zone, request.size, len(reply), started)
+    def ended(self, query: ForwardedQuery) -> None:
+        """See `kdns.dns.query.forward_path.Answering`; so for the next two."""
+        self._responder.ended(query)
+
+    def forwarded(self, query: ForwardedQuery, reply: bytes, rcode: int, upstream: str) -> None:
+        """Count and send a reply."""
+        asked, now = query.query, self._clock()
+        edns, rtype = asked.edns, asked.rtype
+        key = (query.zone, rtype, rcode, edns is not None and edns.do)
+        sizes = self._forwarded.get(key)
+        if sizes is None:
+            kind = kind_of(asked, rcode, 0, query.zone, FORWARD)
+            sizes = self.counts.others[kind]
+            if rtype in TYPE_TEXT:
+                self._forwarded[key] = sizes
+        sizes[0].add(len(query.message))
+        sizes[1].add(len(reply))
+        self.counts.timed(1, now - query.started)
         if self.top.on:
-            self._show(request, response, "", started)
-        send(reply)
+            address, seconds = query.client.address, now - query.started
+            self.top.chain(address, asked.name, rtype, rcode, "", upstream, seconds)
+        query.send(reply)
+
+    def through_chain(self, query: ForwardedQuery) -> None:
+        """The chain finds the upstream's reply in hand if it asks at once."""
+        asked, message = parse_query(query.message), query.message
+        request = Request(asked, query.client, len(message), self.counts.server, {})
+        self._responder.start(self._answer(request, query.send, None, query.started))
 
     def _early(self, query: Query) -> Response | None:
         """What is answered before any plugin sees it."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
 from kdns.dns.api.plugin import AccessPolicy, Built, KnownChildren, PrecompiledAnswer
-from kdns.dns.query.express import Route
+from kdns.dns.query.forward_path import ForwardPath
 from kdns.wire.name import label_starts, under
 from kdns.wire.numbers import DS, REFUSED
 from kdns.wire.query import Query
@@ -34,8 +34,8 @@ class RoutedBlock(Struct, frozen=True, kw_only=True):
     """Its acl."""
     accepts: Callable[[Request], bool] | None = None
     """A view: only the requests that it wants are this block's."""
-    route: Route | None = None
-    """Its short way for queries that an upstream answers."""
+    forward_path: ForwardPath | None = None
+    """Its path for queries that an upstream answers."""
     collect: Callable[[Request], None] | None = None
     """What the view may read: fills the metadata with what is known before the chain."""
 
@@ -124,16 +124,16 @@ class Router:
         answer = blocks[0].find(query)
         return Ready(answer, blocks[0].zones[apex]) if answer is not None else None
 
-    def route(self, query: Query) -> tuple[Route, str] | None:
-        """The short way of a query that an upstream may answer, and the zone that is counted; None: the chain."""
+    def forward_path(self, query: Query) -> tuple[ForwardPath, str] | None:
+        """The forward path of a query that an upstream may answer, and the zone that is counted; None: the chain."""
         routed = self.candidates(query.name, query.rtype)
         if routed is None:
             return None
         apex, blocks = routed
         block = blocks[0]
-        if len(blocks) > 1 or block.accepts is not None or block.route is None:
+        if len(blocks) > 1 or block.accepts is not None or block.forward_path is None:
             return None
-        return block.route, block.zones[apex]
+        return block.forward_path, block.zones[apex]
 
     def known_children(self, name: bytes, missing: PrecompiledAnswer) -> KnownChildren | None:
         """What a "no" for a folded name says of its neighbours; None: nothing.

@@ -9,8 +9,8 @@ from kdns.base.errors import ConfigError, KdnsError
 from kdns.dns.api.handler import Request, chain
 from kdns.dns.api.plugin import Built, sees_nothing
 from kdns.dns.plugins import ORDER, acl
-from kdns.dns.query.express import route
-from kdns.dns.query.gate import gate, gate_express
+from kdns.dns.query.forward_path import forward_path
+from kdns.dns.query.gate import gate, gate_step
 from kdns.dns.query.guard import guarded
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.dns.server.context import Listener, RunningBlockContext, ServerContext
@@ -44,7 +44,7 @@ class RunningServerBlock:
         plugins = [each.plugin for each in self.built]
         plugins.insert(_gate_at([step.name for step in plan.steps]), gate(context.routers.get, self.policy))
         self.handler = chain([each for each in plugins if each is not None])
-        self._routers = context.routers.get
+        self._routers = context.routers
         self.was_ready: set[str] = set()
         """Plugins that were ready once."""
         self._started: list[tuple[str, Built]] = []
@@ -127,7 +127,7 @@ class RunningServerBlock:
             built=tuple(consulted),
             policy=self.policy,
             accepts=_all(self._accepts),
-            route=route(self.built, gate_express(self._routers)),
+            forward_path=forward_path(self.built, gate_step(self._routers)),
             collect=next((each.collect for each in self.built if each.collect is not None), None),
         )
 

@@ -25,17 +25,17 @@ class Deadlines(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0
 
-    def add(self, thing: T, seconds: float) -> set[T]:
-        """Its deadline is so many seconds from now."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        number = int((now + max(0.0, seconds)) / GRAIN) + 1
+    def add(self, thing: T, seconds: float, now: float | None = None) -> set[T]:
+        """Its deadline is so many seconds from now; ``now``: the loop's time, for callers who have just read it."""
+        if now is None:
+            now = asyncio.get_running_loop().time()
+        number = int((now + seconds if seconds > 0 else now) / GRAIN) + 1
         slot = self._slots.get(number)
         if slot is None:
             slot = self._slots[number] = set()
             if self._timer is None:
                 self._next = int(now / GRAIN)
-                self._timer = loop.call_later(GRAIN, self._tick)
+                self._timer = asyncio.get_running_loop().call_later(GRAIN, self._tick)
         slot.add(thing)
         return slot
 
@@ -60,5 +60,4 @@ class Deadlines(Generic[T]):
         self._slots.clear()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
             self._timer = None

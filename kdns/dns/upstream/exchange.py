@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from kdns.base.errors import UpstreamError
+from kdns.dns.upstream.received import Received
 from kdns.dns.upstream.target import Target
-from kdns.wire.message import Message, UpstreamQuery
+from kdns.wire.message import UpstreamQuery
 
 STRAYS: Final = 64
 """Messages on one connection that are not for us, before we think that the other side is confused."""
@@ -21,7 +22,7 @@ STRAYS: Final = 64
 class Transport(Protocol):
     """One way to talk to one upstream."""
 
-    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Received:
         """Ask, and wait for the response at most this long; raises UpstreamError.
 
         ``payload``: octets that we take over UDP; None for a query without EDNS.

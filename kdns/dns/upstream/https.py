@@ -8,8 +8,10 @@ import aiohttp
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Address, reason
+from kdns.dns.upstream.received import Received, receive
 from kdns.dns.upstream.stream import Keep, Tls
-from kdns.wire.message import Message, UpstreamQuery, compose_query, parse_reply
+from kdns.wire.message import UpstreamQuery, compose_query
+from kdns.wire.numbers import HEADER
 
 PATH: Final = "/dns-query"
 CONTENT_TYPE: Final = "application/dns-message"
@@ -25,7 +27,7 @@ class Https:
         self._session: aiohttp.ClientSession | None = None
         self._ended = False
 
-    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Received:
         """See `Transport`."""
         query = compose_query(0, ask, payload)
         url = f"https://{self._address.text}{PATH}"
@@ -45,10 +47,10 @@ class Https:
             raise UpstreamError(f"{label}: {reason(error.os_error)}") from error
         except (aiohttp.ClientError, OSError) as error:  # ssl.SSLError is an OSError
             raise UpstreamError(f"{label}: {reason(error)}") from error
-        message = parse_reply(octets, 0, ask)
-        if message is None:
+        received = receive(octets, 0, ask, query[HEADER : HEADER + len(ask.name) + 4])
+        if received is None:
             raise UpstreamError(f"{label}: what came back does not answer the question")
-        return message
+        return received
 
     async def _body(self, url: str, label: str, query: bytes) -> bytes:
         """What the server says to one request; ``label`` begins the text of errors."""

@@ -10,7 +10,7 @@ from kdns.base.errors import ConfigError
 from kdns.config.directive import Directive, Word
 from kdns.config.reading import Mistakes, address, arguments, choice, duration, integer, no_args, properties, zone
 from kdns.dns.upstream.https import Method
-from kdns.dns.upstream.pool import Policy, Rules
+from kdns.dns.upstream.pool import Policy, PoolSettings
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target, parse_target
 from kdns.dns.upstream.upstream import Settings
@@ -50,7 +50,7 @@ class Line(Struct, frozen=True, kw_only=True):
     force_tcp: bool = False
     prefer_udp: bool = False
     settings: Settings = Settings()
-    rules: Rules = Rules()
+    rules: PoolSettings = PoolSettings()
     tls: TlsFiles = TlsFiles()
     tls_servername: str = ""
     next: frozenset[int] = frozenset()
@@ -234,7 +234,7 @@ class _Reader:
         probe_tcp = bool(self._line.get("force_tcp"))
         keep = Keep(**self._keep)  # type: ignore[arg-type]
         settings = Settings(keep=keep, probe_tcp=probe_tcp, **self._settings)  # type: ignore[arg-type]
-        rules = Rules(failover=frozenset(self._failover), **self._rules)  # type: ignore[arg-type]
+        rules = PoolSettings(failover=frozenset(self._failover), **self._rules)  # type: ignore[arg-type]
         return Line(
             zones=zones,
             to=to,

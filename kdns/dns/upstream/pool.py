@@ -17,10 +17,13 @@ from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.driving import parked
 from kdns.dns.api.fair_share import FairShare
+from kdns.dns.upstream.received import Asked, Received
+from kdns.dns.upstream.udp import UdpAttempt
 from kdns.dns.upstream.upstream import Upstream
-from kdns.wire.message import Message, UpstreamQuery
+from kdns.wire.message import UpstreamQuery, compose_query
+from kdns.wire.message import asked as upstream_query
 from kdns.wire.numbers import EDE, REFUSED
-from kdns.wire.query import edns_option
+from kdns.wire.query import Query, edns_option
 
 DEADLINE: Final = 5.0
 """Seconds that a client's query may take in all."""
@@ -37,7 +40,7 @@ REST: Final = 0.05
 Policy = Literal["random", "round_robin", "sequential"]
 
 
-class Rules(Struct, frozen=True, kw_only=True):
+class PoolSettings(Struct, frozen=True, kw_only=True):
     """How upstreams are chosen."""
 
     policy: Policy = "random"
@@ -51,34 +54,78 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Answers with these rcodes make us ask the next one."""
 
 
-class Answer(NamedTuple):
-    """A message, and who it is from."""
+class UpstreamReply(NamedTuple):
+    """A response, and who it is from."""
 
-    message: Message
+    received: Received
     upstream: Upstream
 
 
-class _Question:
-    """A question under way, and who waits for its answer: ``await`` it."""
+class PendingQuery(UdpAttempt):
+    """A query under way, and who waits for its reply: ``await`` it. It is its own first attempt over UDP."""
 
-    __slots__ = ("ask", "began", "outcome", "settled", "task", "tcp", "until", "wake")
+    __slots__ = ("began", "key", "order", "outcome", "pool", "task", "tcp", "upstream", "wake")
 
-    def __init__(self, ask: UpstreamQuery, tcp: bool, began: float, settled: "Callable[[_Question], None]") -> None:
-        """``settled`` is called once, and wakes those who wait."""
-        self.ask, self.tcp, self.began, self.until = ask, tcp, began, began + DEADLINE
-        self.settled = settled
-        self.outcome: Answer | UpstreamError | None = None
+    def __init__(self, pool: "Pool", key: bytes, asked: Asked, octets: bytes) -> None:
+        super().__init__(asked, octets)
+        self.pool, self.key = pool, key
+        self.tcp = False
+        self.began = pool.clock()
+        self.outcome: UpstreamReply | UpstreamError | None = None
         self.wake: list[Callable[[], None]] = []
+        """To be called when the outcome is there."""
         self.task: asyncio.Task[None] | None = None
+        self.order: Sequence[Upstream] = ()
+        self.upstream: Upstream | None = None
+        """Who is asked first."""
 
-    def settle(self, outcome: Answer | UpstreamError) -> None:
+    @property
+    def ask(self) -> UpstreamQuery:
+        """What is asked, for attempts that follow."""
+        asked = self.asked
+        if type(asked) is UpstreamQuery:
+            return asked
+        assert type(asked) is Query
+        return upstream_query(asked, whole=False)._replace(flags=int.from_bytes(self.octets[:2], "big"))
+
+    def answered(self, received: Received) -> None:
+        """See `UdpAttempt.answered`."""
+        pool, upstream = self.pool, self.upstream
+        assert upstream is not None
+        if self.outcome is not None:  # `close` came first
+            pool.places.give()
+        elif received.rcode in pool.settings.failover or not upstream.complete(received):
+            pool.go_on(self, received)
+        else:
+            pool.places.give()
+            upstream.observe(received.rcode, self.began)
+            self.settle(UpstreamReply(received, upstream))
+
+    def failed(self, error: UpstreamError) -> None:
+        """See `UdpAttempt.failed`."""
+        if self.outcome is not None:
+            self.pool.places.give()
+        else:
+            self.pool.go_on(self, error)
+
+    @property
+    def result(self) -> tuple[Received, str] | None:
+        """See `kdns.dns.api.forward_step.Asked.result`."""
+        outcome = self.outcome
+        return (outcome.received, outcome.upstream.text) if type(outcome) is UpstreamReply else None
+
+    def give(self, client: str) -> None:
+        """A client that `Pool.begin` has admitted waits no longer."""
+        self.pool.waiting.give(client)
+
+    def settle(self, outcome: UpstreamReply | UpstreamError) -> None:
         """All who wait go on; only the first outcome counts."""
         if self.outcome is None:
             self.outcome = outcome
-            self.settled(self)
+            self.pool.settled(self)
 
-    def __await__(self) -> Generator[Any, Any, Answer]:
-        """The answer; raises UpstreamError. A client that is gone takes nothing away from the others."""
+    def __await__(self) -> Generator[Any, Any, UpstreamReply]:
+        """The reply; raises UpstreamError. A client that is gone takes nothing away from the others."""
         if self.outcome is None:
             yield from parked(self.wake)
         outcome = self.outcome
@@ -132,7 +179,7 @@ class Pool:
     def __init__(
         self,
         upstreams: Sequence[Upstream],
-        rules: Rules,
+        settings: PoolSettings,
         clock: Clock,
         chance: random.Random,
         *,
@@ -145,13 +192,13 @@ class Pool:
         ``over_share`` counts those of clients who had their share of the places already.
         """
         self.upstreams = tuple(upstreams)
-        self._rules, self._clock, self._chance = rules, clock, chance
+        self.settings, self.clock, self._chance = settings, clock, chance
         self._all_down, self._refused, self._over_share = all_down, refused, over_share
-        self._places = _Places(MAX_AT_ONCE)
+        self.places = _Places(MAX_AT_ONCE)
         self._turn = 0
-        self._settling: _Question | None = None
-        self._waiting = FairShare(MAX_WAITING)
-        self._under_way: dict[tuple[UpstreamQuery, bool], _Question] = {}
+        self._settling: PendingQuery | None = None
+        self.waiting = FairShare(MAX_WAITING)
+        self._under_way: dict[bytes, PendingQuery] = {}
 
     @property
     def down(self) -> bool:
@@ -160,99 +207,87 @@ class Pool:
 
     @property
     def under_way(self) -> int:
-        """Different questions that are being asked."""
+        """Different queries that are being asked."""
         return len(self._under_way)
 
-    async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> Answer:
+    async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> UpstreamReply:
         """The answer of some upstream, for a client by its address; raises UpstreamError with what went wrong last."""
-        waiting = self._waiting
+        waiting = self.waiting
         if waiting.full:
             raise UpstreamError("too many queries under way")
         if waiting.exceeded(client):
             self._over_share.inc()
             raise UpstreamError(f"too many queries of {client} under way", options=OVER_SHARE)
-        question = self._present(ask, tcp) or self._begin(ask, tcp)
+        octets = compose_query(0, ask)[2:]
+        # no query has one octet more than another one that begins like it: the counts say where it ends
+        key = octets + bytes((1 + ask.whole + 2 * tcp,)) if ask.whole or tcp else octets
+        pending = self._present(key)
+        if pending is None:
+            most = self.settings.max_concurrent
+            if most and len(self._under_way) >= most:
+                self._refused.inc()
+                raise UpstreamError(f"concurrent queries exceeded maximum {most}", REFUSED)
+            pending = PendingQuery(self, key, ask, octets)
+            pending.tcp = tcp
+            self._begin(pending)
         waiting.take(client)
         try:
-            return await question
+            return await pending
         finally:
             waiting.give(client)
 
-    def begin(self, ask: UpstreamQuery, client: str, done: Callable[[Answer | None], None]) -> bool:
-        """The same over UDP without waiting: ``done`` is called once, later, with None for an error.
+    def begin(self, query: Query, octets: bytes, client: str, wake: Callable[[], None]) -> PendingQuery | None:
+        """The same over UDP without waiting, for what a client asks over UDP: ``wake`` is called once, later.
 
-        What calls `ask` for the same question within that call gets the same outcome. False: nothing is asked, and
-        `ask` says why.
+        ``octets``: the query behind its id. Who is woken reads `PendingQuery.result` and calls `PendingQuery.give`.
+        What calls `ask` for the same within that call gets the same outcome. None: nothing is asked; `ask` says why.
         """
-        waiting = self._waiting
-        if waiting.full or waiting.exceeded(client):
-            return False
-        question = self._under_way.get((ask, False))
-        if question is None:
-            if self._rules.max_concurrent and len(self._under_way) >= self._rules.max_concurrent:
-                return False
-            question = self._begin(ask, False)
-        waiting.take(client)
-
-        def wake() -> None:
-            waiting.give(client)
-            outcome = question.outcome
-            done(None if isinstance(outcome, UpstreamError) else outcome)
-
-        question.wake.append(wake)
-        if question.outcome is not None:
+        pending = self._under_way.get(octets)
+        if pending is None and 0 < self.settings.max_concurrent <= len(self._under_way):
+            return None
+        if not self.waiting.admit(client):
+            return None
+        if pending is None:
+            pending = PendingQuery(self, octets, query, octets)
+            self._begin(pending)
+        pending.wake.append(wake)
+        if pending.outcome is not None:
             asyncio.get_running_loop().call_soon(wake)
-        return True
+        return pending
 
-    def _present(self, ask: UpstreamQuery, tcp: bool) -> _Question | None:
-        """The same question, if it is under way, or has its outcome this very moment."""
+    def _present(self, key: bytes) -> PendingQuery | None:
+        """The same query, if it is under way, or has its outcome this very moment."""
         settling = self._settling
-        if settling is not None and settling.tcp == tcp and settling.ask == ask:
+        if settling is not None and settling.key == key:
             return settling
-        return self._under_way.get((ask, tcp))
+        return self._under_way.get(key)
 
-    def _begin(self, ask: UpstreamQuery, tcp: bool) -> _Question:
-        """Ask for what is not being asked yet: the first attempt over UDP needs no task. Raises UpstreamError."""
-        most = self._rules.max_concurrent
-        if most and len(self._under_way) >= most:
-            self._refused.inc()
-            raise UpstreamError(f"concurrent queries exceeded maximum {most}", REFUSED)
-        question = _Question(ask, tcp, self._clock(), self._settled)
-        self._under_way[ask, tcp] = question
-        order = self._order()
-        upstream = order[0]
-        if tcp or self._places.full or upstream.down:
-            self._start(question, self._placed(question))
-            return question
-        self._places.taken += 1
+    def _begin(self, pending: PendingQuery) -> None:
+        """Ask what is not being asked yet: the first attempt over UDP needs no task."""
+        self._under_way[pending.key] = pending
+        order = pending.order = self._order()
+        upstream = pending.upstream = order[0]
+        if pending.tcp or self.places.full or upstream.down:
+            self._start(pending, self._placed(pending))
+            return
+        self.places.taken += 1
+        if not upstream.begin(pending, DEADLINE):
+            self._start(pending, self._tried(pending))
 
-        def arrived(outcome: Message | UpstreamError) -> None:
-            if question.outcome is not None:  # `close` came first
-                self._places.give()
-            elif isinstance(outcome, UpstreamError) or not self._final(outcome, upstream, ask):
-                self._start(question, self._tried(question, order, outcome))
-            else:
-                self._places.give()
-                upstream.observe(outcome, question.began)
-                question.settle(Answer(outcome, upstream))
+    def go_on(self, pending: PendingQuery, first: Received | UpstreamError) -> None:
+        """The first attempt was not the last: go on in a task."""
+        self._start(pending, self._tried(pending, first))
 
-        if not upstream.begin(ask, DEADLINE, arrived):
-            self._start(question, self._tried(question, order))
-        return question
+    def _start(self, pending: PendingQuery, work: Coroutine[Any, Any, None]) -> None:
+        """Go on in a task, which ends the query."""
+        pending.task = asyncio.get_running_loop().create_task(work, name="ask upstream")
 
-    def _final(self, message: Message, upstream: Upstream, ask: UpstreamQuery) -> bool:
-        """Nothing more is to be asked."""
-        return message.rcode not in self._rules.failover and upstream.complete(ask, message)
-
-    def _start(self, question: _Question, work: Coroutine[Any, Any, None]) -> None:
-        """Go on in a task, which ends the question."""
-        question.task = asyncio.get_running_loop().create_task(work, name="ask upstream")
-
-    def _settled(self, question: _Question) -> None:
-        del self._under_way[question.ask, question.tcp]
-        before, self._settling = self._settling, question
+    def settled(self, pending: PendingQuery) -> None:
+        """Wake all who wait for a query."""
+        del self._under_way[pending.key]
+        before, self._settling = self._settling, pending
         try:
-            waking, question.wake = question.wake, []  # not kept, or each question would be a cycle for the collector
+            waking, pending.wake = pending.wake, []  # not kept, or each query would be a cycle for the collector
             waking.reverse()
             while waking:
                 waking.pop()()
@@ -261,42 +296,39 @@ class Pool:
             for wake in reversed(waking):  # after a bug in one of them
                 asyncio.get_running_loop().call_soon(wake)
 
-    async def _placed(self, question: _Question) -> None:
+    async def _placed(self, pending: PendingQuery) -> None:
         try:
-            await self._places.take(DEADLINE)
+            await self.places.take(DEADLINE)
         except TimeoutError:
-            question.settle(UpstreamError("too many queries under way"))
+            pending.settle(UpstreamError("too many queries under way"))
             return
-        await self._tried(question, self._order())
+        await self._tried(pending)
 
-    async def _tried(
-        self, question: _Question, order: Sequence[Upstream], first: Message | UpstreamError | None = None
-    ) -> None:
-        """Ask one after the other; the question has a place, and gives it back."""
+    async def _tried(self, pending: PendingQuery, first: Received | UpstreamError | None = None) -> None:
+        """Ask one after the other; the query has a place, and gives it back."""
         try:
-            outcome: Answer | UpstreamError = await self._attempts(question, order, first)
+            outcome: UpstreamReply | UpstreamError = await self._attempts(pending, first)
         except UpstreamError as error:
             outcome = error
         except BaseException:
-            question.settle(UpstreamError("proxy: transport stopped"))
+            pending.settle(UpstreamError("proxy: transport stopped"))
             raise
         finally:
-            self._places.give()
-        question.settle(outcome)
+            self.places.give()
+        pending.settle(outcome)
 
-    async def _attempts(
-        self, question: _Question, order: Sequence[Upstream], first: Message | UpstreamError | None
-    ) -> Answer:
+    async def _attempts(self, pending: PendingQuery, first: Received | UpstreamError | None) -> UpstreamReply:
         """``first``: what the first one of the order has given already, over UDP."""
-        rules, ask, tcp = self._rules, question.ask, question.tcp
-        most = 2 * len(order) if rules.max_attempts is None else rules.max_attempts
+        settings, ask, tcp, order = self.settings, pending.ask, pending.tcp, pending.order
+        until = pending.began + DEADLINE
+        most = 2 * len(order) if settings.max_attempts is None else settings.max_attempts
         attempts = at = down = refusals = 0
         problem: UpstreamError | None = None
-        answer: Answer | None = None
+        reply: UpstreamReply | None = None
         if isinstance(first, UpstreamError):
             problem, first, attempts, at = first, None, 1, 1
             order[0].suspect()
-        while ((left := question.until - self._clock()) > 0 or first is not None) and not (most and attempts >= most):
+        while ((left := until - self.clock()) > 0 or first is not None) and not (most and attempts >= most):
             if at >= len(order):
                 at = down = 0
                 if not most:
@@ -308,12 +340,12 @@ class Pool:
                 if down < len(order):
                     continue
                 self._all_down.inc()
-                if rules.failfast:
+                if settings.failfast:
                     break
                 upstream = self._chance.choice(order)  # the probes may be wrong
-            began = question.began if first is not None else None
+            began = pending.began if first is not None else None
             try:
-                answer = Answer(await upstream.exchange(ask, tcp, left, first, began), upstream)
+                reply = UpstreamReply(await upstream.exchange(ask, tcp, left, first, began), upstream)
             except UpstreamError as error:
                 problem = error
                 upstream.suspect()
@@ -323,18 +355,19 @@ class Pool:
                 continue
             finally:
                 first = None
-            refusals += answer.message.rcode in rules.failover
-            if answer.message.rcode not in rules.failover or refusals >= len(order):
-                return answer
-        if answer is not None:
-            return answer
+            failed_over = reply.received.rcode in settings.failover
+            refusals += failed_over
+            if not failed_over or refusals >= len(order):
+                return reply
+        if reply is not None:
+            return reply
         raise UpstreamError(str(problem or "no healthy proxies"))
 
     def _order(self) -> Sequence[Upstream]:
         upstreams = self.upstreams
         if len(upstreams) == 1:
             return upstreams
-        match self._rules.policy:
+        match self.settings.policy:
             case "random":
                 return self._chance.sample(upstreams, len(upstreams))
             case "round_robin":
@@ -346,10 +379,10 @@ class Pool:
 
     async def close(self) -> None:
         """Give up what is under way, and close all connections."""
-        questions = tuple(self._under_way.values())
-        tasks = [question.task for question in questions if question.task is not None]
-        for question in questions:
-            question.settle(UpstreamError("proxy: transport stopped"))
+        queries = tuple(self._under_way.values())
+        tasks = [pending.task for pending in queries if pending.task is not None]
+        for pending in queries:
+            pending.settle(UpstreamError("proxy: transport stopped"))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

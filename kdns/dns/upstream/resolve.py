@@ -71,9 +71,9 @@ async def _asked(host: str, resolvers: Sequence[Target]) -> list[str]:
 
 
 async def _addresses(udp: Udp, host: str, rtype: int) -> Iterable[str]:
-    message = await udp.exchange(UpstreamQuery(parse_name(host), rtype), RESOLVER_TIMEOUT, UDP_LIMIT)
+    received = await udp.exchange(UpstreamQuery(parse_name(host), rtype), RESOLVER_TIMEOUT, UDP_LIMIT)
     family = socket.AF_INET if rtype == A else socket.AF_INET6
-    return [socket.inet_ntop(family, rr.rdata) for rr in message.answer if rr.rtype == rtype]
+    return [socket.inet_ntop(family, rr.rdata) for rr in received.message.answer if rr.rtype == rtype]
 
 
 def tls_context(ca: str = "", cert: str = "", key: str = "") -> ssl.SSLContext:

@@ -18,9 +18,10 @@ from msgspec import Struct
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import STRAYS, Address, Number, endpoints, reason, unguessable
-from kdns.dns.upstream.received import receive
+from kdns.dns.upstream.received import Received, receive
 from kdns.ops.tls_stream import start_tls
-from kdns.wire.message import Message, UpstreamQuery, compose_query
+from kdns.wire.message import UpstreamQuery, compose_query
+from kdns.wire.numbers import HEADER
 
 HANDSHAKE: Final = 60.0
 """Seconds, where nothing else ends it before; `exchange` does."""
@@ -90,7 +91,7 @@ class Stream:
         self._sweep: asyncio.TimerHandle | None = None
         self._ended = False
 
-    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Received:
         """See `Transport`; dialling counts as waiting."""
         place = f"dial tcp {self._address.text}"
         try:
@@ -153,7 +154,7 @@ class Stream:
         now = self._clock()
         return _Connection(reader, writer, now, now)
 
-    async def _ask(self, connection: _Connection, ask: UpstreamQuery, payload: int | None, *, kept: bool) -> Message:
+    async def _ask(self, connection: _Connection, ask: UpstreamQuery, payload: int | None, *, kept: bool) -> Received:
         number = self._number()
         query = compose_query(number, ask, payload)
         good = False
@@ -162,10 +163,10 @@ class Stream:
             for _ in range(STRAYS):
                 message = await _read(connection.reader, kept)
                 kept = False
-                found = receive(message, number, ask)
-                if found is not None:
+                received = receive(message, number, ask, query[HEADER : HEADER + len(ask.name) + 4])
+                if received is not None:
                     good = True
-                    return found
+                    return received
             raise UpstreamError(f"read tcp {endpoints(connection.sock, self._address)}: {STRAYS} messages, none for us")
         finally:
             if good:

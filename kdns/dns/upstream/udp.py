@@ -2,9 +2,9 @@
 
 ::
 
-    begin ──> a socket, at random ──> its table: id -> what is asked ──> send
-    epoll ──> recv ──> the socket's table, by id ──> the right question? ──> done(answer)
-    Deadlines ──> done(i/o timeout)
+    begin ──> a socket, at random ──> its table: id -> UdpAttempt ──> send
+    epoll ──> recv ──> the socket's table, by id ──> the right question? ──> UdpAttempt.answered
+    Deadlines ──> UdpAttempt.failed (i/o timeout)
 
 Each socket is connected, so no other address may send to it, and on a port that the kernel chose at random. Each query
 takes a new one until there are `SOCKETS`, later one of them at random; none serves longer than `LIFETIME`. So a
@@ -20,14 +20,16 @@ import secrets
 import select
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.deadlines import Deadlines
 from kdns.dns.upstream.exchange import Address, endpoints, reason
-from kdns.dns.upstream.received import receive
-from kdns.wire.message import Message, UpstreamQuery, compose_query
+from kdns.dns.upstream.received import Asked, Received, receive
+from kdns.wire.message import UpstreamQuery, compose_query
+from kdns.wire.numbers import HEADER
 
 LARGEST: Final = 65535
 SOCKETS: Final = 1024
@@ -45,34 +47,69 @@ SHARE: Final = 2
 """One part of so many of the files that the process may open is for sockets to upstreams."""
 RETIRED: Final = 0.0
 """When a socket expires that takes no more queries."""
+QUESTION_AT: Final = HEADER - 2
+"""Where the question stands behind the id of a query."""
 STOPPED: Final = "proxy: transport stopped"
 DRAWN: Final = 4096
 """Octets of randomness taken from the operating system at once."""
 
-Done = Callable[[Message | UpstreamError], None]
-"""Gets what came of a query."""
-
 log = logging.getLogger("kdns.dns.plugins.forward")
 
 
-class _Socket:
+class UpstreamSocket:
     """One socket, and what is asked on it."""
 
     __slots__ = ("expires", "pending", "sock")
 
     def __init__(self, sock: socket.socket, expires: float) -> None:
         self.sock, self.expires = sock, expires
-        self.pending: dict[int, _Pending] = {}
+        self.pending: dict[int, UdpAttempt] = {}
+        """By id."""
 
 
-class _Pending:
-    """One query that is not answered yet."""
+class UdpAttempt(ABC):
+    """One query to one upstream, until `answered` or `failed` is called, once."""
 
-    __slots__ = ("ask", "done", "number", "slot", "through")
+    __slots__ = ("asked", "number", "octets", "question", "slot", "socket")
 
-    def __init__(self, ask: UpstreamQuery, number: int, through: _Socket, done: Done) -> None:
-        self.ask, self.number, self.through, self.done = ask, number, through, done
-        self.slot: set[_Pending] = set()
+    def __init__(self, asked: Asked, octets: bytes) -> None:
+        """``octets``: what is sent behind the id."""
+        self.asked, self.octets = asked, octets
+        self.question = octets[QUESTION_AT : QUESTION_AT + len(asked.name) + 4]
+        """The question section, folded."""
+        self.number = 0
+        """Its id."""
+        self.socket: UpstreamSocket | None = None
+        """What it went out on; None: nothing is under way."""
+        self.slot: set[UdpAttempt] | None = None
+
+    @abstractmethod
+    def answered(self, received: Received) -> None:
+        """The response has come."""
+
+    @abstractmethod
+    def failed(self, error: UpstreamError) -> None:
+        """None has come, or it could not be asked."""
+
+
+class _Awaited(UdpAttempt):
+    """An attempt that a coroutine waits for."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, ask: UpstreamQuery, payload: int | None) -> None:
+        super().__init__(ask, compose_query(0, ask, payload)[2:])
+        self.answer: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
+
+    def answered(self, received: Received) -> None:
+        """The coroutine goes on."""
+        if not self.answer.done():  # cancelled
+            self.answer.set_result(received)
+
+    def failed(self, error: UpstreamError) -> None:
+        """It goes on with an error."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class OpenFiles:
@@ -119,12 +156,12 @@ class Udp:
     ) -> None:
         self._address, self._most, self._lifetime, self._files = address, sockets, lifetime, files
         self._draw = draws()
-        self._open: list[_Socket] = []
+        self._open: list[UpstreamSocket] = []
         """Those that new queries go out on."""
-        self._by_file: dict[int, _Socket] = {}
+        self._by_file: dict[int, UpstreamSocket] = {}
         """All that are open."""
         self._epoll: select.epoll | None = None
-        self._deadlines: Deadlines[_Pending] = Deadlines(self._read_all, self._over)
+        self._deadlines: Deadlines[UdpAttempt] = Deadlines(self._read_all, self._over)
         self._sweep: asyncio.TimerHandle | None = None
         self._ended = False
         self._view = memoryview(bytearray(LARGEST))
@@ -134,57 +171,46 @@ class Udp:
         """The source ports that are open."""
         return [each.sock.getsockname()[1] for each in self._by_file.values()]
 
-    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Message:
+    async def exchange(self, ask: UpstreamQuery, seconds: float, payload: int | None) -> Received:
         """See `Transport`."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Message] = loop.create_future()
-
-        def done(outcome: Message | UpstreamError) -> None:
-            if answer.done():  # cancelled
-                return
-            if isinstance(outcome, UpstreamError):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
-
-        pending = self.begin(ask, seconds, payload, done)
+        attempt = _Awaited(ask, payload)
+        self.begin(attempt, seconds)
         try:
-            return await answer
+            return await attempt.answer
         finally:
-            if pending is not None:
-                self._forget(pending)
+            self._forget(attempt)
 
-    def begin(self, ask: UpstreamQuery, seconds: float, payload: int | None, done: Done) -> "_Pending | None":
-        """Ask, and call ``done`` once: with the answer, or with what went wrong, at once or later."""
+    def begin(self, attempt: UdpAttempt, seconds: float) -> None:
+        """Ask; the attempt's outcome comes to it at once or later."""
         problem = STOPPED
+        now = asyncio.get_running_loop().time()
         for fresh in () if self._ended else (False, True):
+            drawn = next(self._draw)  # 16 bits choose the id, the 16 others the socket
             try:
-                through = self._socket(fresh=fresh)
+                through = self._socket(drawn & 0xFFFF, now, fresh=fresh)
             except UpstreamError as error:
-                done(error)
-                return None
-            number = next(self._draw) >> 16
+                attempt.failed(error)
+                return
+            number = drawn >> 16
             while number in through.pending:
                 number = next(self._draw) >> 16
             try:
-                through.sock.send(compose_query(number, ask, payload))
+                through.sock.send(number.to_bytes(2, "big") + attempt.octets)
             except OSError as error:  # maybe it was an earlier query on this socket that was refused
                 problem = f"read udp {endpoints(through.sock, self._address)}: read: {reason(error)}"
                 self._failed(through, error)
                 continue
-            pending = _Pending(ask, number, through, done)
-            through.pending[number] = pending
-            pending.slot = self._deadlines.add(pending, seconds)
-            return pending
-        done(UpstreamError(problem))
-        return None
+            attempt.number, attempt.socket = number, through
+            through.pending[number] = attempt
+            attempt.slot = self._deadlines.add(attempt, seconds, now)
+            return
+        attempt.failed(UpstreamError(problem))
 
-    def _socket(self, *, fresh: bool) -> _Socket:
-        """One to send on: a new one, or one of those that are open, each as likely as the others."""
+    def _socket(self, drawn: int, now: float, *, fresh: bool) -> UpstreamSocket:
+        """One to send on: a new one, or one of those that are open by 16 random bits, each as likely as the others."""
         many = len(self._open)
-        now = asyncio.get_running_loop().time()
         if many >= self._most and not fresh:
-            at = (next(self._draw) * many) >> 32
+            at = (drawn * many) >> 16
             found = self._open[at]
             if now < found.expires:
                 return found
@@ -201,10 +227,10 @@ class Udp:
                 return self._any()
             raise UpstreamError(f"dial udp {self._address.text}: {reason(error)}") from error
 
-    def _any(self) -> _Socket:
+    def _any(self) -> UpstreamSocket:
         return self._open[(next(self._draw) * len(self._open)) >> 32]
 
-    def _opened(self, now: float) -> _Socket:
+    def _opened(self, now: float) -> UpstreamSocket:
         """A new one. Raises OSError; UpstreamError if the address cannot be sent to."""
         address = self._address
         sock = socket.socket(address.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -221,7 +247,7 @@ class Udp:
             if error.errno in {errno.EMFILE, errno.ENFILE}:
                 raise
             raise UpstreamError(f"dial udp {address.text}: connect: {reason(error)}") from error
-        found = _Socket(sock, now + self._lifetime * (0.5 + next(self._draw) / (1 << 33)))
+        found = UpstreamSocket(sock, now + self._lifetime * (0.5 + next(self._draw) / (1 << 33)))
         self._open.append(found)
         self._by_file[sock.fileno()] = found
         self._files.open += 1
@@ -246,13 +272,13 @@ class Udp:
             except OSError as error:
                 self._failed(through, error)
                 continue
-            pending = through.pending.get(view[0] << 8 | view[1]) if size > 1 else None
-            if pending is None:
+            attempt = through.pending.get(view[0] << 8 | view[1]) if size > 1 else None
+            if attempt is None:
                 continue  # cheap, since an attacker may send many of these
-            message = receive(bytes(view[:size]), pending.number, pending.ask)
-            if message is not None:
-                self._forget(pending)
-                pending.done(message)
+            received = receive(bytes(view[:size]), attempt.number, attempt.asked, attempt.question)
+            if received is not None:
+                self._forget(attempt)
+                attempt.answered(received)
         return len(events)
 
     def _read_all(self) -> None:
@@ -261,37 +287,45 @@ class Udp:
             if self._readable() < EVENTS:
                 return
 
-    def _forget(self, pending: _Pending) -> None:
-        pending.slot.discard(pending)
-        through = pending.through
-        through.pending.pop(pending.number, None)
+    def _forget(self, attempt: UdpAttempt) -> None:
+        """It waits no longer."""
+        through, slot = attempt.socket, attempt.slot
+        if through is None or slot is None:
+            return
+        attempt.socket = attempt.slot = None
+        slot.discard(attempt)
+        through.pending.pop(attempt.number, None)
         if through.expires == RETIRED and not through.pending:
             self._close(through)
 
-    def _retire(self, through: _Socket) -> None:
+    def _retire(self, through: UpstreamSocket) -> None:
         """It is out of `_open`: close it as soon as nothing is asked on it."""
         through.expires = RETIRED
         if not through.pending:
             self._close(through)
 
-    def _over(self, pending: _Pending) -> None:
-        problem = f"read udp {endpoints(pending.through.sock, self._address)}: i/o timeout"
-        self._forget(pending)
-        pending.done(UpstreamError(problem))
+    def _over(self, attempt: UdpAttempt) -> None:
+        sock = attempt.socket.sock if attempt.socket is not None else None
+        problem = f"read udp {endpoints(sock, self._address)}: i/o timeout"
+        self._forget(attempt)
+        attempt.failed(UpstreamError(problem))
 
-    def _failed(self, through: _Socket, error: OSError) -> None:
+    def _failed(self, through: UpstreamSocket, error: OSError) -> None:
         """The kernel reports an error, such as that the upstream's machine refuses: all that is asked there fails."""
         problem = f"read udp {endpoints(through.sock, self._address)}: read: {reason(error)}"
-        waiting = list(through.pending.values())
-        through.pending.clear()
         if through in self._open:
             self._open.remove(through)
-        self._close(through)
-        for pending in waiting:
-            pending.slot.discard(pending)
-            pending.done(UpstreamError(problem))
+        self._give_up(through, problem)
 
-    def _close(self, through: _Socket) -> None:
+    def _give_up(self, through: UpstreamSocket, problem: str) -> None:
+        waiting = list(through.pending.values())
+        through.pending.clear()
+        self._close(through)
+        for attempt in waiting:
+            self._forget(attempt)
+            attempt.failed(UpstreamError(problem))
+
+    def _close(self, through: UpstreamSocket) -> None:
         file = through.sock.fileno()
         if self._by_file.pop(file, None) is not None:
             self._files.open -= 1
@@ -315,11 +349,7 @@ class Udp:
         """Close all sockets; what is asked on them fails, and what is asked later."""
         self._ended = True
         for through in tuple(self._by_file.values()):
-            waiting = list(through.pending.values())
-            through.pending.clear()
-            self._close(through)
-            for pending in waiting:
-                pending.done(UpstreamError(STOPPED))
+            self._give_up(through, STOPPED)
         self._open.clear()
         self._deadlines.close()
         if self._sweep is not None:

@@ -16,14 +16,15 @@ from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Transport, address_of
 from kdns.dns.upstream.https import Https, Method
+from kdns.dns.upstream.received import Received
 from kdns.dns.upstream.stream import Keep, Stream, Tls
 from kdns.dns.upstream.target import Target
-from kdns.dns.upstream.udp import Done, Udp
+from kdns.dns.upstream.udp import Udp, UdpAttempt
 from kdns.metrics.cells import Cell, Cells, DurationCells
 from kdns.metrics.dns import OTHER
 from kdns.metrics.families import Durations
-from kdns.wire.message import Message, UpstreamQuery
-from kdns.wire.numbers import FORMERR, NS
+from kdns.wire.message import UpstreamQuery
+from kdns.wire.numbers import FORMERR, NS, TC
 from kdns.wire.query import UDP_LIMIT
 from kdns.wire.rcodes import RCODE_TEXT
 
@@ -81,7 +82,7 @@ class Upstream:
         self._probing = self._ended = False
         address = address_of(target, settings.source)
         self._udp: Udp | None = None
-        self._durations: dict[str, Durations] = {}
+        self._durations: dict[int, Durations] = {}
         self._sent = self._counter("udp")
         self._stream: Transport
         if target.transport == "dns":
@@ -110,21 +111,25 @@ class Upstream:
         """Too many probes have failed."""
         return 0 < self._settings.max_fails < self.fails
 
-    def begin(self, ask: UpstreamQuery, seconds: float, done: Done) -> bool:
-        """Ask over UDP: ``done`` gets what comes of it, and `finish` sees to it. False: there is no UDP."""
+    def begin(self, attempt: UdpAttempt, seconds: float) -> bool:
+        """Ask over UDP: what comes of it comes to the attempt. False: there is no UDP."""
         if self._udp is None:
             return False
         self._sent(False)
-        self._udp.begin(ask, min(seconds, self._settings.read_timeout), UDP_LIMIT, done)
+        self._udp.begin(attempt, min(seconds, self._settings.read_timeout))
         return True
 
-    def complete(self, ask: UpstreamQuery, message: Message) -> bool:
-        """The message that `begin` has got is all that there is to get, see `exchange`."""
-        return not (message.truncated and ask.whole) and (message.rcode != FORMERR or message.options is not None)
+    def complete(self, received: Received) -> bool:
+        """The response that `begin` has got is all that there is to get, see `exchange`."""
+        if received.facts is not None:
+            return received.rcode != FORMERR or received.facts.options is not None
+        if received.flags & TC and received.whole:
+            return False
+        return received.rcode != FORMERR or received.message.options is not None
 
     async def exchange(
-        self, ask: UpstreamQuery, tcp: bool, seconds: float, first: Message | None = None, began: float | None = None
-    ) -> Message:
+        self, ask: UpstreamQuery, tcp: bool, seconds: float, first: Received | None = None, began: float | None = None
+    ) -> Received:
         """The answer; raises UpstreamError. ``seconds``: for all attempts to get it.
 
         If a whole one is wanted, a truncated one is asked for again over TCP; if that fails, the truncated one has to
@@ -134,28 +139,28 @@ class Upstream:
         now = self._clock()
         began = now if began is None else began
         until = now + seconds
-        message = await self._understood(ask, tcp, until, first)
-        if message.truncated and ask.whole and self._udp is not None and not tcp:
+        received = await self._understood(ask, tcp, until, first)
+        if received.flags & TC and ask.whole and self._udp is not None and not tcp:
             with suppress(UpstreamError):
-                message = await self._understood(ask, True, until)
-        self.observe(message, began)
-        return message
+                received = await self._understood(ask, True, until)
+        self.observe(received.rcode, began)
+        return received
 
-    def observe(self, message: Message, began: float) -> None:
+    def observe(self, rcode: int, began: float) -> None:
         """Note how long it took until an answer was there."""
-        rcode = _LABELS.get(message.rcode, OTHER)
         series = self._durations.get(rcode)
         if series is None:
-            series = self._durations[rcode] = self._meters.duration.labels(PROXY, self.text, rcode)
+            label = _LABELS.get(rcode, OTHER)
+            series = self._durations[rcode] = self._meters.duration.labels(PROXY, self.text, label)
         series.observe(max(0.0, self._clock() - began))
 
-    async def _understood(self, ask: UpstreamQuery, tcp: bool, until: float, first: Message | None = None) -> Message:
-        message = first if first is not None else await self._once(ask, tcp, until, UDP_LIMIT)
-        if message.rcode == FORMERR and message.options is None:
+    async def _understood(self, ask: UpstreamQuery, tcp: bool, until: float, first: Received | None = None) -> Received:
+        received = first if first is not None else await self._once(ask, tcp, until, UDP_LIMIT)
+        if received.rcode == FORMERR and received.message.options is None:
             return await self._once(ask, tcp, until, None)
-        return message
+        return received
 
-    async def _once(self, ask: UpstreamQuery, tcp: bool, until: float, payload: int | None) -> Message:
+    async def _once(self, ask: UpstreamQuery, tcp: bool, until: float, payload: int | None) -> Received:
         seconds = min(max(0.0, until - self._clock()), self._settings.read_timeout)
         if self._udp is None or tcp:
             return await self._stream.exchange(ask, seconds, payload)

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.dns.upstream.line import Line, TlsFiles, parse_line
-from kdns.dns.upstream.pool import Rules
+from kdns.dns.upstream.pool import PoolSettings
 from kdns.dns.upstream.stream import Keep
 from kdns.dns.upstream.target import File, Target
 from kdns.dns.upstream.upstream import Settings
@@ -31,7 +31,7 @@ def with_settings(**changes: object) -> Line:
 
 def with_rules(**changes: object) -> Line:
     """The defaults but for these."""
-    return replace(PLAIN, rules=replace(Rules(), **changes))
+    return replace(PLAIN, rules=replace(PoolSettings(), **changes))
 
 
 OPTIONS: tuple[tuple[str, Line], ...] = (

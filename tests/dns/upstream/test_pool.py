@@ -12,11 +12,12 @@ from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Response
 from kdns.dns.upstream import pool
 from kdns.dns.upstream import upstream as one_upstream
-from kdns.dns.upstream.udp import Done
+from kdns.dns.upstream.received import parsed
+from kdns.dns.upstream.udp import UdpAttempt
 from kdns.dns.upstream.upstream import Upstream
-from kdns.wire.message import Message, UpstreamQuery
+from kdns.wire.message import Message
 from kdns.wire.numbers import CD, MX, RD, REFUSED, SERVFAIL
-from kdns.wire.query import Edns
+from kdns.wire.query import Edns, Query
 from tests.dns.upstream.forwarding import forwarding
 from tests.fakes.upstream import FakeUpstream
 
@@ -314,32 +315,33 @@ class Waiting(Upstream):
     down = False
 
     def __init__(self) -> None:
-        self.asked: list[Done] = []
+        self.asked: list[UdpAttempt] = []
 
-    def begin(self, ask: UpstreamQuery, seconds: float, done: Done) -> bool:
+    def begin(self, attempt: UdpAttempt, seconds: float) -> bool:
         """Keep who wants to know."""
-        self.asked.append(done)
+        self.asked.append(attempt)
         return True
 
-    def observe(self, message: Message, began: float) -> None:
+    def observe(self, rcode: int, began: float) -> None:
         """Nothing is measured."""
 
 
 async def test_a_bug_at_one_client_leaves_the_others() -> None:
     """All who share a question get its answer, though what one of them does with it is a bug; that is not hidden."""
     upstream, counter = Waiting(), Counter("errors", "Of a test.", registry=None)
-    asking = pool.Pool([upstream], pool.Rules(), time.monotonic, random.Random(1), all_down=counter, refused=counter,
-                       over_share=counter)  # fmt: skip
+    counters = {"all_down": counter, "refused": counter, "over_share": counter}
+    asking = pool.Pool([upstream], pool.PoolSettings(), time.monotonic, random.Random(1), **counters)
     answered = asyncio.Event()
 
-    def broken(answer: pool.Answer | None) -> None:
+    def broken() -> None:
         raise ValueError("a bug")
 
-    ask = UpstreamQuery(b"\1a\0", 1)
-    assert asking.begin(ask, "192.0.2.1", broken)
-    assert asking.begin(ask, "192.0.2.2", lambda answer: answered.set())
-    (arrived,) = upstream.asked
+    question = b"\1a\0\0\1\0\1"
+    query, octets = Query(0, RD, question, b"\1a\0", 1, 1), bytes(10) + question
+    assert asking.begin(query, octets, "192.0.2.1", broken)
+    assert asking.begin(query, octets, "192.0.2.2", answered.set)
+    (attempt,) = upstream.asked
     with pytest.raises(ValueError, match="a bug"):
-        arrived(Message(1, 0x8180, 0, b"\1a\0", 1, 1))
+        attempt.answered(parsed(Message(1, 0x8180, 0, b"\1a\0", 1, 1), attempt.asked))
     async with asyncio.timeout(120):
         await answered.wait()

@@ -1,4 +1,4 @@
-"""The short way of forwarded queries: the same octets, cache entries and metrics as through the chain."""
+"""The forward path: the same octets, cache entries and metrics as through the chain."""
 
 import asyncio
 import gc
@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import pytest
 
-from kdns.dns.api.express import Express
-from kdns.dns.api.handler import Request, chain
+from kdns.dns.api.forward_step import ForwardStep
+from kdns.dns.api.handler import chain
 from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import cache, errors, forward, loadbalance, rewrite
-from kdns.dns.query.express import Answered, Route, route
+from kdns.dns.query.forward_path import ForwardedQuery, ForwardPath, forward_path
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.wire.compose import compose_sections, head
@@ -83,25 +83,25 @@ QUERIES: Final = {
 }
 
 
-class Noted(Route, frozen=True):
-    """Notes which queries went the short way."""
+class Noted(ForwardPath, frozen=True):
+    """Notes which queries took the forward path."""
 
-    taken: list[Request] = []  # noqa: RUF012 - msgspec copies it for each
+    taken: list[ForwardedQuery] = []  # noqa: RUF012 - msgspec copies it for each
 
-    def begin(self, request: Request, answered: Answered) -> bool:
-        """See `Route.begin`."""
-        taken = super().begin(request, answered)
+    def begin(self, forwarded: ForwardedQuery) -> bool:
+        """See `ForwardPath.begin`."""
+        taken = super().begin(forwarded)
         if taken:
-            self.taken.append(request)
+            self.taken.append(forwarded)
         return taken
 
 
 class World:
-    """One server block in front of an upstream, with or without its short way."""
+    """One server block in front of an upstream, with or without its forward path."""
 
     def __init__(self, corefile: str, upstream: FakeUpstream, *, short: bool) -> None:
         self.parts = FakeParts()
-        self.taken: list[Request] = []
+        self.taken: list[ForwardedQuery] = []
         lines = {"cache": "cache 30", "errors": "errors", "forward": f"forward . {upstream.text}"}
         lines["loadbalance"] = "loadbalance"
         lines["rewrite"] = "rewrite name exact old.test. new.test."
@@ -113,14 +113,14 @@ class World:
             module = modules[name]
             options = module.parse(directives(lines[name]), self.parts.place)
             self.built.insert(0, module.build(options, fits(self.parts)))
-        way = route(self.built, Express())
-        assert way is not None
-        noted = Noted(way.parts, way.fits, self.taken)
+        path = forward_path(self.built, ForwardStep())
+        assert path is not None
+        noted = Noted(path.passes, path.leaves, path.ask, path.cache, self.taken)
         block = RoutedBlock(
             zones={ROOT: "."},
             handler=chain([each.plugin for each in self.built if each.plugin is not None]),
             built=tuple(self.built),
-            route=noted if short else None,
+            forward_path=noted if short else None,
         )
         self.responder = Responder(Router((block,)), self.parts.clock)
         self.socket: SocketResponder = self.responder.for_socket("udp", 1, "dns://:53")
@@ -146,7 +146,7 @@ class World:
 
 @asynccontextmanager
 async def worlds(corefile: str, upstream: FakeUpstream) -> AsyncIterator[tuple[World, World]]:
-    """One with the short way, and one without."""
+    """One with the forward path, and one without."""
     both = World(corefile, upstream, short=True), World(corefile, upstream, short=False)
     started = [each for world in both for each in world.built]
     for each in started:
@@ -191,8 +191,8 @@ async def test_both_ways_are_the_same(title: str, corefile: str) -> None:
             assert short.numbers() == long.numbers()
             assert short.taken
             assert not long.taken
-            final = [request for request in short.taken if request.metadata]
-            assert {request.metadata["forward/upstream"] for request in final} == {upstream.text}
+            results = [taken.asked.result for taken in short.taken if taken.asked is not None]
+            assert {result[1] for result in results if result is not None} == {upstream.text}
 
 
 async def test_errors_go_through_the_chain() -> None:
@@ -232,13 +232,14 @@ async def test_a_query_that_is_given_up() -> None:
             asking.cancel()
 
 
-def test_blocks_without_a_short_way() -> None:
+def test_blocks_without_a_forward_path() -> None:
     """A plugin that has not said what it does keeps its block on the chain."""
     silent = Built(plugin=lambda following: following)
-    asks = Built(plugin=lambda following: following, express=Express(ask=lambda _request, _done: True))
-    assert route([silent, asks], Express()) is None
-    assert route([Built(plugin=lambda following: following, express=Express())], Express()) is None
-    assert route([Built(), asks, silent], Express()) is not None
+    asks = Built(plugin=lambda following: following, forward_step=ForwardStep(ask=lambda *_: None))
+    assert forward_path([silent, asks], ForwardStep()) is None
+    step = Built(plugin=lambda following: following, forward_step=ForwardStep())
+    assert forward_path([step], ForwardStep()) is None
+    assert forward_path([Built(), asks, silent], ForwardStep()) is not None
 
 
 @pytest.mark.parametrize("short_way", [True, False])

@@ -1,0 +1,212 @@
+"""The forward path: from the octets of a query that an upstream answers to those of its reply, in a straight line.
+
+::
+
+    query ──> each plugin lets it pass? ──> not in the cache ──> sent, or the same is under way      (begin)
+    reply ──> each plugin leaves it as it is? ──> cache ──> header, question, sections, OPT ──> send  (answered)
+       └─ no, and whatever is not clean or not common: the chain, which finds the upstream's reply in hand
+
+There is no coroutine, no timer and no task for a query, and no call of a handler. Most blocks have a dozen plugins that
+hand a query on and its reply back as they came; those say so in advance (`kdns.dns.api.forward_step`). A test gives the
+same octets, metrics and cache entries for this path and the chain.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from kdns.dns.api.forward_step import Ask, Asked, ForwardStep, ReplyCache, UpstreamOctets
+from kdns.dns.api.handler import Client
+from kdns.dns.api.message_handler import Send
+from kdns.dns.api.plugin import Built
+from kdns.wire.compose import head
+from kdns.wire.message import PASSED_ON
+from kdns.wire.numbers import AA, AD, CD, HEADER, NOERROR, NXDOMAIN, QR, RA, RD, TC
+from kdns.wire.query import PLAIN_LIMIT, UDP_LIMIT, Query, opt_record, reply_payload
+from kdns.wire.walk import Facts
+
+log = logging.getLogger("kdns.dns")
+
+_COMMON: Final = frozenset({NOERROR, NXDOMAIN})
+"""Rcodes of replies that stay on this path."""
+_COPIED: Final = RD | CD
+_SHOWN: Final = AA | RA | AD
+"""What a client gets to see of an upstream's flags."""
+_QUERY_HEADS: Final = {
+    flags: head(flags, (0, 0, 0), opt=True) for flags in range(PASSED_ON + 1) if not flags & ~PASSED_ON
+}
+"""Octets 2 to 12 of what is sent, by flags."""
+_QUERY_OPT: Final = {do: opt_record(UDP_LIMIT, do) for do in (False, True)}
+_REPLY_OPT: Final[dict[tuple[int, bool], bytes]] = {}
+"""OPT records of replies by payload size, of which there are 721 (`reply_payload`), and DO."""
+
+
+class Answering(Protocol):
+    """What a forwarded query needs of the socket that it came in on."""
+
+    def forwarded(self, query: "ForwardedQuery", reply: bytes, rcode: int, upstream: str) -> None:
+        """Count a reply, and send it."""
+
+    def through_chain(self, query: "ForwardedQuery") -> None:
+        """Answer through the chain."""
+
+    def ended(self, query: "ForwardedQuery") -> None:
+        """It is answered, handed to the chain, or given up."""
+
+    @property
+    def server(self) -> str:
+        """The label of the socket in metrics."""
+
+
+class ForwardPath(Struct, frozen=True):
+    """The forward path of one server block."""
+
+    passes: tuple[Callable[[Query], bool], ...]
+    """From the client inwards."""
+    leaves: tuple[Callable[[Facts], bool], ...]
+    ask: Ask
+    cache: ReplyCache | None = None
+
+    def begin(self, forwarded: "ForwardedQuery") -> bool:
+        """Ask; `ForwardedQuery.answered` is called once, later. False: the chain must, and nothing has happened."""
+        query, cache = forwarded.query, self.cache
+        for passes in self.passes:
+            if not passes(query):
+                return False
+        flags, edns = query.flags & PASSED_ON, query.edns
+        if cache is not None:
+            key = cache.missed(query)
+            if key is None:
+                return False
+            forwarded.key = key
+            if key:
+                flags |= AD
+        if edns is None:
+            opt = _QUERY_OPT[False]
+        elif edns.added:
+            return False
+        else:
+            opt = _QUERY_OPT[edns.do]
+        octets = b"%b%b%b%b" % (_QUERY_HEADS[flags], query.name, query.question[-4:], opt)
+        asked = self.ask(query, octets, forwarded.client.address, forwarded.answered)
+        forwarded.asked = asked
+        return asked is not None
+
+    def fits(self, octets: UpstreamOctets) -> bool:
+        """The reply goes to the client as it came, but for TTLs."""
+        facts = octets.facts
+        if facts is None or facts.aliases or facts.options or octets.rcode not in _COMMON:
+            return False
+        for leaves in self.leaves:  # noqa: SIM110 - a generator costs as much as the rest
+            if not leaves(facts):
+                return False
+        return True
+
+
+def forward_path(built: Sequence[Built], gate: ForwardStep) -> ForwardPath | None:
+    """The forward path of a block, if each plugin up to the one that asks takes part in it."""
+    steps = [gate]
+    for plugin in built:
+        if plugin.plugin is None:
+            continue
+        step = plugin.forward_step
+        if step is None or plugin.accepts is not None:
+            return None
+        steps.append(step)
+        if step.ask is not None:
+            return ForwardPath(
+                tuple(each.passes for each in steps if each.passes is not None),
+                tuple(each.leaves for each in steps if each.leaves is not None),
+                step.ask,
+                next((each.cache for each in steps if each.cache is not None), None),
+            )
+    return None
+
+
+class ForwardedQuery:
+    """A client's query on the forward path, until it is answered, handed to the chain, or given up."""
+
+    __slots__ = ("_over", "asked", "client", "key", "message", "path", "query", "responder", "send", "started", "zone")
+
+    def __init__(
+        self,
+        responder: Answering,
+        path: ForwardPath,
+        zone: str,
+        query: Query,
+        message: bytes,
+        client: Client,
+        send: Send,
+        started: float,
+    ) -> None:
+        """``query``: of the message, its question folded or not; ``zone``: what it is counted under."""
+        self.responder, self.path, self.zone, self.query, self.message = responder, path, zone, query, message
+        self.client, self.send, self.started = client, send, started
+        self.key = b""
+        """What its reply is kept under; empty: it is not kept."""
+        self.asked: Asked | None = None
+        self._over = False
+
+    def answered(self) -> None:
+        """The upstreams have answered, or have not."""
+        asked, responder = self.asked, self.responder
+        assert asked is not None
+        asked.give(self.client.address)
+        if not self._end():
+            return  # given up
+        try:
+            result = asked.result
+            if result is not None and self.path.fits(result[0]):
+                octets, upstream = result
+                responder.forwarded(self, self._reply(octets), octets.rcode, upstream)
+                return
+        except Exception:  # a bug: the chain meets it again, and its guards say whose it is
+            log.exception("bug on the forward path of %s", self.query.question.hex())
+        responder.through_chain(self)
+
+    def _reply(self, octets: UpstreamOctets) -> bytes:
+        """What `kdns.dns.query.responder.compose_reply` would make of it."""
+        query, message, facts, cache = self.query, self.message, octets.facts, self.path.cache
+        assert facts is not None
+        edns, flags = query.edns, octets.flags & _SHOWN
+        if cache is None:
+            sections = facts.sections.octets
+        elif self.key:
+            sections = cache.keep(self.key, query, octets, self.responder.server)
+            if flags & AD and not (query.flags & AD or (edns is not None and edns.do)):
+                flags &= ~AD  # RFC 6840 section 5.8
+        else:
+            sections = facts.sections.octets
+        if edns is None:
+            opt, room = b"", PLAIN_LIMIT
+        else:
+            payload = reply_payload(edns)
+            opt = _REPLY_OPT.get((payload, edns.do)) or _reply_opt(payload, edns.do)
+            room = payload - len(opt)
+        end = HEADER + len(query.question)
+        counts = facts.sections.counts
+        flags |= QR | query.flags & _COPIED | octets.rcode
+        if len(sections) > room - end:
+            size, counts = facts.sections.cut(room - end)
+            sections = sections[:size]
+            flags |= TC  # RFC 2181 section 9, see `kdns.wire.compose.Sections.cut`
+        return b"%b%b%b%b%b" % (message[:2], head(flags, counts, edns is not None), message[HEADER:end], sections, opt)
+
+    def _end(self) -> bool:
+        """It is over now; False: it was before."""
+        if self._over:
+            return False
+        self._over = True
+        self.responder.ended(self)
+        return True
+
+    def close(self) -> None:
+        """Give it up."""
+        self._end()
+
+
+def _reply_opt(payload: int, do: bool) -> bytes:
+    opt = _REPLY_OPT[payload, do] = opt_record(payload, do)
+    return opt
