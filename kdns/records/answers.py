@@ -158,6 +158,8 @@ class Answers:
 
     def find(self, name: bytes, rtype: int) -> Answer | None:
         """The Answer for a folded name; None for one outside of our zones, or if another plugin answers, see `ours`."""
+        if self.zone.outside(name):
+            return None
         answer = self.kept(name, rtype)
         if answer is not None:
             return answer

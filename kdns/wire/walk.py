@@ -16,10 +16,14 @@ from typing import Final, NamedTuple
 
 from kdns.wire.compose import Sections
 from kdns.wire.name import MAX_NAME
-from kdns.wire.numbers import CNAME, HEADER, MX, NS, OPT, PTR, SOA
+from kdns.wire.numbers import CNAME, HEADER, IN, MX, NS, OPT, PTR, SOA
 from kdns.wire.rdata import EXACT, LAYOUT, MAX_WHOLE
 
 _RECORD: Final = struct.Struct("!HHIH")
+_OWNED: Final = struct.Struct("!HHHIH")
+"""A record with a pointer for its owner."""
+_ONE_FIELD: Final[tuple[int, ...]] = (6,)
+"""Where the TTL of such a record stands."""
 _COUNTS: Final = struct.Struct("!3H")
 _TO_QUESTION: Final = 0xC000 | HEADER
 _NAMES: Final[dict[int, tuple[int, int, int]]] = {
@@ -69,8 +73,11 @@ def with_lowest(facts: Facts, ttl: int) -> Facts:
 
 def with_ttl(facts: Facts, ttl: int, size: int | None = None) -> bytes:
     """The octets of the sections, or the first of them, whole records, with another TTL in each."""
-    octets = bytearray(facts.sections.octets[:size])
     seconds = ttl.to_bytes(4, "big")
+    if size is None and len(facts.fields) == 1:
+        (field,), whole = facts.fields, facts.sections.octets
+        return b"%b%b%b" % (whole[:field], seconds, whole[field + 4 :])
+    octets = bytearray(facts.sections.octets[:size])
     for field in facts.fields:
         if field >= len(octets):
             break
@@ -84,9 +91,52 @@ def walk(octets: bytes, size: int) -> Facts | None:
     Its header and its question, which is uncompressed, must have been looked at. Never raises.
     """
     try:
-        return _walk(octets, size)
+        return _addresses(octets, size) or _walk(octets, size)
     except (IndexError, struct.error):
         return None  # it is cut
+
+
+def _addresses(octets: bytes, size: int) -> Facts | None:
+    """What `_walk` finds of the commonest response: addresses of the name that was asked for, of one type.
+
+    None for all others. It costs a third of the walk.
+    """
+    answers, authorities, additionals = counts = _COUNTS.unpack_from(octets, 6)
+    start = HEADER + size
+    if authorities or additionals > 1 or not answers:
+        return None
+    owner, rtype, rclass, ttl, more = _OWNED.unpack_from(octets, start)
+    if more != EXACT.get(rtype) or owner != _TO_QUESTION:
+        return None
+    lowest, unit = ttl, _OWNED.size + more
+    end = start + answers * unit
+    if answers > 1:
+        own = octets[start : start + 6]
+        for at in range(start + unit, end, unit):
+            _, _, _, ttl, length = _OWNED.unpack_from(octets, at)
+            if octets[at : at + 6] != own or length != more or ttl >> 31:
+                return None
+            lowest = min(lowest, ttl)
+    uncompressed = answers * (size - 4 + 10 + more)
+    if end > len(octets) or lowest >> 31 or uncompressed > MAX_WHOLE:
+        return None
+    extended, options = 0, None
+    if additionals:
+        if octets[end] or octets[end + 1] << 8 | octets[end + 2] != OPT:
+            return None
+        ends = end + 11 + (octets[end + 9] << 8 | octets[end + 10])
+        if ends > len(octets):
+            return None
+        extended, options = octets[end + 5] << 4, octets[end + 11 : ends]
+        counts = (answers, 0, 0)
+    if answers == 1:
+        sections = Sections(octets[start:end], (unit,), counts)
+        fields = _ONE_FIELD
+    else:
+        sections = Sections(octets[start:end], tuple(range(unit, end - start + 1, unit)), counts)
+        fields = tuple(range(6, end - start, unit))
+    answering = rclass == IN and octets[start - 4] << 8 | octets[start - 3] == rtype
+    return Facts(sections, fields, lowest, uncompressed, True, answering, False, False, False, extended, options)
 
 
 def _walk(octets: bytes, size: int) -> Facts | None:

@@ -84,11 +84,17 @@ class Cache:
         """True for names that it is to keep answers for."""
         return self._zones.of(query.name) is not None and query.rtype not in {AXFR, IXFR}
 
-    def ready(self, query: Query, rotate: bool) -> tuple[Aged, Entry] | None:
-        """What can be sent past the chain; None: nothing, or the chain must see to it."""
+    def ready(self, query: Query, rotated: Callable[[], bool]) -> tuple[Aged, Entry] | None:
+        """What can be sent past the chain; None: nothing, or the chain must see to it.
+
+        ``rotated``: whether addresses take turns.
+        """
         now = self._now()
         entry = self.halves.choose(key_of(query), now) if self.covers(query) else None
-        if entry is None or entry.left(now) <= 0 or self._within(query) or self.halves.due(entry, now):
+        if entry is None:
+            return None
+        rotate = rotated()
+        if entry.left(now) <= 0 or self._within(query) or self.halves.due(entry, now):
             return None
         if rotate and entry.shuffled:
             return None

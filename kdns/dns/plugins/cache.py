@@ -87,8 +87,11 @@ def build(options: Options, parts: BlockContext) -> Built:
         restricted=parts.restricted,
     )
 
+    def rotated() -> bool:
+        return parts.sibling("loadbalance") is not None
+
     def find(query: Query) -> PrecompiledAnswer | None:
-        ready = cache.ready(query, rotate=parts.sibling("loadbalance") is not None)
+        ready = cache.ready(query, rotated)
         return None if ready is None else PrecompiledAnswer(ready[0], NAME, find, hit=counts.hits[half_of(ready[1])])
 
     def annotate(query: Query, answer: PrecompiledAnswer) -> PrecompiledAnswer:

@@ -88,6 +88,8 @@ def build(options: Options, parts: BlockContext) -> Built:
             await forwarder.close()
 
     def must_see(name: bytes, below: bool) -> bool:
+        if len(forwarders) == 1 and not below:
+            return forwarders[0].takes(name)
         return any(forwarder.zones.touch(name, True) if below else forwarder.takes(name) for forwarder in forwarders)
 
     step = ForwardStep(ask=forwarders[0].begin) if len(forwarders) == 1 else None

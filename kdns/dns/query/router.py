@@ -13,7 +13,7 @@ from msgspec import Struct
 from kdns.dns.api.handler import Handler, Metadata, Request, Response
 from kdns.dns.api.plugin import AccessPolicy, Built, KnownChildren, PrecompiledAnswer
 from kdns.dns.query.forward_path import ForwardPath
-from kdns.wire.name import label_starts, under
+from kdns.wire.name import ROOT, label_starts, under
 from kdns.wire.numbers import DS, REFUSED
 from kdns.wire.query import Query
 
@@ -90,9 +90,14 @@ class Router:
         for block in blocks:
             for apex in block.zones:
                 self._by_zone.setdefault(apex, []).append(block)
+        self._everything = (ROOT, self._by_zone[ROOT]) if self._by_zone.keys() == {ROOT} else None
+        """The one zone that there is, if it is the root."""
 
     def candidates(self, name: bytes, rtype: int) -> tuple[bytes, Sequence[RoutedBlock]] | None:
         """The longest zone a folded name is in, and its blocks (more than one only with views)."""
+        everything = self._everything
+        if everything is not None:
+            return everything if label_starts(name) is not None else None
         return next(self._routes(name, rtype), None)
 
     def _routes(self, name: bytes, rtype: int) -> Iterator[tuple[bytes, Sequence[RoutedBlock]]]:

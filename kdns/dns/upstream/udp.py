@@ -20,6 +20,7 @@ import secrets
 import select
 import socket
 import struct
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -183,7 +184,7 @@ class Udp:
     def begin(self, attempt: UdpAttempt, seconds: float) -> None:
         """Ask; the attempt's outcome comes to it at once or later."""
         problem = STOPPED
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()  # the loop's time: to ask for the loop is a system call (getpid)
         for fresh in () if self._ended else (False, True):
             drawn = next(self._draw)  # 16 bits choose the id, the 16 others the socket
             try:
