@@ -38,7 +38,7 @@ class FairShare:
 
     def admit(self, client: str) -> bool:
         """Hold one place more, if there is one and the client's share allows it: `full`, `exceeded` and `take`."""
-        held, left = self._held, self._places - self._taken
+        held, left = self._held, self.places - self._taken
         own = held.get(client, 0)
         if left <= 0 or own >= left:
             return False

@@ -15,7 +15,7 @@ from kdns.dns.cache.kinds import with_ttl as records_with_ttl
 from kdns.dns.cache.options import LEAST_CAPACITY, CacheOptions
 from kdns.dns.cache.store import CleanOctets, Entry, Key, Store
 from kdns.wire.compose import Sections
-from kdns.wire.numbers import AXFR, CD, IXFR, NOERROR
+from kdns.wire.numbers import AXFR, CD, IXFR, NOERROR, RD
 from kdns.wire.query import Query
 from kdns.wire.walk import Facts, with_lowest, with_ttl
 
@@ -99,7 +99,8 @@ class Partitions:
 
         Returns its sections, with the TTLs that they are kept with.
         """
-        kind, seconds = clean_kind(rcode, facts), facts.lowest
+        kind = clean_kind(rcode, facts) if query.flags & RD else Kind.NEVER  # see `kind_of`
+        seconds = facts.lowest
         options = self.options
         bounds: Bounds = options.denial if kind is Kind.DENIAL else options.success
         if not facts.fields or (
