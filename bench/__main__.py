@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             text, met = service_path.measure(Path(name), full=arguments.full)
             keep(service_path.PAGE, [about, text], met, write=arguments.write)
             if arguments.write:
-                service_path.keep_plot(Path(name))
+                service_path.keep_plots(Path(name))
 
 
 def keep(page: Path, parts: Sequence[str], targets: Sequence[Target], *, write: bool) -> None:

@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import socket
 import ssl
 import sys
@@ -28,7 +29,10 @@ KINDS = {
     "/api/v1/namespaces": ("namespaces", "v1", "Namespace"),
     "/api/v1/services": ("services", "v1", "Service"),
     "/apis/discovery.k8s.io/v1/endpointslices": ("endpointslices", "discovery.k8s.io/v1", "EndpointSlice"),
+    "/api/v1/nodes": ("nodes", "v1", "Node"),
 }
+DNS_KINDS = {"namespaces", "services", "endpointslices"}
+"""What DNS follows; the proxy follows Nodes, too."""
 PATIENCE = 5.0
 """Seconds after which an update that no answer shows is an error."""
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -39,9 +43,10 @@ _BLOCK = 1 << 18
 class ApiServer:
     """Lists from memory and keeps the watches open."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, headless: bool = True) -> None:
+        """``headless``: some Services are, see `lines`."""
         self._generation = 0
-        self._blocks = {kind: _blocks(kind, 0) for kind, _, _ in KINDS.values()}
+        self._blocks = {kind: _blocks(kind, 0, headless=headless) for kind, _, _ in KINDS.values()}
         self._watches: dict[str, asyncio.StreamWriter] = {}
         self._first_byte = 0.0
         self._listed = asyncio.Condition()
@@ -53,6 +58,7 @@ class ApiServer:
         try:
             while head := await _request(reader):
                 url = urlsplit(head.split(b" ")[1].decode())
+                await reader.readexactly(_body(head))
                 asked = parse_qs(url.query)
                 known = KINDS.get(url.path)
                 if known is None or "watch" not in asked:
@@ -90,7 +96,7 @@ class ApiServer:
     async def listed(self) -> dict[str, Any]:
         """When all kinds are listed: the time the first byte left."""
         async with self._listed:
-            await self._listed.wait_for(lambda: len(self._watches) == len(KINDS))
+            await self._listed.wait_for(lambda: self._watches.keys() >= DNS_KINDS)
         return {"first_byte": self._first_byte}
 
     async def relist(self, generation: int) -> dict[str, Any]:
@@ -185,10 +191,10 @@ def _wait_until_shown(sock: socket.socket, query: Query, shown: bytes, started: 
             raise RuntimeError(f"{query.name}: no answer shows the change after {seconds:.1f} s: {reply.hex()}")
 
 
-def _blocks(kind: str, generation: int) -> list[bytes]:
+def _blocks(kind: str, generation: int, *, headless: bool = True) -> list[bytes]:
     """All lines of a kind, each a chunk, in blocks of a quarter of a megabyte."""
     blocks, block = [], bytearray()
-    for line in lines.all_lines(kind, generation):
+    for line in lines.all_lines(kind, generation, headless=headless):
         block += lines.chunk(line)
         if len(block) >= _BLOCK:
             blocks.append(bytes(block))
@@ -204,17 +210,24 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
+def _body(head: bytes) -> int:
+    """How many octets follow the head: those of an Event, which is refused."""
+    found = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    return int(found[1]) if found else 0
+
+
 async def main() -> None:
     """Serve until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--certificate", help="PEM with key and certificate; without it plain HTTP")
+    parser.add_argument("--no-headless", action="store_true", help="every Service has a cluster IP")
     arguments = parser.parse_args()
     tls = None
     if arguments.certificate:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(arguments.certificate)
     machine.pin(machine.CLIENT_CPU)
-    api = ApiServer()
+    api = ApiServer(headless=not arguments.no_headless)
     server = await asyncio.start_server(api.serve, "127.0.0.1", 0, ssl=tls)
     _say({"port": server.sockets[0].getsockname()[1]})
     loop = asyncio.get_running_loop()

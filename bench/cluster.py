@@ -53,11 +53,9 @@ class Grown(NamedTuple):
 def measure(folder: Path, seconds: float) -> tuple[str, list[Target]]:
     """Everything about one kdns and one API server; a table and the verdicts."""
     secure = os.geteuid() == 0
-    with _api_server(folder, secure) as api, Cgroup.make(170 * 1024 * 1024) as cgroup:
+    with api_server(folder, secure) as api, Cgroup.make(170 * 1024 * 1024) as cgroup:
         ready, port = f"127.0.0.1:{free_port()}", free_port()
-        argv = kdns_command(
-            port, "--source", _source(folder, api.port, secure), "--startup-timeout", "60s", ready=ready
-        )
+        argv = kdns_command(port, "--source", source(folder, api.port, secure), "--startup-timeout", "60s", ready=ready)
         env = {**os.environ, "KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(api.port)}
         log = folder / "kdns-cluster.log"
         busy, began = machine.busy_seconds(), machine.now()
@@ -169,8 +167,9 @@ class _Api(NamedTuple):
 
 
 @contextlib.contextmanager
-def _api_server(folder: Path, secure: bool) -> Iterator[_Api]:
-    argv = [sys.executable, "-m", "bench.apiserver"]
+def api_server(folder: Path, secure: bool, arguments: Sequence[str] = ()) -> Iterator[_Api]:
+    """`bench.apiserver`, started and listening; ended on the way out."""
+    argv = [sys.executable, "-m", "bench.apiserver", *arguments]
     if secure:
         argv += ["--certificate", str(_certificate(folder))]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -200,7 +199,7 @@ def _certificate(folder: Path) -> Path:
     return both
 
 
-def _source(folder: Path, port: int, secure: bool) -> str:
+def source(folder: Path, port: int, secure: bool) -> str:
     """Where kdns finds the API server: as a Pod does when root, by a kubeconfig otherwise."""
     if secure:
         # This process has a mount namespace of its own: nobody else sees this /run.

@@ -35,26 +35,26 @@ _SLICE_FIELDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def headless(number: int) -> bool:
-    """Every fifth Service is."""
-    return number % 5 == 0
-
-
 def first_pod(number: int, generation: int) -> int:
     """The number of the first Pod of service N; other Pods in every generation."""
     return generation * 200_000 + number * ENDPOINTS
 
 
-def all_lines(kind: str, generation: int) -> Iterator[bytes]:
-    """The ADDED lines of everything of one kind: namespaces, services or endpointslices."""
+def all_lines(kind: str, generation: int, *, headless: bool = True) -> Iterator[bytes]:
+    """The ADDED lines of everything of one kind: namespaces, nodes, services or endpointslices.
+
+    ``headless``: every fifth Service is.
+    """
     if kind == "namespaces":
         for name in ("default", "kube-system", "many", *map(plan.namespace_name, range(plan.NAMESPACES))):
             yield line(
                 "ADDED", "v1", "Namespace", {"metadata": _metadata(name, None, {}), "status": {"phase": "Active"}}
             )
+    elif kind == "nodes":
+        yield line("ADDED", "v1", "Node", {"metadata": _metadata("node-0", None, {}), "status": {}})
     elif kind == "services":
         for number in range(SERVICES):
-            address = "None" if headless(number) else plan.cluster_ip(number)
+            address = "None" if headless and number % 5 == 0 else plan.cluster_ip(number)
             yield _service(plan.service_name(number), plan.namespace_name(number), address)
         yield _service("big", "many", "None")
     else:

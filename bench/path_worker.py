@@ -7,6 +7,7 @@ them changes.
 """
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterable
 from ipaddress import ip_address
+from socket import AF_INET
 
 from bench import machine
 from kdns.base.objects import (
@@ -32,13 +34,17 @@ from kdns.base.objects import (
     ServiceView,
 )
 from kdns.config.kubeproxy.settings import ProxySettings
+from kdns.kernel.nft_elements import compose_key
+from kdns.kernel.nftables import Nftables
 from kdns.kernel.run import run
+from kdns.ops.process import prepare
 from kdns.proxy.apply.applier import Applier
 from kdns.proxy.apply.iptables import IptablesApplier
 from kdns.proxy.apply.iptables_tools import installed
 from kdns.proxy.apply.modes import MODES, make_applier
 from kdns.proxy.model import Family, LocalDetector, NodeRules
 from kdns.proxy.proxier import Proxier, Round
+from kdns.proxy.render.nftables.elements import frontend_key, number_octets, port_octets
 from kdns.proxy.rules import Policy
 
 NODE_PORT = 30000
@@ -106,6 +112,7 @@ async def measure(
     """The figures, in seconds and MB."""
     backends = {n: [packed(PODS + n * endpoints + m) for m in range(endpoints)] for n in range(services)}
     known = [came(view(n, some, AFFINITY if n < sticky else 0)) for n, some in backends.items()]
+    gc.freeze()  # as the followers do with what they list
     applier = await applier_of(mode)
     rounds: list[Round] = []
 
@@ -139,6 +146,7 @@ async def measure(
         times.append(time.monotonic() - began)
     change_cpu = (cpu() - spent) / max(changes, 1)
     share, waiting = await steadily(proxier, (another(changes + number) for number in range(RATE * seconds)), seconds)
+    repair = await repaired(proxier) if mode == "nftables" else 0.0
     memory = machine.resident_mb(os.getpid(), "VmHWM")  # of one proxy; the next one is a second
     again = proxier_of(await applier_of(mode))
     for n, some in backends.items():
@@ -152,12 +160,37 @@ async def measure(
         "change_cpu": change_cpu,
         "share": share,
         "waiting": waiting,
+        "repair": repair,
         "adopt_cpu": cpu() - spent,
         "adopt_wrote": rounds[-1].applied.rules if rounds[-1].applied else -1,
         "rss": memory,
         "tools": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
         "objects": totals,
     }
+
+
+async def repaired(proxier: Proxier) -> float:
+    """Seconds until what another process has deleted is there again: a frontend, and an endpoint; the longer one."""
+    frontend = cluster_ip(0)
+    elements = {
+        "service-ips": frontend_key(frontend, "TCP", 80),
+        "backends-tcp": frontend + port_octets(80) + number_octets(0),
+    }
+    proxier.synced()
+    working = asyncio.create_task(proxier.run())
+    await asyncio.sleep(3)  # the first round is a full one, and what it leaves for later follows
+    longest = 0.0
+    with Nftables(AF_INET) as others:
+        for name, key in elements.items():
+            others.commit(list(others.delete("kube-proxy", name, [compose_key(key)])))
+            began = time.monotonic()
+            while others.look("kube-proxy", name, [key]) is None:  # noqa: ASYNC110 - it is in the kernel
+                await asyncio.sleep(0.002)
+            longest = max(longest, time.monotonic() - began)
+            await asyncio.sleep(1)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return longest
 
 
 async def steadily(proxier: Proxier, changes: Iterable[ServiceChange], seconds: int) -> tuple[float, bool]:
@@ -193,4 +226,5 @@ def cpu() -> float:
 
 if __name__ == "__main__":
     name, *numbers = sys.argv[1:]
+    prepare()  # as every process of kdns
     print(json.dumps(asyncio.run(measure(name, *map(int, numbers)))))

@@ -109,12 +109,16 @@ def started(
     log: Path,
     enter: Callable[[], None] = lambda: None,
     env: dict[str, str] | None = None,
-    cpu: int = machine.SERVER_CPU,
+    cpu: int | None = machine.SERVER_CPU,
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process on the servers' core or another, its output in a file; ended by SIGTERM, then SIGKILL after 10 s."""
+    """A process on the servers' core or another (None: on any), its output in a file.
+
+    It is ended by SIGTERM, then SIGKILL after 10 s.
+    """
 
     def before_exec() -> None:
-        machine.pin(cpu)
+        if cpu is not None:
+            machine.pin(cpu)
         enter()
 
     with log.open("wb") as output:

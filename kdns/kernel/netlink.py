@@ -15,7 +15,7 @@ Layout (linux/netlink.h), in the machine's byte order, attributes padded to 4 oc
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from errno import EINTR
+from errno import EINTR, ENOBUFS
 from struct import Struct
 from types import TracebackType
 from typing import Final, Self
@@ -162,18 +162,36 @@ class Netlink:
         """Get them no longer; those that wait to be read stay."""
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_DROP_MEMBERSHIP, group)
 
-    def heard(self) -> Iterator[tuple[int, int, bytes]]:
-        """The notifications that have come: type, port of the socket that made the change, payload. Never waits.
+    def heard(self, most: int) -> list[tuple[int, int, bytes]]:
+        """The notifications that have come, of at most so many packets: type, port of the socket that made the change,
+        payload. Never waits.
 
         Raises OSError: ENOBUFS if some were lost.
         """
+        notifications: list[tuple[int, int, bytes]] = []
+        self._socket.setblocking(False)
+        try:
+            for _ in range(most):
+                packet = self._socket.recv(1 << 18)
+                notifications += [(kind, port, data) for kind, _, _, port, data in self._messages(packet)]
+        except BlockingIOError:
+            pass
+        finally:
+            self._socket.settimeout(PATIENCE)
+        return notifications
+
+    def drop(self) -> None:
+        """Drop the notifications that wait to be read."""
         self._socket.setblocking(False)
         try:
             while True:
-                for kind, _, _, port, data in self._messages(self._socket.recv(1 << 18)):
-                    yield kind, port, data
-        except BlockingIOError:
-            return
+                try:
+                    self._socket.recv(1)
+                except BlockingIOError:
+                    return
+                except OSError as error:
+                    if error.errno != ENOBUFS:
+                        raise
         finally:
             self._socket.settimeout(PATIENCE)
 

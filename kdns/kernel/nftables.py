@@ -12,35 +12,47 @@ from errno import ENOBUFS, ENOENT
 from socket import AddressFamily
 from struct import Struct
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 from pyroute2.netlink import NETLINK_NETFILTER, NLM_F_ACK, NLM_F_CREATE
 from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES
 from pyroute2.netlink.nfnetlink.nftsocket import (
+    NFT_MSG_DELCHAIN,
+    NFT_MSG_DELRULE,
     NFT_MSG_DELSETELEM,
     NFT_MSG_GETGEN,
+    NFT_MSG_GETSET,
     NFT_MSG_GETSETELEM,
+    NFT_MSG_NEWCHAIN,
     NFT_MSG_NEWGEN,
+    NFT_MSG_NEWRULE,
     NFT_MSG_NEWSETELEM,
 )
 
 from kdns.base.errors import KernelError
 from kdns.kernel.netlink import Netlink, attributes, nested, text
-from kdns.kernel.nft_elements import compose_key, split
+from kdns.kernel.nft_elements import compose_key, key_of, split
 
 SYSTEM: Final = int(NFNL_SUBSYS_NFTABLES)
 _MOST: Final = 60_000
 """Octets of elements in one message: the length of an attribute has 16 bits."""
+_PACKETS: Final = 16
+"""Packets of notifications that are read in one go, some hundred notifications: other work has its turn then."""
 WHOLE: Final = -1
 """A transaction as a whole, as what was refused."""
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _GEN_ID: Final = 1
+_SET_TABLE, _SET_NAME, _SET_COUNT = 1, 2, 20
 _HEAD_SIZE: Final = 4
 """Of struct nfgenmsg."""
 _BE32: Final = Struct(">I")
 
 
 _NEW_GENERATION: Final = SYSTEM << 8 | int(NFT_MSG_NEWGEN)
+_CHAIN_CHANGES: Final = frozenset(
+    SYSTEM << 8 | int(kind) for kind in (NFT_MSG_NEWCHAIN, NFT_MSG_DELCHAIN, NFT_MSG_NEWRULE, NFT_MSG_DELRULE)
+)
+_ELEMENT_CHANGES: Final = frozenset(SYSTEM << 8 | int(kind) for kind in (NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM))
 
 
 class Message(NamedTuple):
@@ -50,6 +62,17 @@ class Message(NamedTuple):
     """NFT_MSG_"""
     flags: int
     payload: bytes
+
+
+class ForeignChange(NamedTuple):
+    """What a notification says of a change to a table."""
+
+    what: Literal["elements", "chains", "others"]
+    """Elements were added or deleted; chains or rules were; or other things, such as sets and the table itself."""
+    container: str = ""
+    """The set or map of those elements."""
+    keys: tuple[bytes, ...] = ()
+    """Of those elements."""
 
 
 class Nftables:
@@ -90,13 +113,45 @@ class Nftables:
 
         ``generation``: only as long as the kernel's rules are of this generation, or all is refused (ERESTART).
         """
+        if refused := self.attempt(messages, generation):
+            raise self.refusal(messages, refused)
+
+    def attempt(self, messages: Sequence[Message], generation: int | None = None) -> list[tuple[int, int]]:
+        """`commit`, but for what is raised: each message that the kernel refuses, by its number, with the errno; if
+        there is one, nothing is done. Raises KernelError if the transaction as a whole could not be sent."""
         try:
-            refused = self._link.transact(SYSTEM, messages, generation)
+            return self._link.transact(SYSTEM, messages, generation)
         except OSError as error:  # too many errors for the receive buffer, or no memory
             raise self._link.error(error.errno or 0, "transaction", WHOLE) from error
-        if refused:
-            number, code = refused[0]
-            raise self._link.error(code, f"message {number} of {len(messages)}", number)
+
+    def refusal(self, messages: Sequence[Message], refused: Sequence[tuple[int, int]]) -> KernelError:
+        """What `commit` raises for messages that were refused."""
+        number, code = refused[0]
+        return self._link.error(code, f"message {number} of {len(messages)}", number)
+
+    def counts(self, table: str) -> dict[str, int] | None:
+        """How many elements each set and map of a table holds. None: the kernel does not say it (before Linux 6.16).
+
+        Raises KernelError.
+        """
+        counts: dict[str, int] = {}
+        for answer in self._link.dump(_command(NFT_MSG_GETSET), self._head + text(_SET_TABLE, table)):
+            parts = attributes(answer, _HEAD_SIZE)
+            if _SET_COUNT not in parts:
+                return None
+            counts[parts[_SET_NAME].rstrip(b"\0").decode()] = int(_BE32.unpack(parts[_SET_COUNT])[0])
+        return counts
+
+    def present(self, table: str, name: str, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Those elements of a set or a map that have these keys, by key; what is not there is left out.
+
+        Raises KernelError.
+        """
+        elements: dict[bytes, bytes] = {}
+        for key in keys:
+            if octets := self.look(table, name, (key,)):
+                elements[key] = octets[0]
+        return elements
 
     def elements(self, table: str, name: str) -> Iterator[bytes] | None:
         """The elements of a set or a map, as `nft_elements.parse` reads them; None: it is not there.
@@ -146,25 +201,27 @@ class Nftables:
     def ignore(self) -> None:
         """Have no more of them, and drop those that wait."""
         self._link.leave(NFNLGRP_NFTABLES)
-        try:
-            for _ in self._link.heard():
-                pass
-        except OSError as error:
-            if error.errno != ENOBUFS:
-                raise
+        self._link.drop()
 
-    def others_changed(self, table: str, own: int) -> bool:
-        """Read the notifications that have come: True if one says that another socket than this port changed the
-        table of this family, or if some were lost. Never waits."""
+    def changes_of_others(self, table: str, own: int) -> list[ForeignChange] | None:
+        """Read some of the notifications that have come: what other sockets than this port changed in the table of this
+        family. None: some notifications were lost, and those that waited are dropped. Never waits."""
         name = text(_LIST_TABLE, table)  # all messages about a table begin with its name
         try:
-            # The list is read to its end, whatever is in it.
-            changes = [data for kind, port, data in self._link.heard() if kind != _NEW_GENERATION and port != own]
+            notifications = self._link.heard(_PACKETS)
         except OSError as error:
             if error.errno != ENOBUFS:
                 raise
-            return True
-        return any(data[0] == self._head[0] and data.startswith(name, _HEAD_SIZE) for data in changes)
+            self._link.drop()
+            return None
+        return [
+            _foreign_change(kind, data)
+            for kind, port, data in notifications
+            if kind != _NEW_GENERATION
+            and port != own
+            and data[0] == self._head[0]
+            and data.startswith(name, _HEAD_SIZE)
+        ]
 
     def generation(self) -> int:
         """A number that is another one after every transaction in this network namespace. Raises KernelError."""
@@ -184,6 +241,14 @@ class Nftables:
             some.append(element)
         if some:
             yield Message(_command(kind), flags, head + nested(_LIST_ELEMENTS, *some))
+
+
+def _foreign_change(kind: int, data: bytes) -> ForeignChange:
+    if kind not in _ELEMENT_CHANGES:
+        return ForeignChange("chains" if kind in _CHAIN_CHANGES else "others")
+    parts = attributes(data, _HEAD_SIZE)
+    name = parts[_LIST_SET].rstrip(b"\0").decode()
+    return ForeignChange("elements", name, tuple(map(key_of, split(parts.get(_LIST_ELEMENTS, b"")))))
 
 
 def _split(first: bytes | None, answers: Iterator[bytes]) -> Iterator[bytes]:

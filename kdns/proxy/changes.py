@@ -4,7 +4,7 @@ Going there and back leaves nothing to do; a failure leaves everything. `checkou
 and what changes between the two stays pending.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K")
@@ -46,7 +46,11 @@ class ChangeTracker(Generic[K, V]):
 
     def checkout(self) -> list[Pending[K, V]]:
         """All that differs. It stays pending until committed."""
-        return [Pending(key, self._applied.get(key), self._wanted.get(key)) for key in self._pending]
+        return list(self.differing())
+
+    def differing(self) -> Iterator[Pending[K, V]]:
+        """The same, one after the other: there may be tens of thousands. No key may be updated meanwhile."""
+        return (Pending(key, self._applied.get(key), self._wanted.get(key)) for key in self._pending)
 
     def commit(self, changes: Iterable[Pending[K, V]]) -> None:
         """Call once the kernel has taken them."""

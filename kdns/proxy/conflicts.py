@@ -56,8 +56,10 @@ class FrontendConflicts:
         before = self._keys.pop(name, ())
         after = _ranks(rules) if rules else {}
         for key in dict.fromkeys((*before, *after)):
-            others = tuple(claim for claim in self._claims.get(key, ()) if claim[2] != name)
-            touched.update(other for _, _, other in others)
+            others = self._claims.get(key, ())
+            if others:
+                others = tuple(claim for claim in others if claim[2] != name)
+                touched.update(other for _, _, other in others)
             claims = (*others, (after[key], age, name)) if key in after else others
             if len(claims) > 1:
                 claims = tuple(sorted(claims))

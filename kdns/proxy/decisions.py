@@ -6,7 +6,7 @@
                     └── left out           └── left out              └── left out
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kdns.base.objects import ObjectKey, ServiceView, address_text
@@ -14,7 +14,7 @@ from kdns.proxy.changes import ChangeTracker, Pending
 from kdns.proxy.conflicts import FrontendConflicts, Lost
 from kdns.proxy.left_out import LeftOut
 from kdns.proxy.model import RuleSet, ServicePortName, ServicePortRules
-from kdns.proxy.rules import Policy, ServiceRules, rule_set, service_rules
+from kdns.proxy.rules import FIRST, Policy, ServiceRules, rule_set, service_rules
 
 Decide = Callable[[ServiceView | None, Policy], ServiceRules]
 """`kdns.proxy.rules.service_rules`"""
@@ -94,14 +94,24 @@ class Decisions:
         serving = rules.udp.get(name, frozenset()) if rules else frozenset()
         return Flows(self._tracker.wanted.get(name), serving)
 
-    def rule_set(self, *, in_order: bool = True) -> RuleSet:
-        """All rules. In any order they do for a partial sync, which looks at the changed ones only."""
-        wanted, node = self._tracker.wanted, self.policy.node
-        return rule_set(wanted.values(), node) if in_order else RuleSet(node, wanted)
+    def rule_set(self) -> RuleSet:
+        """All rules in the order in which people read them."""
+        return rule_set(self._tracker.wanted.values(), self.policy.node)
 
-    def checkout(self) -> list[Pending[ServicePortName, ServicePortRules]]:
+    def rules_to_write(self, *, full: bool) -> RuleSet:
+        """All rules; for a full sync first those without which nothing else gets going, then the others as they have
+        become known. To sort ten thousand of them takes as long as many questions to DNS."""
+        wanted = self._tracker.wanted
+        if not full:
+            return RuleSet(self.policy.node, wanted)
+        services = (self.services.get(ObjectKey("Service", *pair)) for pair in FIRST)
+        names = [rules.name for service in services if service is not None for rules in service.ports]
+        first = {name: wanted[name] for name in names if name in wanted}
+        return RuleSet(self.policy.node, {**first, **wanted})
+
+    def checkout(self) -> Iterator[Pending[ServicePortName, ServicePortRules]]:
         """What the kernel was not given; it stays pending until committed."""
-        return self._tracker.checkout()
+        return self._tracker.differing()
 
     def commit(self, changes: Iterable[Pending[ServicePortName, ServicePortRules]]) -> None:
         """The kernel has taken them."""

@@ -12,6 +12,7 @@ from being written is tried again like any other change.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections import deque
@@ -30,8 +31,8 @@ from kdns.proxy.rules import Policy, ServiceRules, service_rules
 from kdns.proxy.schedule import Schedule, Step
 
 LOG: Final = logging.getLogger("kdns.proxy")
-COMMITTED_AT_ONCE: Final = 500
-"""Service ports; then other tasks have their turn."""
+AT_ONCE: Final = 500
+"""Service ports that are checked out or committed in one go; then other tasks have their turn."""
 MOST_TRIGGERED: Final = 10_000
 """Moments that are remembered while the kernel takes nothing; the oldest are forgotten first."""
 
@@ -206,13 +207,10 @@ class Proxier:
             self._decisions.retry_refused()
         triggered = list(self._triggered)
         self._triggered.clear()
-        pending = self._decisions.checkout()
+        pending, changes = await self._checkout()
         if not pending and not full:
             return await self._succeeded(Round(known, 0.0, False, Applied(), triggered=triggered))
-        await asyncio.sleep(0)  # for 10,000 Services each of the three takes up to 10 ms
-        rules = self._decisions.rule_set(in_order=full)
-        await asyncio.sleep(0)
-        changes = [RuleChange(*change) for change in pending]
+        rules = self._decisions.rules_to_write(full=full)
         try:
             applied = await self._applier.sync(rules, None if full else changes)
         except Exception as error:  # noqa: BLE001 - reported by `_failed`
@@ -225,6 +223,7 @@ class Proxier:
     async def _decide(self) -> None:
         """Work out the rules of every Service that was touched, with rests, since there may be thousands."""
         turn = TimeSlice()
+        many = len(self._dirty) > AT_ONCE
         while self._dirty:
             key = next(iter(self._dirty))
             del self._dirty[key]
@@ -235,15 +234,28 @@ class Proxier:
                 self._bug()
             self._report_news()
             if turn.over():
+                if many:
+                    gc.freeze()  # or each of the collector's full rounds would walk all that was decided so far
                 await turn.rest()
 
     def _report_news(self) -> None:
         for service, left_out in self._decisions.take_news():
             self._report_left_out(service, left_out)
 
+    async def _checkout(self) -> tuple[list[Pending[ServicePortName, ServicePortRules]], list[RuleChange]]:
+        """What the kernel was not given, and the same for the applier. Nothing is decided meanwhile, so it is what this
+        round knows."""
+        pending, changes = [], []
+        for number, change in enumerate(self._decisions.checkout(), 1):
+            pending.append(change)
+            changes.append(RuleChange(*change))
+            if not number % AT_ONCE:
+                await asyncio.sleep(0)
+        return pending, changes
+
     async def _commit(self, pending: Sequence[Pending[ServicePortName, ServicePortRules]]) -> None:
-        for start in range(0, len(pending), COMMITTED_AT_ONCE):
-            self._decisions.commit(pending[start : start + COMMITTED_AT_ONCE])
+        for start in range(0, len(pending), AT_ONCE):
+            self._decisions.commit(pending[start : start + AT_ONCE])
             await asyncio.sleep(0)
 
     async def _succeeded(self, done: Round) -> Round:

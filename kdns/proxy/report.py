@@ -68,7 +68,7 @@ class Reports:
                 await turn.rest()
         for policy, names in self._lonely.items():
             self._metrics.no_local_endpoints(self._name, policy, len(names))
-        return self._note_checks(done.decided, proxier.services)
+        return await self._note_checks(done.decided, proxier.services)
 
     def _count_lonely(self, name: ServicePortName, rules: ServicePortRules | None) -> None:
         """Service ports that should stay on the node, with endpoints elsewhere only."""
@@ -83,9 +83,12 @@ class Reports:
             else:
                 names.discard(name)
 
-    def _note_checks(self, services: Iterable[ObjectKey], known: Mapping[ObjectKey, ServiceRules]) -> bool:
+    async def _note_checks(self, services: Iterable[ObjectKey], known: Mapping[ObjectKey, ServiceRules]) -> bool:
         before = dict(self.checks)
+        turn = TimeSlice()
         for key in services:
+            if turn.over():
+                await turn.rest()
             rules = known.get(key)
             port = (
                 next((one.health_check_node_port for one in rules.ports if one.health_check_node_port), 0)

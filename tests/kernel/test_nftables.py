@@ -19,7 +19,7 @@ from kdns.kernel.nft_elements import (
     compose_mapped,
     parse,
 )
-from kdns.kernel.nftables import WHOLE, Nftables
+from kdns.kernel.nftables import WHOLE, ForeignChange, Nftables
 from tests.proxy.apply.namespaces import in_a_namespace, needs_root
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -176,26 +176,38 @@ def test_nothing_to_do_is_no_transaction() -> None:
 
 
 def test_what_others_do_to_a_table_is_heard() -> None:
-    """Not what the own socket does, nor what concerns other tables or families."""
+    """Not what the own socket does, nor what concerns other tables or families; elements are named by their keys."""
 
     def case(tables: Nftables) -> None:
         with Nftables(AF_INET) as listener:
+
+            def heard() -> list[ForeignChange]:
+                changes = listener.changes_of_others("t", tables.port)
+                assert changes is not None
+                return changes
+
             listener.listen()
             tables.commit(list(tables.add("t", "alive", [compose(Element(PORT))])))
-            assert not listener.others_changed("t", tables.port)
+            assert heard() == []
             nft("-f", "-", stdin="add table ip other\nadd set ip other s { type inet_service ; }\nadd table ip6 t")
-            assert not listener.others_changed("t", tables.port)
-            nft("delete", "element", "ip", "t", "alive", "{ 53 }")
-            assert listener.others_changed("t", tables.port)
-            assert not listener.others_changed("t", tables.port), "once each"
+            assert heard() == []
+            nft("-f", "-", stdin="delete element ip t alive { 53 }\nadd element ip t alive { 54 }")
+            assert heard() == [ForeignChange("elements", "alive", (key,)) for key in (PORT, b"\0\x36")]
+            assert heard() == [], "once each"
+            nft("-f", "-", stdin="add chain ip t c\nadd rule ip t c accept")
+            assert [change.what for change in heard()] == ["chains", "chains"]
+            nft("flush", "chain", "ip", "t", "c")
+            assert [change.what for change in heard()] == ["chains"]
+            nft("add", "set", "ip", "t", "more", "{ type inet_service ; }")
+            assert [change.what for change in heard()] == ["others"]
             listener.ignore()
             nft("flush", "ruleset")
-            assert not listener.others_changed("t", tables.port)
+            assert heard() == []
 
     with_table(case)
 
 
-def test_lost_notifications_count_as_a_change() -> None:
+def test_lost_notifications_are_reported_and_what_waited_is_dropped() -> None:
     """More came than the receive buffer holds."""
 
     def case(tables: Nftables) -> None:
@@ -203,7 +215,49 @@ def test_lost_notifications_count_as_a_change() -> None:
             listener.listen()
             elements = [compose_mapped(bytes(8) + number.to_bytes(4, "little"), bytes(8)) for number in range(100_000)]
             tables.commit(list(tables.add("t", "backends", elements)))
-            assert listener.others_changed("t", tables.port)
+            assert listener.changes_of_others("t", tables.port) is None
+            assert listener.changes_of_others("t", tables.port) == []
+
+    with_table(case)
+
+
+def test_elements_are_counted_and_asked_for_by_key() -> None:
+    """Where the kernel counts them; a key that is not there has no answer and is no error."""
+
+    def case(tables: Nftables) -> None:
+        elements = [compose_mapped(bytes(8) + number.to_bytes(4, "little"), bytes(8)) for number in range(3)]
+        tables.commit(list(tables.add("t", "backends", elements)))
+        assert tables.counts("t") in ({"alive": 0, "ways": 0, "backends": 3}, None)
+        keys = [bytes(8) + number.to_bytes(4, "little") for number in (0, 2, 9)]
+        assert tables.present("t", "backends", keys) == {keys[0]: elements[0], keys[1]: elements[2]}
+        assert tables.present("t", "missing", keys) == {}
+
+    with_table(case)
+
+
+def test_what_is_there_with_the_same_value_is_no_change() -> None:
+    """To add it once more makes no new generation of the rules, so no process is notified."""
+
+    def case(tables: Nftables) -> None:
+        elements = [compose_mapped(bytes(8) + number.to_bytes(4, "little"), bytes(8)) for number in range(3)]
+        messages = list(tables.add("t", "backends", elements))
+        tables.commit(messages)
+        before = tables.generation()
+        assert tables.attempt(messages) == []
+        assert tables.generation() == before
+
+    with_table(case)
+
+
+def test_each_message_that_is_refused_is_named() -> None:
+    """And nothing is done."""
+
+    def case(tables: Nftables) -> None:
+        keys = [bytes(8) + number.to_bytes(4, "little") for number in range(4)]
+        tables.commit([*tables.add("t", "backends", [compose_mapped(key, bytes(8)) for key in keys[:2]])])
+        others = [[*tables.add("t", "backends", [compose_mapped(key, b"\1" * 8)])] for key in (keys[2], *keys[:2])]
+        assert tables.attempt([message for messages in others for message in messages]) == [(1, EEXIST), (2, EEXIST)]
+        assert list(tables.present("t", "backends", keys)) == keys[:2]
 
     with_table(case)
 

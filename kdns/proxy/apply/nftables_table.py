@@ -7,17 +7,18 @@ Where it concerns chains, too, there are three: chains are made before what lead
 import asyncio
 import re
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from errno import EBUSY, EEXIST, EINTR, ENOENT
+from functools import partial
 from socket import AddressFamily
 from typing import Final, NamedTuple
 
 from kdns.base.errors import KernelError
-from kdns.kernel.nft_elements import key_of
+from kdns.kernel.nft_elements import compose_key, key_of
 from kdns.kernel.nftables import Message, Nftables
 from kdns.kernel.run import Runner
 from kdns.proxy.apply.applier import AF
+from kdns.proxy.apply.nftables_watch import Watch
 from kdns.proxy.model import Family, ServicePortName
 from kdns.proxy.render.nftables import fixed
 from kdns.proxy.render.nftables.command import Chain, Command, Elements, Verb
@@ -65,56 +66,7 @@ class KernelTable:
         self.name = f"{word(family)} {fixed.TABLE}"
         self._family, self._run, self._connect = family, runner, connect
         self._opened: Nftables | None = None
-        self._listener: Nftables | None = None
-        self._deaf = 0
-        self.altered = False
-        """Another process has changed the table since this was set to False."""
-        self.unsure = True
-        """Perhaps one has: no one listened. Set it to False after a look."""
-
-    @property
-    def listening(self) -> bool:
-        """The kernel tells what other processes do."""
-        return self._listener is not None and not self._deaf
-
-    async def watch(self, altered: Callable[[], None]) -> None:
-        """Run for ever; call `altered` when another process changes the table. Raises OSError."""
-        with self._connect(AF[self._family]) as listener:
-
-            def hear() -> None:
-                own = self._opened.port if self._opened is not None else 0
-                if listener.others_changed(fixed.TABLE, own):
-                    self.altered = True
-                    altered()
-
-            if not self._deaf:  # or `unheard` begins to listen at its end
-                listener.listen()
-            loop = asyncio.get_running_loop()
-            loop.add_reader(listener.fileno(), hear)
-            self._listener = listener
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self._listener, self.unsure = None, True
-                loop.remove_reader(listener.fileno())
-
-    @contextmanager
-    def unheard(self) -> Iterator[None]:
-        """What is done in here is not listened to: it is done by nft, or so much that listening would cost more.
-
-        What others do meanwhile is for the next look to find.
-        """
-        self._deaf += 1
-        self.unsure = True
-        if self._deaf == 1 and self._listener is not None:
-            self._listener.ignore()
-        try:
-            yield
-        finally:
-            self._deaf -= 1
-            if not self._deaf and self._listener is not None:
-                self._listener.ignore()
-                self._listener.listen()
+        self.watch = Watch(partial(connect, AF[family]), lambda: self._opened.port if self._opened is not None else 0)
 
     def _tables(self) -> Nftables:
         """The netlink socket, which stays open: to close it waits until the kernel has freed what was deleted, which
@@ -124,68 +76,120 @@ class KernelTable:
             weakref.finalize(self, self._opened.close)
         return self._opened
 
-    async def send(self, piece: Sequence[Command]) -> None:
-        """Have the kernel do some commands. Raises KernelError, with the service port at fault if it is known."""
+    async def send(self, piece: Sequence[Command], *, claim: bool = False) -> int:
+        """Have the kernel do some commands. Raises KernelError, with the service port at fault if it is known.
+
+        ``claim``: an element that is there with another value is replaced; how many were.
+        """
         before, elements, after = parts(piece)
+        replaced = 0
         await self.run(before)
         if elements:
-            await asyncio.to_thread(self._commit, elements)
+            replaced = await asyncio.to_thread(self._claim if claim else self._commit, elements)
         await self.run(after)
+        return replaced
 
     async def run(self, commands: Sequence[Command]) -> None:
         """Have nft do all of it in one transaction, elements too. Raises KernelError like `send`."""
         if not commands:
             return
-        with self.unheard():
+        with self.watch.unheard():
             try:
                 await self._run(["nft", "-f", "-"], script_text(commands, self.name))
             except KernelError as error:
                 raise KernelError(error.argv, error.code, error.stderr, _at_fault(error, commands)) from error
 
-    async def list(self) -> Listing | None:
+    async def listing(self) -> Listing | None:
         """All but the elements; None: there is no table."""
         text = await self._run(["nft", "-t", "list", "ruleset", word(self._family)])
         found = re.search(rf"^table {self.name} \{{\n(.*?)^\}}", text, re.DOTALL | re.MULTILINE)
         return Listing(found[1]) if found else None
 
-    async def elements(self) -> ElementsOf:
-        """All elements but affinity's. Raises KernelError."""
+    async def counts(self) -> dict[str, int] | None:
+        """How many elements each set and map holds; None: the kernel does not say it. Raises KernelError."""
+        return await asyncio.to_thread(self._tables().counts, fixed.TABLE)
+
+    async def elements(self, containers: Iterable[str] = fixed.CONTAINERS) -> ElementsOf:
+        """All elements of these sets and maps. Raises KernelError."""
+        names = tuple(containers)
         for left in reversed(range(READS)):
             try:
-                return await asyncio.to_thread(self._elements)
+                return await asyncio.to_thread(self._elements, names)
             except KernelError as error:
                 if error.code != EINTR or not left:
                     raise
         raise AssertionError("the last read either returns or raises")
 
+    async def present(self, keys: Mapping[str, Iterable[bytes]]) -> ElementsOf:
+        """Those elements with these keys, by set and map, that are in the table. Raises KernelError."""
+        return await asyncio.to_thread(self._present, keys)
+
     async def holds(self, elements: ElementsOf) -> bool:
         """All of these elements are in the table, with the same values."""
         return await asyncio.to_thread(self._holds, elements)
 
-    def _commit(self, commands: Sequence[Command]) -> None:
+    def _commit(self, commands: Sequence[Command]) -> int:
+        messages, owners = self._messages(commands)
+        if refused := self._tables().attempt(messages):
+            raise self._refusal(commands, messages, owners, refused)
+        return 0
+
+    def _claim(self, commands: Sequence[Command]) -> int:
+        """The kernel compares: to add an element that is there with the same value changes nothing."""
+        messages, owners = self._messages(commands)
+        tables = self._tables()
+        refused = tables.attempt(messages)
+        if not refused:
+            return 0
+        if any(code != EEXIST for _, code in refused):
+            raise self._refusal(commands, messages, owners, refused)
+        replaced = 0
+        deletions: list[Command] = []
+        for number in sorted({owners[number] for number, _ in refused}):
+            command = commands[number]
+            assert isinstance(command.object, Elements)
+            container, octets = command.object
+            wanted = {key_of(element): element for element in octets}
+            present = tables.present(fixed.TABLE, container, wanted)
+            keys = tuple(compose_key(key) for key, element in present.items() if element != wanted[key])
+            deletions.append(Command(Verb.DELETE, Elements(container, keys), len(keys), command.port))
+            replaced += len(keys)
+        self._commit([*deletions, *commands])
+        return replaced
+
+    def _messages(self, commands: Sequence[Command]) -> tuple[list[Message], list[int]]:
+        """With the number of the command that each message belongs to."""
         tables = self._tables()
         messages: list[Message] = []
-        owners: list[ServicePortName | None] = []
-        for command in commands:
+        owners: list[int] = []
+        for number, command in enumerate(commands):
             assert isinstance(command.object, Elements)
             container, octets = command.object
             make = tables.add if command.verb is Verb.ADD else tables.delete
             messages += make(fixed.TABLE, container, octets)
-            owners += [command.port] * (len(messages) - len(owners))
-        try:
-            tables.commit(messages)
-        except KernelError as error:
-            number, error.refused = error.refused, None
-            if isinstance(number, int) and number >= 0 and error.code not in _OTHERS_CODES:
-                error.refused = owners[number]
-            raise
+            owners += [number] * (len(messages) - len(owners))
+        return messages, owners
 
-    def _elements(self) -> ElementsOf:
+    def _refusal(
+        self,
+        commands: Sequence[Command],
+        messages: Sequence[Message],
+        owners: Sequence[int],
+        refused: Sequence[tuple[int, int]],
+    ) -> KernelError:
+        error = self._tables().refusal(messages, refused)
+        number, error.refused = error.refused, None
+        if isinstance(number, int) and number >= 0 and error.code not in _OTHERS_CODES:
+            error.refused = commands[owners[number]].port
+        return error
+
+    def _elements(self, names: Iterable[str]) -> ElementsOf:
         tables = self._tables()
-        return {
-            name: {key_of(octets): octets for octets in tables.elements(fixed.TABLE, name) or ()}
-            for name in fixed.CONTAINERS
-        }
+        return {name: {key_of(octets): octets for octets in tables.elements(fixed.TABLE, name) or ()} for name in names}
+
+    def _present(self, keys: Mapping[str, Iterable[bytes]]) -> ElementsOf:
+        tables = self._tables()
+        return {name: tables.present(fixed.TABLE, name, some) for name, some in keys.items()}
 
     def _holds(self, elements: ElementsOf) -> bool:
         tables = self._tables()

@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from socket import AF_INET, AddressFamily
 from typing import Any
 
@@ -23,20 +23,27 @@ from tests.proxy.nftables_plan import V4
 
 
 class _Noted(Nftables):
-    """Notes each transaction as a text: a line for each message, ``add element x 100``."""
+    """Notes each transaction that changes something as a text: a line for each message, ``add element x 100``."""
 
-    def __init__(self, family: AddressFamily, sent: list[str]) -> None:
+    def __init__(self, family: AddressFamily, sent: list[str], listed: list[str]) -> None:
         super().__init__(family)
-        self._sent = sent
+        self._sent, self._listed = sent, listed
 
-    def commit(self, messages: Sequence[Message], generation: int | None = None) -> None:
+    def elements(self, table: str, name: str) -> Iterator[bytes] | None:
+        self._listed.append(name)
+        return super().elements(table, name)
+
+    def attempt(self, messages: Sequence[Message], generation: int | None = None) -> list[tuple[int, int]]:
         verbs = {NFT_MSG_NEWSETELEM: "add", NFT_MSG_DELSETELEM: "delete"}
         lines = []
         for kind, _, payload in messages:
             count = sum(1 for _ in split(attributes(payload, 4)[3]))
             lines.append(f"{verbs[kind & 0xFF]} element x {count}")
-        self._sent.append("\n".join(lines))
-        super().commit(messages, generation)
+        before = self.generation()
+        refused = super().attempt(messages, generation)
+        if self.generation() != before:
+            self._sent.append("\n".join(lines))
+        return refused
 
 
 def added(text: str) -> int:
@@ -50,6 +57,8 @@ class Space:
     def __init__(self, name: str) -> None:
         self.name = name
         self.sent: list[str] = []
+        self.listed: list[str] = []
+        """Sets and maps that were listed."""
 
     def applier(
         self, family: Family, runner: Runner | None = None, *, clock: Clock = time.monotonic
@@ -62,7 +71,7 @@ class Space:
 
         def make() -> None:
             netns.setns(self.name)
-            made.append(_Noted(family, self.sent))
+            made.append(_Noted(family, self.sent, self.listed))
 
         thread = threading.Thread(target=make)
         thread.start()

@@ -60,6 +60,45 @@ async def test_damage_by_others_is_seen_and_repaired(space: Space, family: Famil
     assert await applier.intact()
 
 
+TOUCHED: Mapping[str, str] = {
+    **{name: damage for name, damage in DAMAGE.items() if "delete" not in damage or "element" in damage},
+    "a stranger among the frontends": "add element {t} service-ips {{ {stranger} . tcp . 80 : drop }}",
+    "a stranger among the endpoints": "add element {t} hairpin {{ {stranger} . {stranger} }}",
+    "a chain of a Service flushed": "flush chain {t} {own}",
+    "a chain of a Service led elsewhere": "flush chain {t} {own}\nadd rule {t} {own} drop",
+}
+
+
+@FAMILIES
+@pytest.mark.parametrize("damage", TOUCHED)
+async def test_what_the_kernel_notifies_of_is_repaired_without_listing_the_rest(
+    space: Space, family: Family, damage: str
+) -> None:
+    """Only what was touched is asked for; no set and no map is listed but those that were lost as a whole."""
+    applier = space.applier(family)
+    altered = asyncio.Event()
+    watching = asyncio.create_task(applier.watch(altered.set))
+    await asyncio.sleep(0)
+    rules = rule_set(node_rules(family), rich(family))
+    await applier.sync(rules, None)
+    assert await applier.intact()
+    whole = space.table(family)
+    own = next(value["name"] for kind, value in whole if kind == "chain" and value["name"].startswith("external-"))
+    table = f"{'ip' if family is V4 else 'ip6'} kube-proxy"
+    words = {"t": table, "vip": cluster_ip(family, 1), "stranger": cluster_ip(family, 77), "own": own}
+    space.listed.clear()
+    space.nft("-f", "-", stdin=TOUCHED[damage].format(**words))
+    await altered.wait()
+    assert not await applier.intact()
+    assert (await applier.sync(rules, None)).rules > 0
+    await later(applier)
+    assert space.table(family) == whole
+    assert await applier.intact()
+    assert space.listed == ([] if damage != "everything flushed" else space.listed)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
 @FAMILIES
 async def test_a_change_of_a_flushed_table_repairs_all_of_it(space: Space, family: Family) -> None:
     """Before anybody has looked."""

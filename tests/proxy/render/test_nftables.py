@@ -221,7 +221,7 @@ def test_pieces_keep_the_ports_of_a_service_together() -> None:
         *(Command(Verb.ADD, Chain(str(name)), 4, name) for name in names),
         *[Command(Verb.ADD, Chain("late"), 1)] * 30,
     ]
-    worked_out = list(transactions([[command] for command in commands], 10))
+    worked_out = list(transactions([[command] for command in commands], 10, 10))
     assert len(worked_out) > len(commands), "after each step there is time for a rest"
     pieces = [piece for piece in worked_out if piece]
     assert [command for piece in pieces for command in piece] == commands

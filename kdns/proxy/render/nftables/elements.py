@@ -28,15 +28,6 @@ NUMBERS: Final[dict[Protocol, bytes]] = {"TCP": b"\x06\0\0\0", "UDP": b"\x11\0\0
 _NAMES: Final = {number: protocol.lower() for protocol, number in NUMBERS.items()}
 _PORT: Final = Struct(">H2x")
 _NUMBER: Final = Struct("=I")
-_TO_VERDICTS: Final = frozenset(
-    (
-        fixed.SERVICE_IPS,
-        fixed.SERVICE_NODE_PORTS,
-        fixed.FIREWALL_IPS,
-        fixed.NO_ENDPOINT_SERVICES,
-        fixed.NO_ENDPOINT_NODE_PORTS,
-    )
-)
 port_octets = _PORT.pack
 """A port as a part of a key."""
 number_octets = _NUMBER.pack
@@ -79,6 +70,6 @@ def key_text(container: str, key: bytes) -> str:
         half = len(key) // 2
         return f"{address(key[:half])} . {address(key[half:])}"
     head = f"{address(key[:-8])} . " if len(key) > 8 else ""
-    if container in _TO_VERDICTS:
+    if container in fixed.TO_VERDICTS:
         return f"{head}{_NAMES[key[-8:-4]]} . {_PORT.unpack(key[-4:])[0]}"
     return f"{head}{_PORT.unpack(key[-8:-4])[0]} . {_NUMBER.unpack(key[-4:])[0]}"

@@ -65,6 +65,10 @@ MAPS: Final = (
         for node_port in (False, True)
     ),
 )
+TO_VERDICTS: Final = frozenset(
+    (SERVICE_IPS, SERVICE_NODE_PORTS, FIREWALL_IPS, NO_ENDPOINT_SERVICES, NO_ENDPOINT_NODE_PORTS)
+)
+"""Maps that say where a packet goes; the others hold backends."""
 CONTAINERS: Final = (*MAPS, *SETS)
 """In the order in which elements may go: first what leads somewhere, then what is led to."""
 

@@ -117,10 +117,41 @@ class Table:
             self._count(one, 1)
             self.ports[name] = port
             self.elements += _count(one.elements) + len(shared)
-            spreads = {str(spread): spread.rules(self.node) for spread in sorted(new)}
+            step = self._chains(differing({str(spread): spread.rules(self.node) for spread in sorted(new)}), name)
             sets = one.affinity_sets - found.sets
-            step = self._chains(differing(spreads), name)
             yield step + self._port(found.elements, one, differing(one.chains), sets, shared, name)
+        stale = found.chains.keys() - self.rules().keys()
+        yield self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
+
+    def repair(self, found: Found, touched: Mapping[str, Collection[bytes]]) -> Iterator[Step]:
+        """From what others have made of the table back to what was written; `found` is used up.
+
+        ``touched`` has the keys of elements that may be others, and `found` what is there of them; all other elements
+        are as they were written. So are chains, sets and maps, unless `found` has chains.
+        """
+
+        def differing(chains: Chains) -> Chains:
+            return {name: rules for name, rules in chains.items() if found.chains and found.chains.get(name) != rules}
+
+        def among(elements: ElementsOf) -> ElementsOf:
+            return {
+                container: {key: some[key] for key in some.keys() & touched[container]}
+                for container, some in elements.items()
+                if container in touched
+            }
+
+        yield self._chains(differing(fixed.fixed_chains(self.node)))
+        yield self._chains(differing({str(spread): spread.rules(self.node) for spread in self._spreads}))
+        yield list(self._elements(found.elements, among(_node_ports(self.node))))
+        # The keys of these two begin with an address, and hold nothing else.
+        addresses = {(name, key[: self.node.family.width]) for name in self._shared for key in touched.get(name, ())}
+        shared = _shared_elements(key for key in sorted(addresses) if key[1] in self._shared[key[0]])
+        yield list(self._elements(found.elements, shared))
+        for name, port in self.ports.items():
+            objects = render(port, self.node)
+            missing = objects.affinity_sets - found.sets if found.chains else ()
+            step = [*self._affinity(missing, name), *self._chains(differing(objects.chains), name)]
+            yield [*step, *self._elements(found.elements, among(objects.elements), name)]
         stale = found.chains.keys() - self.rules().keys()
         yield self._leftovers(found.elements, stale, found.affinity_sets - self.affinity_sets)
 
@@ -227,16 +258,18 @@ class Table:
         shared: Iterable[SharedKey],
         name: ServicePortName,
     ) -> list[Command]:
-        addr = "ipv4_addr" if word(self.node.family) == "ip" else "ipv6_addr"
-        declared = [
-            Command(Verb.ADD, Container("set", affinity, f"type {addr} ; flags dynamic,timeout"), 1, name)
-            for affinity in sorted(sets)
-        ]
         elements = {**_shared_elements(sorted(shared)), **one.elements}
-        return [*declared, *self._chains(chains, name), *self._elements(old, elements, name)]
+        return [*self._affinity(sets, name), *self._chains(chains, name), *self._elements(old, elements, name)]
+
+    def _affinity(self, sets: Iterable[str], name: ServicePortName) -> list[Command]:
+        addr = "ipv4_addr" if word(self.node.family) == "ip" else "ipv6_addr"
+        spec = f"type {addr} ; flags dynamic,timeout"
+        return [Command(Verb.ADD, Container("set", affinity, spec), 1, name) for affinity in sorted(sets)]
 
     def _chains(self, chains: Chains, name: ServicePortName | None = None) -> list[Command]:
         """All are added before any rule is, since rules lead from one to another."""
+        if not chains:
+            return []
         self.stale -= chains.keys()
         commands = [Command(Verb.ADD, Chain(chain), 1, name) for chain in chains]
         commands += [Command(Verb.FLUSH, Chain(chain), 0, name) for chain in chains]
@@ -328,23 +361,25 @@ def _batches(
         yield alone[start : start + BATCH]
 
 
-def transactions(steps: Iterable[Step], most: int) -> Iterator[list[Command]]:
-    """Put together to pieces of about ``most`` rules and elements; the ports of one Service stay together, and so do
-    the commands before the first Service.
+def transactions(steps: Iterable[Step], most: int, elements: int) -> Iterator[list[Command]]:
+    """Put together to pieces of about ``most`` rules and elements, or ``elements`` where there is nothing else; the
+    ports of one Service stay together, and so do the commands before the first Service.
 
-    Where a step completes no piece, an empty one tells that it is worked out.
+    Where a step completes no piece, an empty one says that it is worked out.
     """
     piece: list[Command] = []
-    weight, service = 0, None
+    weight, service, limit = 0, None, elements
     for step in steps:
         for command in step:
             owner = command.port.service if command.port else None
-            if weight >= most and (owner is None or owner != service):
+            if weight >= limit and (owner is None or owner != service):
                 yield piece
-                piece, weight = [], 0
+                piece, weight, limit = [], 0, elements
             piece.append(command)
             weight += command.weight
             service = owner
+            if not isinstance(command.object, Elements):
+                limit = most
         yield []
     if piece:
         yield piece
