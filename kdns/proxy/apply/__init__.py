@@ -14,6 +14,7 @@
 - `modes`           the applier of each mode, and its dry run
 - `nftables`        nftables mode: remembers what it wrote, and writes what differs
 - `nftables_table`  the table in the kernel: elements by netlink, the rest by ``nft``
+- `nftables_watch`  what other processes do to that table, as the kernel notifies of it
 - `present`         whether this node's kernel already has Service rules: ours, or kube-proxy's, from before this
                     process began
 """
