@@ -4,33 +4,35 @@ Instead of replacing the least counter at each new key, which costs a search, co
 and the lesser half is dropped: the bound on the error stays the largest count that was dropped.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
-class Counted(NamedTuple):
+class Counted(NamedTuple, Generic[K]):
     """A key, with how often it came: at least ``questions - error`` times, at most ``questions``."""
 
-    key: str
+    key: K
     questions: int
     error: int
 
 
-class Sketch:
+class Sketch(Generic[K]):
     """Counts keys; keeps at most twice ``capacity`` of them."""
 
     __slots__ = ("_capacity", "_counts", "_errors", "floor", "total")
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._counts: dict[str, int] = {}
-        self._errors: dict[str, int] = {}
+        self._counts: dict[K, int] = {}
+        self._errors: dict[K, int] = {}
         self.floor = 0
         """The most that a key which is not kept can have come."""
         self.total = 0
         """All that was counted."""
 
-    def add(self, key: str, weight: int = 1) -> None:
+    def add(self, key: K, weight: int = 1) -> None:
         """Count a key."""
         self.total += weight
         counts = self._counts
@@ -49,16 +51,16 @@ class Sketch:
         self._counts = dict(ordered[: self._capacity])
         self._errors = {key: error for key, error in self._errors.items() if key in self._counts}
 
-    def top(self, most: int) -> list[Counted]:
+    def top(self, most: int) -> list[Counted[K]]:
         """The keys that came most often, the first one first; equal ones by their text."""
-        ordered = sorted(self._counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        ordered = sorted(self._counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
         return [Counted(key, count, self._errors.get(key, 0)) for key, count in ordered[:most]]
 
 
-def merged(sketches: Iterable[Sketch], capacity: int) -> Sketch:
+def merged(sketches: Iterable[Sketch[K]], capacity: int) -> Sketch[K]:
     """Several streams as one. A key that one of them does not keep may have come as often as its floor there."""
     parts = list(sketches)
-    result = Sketch(capacity)
+    result = Sketch[K](capacity)
     keys = {key for part in parts for key in part._counts}
     for key in keys:
         result._counts[key] = sum(part._counts.get(key, part.floor) for part in parts)

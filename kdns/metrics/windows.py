@@ -3,9 +3,9 @@
 Windows end with the minute that is under way, so each covers up to a minute (or ten) less than its name says.
 """
 
-from typing import Final
+from typing import Final, Generic
 
-from kdns.metrics.sketch import Counted, Sketch, merged
+from kdns.metrics.sketch import Counted, K, Sketch, merged
 
 MINUTE: Final = 60
 WINDOWS: Final = {"1m": 1, "10m": 10, "1h": 60}
@@ -14,22 +14,26 @@ COARSE: Final = 10
 """Minutes in a sketch of what is older than that."""
 
 
-class Windows:
+class Windows(Generic[K]):
     """Counts keys by the time at which they come; what is older than an hour is forgotten."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._minutes: dict[int, Sketch] = {}
-        self._tens: dict[int, Sketch] = {}
+        self._minutes: dict[int, Sketch[K]] = {}
+        self._tens: dict[int, Sketch[K]] = {}
 
-    def add(self, key: str, weight: int, now: float) -> None:
+    def add(self, key: K, weight: int, now: float) -> None:
         """Count a key; ``now`` is in seconds, of any clock that only goes forward."""
+        self.current(now).add(key, weight)
+
+    def current(self, now: float) -> Sketch[K]:
+        """Where to count until the minute is over."""
         minute = int(now) // MINUTE
         sketch = self._minutes.get(minute)
         if sketch is None:
             self._forget(minute)
             sketch = self._minutes[minute] = Sketch(self._capacity)
-        sketch.add(key, weight)
+        return sketch
 
     def _forget(self, minute: int) -> None:
         """Move minutes that are over ten old into the sketch of their ten, and drop what is over an hour old."""
@@ -40,7 +44,7 @@ class Windows:
         for old in [known for known in self._tens if (known + 1) * COARSE <= minute - WINDOWS["1h"]]:
             del self._tens[old]
 
-    def over(self, window: str, now: float) -> Sketch:
+    def over(self, window: str, now: float) -> Sketch[K]:
         """All that came within a window of `WINDOWS`."""
         minute = int(now) // MINUTE
         self._forget(minute)
@@ -50,7 +54,7 @@ class Windows:
             parts += self._tens.values()
         return merged(parts, self._capacity)
 
-    def top(self, window: str, now: float, most: int) -> tuple[list[Counted], int]:
+    def top(self, window: str, now: float, most: int) -> tuple[list[Counted[K]], int]:
         """The most frequent keys, and the total."""
         sketch = self.over(window, now)
         return sketch.top(most), sketch.total

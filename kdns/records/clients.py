@@ -57,14 +57,14 @@ class ClientIndex:
 
     def lookup(self, address: bytes) -> Client | Unidentified:
         """The Pod that has a packed address."""
-        pods = tuple(self._pods.get(address, {}).values())
+        pods = self._pods.get(address)
         if not pods:
             return Unidentified.UNKNOWN
-        if any(pod.host_network for pod in pods):
-            return Unidentified.HOST_NETWORK
         if len(pods) > 1:
-            return Unidentified.SHARED
-        return Client(pods[0].key, pods[0].labels, pods[0].node)
+            host_network = any(pod.host_network for pod in pods.values())
+            return Unidentified.HOST_NETWORK if host_network else Unidentified.SHARED
+        (pod,) = pods.values()
+        return Unidentified.HOST_NETWORK if pod.host_network else Client(pod.key, pod.labels, pod.node)
 
     def namespace(self, address: bytes) -> bytes | Unidentified:
         """The Namespace, as label, of the Pods that have a packed address: one is enough to know whose search list."""

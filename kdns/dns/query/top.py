@@ -13,10 +13,10 @@ bounded by the sketches' sizes.
 """
 
 import random
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import ip_address
 from typing import Any, Final
 
 from msgspec import Struct
@@ -25,7 +25,8 @@ from prometheus_client.registry import Collector
 
 from kdns.base.clock import Clock
 from kdns.metrics.families import gauge
-from kdns.metrics.windows import WINDOWS, Windows
+from kdns.metrics.sketch import Sketch
+from kdns.metrics.windows import MINUTE, WINDOWS, Windows
 from kdns.records.clients import Client, ClientIndex, Unidentified
 from kdns.wire.name import name_text, under
 from kdns.wire.numbers import HEADER, NOERROR, NXDOMAIN
@@ -43,6 +44,9 @@ UPSTREAM: Final = "forward/upstream"
 """Where the plugin forward says which upstream has answered, in a request's metadata."""
 NOT_KNOWN: Final = ("", "")
 HOST_NETWORK: Final = ("", "(host network)")
+
+Key = str | bytes | int | tuple[str, str]
+"""What is counted: text as it is, folded names, rcodes, and clients as Namespace and Pod or as ("", address)."""
 
 Who = Callable[[str], tuple[str, str]]
 """The client's address -> Namespace and Pod, `NOT_KNOWN`, or `HOST_NETWORK` for a node's address."""
@@ -85,7 +89,9 @@ class Top:
         self.own = b""
         """The folded name of the server's own questions, which are not among those of clients."""
         self.failures: deque[Failure] = deque(maxlen=FAILURES)
-        self._counts = {kind: Windows(size) for kind, size in SIZES.items()}
+        self._counts = {kind: Windows[Key](size) for kind, size in SIZES.items()}
+        self._current: dict[str, Sketch[Key]] = {}
+        self._minute = -1
         self._clock, self._wall, self._chance = clock, wall, chance or random.Random()
         self._second, self._seen = 0, 0
 
@@ -115,7 +121,7 @@ class Top:
             return
         now = self._clock()
         if upstream:
-            self._counts["upstream"].add(upstream, 1, now)
+            self._sketches(now)["upstream"].add(upstream, 1)
         self._count(address, name, rtype, rcode, 1, now, why, seconds)
 
     def refused(self, address: str, why: str) -> None:
@@ -141,18 +147,26 @@ class Top:
         self, address: str, name: bytes, rtype: int, rcode: int, weight: int, now: float, why: str = "",
         seconds: float = 0.0,
     ) -> None:  # fmt: skip
-        namespace, pod = self.who(address)
-        text, counts = name_text(name), self._counts
-        counts["namespace"].add(namespace or "(unknown)", weight, now)
-        counts["pod"].add(f"{namespace}/{pod}" if namespace else pod or address, weight, now)
-        counts["name"].add(text, weight, now)
-        counts["rcode"].add(rcode_text(rcode), weight, now)
+        namespace, pod = who = self.who(address)
+        client = who if pod else ("", address)
+        counts = self._sketches(now)
+        counts["namespace"].add(namespace, weight)
+        counts["pod"].add(client, weight)
+        counts["name"].add(name, weight)
+        counts["rcode"].add(rcode, weight)
         if rcode == NXDOMAIN and any(under(name, zone) for zone in self.zones):
-            counts["wasted"].add(f"{namespace}/{pod}" if namespace else pod or address, weight, now)
+            counts["wasted"].add(client, weight)
         if rcode not in {NOERROR, NXDOMAIN}:
-            self.failures.append(
-                Failure(self._wall(), address, namespace, pod, text, type_text(rtype), rcode_text(rcode), why, seconds)
-            )
+            asked = name_text(name), type_text(rtype), rcode_text(rcode)
+            self.failures.append(Failure(self._wall(), address, namespace, pod, *asked, why, seconds))
+
+    def _sketches(self, now: float) -> dict[str, Sketch[Key]]:
+        """Where to count by kind, looked up once a minute."""
+        minute = int(now) // MINUTE
+        if minute != self._minute:
+            self._minute = minute
+            self._current = {kind: counts.current(now) for kind, counts in self._counts.items()}
+        return self._current
 
     def values(self, most: int = 20) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -162,23 +176,24 @@ class Top:
             kinds = windows[window] = {}
             for kind, counts in self._counts.items():
                 counted, total = counts.top(window, now, most)
-                kinds[kind] = {"total": total, "top": [each._asdict() for each in counted]}
-        return {"sampled": self.skipped + 1, "windows": windows, "failures": [_values(one) for one in self.failures]}
+                kinds[kind] = {"total": total, "top": [row._replace(key=_text(row.key))._asdict() for row in counted]}
+        failures = [_values(failure) for failure in self.failures]
+        return {"sampled": self.skipped + 1, "windows": windows, "failures": failures}
 
     def gauges(self, most: int) -> Iterable[tuple[str, str, int]]:
         """Kind, key and count over the last ten minutes, a bounded number of each kind."""
         now = self._clock()
         for kind, counts in self._counts.items():
-            yield from ((kind, each.key, each.questions) for each in counts.top("10m", now, most)[0])
+            yield from ((kind, _text(row.key), row.questions) for row in counts.top("10m", now, most)[0])
 
 
 def who_by(indexes: Sequence[ClientIndex]) -> Who:
     """Clients by the Pods that are followed."""
 
     def who(address: str) -> tuple[str, str]:
-        try:
-            packed = ip_address(address).packed
-        except ValueError:
+        try:  # a tenth of what `ip_address` costs; the scope of a link-local address says nothing of Pods
+            packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])
+        except OSError:
             return NOT_KNOWN
         for index in indexes:
             client = index.lookup(packed)
@@ -207,6 +222,17 @@ class TopMetrics(Collector):
             }
             text = "Questions in the last ten minutes, of the most frequent of each kind."
             yield gauge("kdns_dns_top_questions", text, ("kind", "key"), counts)
+
+
+def _text(key: Key) -> str:
+    """A key as people read it."""
+    if isinstance(key, bytes):
+        return name_text(key)
+    if isinstance(key, int):
+        return rcode_text(key)
+    if isinstance(key, str):
+        return key or "(unknown)"
+    return "/".join(filter(None, key))
 
 
 def _values(failure: Failure) -> dict[str, Any]:
