@@ -1,12 +1,14 @@
 """Step 7: the cluster is broken in ten ways, `kdns explain` says how each time, and it is mended."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from kdns.lab.evidence import evidence
 from kdns.lab.flags import LAYOUTS
+from kdns.lab.processes import Process
 from kdns.lab.walk import Walk
 from kdns.lab.workloads import Json
 from kdns.lab.written import remove_virtual_servers, written
@@ -113,28 +115,38 @@ def _tool(walk: Walk, *argv: str) -> None:
 
 
 def _flushed(walk: Walk) -> Callable[[], None]:
+    """The proxy of node-0 is suspended, or it would repair the rules before explain sees that they are gone."""
     network, kind = walk.cluster.network, walk.kind
     before = written(network, "node-0", kind)
+    _signal_proxy(walk, signal.SIGSTOP)
     if kind.mode == "ipvs":
         remove_virtual_servers(network.parts["node-0"].network)
     for argv in FLUSH.get(kind.mode, ()):
         _tool(walk, *argv)
 
     def mend() -> None:
-        _restart_proxy(walk)
+        """A proxy that starts writes everything; rules that it finds are not what it wrote."""
+        _signal_proxy(walk, signal.SIGCONT)
+        for proxy in _proxies(walk):
+            proxy.stop()
+        walk.cluster.wait_until_ready()
         walk.cluster.wait_for(lambda: written(network, "node-0", kind) == before, WAITS)
 
     return mend
 
 
-def _restart_proxy(walk: Walk) -> None:
-    """A proxy that starts writes everything; rules that it finds are not what it wrote."""
-    cluster = walk.cluster
-    for pod in cluster.pods("kube-system"):
-        if pod["spec"].get("hostNetwork") and pod["spec"].get("nodeName") == "node-0":
-            program = cluster.program("kube-system", pod["metadata"]["name"])
-            program.stop()
-    cluster.wait_until_ready()
+def _signal_proxy(walk: Walk, number: signal.Signals) -> None:
+    for proxy in _proxies(walk):
+        proxy.send(number)
+
+
+def _proxies(walk: Walk) -> list[Process]:
+    """The programs of this package that run in node-0's own network."""
+    return [
+        walk.cluster.program("kube-system", pod["metadata"]["name"])
+        for pod in walk.cluster.pods("kube-system")
+        if pod["spec"].get("hostNetwork") and pod["spec"].get("nodeName") == "node-0"
+    ]
 
 
 def _foreign_drop(walk: Walk) -> Callable[[], None]:
