@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 
 # How pytest spreads the tests over this machine's cores (tests/conftest.py), and what it prints.
-PYTEST := $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10 -q
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=10 -q
 
 .PHONY: run lab test quick fuzz lint pictures bench
 run: .venv/installed.run

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,13 @@ spec: {clusterIP: 10.96.0.9, clusterIPs: [10.96.0.9], ports: [{name: http, port:
 """
 WEB = Question("web.shop.svc.cluster.local", "A")
 NOBODY = Question("nobody.shop.svc.cluster.local", "A")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until something holds that others bring about, `PATIENCE` seconds at most."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - it is about what others do
+            await asyncio.sleep(0.01)
 
 
 def folder(path: Path) -> str:

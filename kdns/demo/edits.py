@@ -1,7 +1,7 @@
 """What an edit in the example's folder has changed, in a line for each name: the old records and the new ones."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,9 @@ BROKEN_LOOKS: Final = 5
 """The same for a file with mistakes, most of which change nothing."""
 LINES: Final = 12
 """Lines about one edit at most."""
+
+Sleep = Callable[[float], Awaitable[object]]
+"""Waits so many seconds."""
 
 Records = Mapping[tuple[str, str], tuple[str, ...]]
 """The data by name and type, as people write them: ``hostnames.default``, ``A``."""
@@ -47,22 +50,24 @@ def changes(before: Records, after: Records) -> Iterator[str]:
             yield f"{name} {rtype} {old or '(none)'} -> {new or '(none)'}"
 
 
-async def tell_edits(folder: Path, records: Callable[[], Iterable[RRset]], tell: Callable[[str], None]) -> None:
+async def tell_edits(
+    folder: Path, records: Callable[[], Iterable[RRset]], tell: Callable[[str], None], *, sleep: Sleep = asyncio.sleep
+) -> None:
     """Follow the folder for as long as it is there, and tell of each edit what it changed. Ends by being cancelled."""
     known, said = scan(folder).files, records_of(records())
     broken: set[str] = set()
     while True:
-        await asyncio.sleep(LOOK)
+        await sleep(LOOK)
         now = scan(folder).files
         if now == known:
             continue
-        now = await _settled(folder, now)
+        now = await _settled(folder, now, sleep)
         if now == known or not watched_folders(folder):
             continue
         edited = sorted(name for name in now.keys() | known.keys() if now.get(name) != known.get(name))
         told = [_what(name, known, now, broken) for name in edited]
         known = now
-        fresh = await _changed(records, said, BROKEN_LOOKS if broken.intersection(edited) else LOOKS)
+        fresh = await _changed(records, said, BROKEN_LOOKS if broken.intersection(edited) else LOOKS, sleep)
         lines = list(changes(said, fresh))
         said = fresh
         called = ", ".join(Path(name).name for name in edited)
@@ -77,22 +82,22 @@ async def tell_edits(folder: Path, records: Callable[[], Iterable[RRset]], tell:
             tell(f"{called}: no record has changed")
 
 
-async def _settled(folder: Path, before: Mapping[str, Signature]) -> dict[str, Signature]:
+async def _settled(folder: Path, before: Mapping[str, Signature], sleep: Sleep) -> dict[str, Signature]:
     """The files once they stay as they are between two looks: editors move a file away before its new text comes."""
     while True:
-        await asyncio.sleep(LOOK)
+        await sleep(LOOK)
         now = scan(folder).files
         if now == before:
             return now
         before = now
 
 
-async def _changed(records: Callable[[], Iterable[RRset]], said: Records, looks: int) -> Records:
+async def _changed(records: Callable[[], Iterable[RRset]], said: Records, looks: int, sleep: Sleep) -> Records:
     """The records once they differ, or after a while. A change is applied as a whole, between two looks."""
     for _ in range(looks):
         if (fresh := records_of(records())) != said:
             return fresh
-        await asyncio.sleep(LOOK)
+        await sleep(LOOK)
     return said
 
 

@@ -24,7 +24,8 @@ from tests.build import network
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
 from tests.fakes.machine import FakeMachine
 from tests.fakes.objects import node as node_body
-from tests.proxy.test_app import NODE, endpoints, free_port, web
+from tests.ports import free_port
+from tests.proxy.test_app import NODE, endpoints, web
 from tests.proxy.test_proxier import FakeApplier
 
 

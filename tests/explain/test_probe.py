@@ -1,7 +1,6 @@
 """`--probe`: what sockets say becomes an outcome."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, cast
@@ -11,6 +10,7 @@ import pytest
 from kdns.explain.probe import Kind, Wanted, probe
 from kdns.wire.message import parse_message
 from kdns.wire.numbers import A
+from tests.ports import free_port
 
 DNS: Final[tuple[Kind, ...]] = ("dns-udp", "dns-tcp")
 
@@ -53,8 +53,8 @@ async def dns_server(rcode: int | None) -> AsyncIterator[int]:
             writer.close()
 
     loop = asyncio.get_running_loop()
-    tcp = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = tcp.sockets[0].getsockname()[1]
+    port = free_port()
+    tcp = await asyncio.start_server(serve, "127.0.0.1", port)
     udp, _ = await loop.create_datagram_endpoint(lambda: Responder(rcode), ("127.0.0.1", port))
     try:
         yield port
@@ -81,10 +81,8 @@ async def test_a_question_has_the_servers_rcode(rcode: int | None, outcome: str)
 
 async def test_a_port_where_nothing_listens_is_refused() -> None:
     """Over TCP by a reset, over UDP by ICMP."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # nothing listens, and nothing else gets the port
-        port = taken.getsockname()[1]
-        made = await probe([Wanted(kind, "127.0.0.1", port, "a.example.") for kind in ("tcp", *DNS)])
+    port = free_port()
+    made = await probe([Wanted(kind, "127.0.0.1", port, "a.example.") for kind in ("tcp", *DNS)])
     assert [one.outcome for one in made] == ["refused"] * 3
 
 

@@ -26,6 +26,7 @@ from kdns.lab.cluster_state import ClusterState, Collection, Json, Resource, Sto
 from kdns.lab.paths import discovery, find_resource, invalid_event, json_reply, refusal_reply
 from tests.fakes.faults import Disturbance, Refusal, Reply, too_large
 from tests.fakes.watching import Watcher
+from tests.ports import free_port
 
 Rule = tuple[str, str, str]
 """Verb, API group, plural."""
@@ -134,14 +135,14 @@ class FakeApiServer:
         return f"{'https' if self._tls else 'http'}://{host}:{self._port}"
 
     async def up(self) -> None:
-        """Listen: on a port from the system the first time, on the same one again later."""
+        """Listen: on a free port the first time, on the same one again later."""
+        self._port = self._port or free_port()
         app = web.Application(client_max_size=1 << 30)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.05, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls, reuse_address=True)
         await site.start()
-        self._port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
         """Stop at once: connections are reset, new ones refused; what it knows stays."""

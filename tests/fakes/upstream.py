@@ -17,13 +17,12 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from kdns.wire.name import name_text, parse_name
 from kdns.wire.numbers import NXDOMAIN, QR, RA, TC
 from kdns.wire.query import Query, opt_record, parse_query
-
-PORTS_TRIED: Final = 20
+from tests.ports import free_port
 
 Before = Callable[[Query, bytes], bytes]
 """From a query and its right answer, a datagram that comes before the right one."""
@@ -95,20 +94,12 @@ class FakeUpstream:
 
     async def live(self) -> None:
         """Listen on the port that it had, or on a free one the first time."""
-        for _ in range(PORTS_TRIED):
-            self._tcp = await asyncio.start_server(self._connected, self.host, self.port, ssl=self.tls)
-            port = self._tcp.sockets[0].getsockname()[1]
-            try:
-                self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                    lambda: _Datagrams(self), (self.host, port)
-                )
-            except OSError:  # somebody has that port for UDP
-                self._tcp.close()
-                continue
-            self.port = port
-            self._receive_much(self._udp)
-            return
-        raise OSError("no port that is free for UDP and TCP")
+        self.port = self.port or free_port()
+        self._tcp = await asyncio.start_server(self._connected, self.host, self.port, ssl=self.tls)
+        self._udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Datagrams(self), (self.host, self.port)
+        )
+        self._receive_much(self._udp)
 
     def _receive_much(self, udp: asyncio.DatagramTransport) -> None:
         sock: socket.socket = udp.get_extra_info("socket")

@@ -13,6 +13,7 @@ from kdns.metrics.local_dns import LocalDnsMetrics
 from kdns.nodelocal.app import LocalDns, LocalDnsOptions, clean_up
 from kdns.ops.shutdown import Stop
 from tests.build import packed
+from tests.running import PATIENCE
 
 VIP, NODE, OTHER = packed("10.96.0.10"), packed("172.18.0.2"), packed("10.244.1.9")
 KEY = ObjectKey("Service", "kube-system", "kube-dns")
@@ -134,11 +135,9 @@ class World:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let the others work until something is so."""
-        for _ in range(100_000):
-            if condition():
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("it never came to be")
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 - it is about what others do
+                await asyncio.sleep(0)
 
     async def beats(self, number: int = 1) -> None:
         """Wait for so many questions more."""

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,6 +15,7 @@ from kdns.base.listen_address import Address
 from kdns.metrics.dns import Metrics
 from kdns.ops.http import HttpPorts
 from kdns.ops.listen import listen, parse_address
+from tests.running import until
 
 ANY = "127.0.0.1:0"
 
@@ -36,15 +37,6 @@ async def get(url: str) -> tuple[int, str]:
     """Status and text of a page."""
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         return response.status, await response.text()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something holds, 20 seconds at most."""
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("it did not happen within 20 s")
 
 
 async def test_ready_says_why_not() -> None:

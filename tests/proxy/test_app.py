@@ -23,6 +23,7 @@ from kdns.proxy.model import Family, Mode
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
 from tests.fakes.machine import FakeMachine
 from tests.fakes.objects import endpoint_slice, node, service, service_cidr
+from tests.ports import free_port
 from tests.proxy.test_proxier import FakeApplier
 
 NODE = "node-1"
@@ -49,13 +50,6 @@ def terminating(*addresses: str) -> dict[str, Any]:
     for one in body["endpoints"]:
         one["conditions"] = {"ready": False, "serving": True, "terminating": True}
     return body
-
-
-def free_port() -> int:
-    """A port nobody listens on just now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Rig:
@@ -312,7 +306,7 @@ async def test_a_lock_that_others_hold_is_waited_for() -> None:
         rig.machine.appliers = dict.fromkeys(Family, applier)
         applier.failures = [KernelError(("iptables-restore",), 4, "the lock is held")] * 1000
         task = asyncio.create_task(rig.app.run(rig.stop))
-        await asyncio.sleep(0.05)
+        await rig.until(lambda: len(applier.failures) < 1000)
         rig.stop.asked.set()
         async with asyncio.timeout(120):
             await task

@@ -72,7 +72,7 @@ async def test_an_edit_is_answered(tmp_path: Path) -> None:
         assert await kdns.ask(WEB) == FOUND
         file = tmp_path / "shop.yaml"
         file.write_text(file.read_text().replace("10.96.0.9", "10.96.0.77"))
-        for _ in range(200):
+        for _ in range(int(PATIENCE / 0.05)):
             if await kdns.ask(WEB) != FOUND:
                 break
             await asyncio.sleep(0.05)

@@ -1,7 +1,5 @@
 """What is served is exchanged: blocks that say the same are kept, and a failure leaves everything as it was."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +13,8 @@ from kdns.dns.server.registry import Registry
 from kdns.dns.server.serving import Serving
 from tests.config.text import corefile
 from tests.dns.server.test_plan import server_context
+from tests.ports import free_port
+from tests.running import until
 
 SCRIPTED = """
 from kdns.dns.api.handler import Response
@@ -58,12 +58,6 @@ def registry(tmp_path: Path) -> Registry:
     """With a plugin that answers with the rcode it is given."""
     (tmp_path / "scripted.py").write_text(SCRIPTED)
     return Registry(str(tmp_path))
-
-
-def free_port() -> int:
-    """A port that is free for UDP and TCP just now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 async def install(serving: Serving, registry: Registry, text: str) -> None:
@@ -152,10 +146,7 @@ async def test_what_is_being_prepared_keeps_its_cluster(serving: Serving, regist
     clusters = serving.blocks[0].parts.clusters
     await install(serving, registry, text.format(2))
     serving.build(plan_corefile(corefile(text.format(3)), registry, "/"))
-    for _ in range(200):
-        if len(clusters.all_answers()) == 2:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: len(clusters.all_answers()) == 2)
     assert [answers.schema.ttl for answers in clusters.all_answers()] == [2, 3]
     await serving.abandon()
     assert [answers.schema.ttl for answers in clusters.all_answers()] == [2]

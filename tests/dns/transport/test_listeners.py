@@ -15,6 +15,7 @@ from kdns.base.errors import ConfigError
 from kdns.dns.transport.listeners import Bound, Server, label, parse_listen, refusal
 from kdns.dns.transport.tcp_limits import TcpLimits
 from tests.dns.socket_responders import FakeResponders, answer, fast, has_ipv6, slow
+from tests.ports import free_port
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
 
@@ -130,10 +131,10 @@ def test_what_is_no_address(listen: tuple[str, ...], port: int, problem: str) ->
 async def test_a_taken_port_is_an_error_that_says_what_to_do(kind: socket.SocketKind) -> None:
     """Whoever holds one of the two, the error names it, and nothing of ours stays open."""
     with socket.socket(socket.AF_INET, kind) as holder:
-        holder.bind(("127.0.0.1", 0))
+        port = free_port()
+        holder.bind(("127.0.0.1", port))
         if kind == socket.SOCK_STREAM:
             holder.listen()
-        port = holder.getsockname()[1]
         server = Server(FakeResponders(), ("127.0.0.1",), port)
         name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
         with pytest.raises(ConfigError, match=rf"127\.0\.0\.1 port {port} \({name}\): the port is taken") as refused:

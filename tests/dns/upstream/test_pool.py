@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
 
 import pytest
 from prometheus_client import Counter
@@ -20,17 +19,11 @@ from kdns.wire.numbers import CD, MX, RD, REFUSED, SERVFAIL
 from kdns.wire.query import Edns, Query
 from tests.dns.upstream.forwarding import forwarding
 from tests.fakes.upstream import FakeUpstream
+from tests.running import until
 
 BROKEN = "coredns_forward_healthcheck_broken_total"
 REJECTS = "coredns_forward_max_concurrent_rejects_total"
 FAILED = "coredns_proxy_healthcheck_failures_total"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for what a callable says, but not for ever."""
-    async with asyncio.timeout(120):
-        while not condition():  # noqa: ASYNC110 - what is waited for is told to nobody
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -221,7 +221,7 @@ def ping(source: str, address: str) -> bool:
             return False
 
 
-def until(what: Callable[[], bool], patience: float = 10) -> bool:
+def until(what: Callable[[], bool], patience: float = 120) -> bool:
     """Wait for it."""
     end = time.monotonic() + patience
     while time.monotonic() < end:

@@ -21,8 +21,9 @@ from kdns.config.kubeproxy.writing import configz
 from kdns.ops.listen import listen
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import Pages, PagesPort, go_time, health_pages, metrics_pages
-from tests.ops.test_http import until
+from tests.ports import free_port
 from tests.proxy.healthcheck.test_proxy_health import Moments
+from tests.running import until
 
 
 @asynccontextmanager
@@ -133,13 +134,13 @@ async def test_every_address_means_both_families() -> None:
 
 async def test_a_taken_port_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     """Until it is free; each failure is a warning."""
-    taken = listen(Address("127.0.0.1", 0))
-    number = taken.getsockname()[1]
+    number = free_port()
+    taken = listen(Address("127.0.0.1", number))
     port = PagesPort("healthzBindAddress", f"127.0.0.1:{number}", {}, retry=0.02)
     with caplog.at_level(logging.INFO, "kdns"):
         await port.open()
         assert port.port == 0
-        await asyncio.sleep(0.1)
+        await until(lambda: len(caplog.records) >= 2)
         taken.close()
         await until(lambda: port.port == number)
     await port.close()

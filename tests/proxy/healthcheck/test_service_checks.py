@@ -16,18 +16,12 @@ from kdns.proxy.healthcheck.service_checks import HealthCheck, ServiceChecks, ho
 from kdns.proxy.model import Family
 from kdns.watch.api.client import Api
 from kdns.watch.api.events import EventRecorder
-from tests.ops.test_http import until
+from tests.ports import free_port
+from tests.running import PATIENCE, until
 
 WEB = ("shop", "web")
 DB = ("shop", "db")
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def free_port() -> int:
-    """A port that nobody has just now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        number: int = found.getsockname()[1]
-        return number
 
 
 class Rig:
@@ -123,8 +117,8 @@ async def test_two_services_exchange_their_ports() -> None:
 async def test_a_taken_port_is_an_event_and_tried_again() -> None:
     """One Event, however often it is tried; when the port is free it is listened on."""
     async with rigged() as rig:
-        taken = listen(Address("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+        port = free_port()
+        taken = listen(Address("127.0.0.1", port))
         await rig.checks.sync({WEB: HealthCheck(port, 1)})
         await rig.checks.sync({WEB: HealthCheck(port, 4)})
         await asyncio.sleep(0.1)
@@ -134,14 +128,10 @@ async def test_a_taken_port_is_an_event_and_tried_again() -> None:
         ]
         taken.close()
 
-        async def answered() -> tuple[int, str, str]:
-            return await ask(port)
-
-        for _ in range(500):
-            if (await answered())[0]:
-                break
-            await asyncio.sleep(0.01)
-        assert (await answered())[::2] == (200, "4")
+        async with asyncio.timeout(PATIENCE):
+            while not (answered := await ask(port))[0]:  # noqa: ASYNC110 - it is about what others do
+                await asyncio.sleep(0.01)
+        assert answered[::2] == (200, "4")
         assert len(rig.events) == 1
 
 

@@ -16,6 +16,7 @@ from kdns.watch.api.events import SERIES_SECONDS, WAITING_LIMIT, EventRecorder
 from tests.build import key
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer, refuse
 from tests.fakes.objects import node, service
+from tests.running import PATIENCE, until
 
 WEB, NODE = key("Service", "shop/web"), key("Node", "node1")
 PROXIER = SYSTEM_NODE_PROXIER
@@ -55,12 +56,11 @@ class Rig:
         )
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait for it, 10 seconds at most."""
-        for _ in range(1000):
-            if holds():
-                return
-            await asyncio.sleep(0.01)
-        pytest.fail(f"it did not happen within 10 s; there is {self.api.events}")
+        """Wait for it; what there is instead, if it does not come."""
+        try:
+            await until(holds)
+        except TimeoutError:
+            pytest.fail(f"it did not happen; there is {self.api.events}")
 
     def writes(self) -> list[str]:
         """What was asked of the server about Events."""
@@ -177,11 +177,10 @@ async def test_a_server_that_is_ill(caplog: pytest.LogCaptureFixture) -> None:
     async with running() as rig:
         rig.api.next_reply(refuse(500), verb="create", times=2)
         rig.recorder.event(WEB, "Normal", "Synced", "")
-        for _ in range(100):
-            rig.clocks.pass_(1.0)
-            await asyncio.sleep(0.01)
-            if rig.api.events:
-                break
+        async with asyncio.timeout(PATIENCE):
+            while not rig.api.events:
+                rig.clocks.pass_(1.0)
+                await asyncio.sleep(0.01)
         assert rig.writes() == ["create"] * 3
         assert len(rig.api.events) == 1
         assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -324,11 +324,11 @@ async def test_slow_bytes_are_bytes() -> None:
 
 async def test_bookmarks_move_the_version_we_resume_at() -> None:
     """A quiet kind in a busy cluster would otherwise come back with a version the server has forgotten."""
-    async with FakeApiServer([WEB], bookmark_every=0.05) as api, Following(api) as seen:
+    async with FakeApiServer([WEB]) as api, Following(api) as seen:
         await seen.synced()
         listed = api.version
         api.put(namespace("busy"))
-        await asyncio.sleep(0.3)
+        api.disturb(Mark())
         api.disturb(Close())
         await seen.until(lambda: len(api.asked) >= 3)
         assert asked(api)[1:3] == ["newest services", f"watch services {listed + 1}"]
