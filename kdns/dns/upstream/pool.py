@@ -52,6 +52,7 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     """When all upstreams are down, say so at once instead of trying one."""
     failover: frozenset[int] = frozenset()
     """Answers with these rcodes make us ask the next one."""
+    deadline: float = DEADLINE
 
 
 class UpstreamReply(NamedTuple):
@@ -271,7 +272,7 @@ class Pool:
             self._start(pending, self._placed(pending))
             return
         self.places.taken += 1
-        if not upstream.begin(pending, DEADLINE):
+        if not upstream.begin(pending, self.settings.deadline):
             self._start(pending, self._tried(pending))
 
     def go_on(self, pending: PendingQuery, first: Received | UpstreamError) -> None:
@@ -298,7 +299,7 @@ class Pool:
 
     async def _placed(self, pending: PendingQuery) -> None:
         try:
-            await self.places.take(DEADLINE)
+            await self.places.take(self.settings.deadline)
         except TimeoutError:
             pending.settle(UpstreamError("too many queries under way"))
             return
@@ -320,7 +321,7 @@ class Pool:
     async def _attempts(self, pending: PendingQuery, first: Received | UpstreamError | None) -> UpstreamReply:
         """``first``: what the first one of the order has given already, over UDP."""
         settings, ask, tcp, order = self.settings, pending.ask, pending.tcp, pending.order
-        until = pending.began + DEADLINE
+        until = pending.began + settings.deadline
         most = 2 * len(order) if settings.max_attempts is None else settings.max_attempts
         attempts = at = down = refusals = 0
         problem: UpstreamError | None = None

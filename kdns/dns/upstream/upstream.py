@@ -31,6 +31,7 @@ from kdns.wire.rcodes import RCODE_TEXT
 PROXY: Final = "forward"
 """The label ``proxy_name`` of the metrics."""
 PROBE_TIMEOUT: Final = 1.0
+"""Seconds that a probe's answer may take."""
 SHORTEST_PAUSE: Final = 0.05
 """Seconds between probes at least, whatever a Corefile says."""
 _LABELS: Final = {number: RCODE_TEXT.get(number, str(number)) for number in range(24)}
@@ -46,6 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_fails: int = 2
     """Failed probes that are borne; 0: never down, and never probed."""
     probe_every: float = 0.5
+    probe_timeout: float = PROBE_TIMEOUT
     probe: UpstreamQuery = UpstreamQuery(b"\0", NS)
     probe_tcp: bool = False
     doh_method: Method = "POST"
@@ -187,7 +189,7 @@ class Upstream:
         settings = self._settings
         transport = self._stream if self._udp is None or settings.probe_tcp else self._udp
         try:
-            await transport.exchange(settings.probe, PROBE_TIMEOUT, None)
+            await transport.exchange(settings.probe, settings.probe_timeout, None)
         except UpstreamError:
             return False
         return True

@@ -5,14 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import forward
+from kdns.dns.upstream.line import Line
+from kdns.dns.upstream.upstream import Settings
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import IN, RD, A
 from kdns.wire.query import Edns, Query
 from tests.config.text import directives
 from tests.dns.messages import CLIENT
 from tests.dns.parts import FakeParts, ManualClock, fits, scripted
+from tests.running import PATIENCE
 
 ELSEWHERE = Response(0, plugin="elsewhere")
 """What comes from behind forward."""
@@ -63,12 +68,24 @@ def request(
     return Request(query, CLIENT._replace(proto=proto, address=client), metadata={})
 
 
+def patient(line: Line, deadline: float, probe_timeout: float) -> Line:
+    """A line with other times than those of production, which a busy machine exceeds; those it gives itself stay."""
+    settings = replace(line.settings, probe_timeout=probe_timeout)
+    if settings.read_timeout == Settings().read_timeout:
+        settings = replace(settings, read_timeout=PATIENCE)
+    return replace(line, settings=settings, rules=replace(line.rules, deadline=deadline))
+
+
 @asynccontextmanager
-async def forwarding(text: str, folder: str = ".") -> AsyncIterator[Forwarding]:
+async def forwarding(
+    text: str, folder: str = ".", *, deadline: float = PATIENCE, probe_timeout: float = 1.0
+) -> AsyncIterator[Forwarding]:
     """The plugin as these lines configure it, on real time."""
     parts = FakeParts(folder=folder)
     parts.clock = LiveClock(0)
-    built = forward.build(forward.parse(directives(text), parts.place), fits(parts))
+    options = forward.parse(directives(text), parts.place)
+    options = forward.Options(tuple(patient(line, deadline, probe_timeout) for line in options.lines))
+    built = forward.build(options, fits(parts))
     assert built.plugin is not None
     assert built.start is not None
     assert built.close is not None

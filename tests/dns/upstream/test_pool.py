@@ -10,7 +10,6 @@ from prometheus_client import Counter
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Response
 from kdns.dns.upstream import pool
-from kdns.dns.upstream import upstream as one_upstream
 from kdns.dns.upstream.received import parsed
 from kdns.dns.upstream.udp import UdpAttempt
 from kdns.dns.upstream.upstream import Upstream
@@ -24,12 +23,6 @@ from tests.running import until
 BROKEN = "coredns_forward_healthcheck_broken_total"
 REJECTS = "coredns_forward_max_concurrent_rejects_total"
 FAILED = "coredns_proxy_healthcheck_failures_total"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probes wait 0.2 seconds for an answer."""
-    monkeypatch.setattr(one_upstream, "PROBE_TIMEOUT", 0.2)
 
 
 async def test_equal_questions_share_one_query() -> None:
@@ -245,15 +238,14 @@ async def test_attempts(options: str, attempts: int) -> None:
             assert first.connections + second.connections == attempts
 
 
-async def test_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_deadline() -> None:
     """Without a limit of attempts, the deadline ends them, and they are not made as fast as can be."""
-    monkeypatch.setattr(pool, "DEADLINE", 0.3)
     text = "forward . {} {{\n force_tcp\n max_connect_attempts 0\n max_fails 0\n}}"
-    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text)) as forward:
+    async with FakeUpstream() as upstream, forwarding(text.format(upstream.text), deadline=1.0) as forward:
         upstream.no_tcp = True
         with pytest.raises(UpstreamError, match="EOF"):
             await forward.ask("a.example.org.")
-        assert 1 < upstream.connections < 12
+        assert 1 < upstream.connections < 40
 
 
 async def test_policies() -> None:
