@@ -1,4 +1,4 @@
-"""What holds for the whole suite: no quiet skips in CI, reproducible properties, and nothing left running.
+"""What holds for the whole suite: reproducible properties, and nothing left running; for skips see tests/needs.py.
 
 With pytest-xdist (``-n auto --dist loadfile``) the tests of one file stay together in one worker, since they share labs
 and other fixtures; files that wait for a kernel or for processes come first, and the pure ones fill the cores then.
@@ -12,11 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import settings
 
 from tests.examples import register
 
-CI = os.environ.get("CI", "").lower() in {"1", "true"}
+pytest_plugins = ["tests.needs"]
 PURE = "not kernel and not e2e"
 """Which tests `make quick` runs, as it says so to pytest (-m)."""
 TOKEN = f"KDNS_SUITE_{uuid4().hex}"
@@ -27,37 +26,11 @@ LEFT_BEHIND = pytest.StashKey[list[str]]()
 """What workers have left behind, as the process that started them heard."""
 
 register()
-settings.load_profile("ci" if CI else "small")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker that lets a test be skipped in CI, and mark our descendants."""
-    config.addinivalue_line("markers", "not_about_tools: when skipped, no tool or privilege is missing: fine in CI too")
+def pytest_configure() -> None:
+    """Mark our descendants."""
     os.environ[TOKEN] = "1"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In CI every tool is installed, so a skip hides a hole: fail it."""
-    report = yield
-    if CI and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("not_about_tools") is None:
-        report.outcome = "failed"
-        report.longrepr = f"skipped in CI, where nothing may be missing: {call.excinfo and call.excinfo.value}"
-    return report
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same for a module that skips itself as a whole."""
-    report = yield
-    if CI and report.skipped:
-        report.outcome = "failed"
-        report.longrepr = f"{collector.nodeid} skipped in CI, where nothing may be missing: {report.longrepr}"
-    return report
 
 
 @pytest.hookimpl(optionalhook=True)

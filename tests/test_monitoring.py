@@ -140,7 +140,7 @@ def test_values_of_labels_exist() -> None:
             assert f'"{value}"' in source or value == "503"
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not here: it is in Debian's package prometheus")
+@pytest.mark.needs_tool("promtool")
 def test_prometheus_reads_the_rules(tmp_path: Path) -> None:
     """promtool finds no mistake in any expression or template."""
     assert PROMTOOL is not None
@@ -151,7 +151,7 @@ def test_prometheus_reads_the_rules(tmp_path: Path) -> None:
     assert f"{len(rules())} rules found" in done.stdout
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not here: it is in Debian's package prometheus")
+@pytest.mark.needs_tool("promtool")
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     """promtool plays series against the rules: each alert fires on its own fault, and none on a healthy cluster."""
     assert PROMTOOL is not None

@@ -21,6 +21,7 @@ from kdns.kernel.nft_elements import (
     parse,
 )
 from kdns.kernel.nftables import WHOLE, ForeignChange, Nftables
+from tests.needs import lacks_kernel
 from tests.proxy.apply.namespaces import in_a_namespace, needs_root
 
 pytestmark = [pytest.mark.kernel, needs_root]
@@ -282,7 +283,7 @@ def test_root_of_a_user_namespace_is_enough() -> None:
     """There the send buffer cannot be larger than what net.core.wmem_max allows, which does for one transaction."""
     apart = ["unshare", "--user", "--map-root-user", "--net"]
     if subprocess.run([*apart, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this machine makes no user namespaces")
+        lacks_kernel("user namespaces for root, or forbids them")
     words = [*apart, sys.executable, "-c", IN_A_USER_NAMESPACE]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["5000"]

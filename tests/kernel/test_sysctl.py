@@ -15,6 +15,7 @@ import pytest
 from kdns.base.errors import KernelError
 from kdns.config.kubeproxy.settings import ConntrackSettings
 from kdns.kernel import sysctl
+from tests.needs import lacks_kernel
 
 HOUSE = Path(__file__).parents[2]
 
@@ -156,7 +157,7 @@ def inside(*prepare: str) -> list[str]:
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root and unshare")
     if not Path("/proc/sys/net/netfilter").exists():
-        pytest.skip("this kernel has no connection tracking loaded")
+        lacks_kernel("connection tracking (the module nf_conntrack is not loaded)")
     command = " && ".join([*prepare, f"exec {sys.executable} -c '{SCRIPT}'"])
     done = subprocess.run(
         ("unshare", "--net", "--mount", "sh", "-c", command),

@@ -51,11 +51,9 @@ async def test_everybody_reaches_every_pod(
 
 
 @FAMILIES
-@pytest.mark.not_about_tools
+@pytest.mark.needs_kernel(knows("SCTP"), "SCTP")
 async def test_sctp(network: Network, family: int) -> None:
     """The same over SCTP, where the kernel has it (a module that not every machine brings)."""
-    if not knows("SCTP"):
-        pytest.skip("this kernel has no SCTP")
     network.serve("c", 9377, ["SCTP"], name=f"sctp-{family}", addresses=[network.addresses("c")[family]])
     assert who(await network.probe("a", "SCTP", str(network.addresses("c")[family]), 9377))[0] == f"sctp-{family}"
 

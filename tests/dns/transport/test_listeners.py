@@ -17,7 +17,7 @@ from kdns.dns.transport.tcp_limits import TcpLimits
 from tests.dns.socket_responders import FakeResponders, answer, fast, has_ipv6, slow
 from tests.ports import free_port
 
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
+needs_ipv6 = pytest.mark.needs_kernel(has_ipv6(), "IPv6: no ::1")
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import ctypes
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -95,8 +94,8 @@ async def ask_all(way: ReceiveMethod) -> None:
 
 @pytest.mark.kernel
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
-@pytest.mark.skipif(shutil.which("ip") is None, reason="needs ip from iproute2")
-@pytest.mark.skipif(not has_ipv6(), reason="no ::1 on this machine")
+@pytest.mark.needs_tool("ip")
+@pytest.mark.needs_kernel(has_ipv6(), "IPv6: no ::1")
 @pytest.mark.parametrize("way", ["mmsg", "msg"])
 def test_link_local_addresses_reply_for_themselves(way: ReceiveMethod) -> None:
     """In one batch with others, at once and late."""

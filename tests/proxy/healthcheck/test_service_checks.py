@@ -176,7 +176,7 @@ def test_where_a_family_listens() -> None:
     assert hosts(Family.IPV6, ()) == ()
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.needs_kernel(socket.has_dualstack_ipv6(), "IPv6")
 async def test_each_family_answers_for_itself() -> None:
     """One port, two sockets: endpoints and health of one family say nothing of the other (issue 114702).
 
