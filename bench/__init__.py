@@ -11,6 +11,7 @@
     apiserver  an API server that only sends prepared lines        cluster  sync, memory, relist, change -> answer
     service_path, path_worker, first_packet, flows_worker    rules written and changed, first packets, stale flows
     node_dns, steady    DNS of `kdns node` while its proxy writes 10,000 Services, under a steady stream of questions
+    status_pages  the pages for people, at 10,000 Services
     machine    CPU time, memory, pinning, namespaces, cgroups      report   tables for people
 
 Nothing in here is a test: figures are printed, never asserted, since they belong to one machine.

@@ -5,7 +5,7 @@ import datetime
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import (
@@ -21,6 +21,7 @@ from bench import (
     report,
     rounds,
     service_path,
+    status_pages,
 )
 from bench.report import Target
 
@@ -28,8 +29,8 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
 CLUSTER = "cluster"
 KEYS = (
-    *(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, explaining.KEY, local_dns.KEY,
-    service_path.KEY,
+    *(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, explaining.KEY,
+    status_pages.KEY, local_dns.KEY, service_path.KEY,
 )  # fmt: skip
 SERVERS = tuple(dict.fromkeys((*peers.COMMANDS, *forwarders.COMMANDS)))
 
@@ -66,16 +67,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             text, met = cluster.measure(Path(name), arguments.seconds)
             page.append(text)
             targets += met
-        if explaining.KEY in only:
-            text, met = explaining.measure(Path(name))
-            say("\n" + text)
-            page.append(text)
-            targets += met
-        if local_dns.KEY in only:
-            text, met = local_dns.measure()
-            say("\n" + text)
-            page.append(text)
-            targets += met
+        sections: dict[str, Callable[[], tuple[str, list[Target]]]] = {
+            explaining.KEY: lambda: explaining.measure(Path(name)),
+            status_pages.KEY: lambda: status_pages.measure(Path(name)),
+            local_dns.KEY: local_dns.measure,
+        }
+        for key, measure in sections.items():
+            if key in only:
+                text, met = measure()
+                say("\n" + text)
+                page.append(text)
+                targets += met
         if len(page) > 1:
             keep(PAGE, page, targets, write=arguments.write)
         if service_path.KEY in only:

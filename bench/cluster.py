@@ -60,7 +60,7 @@ def measure(folder: Path, seconds: float) -> tuple[str, list[Target]]:
         log = folder / "kdns-cluster.log"
         busy, began = machine.busy_seconds(), machine.now()
         with started(argv, log, cgroup.enter, env) as process:
-            became_ready = _wait_until_ready(ready, process, log)
+            became_ready = wait_until_ready(ready, process, log)
             synced = became_ready - api.ask("listed")["first_byte"]
             cpu = machine.cpu_seconds(process.pid)
             time.sleep(1)  # what sync leaves behind is frozen and given back by then
@@ -222,7 +222,7 @@ def source(folder: Path, port: int, secure: bool) -> str:
     return f"kubeconfig:{folder / 'kubeconfig'}"
 
 
-def _wait_until_ready(ready: str, process: "subprocess.Popen[bytes]", log: Path, patience: float = 120) -> float:
+def wait_until_ready(ready: str, process: "subprocess.Popen[bytes]", log: Path, patience: float = 120) -> float:
     """The moment /ready said 200 for the first time."""
     until = machine.now() + patience
     said = "nothing"

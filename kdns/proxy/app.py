@@ -27,7 +27,7 @@ from kdns.config.load import read_kubeproxy
 from kdns.config.settings import ApiOptions
 from kdns.metrics.cluster import CLIENT_GO_BUCKETS, ClusterCounts
 from kdns.metrics.dns import Metrics
-from kdns.metrics.proxy import ProxyMetrics
+from kdns.metrics.proxy import Changed, ProxyMetrics
 from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.shutdown import Stop, unless_asked
 from kdns.proxy.apply.applier import Applier
@@ -54,7 +54,6 @@ POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
 AFTER_A_BUG: Final = 5.0
 """Seconds until what a bug has ended is restarted."""
-Waiting = Literal["service", "endpoint"]
 
 
 class FamilyProxy(NamedTuple):
@@ -95,7 +94,7 @@ class ProxyApp:
         self._health = ProxyHealth(2 * self.settings.sync_period, time.monotonic, time.time)
         self.metrics: ProxyMetrics  # once the families are known
         self._recorder: EventRecorder | None = None
-        self._waiting: dict[Waiting, int] = {"service": 0, "endpoint": 0}
+        self._waiting: dict[Changed, int] = {"service": 0, "endpoint": 0}
         """Changes that are not in force yet."""
         self._synced = asyncio.Event()
         self._known = asyncio.Event()
@@ -105,6 +104,7 @@ class ProxyApp:
         """A first round of each family has succeeded."""
         self._node_known = asyncio.Event()
         self.in_force = InForce((), ())
+        self.follower: Follower | None = None
 
     @property
     def synced(self) -> bool:
@@ -148,7 +148,7 @@ class ProxyApp:
                 if self._view.apply(change) and self._known.is_set():  # before, there may be thousands
                     self.renew()
 
-    def _waits(self, what: Waiting) -> None:
+    def _waits(self, what: Changed) -> None:
         self._waiting[what] += 1
         self.metrics.pending(what, self._waiting[what])
 
@@ -170,7 +170,7 @@ class ProxyApp:
         if not await unless_asked(stop, self._prepare()):
             return
         source = self._source
-        follower = Follower(
+        self.follower = follower = Follower(
             source,
             proxy_wants(self.node_name, every_node=self.settings.mode == "ipvs"),
             (self, *self._beside),

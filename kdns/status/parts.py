@@ -1,6 +1,6 @@
 """What the pages are about: a DNS server, a Service proxy, or both in one process."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kdns.base.objects import ObjectKey, ServiceView
@@ -8,6 +8,7 @@ from kdns.dns.server.app import App
 from kdns.metrics.scraped import Scraped
 from kdns.proxy.app import ProxyApp
 from kdns.records.answers import Answers
+from kdns.watch.follower import Follower
 
 Explain = Callable[[str, str, str], Awaitable[Mapping[str, Any]]]
 """Target, client (``NS/POD``, ``outside``, or empty), type of the DNS question -> the report as plain values, see
@@ -32,28 +33,22 @@ class Parts(NamedTuple):
     scrape: Scrape | None = None
     """``dns`` only shows the names of a lab; what is counted is that of the lab's own programs."""
 
-    def views(self) -> Iterator[tuple[ObjectKey, ServiceView]]:
-        """Every Service that is known, with its slices, in any order; the proxy knows no headless ones."""
+    def follower(self) -> Follower | None:
+        """What knows the Services and their slices (the proxy's: but headless ones); None: nothing is followed yet."""
         followers = self.dns.clusters.followers if self.dns is not None else []
         if followers:
-            for follower in followers[:1]:
-                yield from ((key, view) for key, view in follower.store.views() if key.kind == "Service")
-        elif self.proxy is not None and self.proxy.families:
-            yield from list(self.proxy.families[0].proxier.views.items())  # it may change on the way
-
-    def version(self) -> object:
-        """Equal as long as no Service has changed; None if that is not known."""
-        followers = self.dns.clusters.followers if self.dns is not None else []
-        return (id(followers[0]), followers[0].changes) if followers else None
+            return followers[0]
+        return self.proxy.follower if self.proxy is not None else None
 
     def view(self, namespace: str, name: str) -> ServiceView | None:
-        """One Service with its slices; None if it does not exist."""
+        """One Service with its slices; None if it does not exist. The proxy keeps every endpoint, with its node."""
         key = ObjectKey("Service", namespace, name)
-        followers = self.dns.clusters.followers if self.dns is not None else []
-        view = followers[0].store.view(key) if followers else None
-        if self.proxy is not None and self.proxy.families:  # it keeps every endpoint, with its node
-            view = self.proxy.families[0].proxier.views.get(key) or view
-        return view if view is not None and view.service is not None else None
+        ours = self.proxy.follower if self.proxy is not None else None
+        for follower in filter(None, (ours, self.follower())):
+            view = follower.store.view(key)
+            if view is not None and view.service is not None:
+                return view
+        return None
 
     def answers(self) -> Answers | None:
         """The names of the first cluster; None if there is no server, or it serves no cluster."""

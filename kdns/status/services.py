@@ -1,14 +1,23 @@
 """The list of Services: searched, and a page at a time, since there may be ten thousand."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
 from kdns.base.clock import TimeSlice
-from kdns.base.objects import READY, EndpointSlice, Service, ServiceView, address_text
-from kdns.status.parts import Parts
+from kdns.base.objects import (
+    READY,
+    Change,
+    EndpointSlice,
+    ObjectKey,
+    Service,
+    ServiceChange,
+    ServiceView,
+    address_text,
+)
+from kdns.watch.follower import Follower
 
 PER_PAGE: Final = 50
 TURN: Final = 0.002
@@ -47,60 +56,116 @@ class Listed(Struct, frozen=True):
     synced: bool
 
 
-class Entry(NamedTuple):
+class Entry:
     """One Service in the index."""
 
-    namespace: str
-    name: str
-    text: str
-    """What a search looks through, in lower case."""
-    fault: str
+    __slots__ = ("_service", "_text", "fault")
+
+    def __init__(self, service: Service, fault: str) -> None:
+        self._service, self.fault = service, fault
+        self._text = ""
+
+    def has(self, text: str) -> bool:
+        """A search finds the text in the name, Namespace, address or port; it is composed when it is first needed."""
+        if not self._text:
+            self._text = _searched(self._service)
+        return text in self._text
+
+
+class Known(Protocol):
+    """What the index is about, see `kdns.status.parts.Parts`."""
+
+    def follower(self) -> Follower | None:
+        """What knows the Services."""
+
+    def view(self, namespace: str, name: str) -> ServiceView | None:
+        """One of them."""
+
+    def synced(self) -> bool:
+        """All are known."""
 
 
 class ServiceIndex:
-    """All Services in order. Made when it is asked for and something has changed, a little at a time: whatever a page
-    takes, no query waits for it longer than `TURN`."""
+    """All Services in order. Made when it is first asked for; then only what has changed is looked at again. A little
+    at a time: whatever a page takes, no query waits for it longer than `TURN`."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._entries: list[Entry] = []
-        self._version: object = None
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._follower: Follower | None = None
+        self._entries: dict[ObjectKey, Entry] = {}
+        self._order: list[ObjectKey] | None = None
+        """The keys in order; None: some came or went since they were sorted."""
+        self._faulty = 0
+        self._stale: dict[ObjectKey, None] = {}
+        """Services that have changed since they were looked at."""
         self._making = asyncio.Lock()
 
-    async def entries(self) -> Sequence[Entry]:
-        """Ordered by Namespace and name."""
+    async def _renew(self) -> list[ObjectKey]:
+        """Look at what has changed since the last time; the keys in order."""
         async with self._making:
-            version = self._parts.version()
-            if version is None or version != self._version:
-                self._entries, self._version = await self._made(), version
-            return self._entries
+            follower = self._known.follower()
+            if follower is not self._follower:
+                self._follow(follower)
+            turn = TimeSlice(TURN)
+            while follower is not None and self._stale:
+                key, _ = self._stale.popitem()
+                view = follower.store.view(key)
+                self._look(key, view)
+                if turn.over():
+                    await turn.rest()
+            if self._order is None:
+                self._order = sorted(self._entries)
+            return self._order
 
-    async def _made(self) -> list[Entry]:
-        entries: list[Entry] = []
-        turn = TimeSlice(TURN)
-        for key, view in self._parts.views():
-            if view.service is not None:
-                entries.append(Entry(key.namespace, key.name, _searched(view.service), fault_of(view)))
-            if turn.over():
-                await turn.rest()
-        entries.sort()
-        return entries
+    def _follow(self, follower: Follower | None) -> None:
+        if self._follower is not None:
+            self._follower.listeners.discard(self)
+        self._follower, self._entries, self._order, self._faulty = follower, {}, None, 0
+        self._stale = {}
+        if follower is not None:
+            self._stale = dict.fromkeys(follower.store.service_keys())
+            follower.listeners.add(self)
+
+    def note(self, change: Change) -> None:
+        """Something has changed; it is looked at when a page is asked for."""
+        if isinstance(change, ServiceChange) and change.key.kind == "Service":
+            self._stale[change.key] = None
+
+    def _look(self, key: ObjectKey, view: ServiceView | None) -> None:
+        before = self._entries.get(key)
+        service = view.service if view is not None else None
+        if view is None or service is None:
+            after = None
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = after = Entry(service, fault_of(view))
+        self._faulty += (after is not None and bool(after.fault)) - (before is not None and bool(before.fault))
+        if (before is None) != (after is None):
+            self._order = None
 
     async def faulty(self) -> tuple[int, int]:
         """How many Services there are, and how many of them have a fault that can be seen from here."""
-        entries = await self.entries()
-        return len(entries), sum(1 for entry in entries if entry.fault)
+        return len(await self._renew()), self._faulty
 
     async def listed(self, search: str = "", page: int = 1, state: str = "") -> Listed:
         """Those whose ``namespace/name``, cluster IP or port has the text, ordered by Namespace and name."""
-        entries, text = await self.entries(), search.strip().lower()
-        found = [entry for entry in entries if (state != "fault" or entry.fault) and text in entry.text]
+        keys, text = await self._renew(), search.strip().lower()
+        found = [key async for key in self._found(keys, text, state)] if text or state == "fault" else keys
         pages = max(1, -(-len(found) // PER_PAGE))
         page = min(max(page, 1), pages)
         shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-        views = (self._parts.view(entry.namespace, entry.name) for entry in shown)
+        views = (self._known.view(key.namespace, key.name) for key in shown)
         lines = tuple(_line(view) for view in views if view is not None)
-        return Listed(search, state, len(found), len(entries), page, pages, lines, self._parts.synced())
+        return Listed(search, state, len(found), len(keys), page, pages, lines, self._known.synced())
+
+    async def _found(self, keys: Sequence[ObjectKey], text: str, state: str) -> AsyncIterator[ObjectKey]:
+        turn = TimeSlice(TURN)
+        for key in keys:
+            entry = self._entries.get(key)  # it may be gone since
+            if entry is not None and (state != "fault" or entry.fault) and (not text or entry.has(text)):
+                yield key
+            if turn.over():
+                await turn.rest()
 
 
 def fault_of(view: ServiceView) -> str:

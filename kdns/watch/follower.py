@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Final, Protocol
+from weakref import WeakSet
 
 from kdns.base.clock import Backoff, TimeSlice
 from kdns.base.errors import ConfigError
@@ -96,6 +97,13 @@ class ChangeConsumer(Protocol):
         """Take in one change; ``now`` is Unix seconds."""
 
 
+class Listener(Protocol):
+    """Who only wants to know."""
+
+    def note(self, change: Change) -> None:
+        """Something has changed; it returns at once, and raises nothing."""
+
+
 class Follower:
     """Keeps the store, and the consumers of its changes, as the source says the cluster is."""
 
@@ -128,6 +136,8 @@ class Follower:
         self._counts = metrics.cluster
         self.recent: deque[Recent] = deque(maxlen=RECENT)
         """The last changes of Services after the first lists, the newest last."""
+        self.listeners: WeakSet[Listener] = WeakSet()
+        """Who wants to know that something has changed, after the consumers have taken it."""
         self._began = time.monotonic()
         self._listed_once: set[Kind] = set()
         self._settled = asyncio.Event()
@@ -257,6 +267,8 @@ class Follower:
             except Exception:
                 LOG.exception("a bug met while applying a change of %s; everything else is served", change.key)
                 self._metrics.panics += 1
+        for listener in self.listeners:
+            listener.note(change)
 
     def _measure(self, change: ServiceChange, arrived: float | None, now: float) -> None:
         """Note how long a change took: since the cluster began it, or at least since we could know of it."""

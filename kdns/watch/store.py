@@ -4,7 +4,7 @@ Objects may come in any order: a slice before its Service, a Service after its N
 the end make the same store, and an event yields a Change only if something that is kept is different now.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from kdns.base.objects import (
@@ -101,6 +101,10 @@ class Store:
         for key in dict.fromkeys((*self._objects["Service"], *self._objects["ServiceImport"], *self._slices_of)):
             if (view := self.view(key)) is not None:
                 yield key, view
+
+    def service_keys(self) -> Collection[ObjectKey]:
+        """Of every Service that exists."""
+        return self._objects["Service"].keys()
 
     def namespaces(self) -> Iterator[Namespace]:
         """Every Namespace."""

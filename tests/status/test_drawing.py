@@ -24,7 +24,9 @@ async def paths(folder: Path) -> list[ServicePath]:
     """Of every Service of the example."""
     async with served(cluster(folder)) as kdns:
         parts = Parts("kdns serve", kdns.app)
-        found = [service_path(parts, key.namespace, key.name) for key, _ in parts.views()]
+        follower = parts.follower()
+        assert follower is not None
+        found = [service_path(parts, key.namespace, key.name) for key in follower.store.service_keys()]
     return [path for path in found if path is not None]
 
 
