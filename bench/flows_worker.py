@@ -15,6 +15,7 @@ from pyroute2.netlink.nfnetlink import NFNL_SUBSYS_CTNETLINK
 from pyroute2.netlink.nfnetlink.nfctsocket import IPCTNL_MSG_CT_NEW
 
 from kdns.kernel.netlink import Netlink, attribute, nested
+from kdns.ops.process import prepare
 from kdns.proxy.apply.flow_cleaner import FlowCleaner
 from kdns.proxy.model import Family
 from kdns.proxy.stale_flows import StaleFlows
@@ -79,4 +80,5 @@ def measure(flows: int, stale: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    prepare()  # as every process of kdns
     print(json.dumps(measure(*map(int, sys.argv[1:]))))

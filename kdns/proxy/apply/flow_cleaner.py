@@ -27,6 +27,8 @@ RATE: Final = 50_000
 """Flows deleted per second at most; each costs the kernel some microseconds with a lock of the table held."""
 BATCH: Final = 200
 """Flows deleted in one go."""
+LEAST_PAUSE: Final = 0.01
+"""Seconds: a kernel may round each pause up to its next tick, so that many short ones take several times as long."""
 ONE_BY_ONE: Final = 8
 """So many frontends are asked for singly; for more, all UDP flows are listed once."""
 LIMIT: Final = 65_536
@@ -136,13 +138,16 @@ class FlowCleaner:
 
     def _round(self, family: Family, wanted: list[StaleFlows]) -> bool:
         started, deleted = time.monotonic(), self.deleted
+        pace = Pace(self._rate, started)
         try:
             with (
                 Netlink(NETLINK_NETFILTER, "conntrack") as listing,
                 Netlink(NETLINK_NETFILTER, "conntrack") as deleting,
             ):
                 for handles in _batches(self._find(listing, family, wanted), BATCH):
-                    self._delete(deleting, family, handles)
+                    self.deleted += delete_flows(deleting, AF[family], handles)
+                    if pause := pace.pause(len(handles), time.monotonic()):
+                        self._closing.wait(pause)
                     if self._closing.is_set():
                         return True
         except (KernelError, OSError) as error:
@@ -152,11 +157,19 @@ class FlowCleaner:
         self._cleaned(Cleaned(family, self.deleted - deleted, time.monotonic() - started))
         return True
 
-    def _delete(self, link: Netlink, family: Family, handles: list[bytes]) -> None:
-        started = time.monotonic()
-        self.deleted += delete_flows(link, AF[family], handles)
-        if pause := len(handles) / self._rate - (time.monotonic() - started):
-            self._closing.wait(max(pause, 0))
+
+class Pace:
+    """Keeps to a rate, with few pauses."""
+
+    def __init__(self, rate: float, now: float) -> None:
+        """``rate`` a second; ``now`` in seconds of some clock."""
+        self._rate, self._due = rate, now
+
+    def pause(self, done: int, now: float) -> float:
+        """Seconds to wait after so many more; 0: go on at once. No more than one pause that was too long is made up
+        for."""
+        self._due = max(self._due + done / self._rate, now - LEAST_PAUSE)
+        return self._due - now if self._due - now >= LEAST_PAUSE else 0.0
 
 
 def stale_handles(link: Netlink, family: Family, wanted: Collection[StaleFlows]) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from kdns.base.errors import KernelError
 from kdns.kernel.conntrack import list_flows
 from kdns.kernel.netlink import Netlink, attribute
 from kdns.proxy.apply.applier import AF
-from kdns.proxy.apply.flow_cleaner import ONE_BY_ONE, Cleaned, FlowCleaner, stale_handles
+from kdns.proxy.apply.flow_cleaner import ONE_BY_ONE, Cleaned, FlowCleaner, Pace, stale_handles
 from kdns.proxy.model import Family
 from kdns.proxy.stale_flows import StaleFlows
 from tests.proxy.apply.flows import make_flows
@@ -108,6 +108,27 @@ def test_a_node_port_is_on_addresses_of_this_node_only() -> None:
         assert left() == {("198.51.100.7", 30053, "198.51.100.7"): 5}
 
     in_a_namespace(case)
+
+
+@pytest.mark.parametrize(
+    ("each", "rounding", "seconds"),
+    [(0.0, 0.0, 2.0), (0.003, 0.0, 2.0), (0.006, 0.0, 3.0), (0.0, 0.004, 2.0)],
+    ids=["idle", "half busy", "slower than the rate", "pauses are rounded up"],
+)
+def test_a_pace_is_kept_with_few_pauses(each: float, rounding: float, seconds: float) -> None:
+    """200 at a time, 50,000 a second: 100,000 take two seconds, or as long as the work itself does.
+
+    ``each``: seconds of work for a batch; ``rounding``: by how much the kernel lengthens each pause.
+    """
+    now, pauses = 100.0, 0
+    pace = Pace(50_000, now)
+    for _ in range(500):
+        now += each
+        if pause := pace.pause(200, now):
+            pauses += 1
+            now += pause + rounding
+    assert now - 100 == pytest.approx(seconds, abs=0.02)
+    assert pauses <= 200
 
 
 def test_deleting_keeps_to_its_rate_and_submitting_does_not_wait() -> None:
