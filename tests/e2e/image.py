@@ -40,6 +40,7 @@ class Build:
         self._stages: dict[str, Path] = {}
         self._root = folder
         self._cwd = "/"
+        self._args: dict[str, str] = {}
         self._environ: dict[str, str] = {}
         self._entrypoint: tuple[str, ...] = ()
         self._labels: dict[str, str] = {}
@@ -62,8 +63,12 @@ class Build:
             run("umount", "--lazy", str(path))
 
     def _arg(self, text: str) -> None:
-        name, _, default = text.partition("=")
-        self._environ.setdefault(name, default)
+        """With a value before the first FROM; without one inside a stage, which then knows it, too."""
+        name, equals, default = text.partition("=")
+        if equals:
+            self._args[name] = default
+        else:
+            self._environ[name] = self._args[name]
 
     def _from(self, text: str) -> None:
         """A new root over the base, as layers have it."""
@@ -118,7 +123,7 @@ class Build:
     def _label(self, text: str) -> None:
         for pair in shlex.split(text):
             name, _, value = pair.partition("=")
-            self._labels[name] = value
+            self._labels[name] = re.sub(r"\$\{(\w+)\}", lambda match: self._environ[match[1]], value)
 
     def _expose(self, text: str) -> None:
         assert all(re.fullmatch(r"\d+/(udp|tcp)", word) for word in text.split())

@@ -362,9 +362,10 @@ def test_no_program_has_rights_of_its_own(image: Image) -> None:
 
 
 def test_labels_say_what_it_is(image: Image) -> None:
-    """In the words of the OCI, with the project's version and licence."""
+    """In the words of the OCI, with the project's version and licence, and the base image that it was built from."""
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text())["project"]
     prefix = "org.opencontainers.image."
     said = {name.removeprefix(prefix): value for name, value in image.labels.items()}
     assert (said["version"], said["licenses"]) == (project["version"], project["license"])
+    assert f"ARG BASE={said['base.name']}\n" in (HOUSE / "Dockerfile").read_text()
     assert (said["url"], said["documentation"]) == (project["urls"]["Homepage"], project["urls"]["Documentation"])
