@@ -24,7 +24,7 @@ from aiohttp import web
 
 from kdns.lab.cluster_state import ClusterState, Collection, Json, Resource, Stored, View
 from kdns.lab.paths import discovery, find_resource, invalid_event, json_reply, refusal_reply
-from tests.fakes.faults import Disturbance, Refusal, Reply, too_large
+from tests.fakes.faults import Disturbance, Error, Refusal, Reply, too_large
 from tests.fakes.watching import Watcher
 from tests.ports import free_port
 
@@ -101,6 +101,8 @@ class FakeApiServer:
         """False: refuse sendInitialEvents with 422, as a server without the feature WatchList does."""
         self.ends_lists = True
         """False: begin streaming lists, but never send the bookmark that ends them, as some proxies do."""
+        self.fails_at_streaming: Refusal | None = None
+        """What streaming lists consist of, as an ERROR event; pages and other watches work."""
         self.bookmark_every = bookmark_every
         """Seconds between bookmarks of a watch that asked for them; real servers: about 60."""
         self.page_limit = page_limit
@@ -367,12 +369,16 @@ class FakeApiServer:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.enable_chunked_encoding()
         await response.prepare(request)
+        fails = self.fails_at_streaming if streams else None
+        since = self.version if fails else since
         watcher = Watcher(self, collection, view, since=since, request=request, response=response)
         watcher.bookmarks = query.get("allowWatchBookmarks") in ("1", "true")
+        if fails:
+            watcher.disturb(Error(fails))
         self.watchers.add(watcher)
         try:
             async with asyncio.timeout(float(query.get("timeoutSeconds") or 3600)):
-                await watcher.run(initial=streams or not since, announce=streams and self.ends_lists)
+                await watcher.run(initial=(streams or not since) and not fails, announce=streams and self.ends_lists)
         except (TimeoutError, ConnectionError):
             pass  # the time asked for is over, or the client has gone: both are how watches end
         finally:

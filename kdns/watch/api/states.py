@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from kdns.base.errors import ApiError, Denied, Expired
+from kdns.base.errors import ApiError, Denied, Expired, Throttled
 from kdns.watch.api.failures import StreamingRefused, WatchTimeout
 
 
@@ -42,7 +42,7 @@ class Outcome(Enum):
     BROKEN = "no reply, or one that broke off"
     FAILED = "an error of the server's own, 500 or above"
     REFUSED = "any other refusal"
-    UNSUPPORTED = "the server does not stream lists"
+    UNSUPPORTED = "the server does not stream lists; perhaps it has pages, which are asked for at once"
     LIST_ONLY = "we may not watch; perhaps we may list"
 
 
@@ -89,6 +89,8 @@ def outcome_of(state: State, error: ApiError) -> Outcome:
             return Outcome.SILENT
         case Denied(code=403) if state is State.LISTING:
             return Outcome.LIST_ONLY
+        case ApiError(code=500) if state is State.LISTING and not isinstance(error, Throttled):
+            return Outcome.UNSUPPORTED  # over an etcd older than 3.4.25, say: "RequestWatchProgress is disabled"
     if error.code == 0:
         return Outcome.BROKEN
     return Outcome.FAILED if error.code >= 500 else Outcome.REFUSED

@@ -31,6 +31,7 @@ WALKS: dict[str, tuple[State, list[str | Outcome], list[State]]] = {
     "may list, may not watch": (L, ["403", Outcome.LISTED, "403", "403"], [P, W, W, W]),
     "may do neither": (L, ["403", "403", "403", "403"], [P, L, P, L]),
     "an error that may be about streaming": (L, ["500", Outcome.LISTED, "500"], [P, W, W]),
+    "a gateway's error": (L, ["503 with Retry-After", Outcome.LISTED], [P, W]),
     "pages fail, too": (L, ["500", "500", "no reply"], [P, P, L]),
     "a server that rations": (W, ["429", "503 with Retry-After", "401"], [W, W, W]),
 }
