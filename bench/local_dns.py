@@ -1,6 +1,7 @@
 """A question from a Pod to its node's own DNS, against one to a DNS Pod on another node: latency and CPU.
 
 Two labs beside each other, of `kdns lab`: layout node-local, and layout pods with its only DNS Pod on the other node.
+There NodeLocal DNSCache runs on the client's node, if an environment variable names its binary (`bench.node_cache`).
 Questions are asked one after the other from sockets of their own, as glibc does, in turns of the two labs. CPU is that
 of the whole machine (/proc/stat, in hundredths of a second), the asking client's with it.
 """
@@ -11,7 +12,7 @@ import statistics
 import time
 from typing import NamedTuple
 
-from bench import machine
+from bench import machine, node_cache
 from bench.report import Target, table
 from bench.rounds import percentile
 from kdns.lab import namespaces
@@ -26,6 +27,17 @@ TURNS, EACH = 8, 2_000
 PATIENCE = 400.0
 CLIENT = "busybox"
 HEAD = ("way", "p50 us", "p99 us", "machine CPU us", "questions")
+
+
+OWN, AWAY, CACHE = "the node's own", "a Pod on another node", "NodeLocal DNSCache"
+
+
+class Way(NamedTuple):
+    """Who asks whom."""
+
+    cluster: Cluster
+    client: str
+    server: tuple[str, int] = KUBE_DNS
 
 
 class Turn(NamedTuple):
@@ -45,17 +57,30 @@ def measure() -> tuple[str, list[Target]]:
         for cluster, kind in ((near, local), (far, pods)):
             wait_until_ready(cluster, kind, PATIENCE)
         far_client = _away(far)
-        turns: dict[str, list[Turn]] = {"the node's own": [], "a Pod on another node": []}
+        ways = {OWN: Way(near, CLIENT), AWAY: Way(far, far_client)}
+        if node_cache.program():
+            node_cache.start(far, far.network.pods[far_client].node, NAME)
+            ways[CACHE] = Way(far, far_client, node_cache.ADDRESS)
+        turns: dict[str, list[Turn]] = {way: [] for way in ways}
         for _ in range(TURNS):
-            turns["the node's own"].append(_ask(near, CLIENT))
-            turns["a Pod on another node"].append(_ask(far, far_client))
-    rows = [_row(way, some) for way, some in turns.items()]
-    ours, theirs = turns.values()
-    ratio = statistics.median(near.cpu / far.cpu for near, far in zip(ours, theirs, strict=True))
-    return table(HEAD, rows), [
-        Target("a question to the node's own DNS costs less of the machine's CPU than one to another node",
-               f"{ratio:.2f} x", ratio < 1)
-    ]  # fmt: skip
+            for way, asked in ways.items():
+                turns[way].append(_ask(asked))
+    ratio = _cpu(turns, AWAY)
+    met = "a question to the node's own DNS costs less of the machine's CPU than one to another node"
+    beside = (_cpu(turns, CACHE), _p50(turns[OWN]) / _p50(turns[CACHE])) if CACHE in turns else (None, None)
+    return table(HEAD, [_row(way, some) for way, some in turns.items()]), [
+        Target(met, f"{ratio:.2f} x", ratio < 1),
+        *node_cache.targets(*beside),
+    ]
+
+
+def _cpu(turns: dict[str, list[Turn]], way: str) -> float:
+    """What a question to the node's own DNS costs, as a multiple of another way: the median of the turns."""
+    return statistics.median(own.cpu / other.cpu for own, other in zip(turns[OWN], turns[way], strict=True))
+
+
+def _p50(turns: list[Turn]) -> float:
+    return percentile(sorted(second for turn in turns for second in turn.seconds), 0.5)
 
 
 def _away(cluster: Cluster) -> str:
@@ -68,13 +93,13 @@ def _away(cluster: Cluster) -> str:
     return next(name for name in clients if name.startswith(CLIENT))
 
 
-def _ask(cluster: Cluster, client: str) -> Turn:
-    network, message, seconds = cluster.network.parts[client].network, query(NAME), []
+def _ask(way: Way) -> Turn:
+    network, message, seconds = way.cluster.network.parts[way.client].network, query(NAME), []
     busy = machine.busy_seconds()
     for _ in range(EACH):
         with namespaces.socket_in(network, socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.settimeout(5.0)
-            asking.connect(KUBE_DNS)
+            asking.connect(way.server)
             began = time.perf_counter()
             asking.send(message)
             asking.recv(512)

@@ -9,7 +9,7 @@ from kdns.cli.parser import Parser, value
 from kdns.config.arguments import parse_word
 
 SERVICE: Final = "kube-system/kube-dns"
-RULES: Final = ("auto", "nftables", "ipset")
+RULES: Final = ("auto", "nftables", "iptables")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: Parser) -> None:
         default=RULES[0],
         type=value(parse_word, RULES),
         metavar="KIND",
-        help="auto (default: nftables where the kernel takes it), nftables, or ipset (a hang is noticed after 1 s)",
+        help="auto (default: nftables where the kernel takes it), nftables, or iptables",
     )
 
 

@@ -7,34 +7,33 @@ from typing import Final
 from kdns.base.errors import ConfigError, KernelError
 from kdns.kernel.run import run, tally
 from kdns.nodelocal.app import clean_up
-from kdns.nodelocal.rules import IpsetRules, NftRules, Rules
+from kdns.nodelocal.rules import IptablesLocalRules, LocalRules, NftablesLocalRules
 from kdns.proxy.apply.iptables_tools import detect, installed
 from kdns.proxy.model import Family
 
 LOG: Final = logging.getLogger("kdns.nodelocal")
 
 
-async def choose_rules(kind: str) -> Rules:
-    """The rules to write. Raises ConfigError if the kernel takes none of them."""
-    if kind != "ipset":
-        rules: Rules = NftRules()
+async def choose_rules(kind: str) -> tuple[LocalRules, LocalRules]:
+    """The rules to write, and those of the other kind. Raises ConfigError if the kernel takes neither."""
+    by_nft, by_iptables = NftablesLocalRules(), IptablesLocalRules(_detected, _variants)
+    if kind != "iptables":
         try:
-            await rules.prepare()
+            await by_nft.prepare()
         except ConfigError as error:
             if kind == "nftables":
                 raise
             LOG.info("%s", error.problem)
         else:
-            return rules
-    rules = IpsetRules(_detected, _variants)
-    await rules.prepare()
-    return rules
+            return by_nft, by_iptables
+    await by_iptables.prepare()
+    return by_iptables, by_nft
 
 
 async def clean_up_local_dns() -> int:
     """``--cleanup``: 1 if something of the local DNS is still there."""
     try:
-        await clean_up((NftRules(), IpsetRules(_detected, _variants)))
+        await clean_up((NftablesLocalRules(), IptablesLocalRules(_detected, _variants)))
     except (KernelError, OSError) as error:
         LOG.error("local DNS: %s", error)
         return 1

@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from kdns.base.errors import ConfigError
 from kdns.base.objects import address_text
@@ -12,11 +12,12 @@ from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
 from kdns.dns.server.local_listeners import LocalListeners
 from kdns.metrics.local_dns import LocalDnsMetrics
-from kdns.nodelocal.app import LocalDns, LocalDnsOptions
+from kdns.nodelocal.app import LocalDns
 from kdns.nodelocal.heartbeat import NAME
+from kdns.nodelocal.parts import LocalDnsOptions
 from kdns.ops.port import Answer
 from kdns.ops.shutdown import Stop
-from kdns.proxy.machine import own_interfaces
+from kdns.proxy.machine import kernel_families, own_interfaces
 from kdns.proxy.model import Mode
 
 
@@ -44,18 +45,28 @@ def check_mode(mode: Mode, *, dry_run: bool = False) -> None:
 
 
 async def build(
-    serving: ServeSettings, chosen: LocalDnsOptions, stop: Stop, site: Callable[[App], Answer] | None = None
+    serving: ServeSettings,
+    chosen: LocalDnsOptions,
+    stop: Stop,
+    caught_up: Callable[[], Awaitable[None]],
+    site: Callable[[App], Answer] | None = None,
 ) -> tuple[App, LocalDns]:
-    """DNS, and what keeps it in the kernel's way; ``site`` as of `App`. Raises ConfigError."""
-    rules = await choose_rules(chosen.rules)
-    listeners = LocalListeners(NAME, stop.reload.set, rules.alive)
+    """DNS, and what keeps it in the kernel's way; ``caught_up`` as of `LocalDns`, ``site`` as of `App`.
+
+    Raises ConfigError.
+    """
+    rules, other = await choose_rules(chosen.rules)
+    listeners = LocalListeners(NAME, stop.reload.set, rules.liveness.longest)
     app = App(serving, site, local=listeners)
     metrics = LocalDnsMetrics(app.context.registry)
-    return app, LocalDns(chosen, rules, _Dns(app, listeners), own_interfaces, metrics)
+    server = _Server(app, listeners)
+    widths = [family.width for family in kernel_families()]
+    local = LocalDns(chosen, rules, server, own_interfaces, metrics, caught_up=caught_up, others=[other], widths=widths)
+    return app, local
 
 
-class _Dns:
-    """See `kdns.nodelocal.app.Dns`."""
+class _Server:
+    """See `kdns.nodelocal.parts.LocalServer`."""
 
     def __init__(self, app: App, listeners: LocalListeners) -> None:
         self._app, self._listeners = app, listeners

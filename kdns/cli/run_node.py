@@ -12,7 +12,8 @@ from kdns.config.settings import ServeSettings
 from kdns.dns.server.app import App
 from kdns.kernel import sysctl
 from kdns.kernel.capability import require_net_admin
-from kdns.nodelocal.app import LocalDns, LocalDnsOptions
+from kdns.nodelocal.app import LocalDns
+from kdns.nodelocal.parts import LocalDnsOptions
 from kdns.ops.port import Answer
 from kdns.ops.process import prepare
 from kdns.ops.shutdown import Stop
@@ -36,11 +37,14 @@ async def node(serving: ServeSettings, command: ProxyCommand, local_options: Loc
     def site(app: App) -> Answer:
         return dns_site("kdns node", explained(serving), proxy=proxying)(app)
 
+    async def caught_up() -> None:
+        await proxying.caught_up()
+
     if local_options is None:
         app, local = App(serving, site), None
     else:
         require_net_admin()
-        app, local = await build(serving, local_options, stop, site)
+        app, local = await build(serving, local_options, stop, caught_up, site)
     proxying = ProxyApp(command, beside=[local] if local is not None else [])
     await _check_places(app)
     require_net_admin()

@@ -34,7 +34,7 @@ _NETWORK: Final = 0x4000
 _ENOENT: Final = 2
 # Attributes of a message, of a creation, and of a member.
 _PROTOCOL, _SETNAME, _TYPENAME, _REVISION, _FAMILY, _FLAGS, _DATA, _ADT = 1, 2, 3, 4, 5, 6, 7, 8
-_PORT_FROM, _PORT_TO, _TIMEOUT, _CADT_FLAGS, _MAXELEM, _ELEMENTS = 4, 5, 6, 8, 19, 24
+_PORT_FROM, _PORT_TO, _CADT_FLAGS, _MAXELEM, _ELEMENTS = 4, 5, 8, 19, 24
 _IP, _PORT, _PROTO, _IP2, _CIDR2, _SKBMARK = 1, 4, 7, 20, 21, 27
 _BE32: Final = Struct(">I")
 _BE16: Final = Struct(">H")
@@ -55,8 +55,6 @@ class Entry(NamedTuple):
     """Of the second address, if that is a range."""
     mark: int = 0
     """Packets that match may be given it; not part of what makes two members the same."""
-    timeout: int | None = None
-    """Seconds until the kernel removes it, for sets with a timeout; None: the set's."""
 
 
 class IpSets:
@@ -72,11 +70,10 @@ class IpSets:
         """Give the socket back."""
         self._link.close()
 
-    def create(self, name: str, kind: str, *, marks: bool = False, timeout: int | None = None) -> None:
+    def create(self, name: str, kind: str, *, marks: bool = False) -> None:
         """Make a set such as ``hash:ip,port`` unless it is there; one of another type is an error (EEXIST).
 
-        ``marks``: members have marks. ``timeout``: members are removed after so many seconds, unless they say
-        another number. Raises KernelError.
+        ``marks``: members have marks. Raises KernelError.
         """
         if kind == BITMAP:
             data = attribute(_PORT_FROM | _NETWORK, bytes(2)) + attribute(_PORT_TO | _NETWORK, b"\xff\xff")
@@ -84,8 +81,6 @@ class IpSets:
             data = attribute(_MAXELEM | _NETWORK, _BE32.pack(MOST))
             if marks:
                 data += attribute(_CADT_FLAGS | _NETWORK, _BE32.pack(IPSET_FLAG_WITH_SKBINFO))
-        if timeout is not None:
-            data += attribute(_TIMEOUT | _NETWORK, _BE32.pack(timeout))
         revision = attribute(_REVISION, bytes((self._revision(kind),)))
         family = attribute(_FAMILY, bytes((0 if kind == BITMAP else self._family,)))
         payload = self._named(name) + text(_TYPENAME, kind) + revision + family + nested(_DATA, data)
@@ -96,7 +91,7 @@ class IpSets:
             raise self._link.error(code, f"create {name}")
 
     def add(self, entries: Iterable[tuple[str, Entry]]) -> list[int]:
-        """Put members (by set) in; an errno for each. What is there gets the mark and the timeout."""
+        """Put members (by set) in; an errno for each. What is there gets the mark."""
         payloads = [self._named(name) + self._data(entry) for name, entry in entries]
         return self._link.ask(_command(IPSET_CMD_ADD), 0, payloads)
 
@@ -165,8 +160,6 @@ class IpSets:
             parts.append(attribute(_CIDR2, bytes((entry.length,))))
         if entry.mark:
             parts.append(attribute(_SKBMARK | _NETWORK, _MARK.pack(entry.mark, 0xFFFFFFFF)))
-        if entry.timeout is not None:
-            parts.append(attribute(_TIMEOUT | _NETWORK, _BE32.pack(entry.timeout)))
         return nested(_DATA, *parts)
 
 
@@ -178,7 +171,6 @@ def _entry(found: dict[int, bytes]) -> Entry:
         _address(found.get(_IP2)),
         found[_CIDR2][0] if _CIDR2 in found else 0,
         _MARK.unpack(found[_SKBMARK])[0] if _SKBMARK in found else 0,
-        _BE32.unpack(found[_TIMEOUT])[0] if _TIMEOUT in found else None,
     )
 
 

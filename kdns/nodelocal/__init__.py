@@ -12,10 +12,12 @@
     element expires, and the kernel goes around it without anything watching.
 
     plan        the cluster's Service -> addresses, and whether there is a DNS to fail over to        pure
+    liveness    which answers count, and for how long                                                pure
     nftables    rules as a script for nft                                                            pure
-    iptables    rules for iptables-restore, with sets of ipset                                       pure
+    iptables    rules for iptables-restore, which count answers in place of the element              pure
     rules       writes them, looks at them, removes them
-    heartbeat   asks, and knows when it was answered last
+    heartbeat   asks, and says when it was answered
+    parts       what else the app is handed: the server, routes
     app         all of it, from the first Service to the end of the process
 
 The rules are a table of their own and not in the proxy's: that one is deleted and made again where a repair needs it,

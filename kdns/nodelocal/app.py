@@ -2,104 +2,45 @@
 
 ::
 
-    Service kube-dns ──> addresses ──> listeners (of `dns`) ──> rules ──> route ──> ready: the heartbeat begins
-                                                                                      │ SIGTERM, not ready: it ends
-    rules and route stay for the next process <── the element has expired, all is answered <─┘
+    Service kube-dns ──> addresses ──> listeners (of `dns`) ──> rules of Services (of `proxy`) ──> rules ──> route
+                                                                                                              │ ready
+    rules and route stay for the next process <── the element has expired, all is answered <── it ends <── heartbeat
+                                                                                      SIGTERM, not ready
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from kdns.base.clock import Clock
 from kdns.base.errors import KernelError
 from kdns.base.objects import Change, ServiceChange, address_text
-from kdns.kernel.local_route import LocalRoute, add_local_routes, local_routes, remove_local_routes, source_towards
 from kdns.metrics.local_dns import LocalDnsMetrics
-from kdns.nodelocal.heartbeat import Heartbeat
+from kdns.nodelocal.heartbeat import UdpHeartbeat
+from kdns.nodelocal.liveness import Answers
+from kdns.nodelocal.parts import (
+    Heartbeat,
+    KernelRoutes,
+    LocalDnsOptions,
+    LocalRoutes,
+    LocalServer,
+    MakeHeartbeat,
+)
 from kdns.nodelocal.plan import ClusterDns, Fallback, cluster_dns, fallback
-from kdns.nodelocal.rules import Rules
+from kdns.nodelocal.rules import LocalRules
 from kdns.ops.shutdown import Stop, unless_asked
 
 LOG: Final = logging.getLogger("kdns.nodelocal")
-BEAT: Final = 0.08
-"""Seconds from one question to the next: three may be lost before 300 ms are over."""
 LOOK: Final = 30.0
 """Seconds from one look at rules and routes to the next."""
 RETRY: Final = 1.0
 """Seconds until what failed, or was not answered, is looked at again."""
 PATIENCE: Final = 10.0
-"""Seconds without the Service until that is worth a warning."""
-
-
-class LocalDnsOptions(NamedTuple):
-    """What the operator asks for."""
-
-    namespace: str = "kube-system"
-    service: str = "kube-dns"
-    addresses: tuple[bytes, ...] = ()
-    """Packed; empty: the Service's cluster IPs."""
-    rules: str = "auto"
-    """``nftables``, ``ipset``, or ``auto``: the first that the kernel takes."""
-
-
-class Dns(Protocol):
-    """What is asked of the DNS server."""
-
-    def ready(self) -> bool:
-        """Clients may be sent here."""
-        ...
-
-    def listen(self, addresses: tuple[bytes, ...]) -> None:
-        """Answer on these addresses, packed, and on no others that were given before."""
-        ...
-
-
-class Routes(Protocol):
-    """What makes addresses local; see `KernelRoutes`. All of it waits, and raises KernelError or OSError."""
-
-    def listed(self) -> frozenset[bytes]:
-        """The addresses that are local by us."""
-        ...
-
-    def add(self, addresses: Collection[bytes]) -> None:
-        """Make these local."""
-        ...
-
-    def remove(self, addresses: Collection[bytes]) -> None:
-        """No longer."""
-        ...
-
-
-class KernelRoutes:
-    """`Routes` of this machine."""
-
-    def listed(self) -> frozenset[bytes]:
-        """See `Routes`."""
-        return local_routes()
-
-    def add(self, addresses: Collection[bytes]) -> None:
-        """See `Routes`. Our own packets to an address keep the source they had, which other nodes can answer to."""
-        add_local_routes([LocalRoute(address, source_towards(address)) for address in addresses])
-
-    def remove(self, addresses: Collection[bytes]) -> None:
-        """See `Routes`."""
-        remove_local_routes(addresses)
-
-
-class Beat(Protocol):
-    """See `kdns.nodelocal.heartbeat.Heartbeat`."""
-
-    def ask(self) -> None:
-        """Send a question."""
-        ...
-
-    def close(self) -> None:
-        """Give the socket back."""
-        ...
+"""Seconds without what must be there first until that is worth a warning."""
+BOTH: Final = frozenset({4, 16})
 
 
 class LocalDns:
@@ -108,32 +49,42 @@ class LocalDns:
     def __init__(
         self,
         options: LocalDnsOptions,
-        rules: Rules,
-        dns: Dns,
+        rules: LocalRules,
+        server: LocalServer,
         own: Callable[[], Collection[bytes]],
         metrics: LocalDnsMetrics,
         *,
-        routes: Routes | None = None,
-        heartbeat: Callable[[bytes, Callable[[bytes], None]], Beat] = Heartbeat,
+        caught_up: Callable[[], Awaitable[None]],
+        others: Sequence[LocalRules] = (),
+        widths: Collection[int] = BOTH,
+        routes: LocalRoutes | None = None,
+        heartbeat: MakeHeartbeat = UdpHeartbeat,
         clock: Clock = time.monotonic,
     ) -> None:
-        """``own``: the addresses of this node's interfaces, packed; it may raise OSError."""
-        self._heartbeat = heartbeat
-        self._options, self._rules, self._dns, self._own, self._metrics = options, rules, dns, own, metrics
-        self._routes, self._clock = routes or KernelRoutes(), clock
+        """``own``: the addresses of this node's interfaces, packed; it may raise OSError.
+
+        ``caught_up`` waits until the kernel has the rules of Services as the cluster is now: before, a question that
+        is not answered here would go nowhere. ``others``: rules that an earlier process may have written instead.
+        ``widths``: octets of an address, of the families that the kernel has.
+        """
+        self._options, self._rules, self._server, self._own, self._metrics = options, rules, server, own, metrics
+        self._caught_up, self._others, self._widths = caught_up, list(others), widths
+        self._heartbeat, self._routes, self._clock = heartbeat, routes or KernelRoutes(), clock
         self.synced = False
         self.addresses: tuple[bytes, ...] = ()
         """Those that are to be answered on."""
+        self._listening: tuple[bytes, ...] = ()
         self.known = asyncio.Event()
         """There are addresses."""
         self._cluster = ClusterDns()
         self._fallback = Fallback(frozenset())
-        self._beating: dict[bytes, Beat] = {}
-        self._last: dict[bytes, float] = {}
-        """When each address was answered for last."""
+        self._beating: dict[bytes, Heartbeat] = {}
+        self._answers: dict[bytes, Answers] = {}
         self._alive: set[bytes] = set()
         self._look, self._looked = asyncio.Event(), clock()
         """Rules and routes are to be looked at now; when they were last."""
+        self._warned = False
+        """That the rules of Services are missing."""
 
     def apply(self, change: Change, now: int) -> None:
         """Take in one change of the cluster."""
@@ -161,7 +112,7 @@ class LocalDns:
     async def _begin(self) -> None:
         """Wait for addresses that this node may answer on."""
         warned = False
-        self._judge()
+        self._decide()
         while not self.addresses:
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -172,15 +123,16 @@ class LocalDns:
                     LOG.warning("waiting for Service %s, whose address is to be answered on", name)
                     warned = True
             self._look.clear()
-            self._judge()
+            self._decide()
 
     @property
     def _wanted(self) -> tuple[bytes, ...]:
         """What is to be answered on; a Service that is gone leaves its addresses."""
-        return self._options.addresses or self._cluster.addresses or self.addresses
+        given = self._options.addresses or self._cluster.addresses
+        return tuple(address for address in given if len(address) in self._widths) or self.addresses
 
-    def _judge(self) -> None:
-        """Whether this node may answer, and whether there is a DNS to fail over to."""
+    def _decide(self) -> None:
+        """Whether this node may answer, where, and whether there is a DNS to fail over to."""
         before, wanted = self._fallback, self._wanted
         if not wanted:
             return
@@ -196,9 +148,14 @@ class LocalDns:
         elif self.synced and now.warning and now.warning != before.warning:
             LOG.warning("%s", now.warning)
         if wanted != self.addresses and not now.taken:
+            self._listen(tuple(dict.fromkeys((*wanted, *self.addresses))))  # until the route is that of the new ones
             self.addresses = wanted
-            self._dns.listen(wanted)
             self.known.set()
+
+    def _listen(self, addresses: tuple[bytes, ...]) -> None:
+        if addresses != self._listening:
+            self._listening = addresses
+            self._server.listen(addresses)
 
     async def _keep(self) -> None:
         """Rules and routes are there, now and later."""
@@ -207,13 +164,17 @@ class LocalDns:
             self._look.clear()
             pause = LOOK
             try:
-                self._judge()
-                if written != self.addresses or not await self._intact():
-                    if written == self.addresses:
-                        self._metrics.repairs.inc()
-                        LOG.warning("rules or routes of the local DNS were modified externally; writing them again")
+                self._decide()
+                if written != self.addresses and await self._ordinary_way():
                     await self._write(self.addresses)
                     written = self.addresses
+                    self._listen(written)
+                    await self._remove_others()
+                elif written and not await self._intact(written):
+                    self._metrics.repairs.inc()
+                    LOG.warning("rules or routes of the local DNS were modified externally; writing them again")
+                    await self._write(written)
+                self._reopen()
             except (KernelError, OSError) as error:
                 LOG.error("the local DNS cannot be set up, to be tried again: %s", error)
                 pause = RETRY
@@ -224,8 +185,28 @@ class LocalDns:
             except TimeoutError:
                 continue
 
-    async def _intact(self) -> bool:
-        return set(self.addresses) <= await asyncio.to_thread(self._routes.listed) and await self._rules.intact()
+    async def _ordinary_way(self) -> bool:
+        """Wait until the rules of Services are in the kernel; False: there is something to look at first."""
+        force = asyncio.ensure_future(self._caught_up())
+        look = asyncio.create_task(self._look.wait())
+        try:
+            await asyncio.wait((force, look), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if force.done():
+                force.result()
+                return True
+            if not look.done():
+                self._look.set()  # what may have changed meanwhile is looked at
+                if not self._warned:
+                    LOG.warning("waiting for the rules of Services, by which questions go to other nodes")
+                    self._warned = True
+            return False
+        finally:
+            for task in (force, look):
+                task.cancel()
+            await asyncio.gather(force, look, return_exceptions=True)
+
+    async def _intact(self, written: Collection[bytes]) -> bool:
+        return set(written) <= await asyncio.to_thread(self._routes.listed) and await self._rules.intact()
 
     async def _write(self, addresses: tuple[bytes, ...]) -> None:
         """First the rules, then the routes: until there is a heartbeat all questions take the ordinary way."""
@@ -239,51 +220,71 @@ class LocalDns:
             self._metrics.forget(address_text(address))
         for address in addresses:
             if address not in self._beating:
-                self._last[address] = self._clock()
+                self._answers[address] = Answers(self._rules.liveness, self._clock())
                 self._beating[address] = self._heartbeat(address, self._answered)
                 self._metrics.serve(address_text(address), partial(self._since, address))
 
+    def _reopen(self) -> None:
+        """Give heartbeats that stay without an answer a new socket: a connected one of IPv6 keeps the way that it took
+        while the route was missing, also once the route is there again."""
+        for address, heartbeat in list(self._beating.items()):
+            if self._since(address) > RETRY:
+                self._beating[address] = self._heartbeat(address, self._answered)
+                heartbeat.close()
+
+    async def _remove_others(self) -> None:
+        """Remove rules of the other kind, of an earlier process, as far as its tool is there."""
+        while self._others:
+            try:
+                await self._others.pop().remove()
+            except KernelError as error:
+                LOG.debug("other rules of the local DNS were not removed: %s", error)
+
     async def _beat(self) -> None:
+        """Ask. What is late at one question makes the next one none the later, but two are never close together."""
+        loop, every = asyncio.get_running_loop(), self._rules.liveness.every
+        due = loop.time()
         while True:
-            wanted = not self._fallback.refusal and self._dns.ready()
+            wanted = not self._fallback.refusal and self._server.ready()
             for address, heartbeat in self._beating.items():
-                since = self._since(address)
-                if address in self._alive and since > self._rules.alive:
-                    self._expired(address, since, wanted=wanted)
+                self._check(address, wanted=wanted)
                 if wanted:
                     heartbeat.ask()
-                    if since > RETRY and self._clock() - self._looked > RETRY:
+                    if self._since(address) > RETRY and self._clock() - self._looked > RETRY:
                         self._look.set()  # the route may be gone, which is not left to the next look
-            await asyncio.sleep(BEAT)
+            now = loop.time()
+            due = max(due + every, now + every / 2)
+            await asyncio.sleep(due - now)
 
     def _since(self, address: bytes) -> float:
-        return self._clock() - self._last[address]
+        return self._clock() - self._answers[address].last
 
-    def _answered(self, address: bytes) -> None:
-        since = self._since(address)
-        if address in self._alive and since > self._rules.alive:  # we were stopped, or stuck
-            self._expired(address, since, wanted=True)
-        self._last[address] = self._clock()
-        if address not in self._alive:
+    def _answered(self, address: bytes, asked: float) -> None:
+        self._check(address, wanted=True)  # this process may have been stopped, or stuck
+        self._answers[address].note(asked)
+        if address not in self._alive and self._answers[address].alive(self._clock()):
             self._alive.add(address)
             self._metrics.alive(address_text(address), True)
             LOG.info("this node answers at %s", address_text(address))
 
-    def _expired(self, address: bytes, since: float, *, wanted: bool) -> None:
-        """The kernel goes around us."""
+    def _check(self, address: bytes, *, wanted: bool) -> None:
+        """See whether the kernel goes around this server; ``wanted``: it should not."""
+        if address not in self._alive or self._answers[address].alive(self._clock()):
+            return
         text = address_text(address)
         self._alive.discard(address)
         self._metrics.alive(text, False)
         if wanted:
             self._metrics.failed_over(text)
-            LOG.warning("the kernel went around %s: own questions were not answered for %.2f s", text, since)
+            LOG.warning("the kernel went around %s: the last own question answered is %.2f s old", text,
+                        self._since(address))  # fmt: skip
         else:
             LOG.info("questions to %s go to other nodes: this server is not ready", text)
 
 
-async def clean_up(rules: Collection[Rules], routes: Routes | None = None) -> None:
+async def clean_up(rules: Collection[LocalRules], routes: LocalRoutes | None = None) -> None:
     """``--cleanup``: remove routes, then rules. Raises KernelError and OSError."""
     routes = routes or KernelRoutes()
     await asyncio.to_thread(lambda: routes.remove(routes.listed()))
-    for each in rules:
-        await each.remove()
+    for kind in rules:
+        await kind.remove()

@@ -14,11 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from kdns.base.objects import address_text
+from kdns.nodelocal.liveness import Liveness
 from kdns.nodelocal.plan import PORT
 
 TABLE: Final = "kdns-local-dns"
 ALIVE_MS: Final = 300
 """An address is alive so long after the last answer."""
+LIVENESS: Final = Liveness(every=0.08, within=ALIVE_MS / 1000)
+"""Three questions may be lost."""
 SOCKET: Final = "socket transparent 0"
 """Only where a socket takes the packet: a server that was killed loses nothing but what it had received. A kernel may
 be without (nft_socket)."""

@@ -1,28 +1,27 @@
-"""Writes the rules, looks at them, and removes them: by nft, or by iptables with sets of ipset."""
+"""Writes the rules, looks at them, and removes them: by nft or by iptables."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from socket import AF_INET, AF_INET6
 from typing import Final, NamedTuple, Protocol
 
 from kdns.base.errors import ConfigError, KernelError
-from kdns.kernel.ipset import IpSets
 from kdns.kernel.run import Runner, run
 from kdns.nodelocal import iptables, nftables
+from kdns.nodelocal.liveness import Liveness
 
 _ANYTHING: Final = (bytes((192, 0, 2, 1)), bytes((0x20, 1, 0xD, 0xB8)) + bytes(11) + b"\1")
 """Addresses of documentation (RFC 5737, RFC 3849), to try rules with."""
 _ENTRY: Final = re.compile(r"^-A .*$", re.MULTILINE)
+_TABLE: Final = re.compile(r"^\*(\w+)$(.*?)^COMMIT$", re.MULTILINE | re.DOTALL)
+"""Of iptables-save: name and text."""
 NOT_INSTALLED: Final = 127
 
 
-class Rules(Protocol):
+class LocalRules(Protocol):
     """What goes around a server that does not answer."""
 
-    alive: float
-    """Seconds that an address stays alive after an answer."""
+    liveness: Liveness
+    """What they take as a sign that it does."""
 
     async def prepare(self) -> None:
         """Find out whether they can be written. Raises ConfigError."""
@@ -41,17 +40,17 @@ class Rules(Protocol):
         ...
 
 
-class NftRules:
-    """`Rules` by nft."""
+class NftablesLocalRules:
+    """`LocalRules` by nft."""
 
-    alive = nftables.ALIVE_MS / 1000
+    liveness = nftables.LIVENESS
 
     def __init__(self, runner: Runner = run) -> None:
         self._run, self._sockets = runner, True
         self._listed = ""
 
     async def prepare(self) -> None:
-        """See `Rules.prepare`; the kernel checks the whole table without making it."""
+        """See `LocalRules.prepare`; the kernel checks the whole table without making it."""
         for sockets in (True, False):
             try:
                 await self._run(["nft", "-c", "-f", "-"], nftables.script(_ANYTHING, sockets=sockets))
@@ -62,16 +61,16 @@ class NftRules:
                 return
         raise ConfigError(
             f"local DNS: the kernel does not take the rules: {problem}",
-            hint="nft 1.0.1 and CAP_NET_ADMIN are needed; --local-dns-rules=ipset does without nf_tables",
+            hint="nft 1.0.1 and CAP_NET_ADMIN are needed; --local-dns-rules=iptables does without nf_tables",
         )
 
     async def write(self, addresses: Sequence[bytes]) -> None:
-        """See `Rules.write`: one transaction."""
+        """See `LocalRules.write`: one transaction."""
         await self._run(["nft", "-f", "-"], nftables.script(addresses, sockets=self._sockets))
         self._listed = await self._list()
 
     async def intact(self) -> bool:
-        """See `Rules.intact`."""
+        """See `LocalRules.intact`."""
         try:
             return await self._list() == self._listed
         except KernelError as error:
@@ -83,7 +82,7 @@ class NftRules:
         return await self._run(["nft", "-t", "list", "table", "inet", nftables.TABLE])
 
     async def remove(self) -> None:
-        """See `Rules.remove`."""
+        """See `LocalRules.remove`."""
         try:
             await self._run(["nft", "-f", "-"], nftables.removal())
         except KernelError as error:
@@ -108,13 +107,13 @@ class Programs(NamedTuple):
 
 
 Detect = Callable[[int], Awaitable[Sequence[str]]]
-"""The variants of iptables to use for addresses of so many octets, such as ``iptables-nft``; see `IpsetRules`."""
+"""Which variants of iptables to use for addresses of so many octets: ``iptables-nft``; see `IptablesLocalRules`."""
 
 
-class IpsetRules:
-    """`Rules` by iptables, each family's in the variant that is found, and sets of ipset."""
+class IptablesLocalRules:
+    """`LocalRules` by iptables, each family's in the variant that is found."""
 
-    alive = float(iptables.ALIVE_SECONDS)
+    liveness = iptables.LIVENESS
 
     def __init__(self, detect: Detect, variants: Detect, runner: Runner = run) -> None:
         """``detect``: the one variant to write with. ``variants``: all that are installed, to remove from."""
@@ -123,11 +122,10 @@ class IpsetRules:
         self._listed: dict[tuple[str, str], list[str]] = {}
 
     async def prepare(self) -> None:
-        """See `Rules.prepare`."""
+        """See `LocalRules.prepare`."""
         programs = Programs((await self._detect(4))[0])
         for sockets in (True, False):
             try:
-                await asyncio.to_thread(_create_set, 4)
                 await self._run((*programs.restore, "--test"), iptables.script(_ANYTHING[:1], sockets=sockets))
             except KernelError as error:
                 problem = error
@@ -136,24 +134,25 @@ class IpsetRules:
                 return
         raise ConfigError(
             f"local DNS: the kernel does not take the rules: {problem}",
-            hint="CAP_NET_ADMIN and the modules xt_set, xt_CT, iptable_raw and ip_set_hash_ip are needed",
+            hint="CAP_NET_ADMIN and the modules xt_recent, xt_CT and iptable_raw are needed",
         )
 
     async def write(self, addresses: Sequence[bytes]) -> None:
-        """See `Rules.write`."""
+        """See `LocalRules.write`."""
         self._listed = {}
         for width in iptables.widths(addresses):
             programs = Programs((await self._detect(width))[0])
-            await asyncio.to_thread(_create_set, width)
             some = [address for address in addresses if len(address) == width]
             await self._run(programs.restore, iptables.script(some, sockets=self._sockets))
             for table, hook, chain in iptables.JUMPS:
                 if not await self._jumps(programs, table, hook, chain):
                     await self._run(programs.words(table, "-I", hook, "-j", chain))
             self._listed |= await self._list(programs)
+        for width in {4, 16}.difference(iptables.widths(addresses)):  # a Service may lose a family
+            await self._remove_family(width)
 
     async def intact(self) -> bool:
-        """See `Rules.intact`."""
+        """See `LocalRules.intact`."""
         for command in {command for command, _ in self._listed}:
             now = await self._list(Programs(command))
             if any(self._listed[where] != rules for where, rules in now.items()):
@@ -177,34 +176,24 @@ class IpsetRules:
         return True
 
     async def remove(self) -> None:
-        """See `Rules.remove`: in every variant that is installed."""
+        """See `LocalRules.remove`: in every variant that is installed."""
         for width in (4, 16):
-            for command in await self._variants(width):
-                programs = Programs(command)
-                for table in ("raw", "filter"):
-                    if any((await self._list(programs))[command, table]):
-                        await self._remove(programs, table)
-            await asyncio.to_thread(_destroy_set, width)
+            await self._remove_family(width)
+
+    async def _remove_family(self, width: int) -> None:
+        for command in await self._variants(width):
+            programs = Programs(command)
+            for table in await self._tables(programs):
+                await self._remove(programs, table)
+
+    async def _tables(self, programs: Programs) -> list[str]:
+        """Those that have chains of ours. A table of legacy that is named would be made, with its hooks."""
+        each = [("-t", "raw"), ("-t", "filter")] if programs.command.endswith("-nft") else [()]
+        saved = "".join([await self._run((f"{programs.command}-save", *words)) for words in each])
+        return [match[1] for match in _TABLE.finditer(saved) if "KDNS-DNS-" in match[2]]
 
     async def _remove(self, programs: Programs, table: str) -> None:
         for where, hook, chain in iptables.JUMPS:
             while where == table and await self._jumps(programs, table, hook, chain):
                 await self._run(programs.words(table, "-D", hook, "-j", chain))
         await self._run(programs.restore, iptables.removal(table))
-
-
-def _create_set(width: int) -> None:
-    sets = IpSets(AF_INET if width == 4 else AF_INET6)
-    try:
-        sets.create(iptables.set_name(width), "hash:ip", timeout=iptables.ALIVE_SECONDS)
-    finally:
-        sets.close()
-
-
-def _destroy_set(width: int) -> None:
-    with suppress(OSError):  # a kernel without netfilter has nothing to remove
-        sets = IpSets(AF_INET if width == 4 else AF_INET6)
-        try:
-            sets.destroy([iptables.set_name(width)])
-        finally:
-            sets.close()

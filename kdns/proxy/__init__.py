@@ -15,8 +15,10 @@ only runs it. Only ``apply``, ``machine``, ``proxier`` and what runs it may wait
 
 - `app`          the composition root of ``kdns proxy``
 - `apply`        what is rendered goes into the kernel
+- `caught_up`    who waits until the kernel has what is known of the cluster
 - `conflicts`    which service port gets a frontend that several claim
 - `decisions`    what is decided of every Service, and what of it the kernel has
+- `family_proxy` all parts of one address family
 - `healthcheck`  health of the proxy and of Services over HTTP
 - `in_force`     how long the last changes took to reach the kernel
 - `left_out`     what is not programmed, and why

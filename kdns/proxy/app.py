@@ -15,8 +15,7 @@ import platform
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from kdns import __version__
 from kdns.base.errors import ConfigError, first_mistake
@@ -32,6 +31,8 @@ from kdns.ops.changed import EVERY, until_changed
 from kdns.ops.shutdown import Stop, unless_asked
 from kdns.proxy.apply.applier import Applier
 from kdns.proxy.apply.modes import Printer, prepare_with_retries
+from kdns.proxy.caught_up import CaughtUp
+from kdns.proxy.family_proxy import FamilyProxy
 from kdns.proxy.healthcheck.proxy_health import ProxyHealth
 from kdns.proxy.healthcheck.proxy_ports import PagesPort, health_pages, metrics_pages
 from kdns.proxy.healthcheck.service_checks import ServiceChecks, hosts
@@ -54,18 +55,6 @@ POD_CIDR_PATIENCE: Final = 300.0
 """Seconds for a Node to be given its podCIDRs, with detectLocalMode NodeCIDR."""
 AFTER_A_BUG: Final = 5.0
 """Seconds until what a bug has ended is restarted."""
-
-
-class FamilyProxy(NamedTuple):
-    """All parts of one family."""
-
-    family: Family
-    applier: Applier
-    proxier: Proxier
-    reports: Reports
-    checks: ServiceChecks
-    checked: asyncio.Event
-    """Health checks of Services are others now."""
 
 
 class ProxyApp:
@@ -99,9 +88,7 @@ class ProxyApp:
         self._synced = asyncio.Event()
         self._known = asyncio.Event()
         """The cluster was listed, or a snapshot of it was read that stands in."""
-        self._written: set[Family] = set()
-        self._wrote = asyncio.Event()
-        """A first round of each family has succeeded."""
+        self._caught_up = CaughtUp()
         self._node_known = asyncio.Event()
         self.in_force = InForce((), ())
         self.follower: Follower | None = None
@@ -165,6 +152,10 @@ class ProxyApp:
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
         return self._view.policy(family, interfaces, liberal=self._machine.liberal())
 
+    async def caught_up(self) -> None:
+        """Wait until the kernel has the rules of what is known of the cluster now, in every family."""
+        await self._caught_up.until(lambda: {one.family: one.proxier.pending for one in self.families})
+
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
         if not await unless_asked(stop, self._prepare()):
@@ -191,7 +182,7 @@ class ProxyApp:
                     running = follower.start(tasks)
                     works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
                     if not self._command.dry_run:
-                        works += [self._keep(partial(self._sync_checks, one)) for one in self.families]
+                        works += [self._keep(one.sync_checks) for one in self.families]
                     running += [tasks.create_task(work) for work in works]
                     if isinstance(source, ApiSource) and not self._command.dry_run:
                         self._recorder = source.recorder(f"{CONTROLLER}-{socket.gethostname()}")
@@ -247,9 +238,7 @@ class ProxyApp:
                 checked.set()
             if done.applied is None:
                 return
-            self._written.add(family)
-            if len(self._written) == len(self.families):
-                self._wrote.set()
+            self._caught_up.note(family, done.known)
             if not any(one.proxier.pending for one in self.families):
                 for what in self._waiting:
                     self._waiting[what] = 0
@@ -319,10 +308,12 @@ class ProxyApp:
                 one.proxier.synced()
             else:
                 LOG.info("the rules of %s stay as they are until the cluster is listed", one.family.value)
+                self._caught_up.stands(one.family, True)
         await self._synced.wait()
         for one in self.families:
+            self._caught_up.stands(one.family, False)
             one.proxier.synced()
-        await self._wrote.wait()
+        await self.caught_up()
         if self._command.dry_run:
             stop.asked.set()
             return
@@ -369,15 +360,6 @@ class ProxyApp:
         """Addresses come and go without a word."""
         await asyncio.sleep(self.settings.sync_period)
         self.renew()
-
-    async def _sync_checks(self, of: FamilyProxy) -> None:
-        await of.checked.wait()
-        of.checked.clear()
-        try:
-            await of.checks.sync(of.reports.checks)
-        except Exception:
-            of.checked.set()  # it is still to be done
-            raise
 
     def _bug(self) -> None:
         """One was met and survived."""

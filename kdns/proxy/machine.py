@@ -29,7 +29,7 @@ class Machine:
 
     def families(self) -> list[Family]:
         """The address families that the kernel has."""
-        return [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
+        return kernel_families()
 
     def applier(self, mode: Mode, family: Family) -> Applier:
         """What writes the rules of a mode."""
@@ -66,6 +66,11 @@ class Machine:
     def counted_packets(self) -> Mapping[str, int]:
         """What the kernel has counted for mode iptables, by the name of the metric."""
         return counted_packets()
+
+
+def kernel_families() -> list[Family]:
+    """The address families that this machine's kernel has."""
+    return [Family.IPV4, *([Family.IPV6] if IPV6.exists() else [])]
 
 
 def own_interfaces() -> tuple[bytes, ...]:

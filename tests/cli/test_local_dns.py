@@ -6,7 +6,7 @@ from kdns.base.errors import ConfigError
 from kdns.cli.local_dns import parse_local_address, parse_service
 from kdns.cli.main import parse
 from kdns.cli.run_local_dns import check_mode, options
-from kdns.nodelocal.app import LocalDnsOptions
+from kdns.nodelocal.parts import LocalDnsOptions
 from tests.build import packed
 
 WORDS = ["node", "--conf", "Corefile"]
@@ -22,7 +22,7 @@ WORDS = ["node", "--conf", "Corefile"]
             ["--local-dns-address=10.96.0.10", "--local-dns-address", "fd00:10:96::a"],
             LocalDnsOptions(addresses=(packed("10.96.0.10"), packed("fd00:10:96::a"))),
         ),
-        (["--local-dns", "--local-dns-rules=ipset"], LocalDnsOptions(rules="ipset")),
+        (["--local-dns", "--local-dns-rules=iptables"], LocalDnsOptions(rules="iptables")),
     ],
 )
 def test_flags(flags: list[str], expected: LocalDnsOptions | None) -> None:

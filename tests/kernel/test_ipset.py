@@ -44,24 +44,6 @@ def test_members_come_back(kind: str, entries: list[Entry]) -> None:
     _where_it_can(case)
 
 
-def test_members_with_a_timeout() -> None:
-    """The set's, or their own."""
-
-    def case() -> None:
-        sets = IpSets(AF_INET)
-        try:
-            sets.create("s", "hash:ip", timeout=300)
-            one, other = Entry(packed("10.0.0.1")), Entry(packed("10.0.0.2"), timeout=3000)
-            assert sets.add((("s", one), ("s", other))) == [0, 0]
-            left = {entry.address: entry.timeout or 0 for entry in sets.members("s") or ()}
-            assert 200 < left[one.address] <= 300
-            assert 2000 < left[other.address] <= 3000
-        finally:
-            sets.close()
-
-    _where_it_can(case)
-
-
 def _where_it_can(case: Callable[[], None]) -> None:
     try:
         in_a_namespace(case)

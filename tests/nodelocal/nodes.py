@@ -1,6 +1,6 @@
 """Two nodes: ``kdns node`` with local DNS on one, and the cluster's DNS in a Pod of the other."""
 
-import select
+import signal
 import socket
 import sys
 import time
@@ -142,6 +142,14 @@ class Nodes:
         self.node = self.network.start("node-0", argv, ENVIRON, "node")
         return self.node
 
+    def go_on(self) -> None:
+        """Start what an earlier test may have left dead, stopped or unlike what is wanted."""
+        if self.node.status is None:
+            self.node.send(signal.SIGCONT)
+        else:
+            self.start()
+        self.wait_until_local()
+
     def start_and_wait(self) -> Process:
         """Start it, and wait until it answers on both addresses."""
         self.start()
@@ -169,10 +177,10 @@ class Nodes:
         family = socket.AF_INET6 if ":" in server else socket.AF_INET
         with kernel.socket_in(self.network.parts[part].network, family, socket.SOCK_DGRAM) as asking:
             try:
+                asking.settimeout(patience)
                 asking.connect((server, 53))
                 asking.send(query(name))
-                readable, _, _ = select.select((asking,), (), (), patience)
-                return asking.recv(512)[-4:] if readable else None
+                return asking.recv(512)[-4:]
             except OSError:
                 return None
 
@@ -193,6 +201,21 @@ class Nodes:
         done = self.network.run(part, ["sh", "-c", line])
         assert not done.returncode, done.stderr
         return done.stdout
+
+    def has_rules(self) -> bool:
+        """Whether node-0 has rules of the local DNS, of either kind."""
+        lines = ("nft list tables", *(f"{variant}-save" for variant in ("iptables-nft", "iptables-legacy")))
+        text = "".join(self.run("node-0", f"{line} 2>/dev/null") for line in lines)
+        return "kdns-local-dns" in text or "-j KDNS-DNS-" in text
+
+    def remove_rules(self) -> None:
+        """Remove them, as a firewall does that is loaded again."""
+        self.run("node-0", "nft delete table inet kdns-local-dns 2>/dev/null; true")
+        for program in ("iptables-nft", "iptables-legacy"):
+            line = f"{program}-save | grep -q 'A PREROUTING -j KDNS-DNS' && {program} -t raw -F; true"
+            self.run("node-0", line)
+            line = f"{program}-save | grep -q 'A INPUT -j KDNS-DNS' && {program} -F INPUT; true"
+            self.run("node-0", line)
 
     def flows(self, address: str) -> list[str]:
         """What connection tracking of node-0 has of port 53 of an address."""

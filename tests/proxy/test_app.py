@@ -124,6 +124,18 @@ async def test_a_cluster_becomes_rules() -> None:
         assert 'kubeproxy_network_programming_duration_seconds_count{ip_family="IPv4"} 1.0' in scraped
 
 
+async def test_others_wait_until_the_rules_are_in_force() -> None:
+    """Before the first round, and after each change, `caught_up` waits until the kernel has what is known."""
+    objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))
+    async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api, running(api) as rig:
+        await rig.app.caught_up()
+        assert rig.kernel == {"shop/web:http": ["10.244.0.5:8080"]}
+        api.put(endpoints("10.244.0.6"))
+        await rig.until(lambda: rig.app.families[0].proxier.pending)
+        await rig.app.caught_up()
+        assert rig.kernel == {"shop/web:http": ["10.244.0.6:8080"]}
+
+
 async def test_the_pages() -> None:
     """Health, mode, configuration and metrics, where kube-proxy has them."""
     objects = (node(NODE, "172.18.0.2"), web(), endpoints("10.244.0.5"))

@@ -10,7 +10,7 @@ from kdns.dns.server.local_listeners import LocalListeners, until_quiet
 from kdns.dns.server.plan import ServerBlockPlan, plan_corefile
 from kdns.dns.server.registry import Registry
 from kdns.metrics.dns import Counted, Metrics, SocketCounts
-from kdns.nodelocal.rules import IpsetRules, NftRules
+from kdns.nodelocal.rules import IptablesLocalRules, NftablesLocalRules
 
 HEARTBEAT = "heartbeat.kdns.invalid."
 VIPS = ("10.96.0.10", "fd00:10:96::a")
@@ -80,9 +80,10 @@ async def test_a_second_signal_waits_for_nothing() -> None:
     assert next(counted) <= 2
 
 
-@pytest.mark.parametrize("alive", [NftRules.alive, IpsetRules.alive])
-def test_the_end_is_no_sooner_than_that_of_the_kernels_element(alive: float) -> None:
-    """Sockets that close while the kernel still sends questions here would lose those: with ipset it is a second."""
+@pytest.mark.parametrize("rules", [NftablesLocalRules, IptablesLocalRules])
+def test_the_end_is_no_sooner_than_the_kernel_goes_around(rules: type[NftablesLocalRules | IptablesLocalRules]) -> None:
+    """Sockets that close while the kernel still sends questions here would lose those."""
+    alive = rules.liveness.longest
     assert LocalListeners(HEARTBEAT, lambda: None, alive).quiet > alive
 
 
