@@ -24,13 +24,19 @@ HEADERS: Final = {
 
 def refusal(headers: Mapping[str, str]) -> str | None:
     """Why a request is not answered, in a sentence; None: it is."""
-    host = headers.get("Host", "")
-    if not local_host(host):
-        return f"the Host header {host[:100]!r} is a name; open this page by its address, or as localhost"
+    if (reason := host_refusal(headers.get("Host", ""))) is not None:
+        return reason
     site, mode = headers.get("Sec-Fetch-Site", ""), headers.get("Sec-Fetch-Mode", "")
     if site in {"cross-site", "same-site"} and mode != "navigate":
         return "a page of another site asked for this"
     return None
+
+
+def host_refusal(host: str) -> str | None:
+    """Why a request to that host and port is not answered; None: it is."""
+    if local_host(host):
+        return None
+    return f"the host {host[:100]!r} is a name; open this page by its address, or as localhost"
 
 
 def local_host(host: str) -> bool:

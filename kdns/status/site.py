@@ -104,11 +104,13 @@ class Site:
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request."""
-        if (reason := guard.refusal(request.headers)) is not None:
+        reason = guard.refusal(request.headers)
+        # a target in absolute form counts instead of the header (RFC 9112 section 3.2.2): both must be right
+        if reason is not None or (reason := guard.host_refusal(request.host)) is not None:
             return _plain(421, f"not answered: {reason}\n")  # RFC 9110 section 15.5.20
         if request.method not in {"GET", "HEAD"}:
             raise web.HTTPMethodNotAllowed(request.method, ("GET", "HEAD"))
-        path = request.path
+        path = request.rel_url.raw_path
         if len(request.path_qs) > 4 * LONGEST or any(len(value) > LONGEST for value in request.query.values()):
             return _plain(414, "the address is too long\n")
         if path.startswith("/static/"):
