@@ -17,6 +17,7 @@ taken from the proxy's own policy: explain decides neither again.
 
 - `dns_kernel`  the way to DNS in the kernel of the client's node
 - `bundle`   evidence from a folder or a tar.gz in the layout of `kdns collect`; `archive`: a tar, bounded
+- `ages`     how old an object was when the evidence was collected
 - `scope`, `reading`  what of a large dump a question needs, and objects from files
 - `case`     A question with everything that is known: what each link is given
 - `cluster`  what kdns itself makes of the objects: its names, and its proxy's rules

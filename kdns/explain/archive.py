@@ -47,6 +47,8 @@ class Member(NamedTuple):
 
     name: str
     data: bytes
+    written: int
+    """When, in seconds since 1970."""
 
 
 def read_archive(path: str, limits: Limits) -> Iterator[Member]:
@@ -99,7 +101,7 @@ class _Reader:
     def __init__(self, read: Callable[[int], bytes], limits: Limits) -> None:
         self._read, self._limits = read, limits
         self._left = limits.total
-        self._files = self._others = 0
+        self._files = self._others = self._time = 0
 
     def members(self) -> Iterator[Member]:
         """Every file, up to the end of the compressed data, whose checksum stands behind it."""
@@ -108,6 +110,7 @@ class _Reader:
             if len(head) < BLOCK:
                 raise ArchiveError("it ends in the middle of a head")
             kind, written, length = _head(head)
+            self._time = _number(head[136:148])
             match kind:
                 case b"L":
                     name = self._small(length).rstrip(b"\0").decode("utf-8", "replace")
@@ -126,7 +129,7 @@ class _Reader:
             self._files += 1
             self._check(self._files <= self._limits.files, f"more than {self._limits.files:,} files")
             self._check(size <= self._limits.file, f"{name} has more than {self._limits.file >> 20} MiB")
-            yield Member(name, self._data(size))
+            yield Member(name, self._data(size), self._time)
             return
         self._others += 1
         self._check(self._others <= self._limits.others, f"more than {self._limits.others:,} folders and links")

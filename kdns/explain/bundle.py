@@ -2,6 +2,7 @@
 
 ::
 
+    collected.txt                      when it was (RFC 3339); else the files of a tar say so
     *.yaml, *.json                     objects
     node/NODE/FILE                     what a node has
     pod/NAMESPACE/POD/resolv.conf      as the container sees it
@@ -17,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from kdns.base.errors import ConfigError
+from kdns.explain.ages import rfc3339
 from kdns.explain.archive import ArchiveError, Limits, read_archive
 from kdns.explain.evidence import Evidence, TextFile
 
@@ -56,12 +58,16 @@ class Part(NamedTuple):
 def read_bundle(path: str, evidence: Evidence) -> list[Part]:
     """Put the files of a bundle into the evidence; the manifests among them are returned. Raises ConfigError."""
     manifests: list[Part] = []
-    for part in map(Part.of, _tar(path)) if os.path.isfile(path) else _folder(Path(path)):
+    parts_of_it, written = _tar(path) if os.path.isfile(path) else (_folder(Path(path)), "")
+    for part in parts_of_it:
         parts = PurePosixPath(part.path).parts
         if len(parts) == 1 and part.path.endswith((".yaml", ".yml", ".json")):
             manifests.append(part)
             continue
         match parts:
+            case ("collected.txt",):
+                written = text_file(Raw(part.path, part.read())).text.strip()
+                continue
             case ("node", node, name):
                 kept = evidence.nodes.setdefault(node, {})
             case ("pod", namespace, pod, name):
@@ -73,6 +79,7 @@ def read_bundle(path: str, evidence: Evidence) -> list[Part]:
         kept[name] = file = text_file(Raw(part.path, part.read()))
         if file.problem:
             evidence.problems = (*evidence.problems, f"{part.path}: {file.problem}")
+    evidence.collected = max(evidence.collected, written)
     return manifests
 
 
@@ -117,15 +124,15 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"--evidence: cannot read {path}: {error.strerror}") from error
 
 
-def _tar(path: str) -> Iterator[Raw]:
-    """Members are read and never unpacked, so it does not matter where they say they want to go."""
+def _tar(path: str) -> tuple[Iterator[Part], str]:
+    """Its files, and when the last one was written. Members are never unpacked: their paths may say what they like."""
     try:
         members = list(read_archive(path, LIMITS))
     except (ArchiveError, OSError) as error:
         raise ConfigError(f"--evidence: cannot read {path}: {error}", hint="a folder, or a tar.gz of one") from error
     prefix = _common_folder([member.name for member in members])
-    for member in members:
-        yield Raw(_normal(member.name).removeprefix(prefix), member.data)
+    raws = (Raw(_normal(member.name).removeprefix(prefix), member.data) for member in members)
+    return map(Part.of, raws), rfc3339(max((member.written for member in members), default=0))
 
 
 def _normal(name: str) -> str:

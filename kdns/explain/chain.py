@@ -44,7 +44,11 @@ def explain(case: Case) -> Report:
             needs = "a report of this bug: run again with the evidence attached"
             findings.append(Finding(link, State.UNCHECKED, "this link could not be checked", needs=needs))
     findings += _silent(case, findings)
-    return report(case.question, [*(_doubted(case, finding) for finding in findings), *_contradictions(case)])
+    return report(
+        case.question,
+        [*(_doubted(case, finding) for finding in findings), *_contradictions(case)],
+        case.evidence.collected,
+    )
 
 
 ABSENCE: Final = frozenset({"E01", "E02", "E03", "E10", "E16", "E20", "E24", "E29", "E42"})

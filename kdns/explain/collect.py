@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from kdns.base.errors import ConfigError
+from kdns.explain.ages import rfc3339
 from kdns.explain.bundle import Raw
 from kdns.explain.fetch import EVERYTHING, SYSTEM, Fetched, fetch, fetch_config_maps, fetch_logs, open_api
 from kdns.explain.node_files import collect_node
@@ -108,6 +109,7 @@ def run(asked: Asked, clock: float | None = None) -> str:
     files = asyncio.run(collect(asked))
     if not files:
         raise ConfigError("nothing was collected", hint="give --source, --node, or both")
+    files.append(Raw("collected.txt", f"{rfc3339(now)}\n".encode()))
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     folder = f"kdns-evidence-{stamp}"
     data, output = pack(files, folder, now), asked.output or f"{folder}.tar.gz"

@@ -45,6 +45,8 @@ class Evidence(Struct):
     """(Namespace, Pod) -> name of the file (``resolv.conf``) -> the file."""
     dns: dict[str, dict[str, TextFile]] = field(default_factory=dict)
     """Pod of a DNS server -> name of the file (``log.txt``, ``metrics.txt``) -> the file."""
+    collected: str = ""
+    """When it was (RFC 3339); empty: not known."""
     probes: tuple[Probe, ...] = ()
     forbidden: tuple[str, ...] = ()
     """Kinds that we were not allowed to list."""

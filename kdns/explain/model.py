@@ -62,7 +62,9 @@ class Item(Struct, frozen=True):
     line: int = 0
     """Counted from 1."""
     text: str = ""
-    """The line itself, or what people should know about the object: its age, its resource version."""
+    """The line itself, or what people should know about the object, such as its resource version."""
+    created: str = ""
+    """Of the object, as it says (RFC 3339); its age depends on when the evidence was collected."""
 
 
 class Finding(Struct, frozen=True):
@@ -141,6 +143,8 @@ class Report(Struct, frozen=True):
     question: Question
     findings: tuple[Finding, ...]
     """In the order of `Link`; every link has at least one."""
+    collected: str = ""
+    """When the evidence was collected (RFC 3339); empty: not known."""
 
     @property
     def first_fault(self) -> Finding | None:
@@ -159,13 +163,13 @@ class Report(Struct, frozen=True):
         return Verdict.UNKNOWN if missing else Verdict.OK
 
 
-def report(question: Question, findings: Sequence[Finding]) -> Report:
+def report(question: Question, findings: Sequence[Finding], collected: str = "") -> Report:
     """The findings in the order of the links; a link that has none is one that the question does not go through."""
     ordered: list[Finding] = []
     for link in Link:
         here = [finding for finding in findings if finding.link is link]
         ordered += here or [Finding(link, State.UNCHECKED, "the question does not go through this link")]
-    return Report(question, tuple(ordered))
+    return Report(question, tuple(ordered), collected)
 
 
 def most_telling(findings: Sequence[Finding]) -> list[Finding]:
@@ -204,7 +208,7 @@ def _item_values(item: Item) -> dict[str, Any]:
     """The fields that an item has."""
     values: dict[str, Any] = {
         "object": item.object, "field": item.field, "value": item.value, "file": item.file, "line": item.line,
-        "text": item.text,
+        "text": ", ".join(filter(None, (item.text, f"created {item.created}" if item.created else ""))),
     }  # fmt: skip
     return {
         key: value for key, value in values.items() if value is not None and value != "" and (key != "line" or value)

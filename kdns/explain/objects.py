@@ -110,17 +110,9 @@ def labels_of(body: Body) -> dict[str, str]:
     return {str(key): str(value) for key, value in field(body, "metadata.labels", {}).items()}
 
 
-def age_of(body: Body) -> str:
-    """Which version of the object it is, and since when there is it; empty for manifests."""
-    version, created = field(body, "metadata.resourceVersion"), field(body, "metadata.creationTimestamp")
-    return ", ".join(
-        text
-        for text in (f"resourceVersion {version}" if version else "", f"created {created}" if created else "")
-        if text
-    )
-
-
 def item(body: Body, path: str = "", value: Any = None, text: str = "") -> Item:
     """A piece of evidence: the object, one of its fields, and which version of the object that was."""
     shown = field(body, path) if path and value is None else value
-    return Item(object=str(key_of(body)), field=path, value=shown, text=", ".join(filter(None, (text, age_of(body)))))
+    version = field(body, "metadata.resourceVersion", "")
+    about = ", ".join(filter(None, (text, f"resourceVersion {version}" if version else "")))
+    return Item(str(key_of(body)), path, shown, text=about, created=field(body, "metadata.creationTimestamp", ""))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TextIO
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple, TextIO
 from kdns.base.errors import ConfigError
 from kdns.config.source import Manifests as ManifestSource
 from kdns.config.source import parse_source
+from kdns.explain.ages import rfc3339
 from kdns.explain.bundle import Part, Raw, read_bundle, text_file
 from kdns.explain.case import Case
 from kdns.explain.chain import explain
@@ -71,6 +73,7 @@ def read_case(request: Request) -> Case:
     live = bool(request.source) and not isinstance(parse_source(request.source), ManifestSource)
     if live:
         parts += map(Part.of, _live(request, evidence))
+        evidence.collected = rfc3339(time.time())
     elif request.source:
         parts += map(Part.of, _source(request.source))
     evidence.corefile = text_file(_read(request.corefile, "--corefile")) if request.corefile else None

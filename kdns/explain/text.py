@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from kdns.explain.ages import age_text
 from kdns.explain.codes import TITLES
 from kdns.explain.model import Finding, Item, Report, State, Verdict
 
@@ -31,7 +32,7 @@ def _lines(answer: Report, colour: bool, verbose: bool) -> Iterator[str]:
     for finding in answer.findings:
         if finding.state is State.UNCHECKED and finding.needs is None and not verbose:
             continue
-        yield from _finding(finding, colour, verbose)
+        yield from _finding(finding, answer.collected, colour, verbose)
     yield ""
     yield from _verdict(answer, colour)
     missing = [finding for finding in answer.findings if finding.state is State.UNCHECKED and finding.needs]
@@ -42,7 +43,7 @@ def _lines(answer: Report, colour: bool, verbose: bool) -> Iterator[str]:
             yield from _wrapped(f"  {finding.link.value:<12}", finding.needs or "")
 
 
-def _finding(finding: Finding, colour: bool, verbose: bool) -> Iterator[str]:
+def _finding(finding: Finding, collected: str, colour: bool, verbose: bool) -> Iterator[str]:
     label = LABELS[finding.state]
     head = f"  {finding.link.value:<11} {_paint(label, COLOURS[finding.state], colour)}" + " " * (12 - len(label))
     code = f"{finding.code}: " if finding.code else ""
@@ -53,20 +54,22 @@ def _finding(finding: Finding, colour: bool, verbose: bool) -> Iterator[str]:
     if finding.state in {State.FAULT, State.WARNING} or verbose:
         shown = finding.evidence if verbose else finding.evidence[:MOST_ITEMS]
         for item in shown:
-            yield from _item(item)
+            yield from _item(item, collected)
         if len(shown) < len(finding.evidence):
             yield " " * INDENT + f"... {len(finding.evidence) - len(shown)} more; -v shows all"
 
 
-def _item(item: Item) -> Iterator[str]:
+def _item(item: Item, collected: str) -> Iterator[str]:
     parts = []
+    age = age_text(item.created, collected)
+    text = ", ".join(filter(None, (item.text, f"{age} old" if age else f"created {item.created}" * bool(item.created))))
     if item.object:
         value = "" if item.value is None else f" = {_short(item.value)}"
         parts.append(f"{item.object} {item.field}".rstrip() + value)
     if item.file:
         parts.append(f"{item.file}:{item.line}" if item.line else item.file)
-    if item.text:
-        parts.append(f"({item.text})" if item.object else item.text)
+    if text:
+        parts.append(f"({text})" if item.object else text)
     yield from _wrapped(" " * INDENT + "- ", " ".join(parts))
 
 
