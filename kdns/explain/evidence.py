@@ -56,6 +56,8 @@ class Evidence(Struct):
     """There are objects of a bundle, which are a cluster's whatever they lack: what has no slice there has none."""
     torn: tuple[str, ...] = ()
     """Documents of objects that cannot be read: what is missing may be in them, so an absence proves nothing."""
+    unused: tuple[str, ...] = ()
+    """Objects that can be read, and that neither DNS nor the proxy can use: a line each, with the reason."""
     versions: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Object -> two places that have it in different versions; the first one counts."""
     problems: tuple[str, ...] = ()

@@ -26,8 +26,10 @@ class Trouble(Struct, frozen=True):
     next: str
 
 
-def trouble_of(pod: Body) -> Trouble:
-    """Why a Pod that is not ready is not."""
+def trouble_of(pod: Body, node: Body | None = None) -> Trouble:
+    """Why a Pod that is not ready is not. ``node``: the Node that it is on, if that is known."""
+    if node is not None and (lost := _lost_node(pod, node)):
+        return lost
     key = key_of(pod)
     describe = f"kubectl -n {key.namespace} describe pod {key.name}"
     phase = field(pod, "status.phase", "")
@@ -49,8 +51,36 @@ def trouble_of(pod: Body) -> Trouble:
             path = f"status.conditions[{number}].message"
             return Trouble("E26", f"{key.name} is not scheduled: {why}", (item(pod, path),), describe)
     if phase in {"Pending", ""}:
+        if waits := _initialising(pod):
+            return waits
         return Trouble("E26", f"{key.name} is pending", (item(pod, "status.phase"),), describe)
     return _not_ready(pod, describe)
+
+
+def _lost_node(pod: Body, node: Body) -> Trouble | None:
+    """The Pods of a node that does not report count as not ready, whatever their containers do."""
+    for number, condition in enumerate(maps(node, "status.conditions")):
+        if condition.get("type") == "Ready" and condition.get("status") in {"False", "Unknown"}:
+            name, why = key_of(node).name, condition.get("message") or condition.get("reason") or "it does not report"
+            shown = (item(node, f"status.conditions[{number}]"),)
+            says = f"{key_of(pod).name} is on node {name}, which is not ready: {str(why).rstrip('.')}"
+            return Trouble("E25", says, shown, f"kubectl describe node {name}")
+    return None
+
+
+def _initialising(pod: Body) -> Trouble | None:
+    """Init containers run one after the other, and the others wait for them."""
+    sidecars = {
+        entry.get("name") for entry in maps(pod, "spec.initContainers") if entry.get("restartPolicy") == "Always"
+    }
+    for number, status in enumerate(maps(pod, "status.initContainerStatuses")):
+        key, name = key_of(pod), status.get("name", "?")
+        done = status.get("started") if name in sidecars else field(status, "state.terminated") is not None
+        if not done:
+            shown = (item(pod, f"status.initContainerStatuses[{number}].state"),)
+            logs = f"kubectl -n {key.namespace} logs {key.name} -c {name}"
+            return Trouble("E26", f"{key.name} is pending: its init container {name} has not finished", shown, logs)
+    return None
 
 
 def _container(pod: Body, path: str, status: Body) -> Trouble | None:
@@ -62,8 +92,8 @@ def _container(pod: Body, path: str, status: Body) -> Trouble | None:
     describe = f"kubectl -n {key.namespace} describe pod {key.name}"
     last = ""
     if ended:
-        exit_code, at = ended.get("exitCode"), ended.get("finishedAt")
-        last = f", the last one ended with {ended.get('reason') or 'exit code'} ({exit_code}) at {at}"
+        at = f" at {ended['finishedAt']}" if ended.get("finishedAt") else ""
+        last = f", the last one ended with {ended.get('reason') or 'exit code'} ({ended.get('exitCode')}){at}"
     evidence = [item(pod, f"{path}.state")]
     if ended:
         evidence.append(item(pod, f"{path}.lastState.terminated"))

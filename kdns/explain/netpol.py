@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from kdns.explain.dns_service import cluster_ips
 from kdns.explain.model import Finding, Item, Link, State
 from kdns.explain.objects import Body, Objects, field, item, key_of, labels_of, maps
 from kdns.explain.rows import container_ports
@@ -39,6 +40,8 @@ class Blocked(Struct, frozen=True):
     direction: Direction
     pod: Body
     policies: tuple[Body, ...]
+    nearly: str = ""
+    """What keeps the nearest rule from letting the packet through, where it is a mistake that people make."""
 
     @property
     def evidence(self) -> tuple[Item, ...]:
@@ -76,7 +79,44 @@ def _direction(
         for rule in maps(policy, f"spec.{direction.lower()}"):
             if _has_port(rule, target, port, protocol) and _has_peer(objects, rule, direction, policy, other):
                 return None
-    return Blocked(direction, pod, tuple(policies))
+    nearly = ""
+    for policy in policies:
+        for rule in maps(policy, f"spec.{direction.lower()}"):
+            if _has_port(rule, target, port, protocol):
+                nearly = nearly or _unlabelled(objects, rule, direction, other) or _cluster_ips(objects, rule)
+            elif maps(rule, "from" if direction == "Ingress" else "to"):
+                near_peer = _has_peer(objects, rule, direction, policy, other)
+                nearly = nearly or (_other_ports(rule) if near_peer else "")
+    return Blocked(direction, pod, tuple(policies), nearly)
+
+
+def _other_ports(rule: Body) -> str:
+    """A rule lets the other end through, to other ports: often those of the Service."""
+    ports = ", ".join(f"{entry.get('port', 'any')}/{entry.get('protocol', 'TCP')}" for entry in maps(rule, "ports"))
+    return f"a rule lets it to {ports}; policies see the port of the Pod, not that of the Service"
+
+
+def _cluster_ips(objects: Objects, rule: Body) -> str:
+    """A rule names cluster IPs, which are translated before a policy sees the packet."""
+    for peer in maps(rule, "to"):
+        block = field(peer, "ipBlock", {})
+        if block and any(_in_block(address, block) for body in objects.all("Service") for address in cluster_ips(body)):
+            return f"ipBlock {block.get('cidr')} has cluster IPs, and policies see the addresses of Pods"
+    return ""
+
+
+def _unlabelled(objects: Objects, rule: Body, direction: Direction, other: Peer) -> str:
+    """A rule names the other end's Namespace by a label that it does not have."""
+    if other.pod is None:
+        return ""
+    name = key_of(other.pod).namespace
+    labels = _labels_of_namespace(objects, name)
+    for peer in maps(rule, "from" if direction == "Ingress" else "to"):
+        wanted = field(peer, "namespaceSelector.matchLabels", {})
+        if name in map(str, wanted.values()) and not matches(field(peer, "namespaceSelector", {}), labels):
+            text = ",".join(f"{key}={value}" for key, value in wanted.items())
+            return f"Namespace {name} does not have the labels {text}; it has kubernetes.io/metadata.name={name}"
+    return ""
 
 
 def _selects(policy: Body, direction: Direction, pod: Body) -> bool:
@@ -164,7 +204,7 @@ def _in_block(address: str, block: Body) -> bool:
 def presented(link: Link, found: Blocked, client: str, where: str, state: State = State.FAULT) -> Finding:
     """What keeps a client from a place, as a finding."""
     way = "egress" if found.direction == "Egress" else "ingress"
-    says = f"{found.names} ({way}): no rule lets {client} reach {where}"
+    says = f"{found.names} ({way}): no rule lets {client} reach {where}" + (f": {found.nearly}" if found.nearly else "")
     return Finding(
         link,
         state,

@@ -55,6 +55,8 @@ def parse_target(text: str, *, namespace: str = "", port: str = "", protocol: st
     kind, slash, name = host.partition("/")
     if slash and kind.lower() in SERVICE_KINDS:
         host = f"{name}.{namespace}" if namespace else name
+    if host.rstrip(".").lower() in {"localhost", "ip6-localhost"}:  # /etc/hosts has it everywhere (RFC 6761, 6.3)
+        host = "::1" if host.startswith("ip6") else "127.0.0.1"
     try:
         return Target(address=str(ip_address(host)), **common)  # type: ignore[arg-type]
     except ValueError:

@@ -12,7 +12,7 @@ from kdns.explain.objects import Key, Objects, field
 from kdns.explain.scope import Scope
 from kdns.watch.manifests.documents import read_documents
 from kdns.watch.manifests.headers import Header
-from kdns.watch.manifests.manifest import Manifests
+from kdns.watch.manifests.manifest import Manifests, Skipped
 from kdns.watch.manifests.reading import parse_manifests
 
 INDEXED: Final = frozenset({"", "ConfigMap", "Service"})
@@ -69,6 +69,8 @@ class ReadObjects:
             if not manifests.template:
                 torn = tuple(f"{problem.about} {problem.error}".strip() for problem in manifests.problems)
                 evidence.torn = (*evidence.torn, *torn)
+            skipped = (entry.warning for entry in manifests.entries if isinstance(entry, Skipped))
+            evidence.unused = (*evidence.unused, *skipped)
         evidence.versions = _versions(self.files)
 
 

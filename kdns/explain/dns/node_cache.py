@@ -41,7 +41,8 @@ def _on(case: "Case", daemon: Body, address: str, node: str) -> Iterator[Finding
     command = f"kubectl -n {key.namespace} get pods -o wide --field-selector spec.nodeName={node or 'NODE'}"
     if node and any(case.objects.all("Pod", key.namespace)) and not here:
         says = f"nameserver {address}: DaemonSet {key.name} has no Pod on node {node}"
-        yield Finding(Link.DNS_PATH, State.FAULT, says, "E16", (item(daemon, "status"),), command)
+        shown = (item(daemon, "spec.template.spec.nodeSelector"), *(item(pod, "spec.nodeName") for pod in pods[:3]))
+        yield Finding(Link.DNS_PATH, State.FAULT, says, "E16", shown, command)
         return
     if (broken := next((pod for pod in here if not is_ready(pod)), None)) is not None and node:
         trouble = trouble_of(broken)
@@ -51,8 +52,8 @@ def _on(case: "Case", daemon: Body, address: str, node: str) -> Iterator[Finding
     kernel = case.kernel(node)
     if kernel.addresses and ip_address(address).packed not in {one.address for one in kernel.addresses}:
         says = f"nameserver {address}: no interface of node {node} has this address"
-        shown = Item(file=kernel.path("addresses.txt"))
-        yield Finding(Link.DNS_PATH, State.FAULT, says, "E16", (shown,), "ip -o addr")
+        file = Item(file=kernel.path("addresses.txt"))
+        yield Finding(Link.DNS_PATH, State.FAULT, says, "E16", (file,), "ip -o addr")
         return
     if not here:
         says = f"whether DaemonSet {key.name} runs on the client's node is not known"

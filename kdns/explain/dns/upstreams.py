@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kdns.dns.upstream.line import Line
 from kdns.dns.upstream.target import File, Target
+from kdns.explain.dns_service import cluster_ips
 from kdns.explain.model import Item
 from kdns.explain.objects import Body, field, item, key_of
+from kdns.explain.rows import rows_of
+from kdns.explain.service_range import in_service_range
 
 if TYPE_CHECKING:
     from kdns.explain.case import Case
@@ -37,6 +40,21 @@ def trouble(case: "Case", line: Line) -> Trouble | None:
         if _loopback(address):
             says = f"{address} is the server's own loopback address, so every question comes back (a loop)"
             return Trouble(says, where)
+        if gone := _dead_service(case, address):
+            return Trouble(gone.says, (*where, *gone.evidence))
+    return None
+
+
+def _dead_service(case: "Case", address: str) -> Trouble | None:
+    """An address in the Service range that leads nowhere, as far as the objects say."""
+    service = next((body for body in case.objects.all("Service") if address in cluster_ips(body)), None)
+    if service is None:
+        known = any(case.objects.all("Service")) and in_service_range(address, case.objects)
+        return Trouble(f"{address} is in the range of Services, and no Service has it") if known else None
+    key, rows = key_of(service), rows_of(case.objects, service)
+    if rows and not any(row.ready or row.serving for row in rows):
+        says = f"{address} is Service {key.namespace}/{key.name}, and none of its {len(rows)} endpoints is ready"
+        return Trouble(says, tuple(item(row.slice, f"{row.path}.conditions") for row in rows[:3]))
     return None
 
 

@@ -26,6 +26,8 @@ def check(case: Case) -> list[Finding]:
         if side.policy == "Default":
             needs = "the node's /etc/resolv.conf: kdns collect --node"
             return [Finding(Link.CLIENT, State.UNCHECKED, f"{who}: its node's resolv.conf is not known", needs=needs)]
+        if side.policy == "None" and side.file is None and side.pod is not None:
+            return [_fault(case, "E05", f"{who}: {side.problem}; the API server refuses such a Pod")]
         return [Finding(Link.CLIENT, State.UNCHECKED, side.problem, needs=side.needs)]
     if case.meaning.kind == "outside":
         return [_ok(case)]

@@ -72,7 +72,14 @@ def _without_service(case: Case, address: str) -> Iterator[Finding]:
     elif in_service_range(address, case.objects) and any(case.objects.all("Service")):
         says = f"nameserver {address} is in the range of Services, and no Service has it"
         evidence = tuple(item(body, "spec.clusterIP") for body in case.dns_services)
-        command = "kubectl get services -A -o wide | grep ':53\\|53/'"
+        if case.dns_addresses and case.client.file is not None:
+            says += f": the cluster's DNS is {', '.join(case.dns_addresses)}, and the kubelet's clusterDNS is not"
+        node = case.client.node
+        command = (
+            f"kubectl get --raw /api/v1/nodes/{node}/proxy/configz | grep -o '\"clusterDNS\":[^]]*'"
+            if node
+            else "kubectl get services -A -o wide | grep ':53\\|53/'"
+        )
         yield Finding(Link.DNS_PATH, State.FAULT, says, "E16", evidence, command)
     else:
         says = f"nameserver {address} is not the cluster's; whether it answers was not asked"

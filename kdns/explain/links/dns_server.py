@@ -13,6 +13,7 @@ from kdns.explain.dns.corefile import BEHIND, HARMLESS
 from kdns.explain.dns.differences import of_coredns
 from kdns.explain.dns.dry_run import Asked
 from kdns.explain.model import Finding, Item, Link, State, most_telling
+from kdns.explain.near import alike, elsewhere
 from kdns.explain.objects import Body, field, key_of
 from kdns.records.reasons import Missing
 from kdns.wire.name import name_text, parse_name
@@ -161,8 +162,22 @@ def _not_ours(case: Case, wanted: Wanted, asked: Asked, evidence: tuple[Item, ..
         title = asked.block.title if asked.block else ""
         text = f"server block {title} has no plugin that answers {name}: {rcode_text(rcode)}"
         return _fault("E15", text, evidence, case)
+    asked_for = next((one.query.name for one in reversed(asked.visits) if one.plugin == "kubernetes"), None)
+    if asked.last == "kubernetes" and asked_for != parse_name(wanted.name) and (gone := _missing(case, asked)):
+        text = f"{_steps(asked)}: {name} {says} ({gone}){_nearly(case, asked_for)}"
+        if gone.reason.code:
+            return _fault(gone.reason.code, text, evidence, case)
     because = f" ({missing})" if asked.last == "kubernetes" and (missing := _missing(case, asked)) else ""
     return Finding(Link.DNS_SERVER, State.OK, f"{_steps(asked)}: {name} {says}{because}", evidence=evidence)
+
+
+def _nearly(case: Case, name: bytes | None) -> str:
+    """The Service that a rewritten name may mean."""
+    labels = name_text(name or b"\0").rstrip(".").split(".")
+    if len(labels) < 2:
+        return ""
+    near = [*elsewhere(case.objects, labels[1], labels[0]), *alike(case.objects, labels[1], labels[0])]
+    return f"; there is {near[0].name}.{near[0].namespace}" if near else ""
 
 
 def _missing(case: Case, asked: Asked) -> Missing | None:

@@ -19,7 +19,7 @@ from kdns.explain.rows import (
     target_port,
 )
 from kdns.explain.selecting import nothing_picked
-from kdns.explain.slices import disagreements
+from kdns.explain.slices import disagreements, pods_dumped
 from kdns.watch.manifests.defaults import is_live
 
 
@@ -35,19 +35,11 @@ def check(case: Case) -> list[Finding]:
     pods = picked(case.objects, service)
     unseen = rows and all(row.pod and not case.objects.get("Pod", namespace, row.pod) for row in rows)
     whole = case.evidence.bundled or is_live(service)
-    if not pods and (not _pods_dumped(case, namespace) or (unseen and not (whole and any(row.ready for row in rows)))):
+    if not pods and (not pods_dumped(case, namespace) or (unseen and not (whole and any(row.ready for row in rows)))):
         return [_by_rows(case, service, rows)]
     if not pods:
         return [_none_picked(case, service, rows)]
     return list(_of_pods(case, service, pods, rows))
-
-
-def _pods_dumped(case: Case, namespace: str) -> bool:
-    """Pods of the Namespace were dumped, besides the client's own."""
-    if "Pod" in case.evidence.listed:
-        return True
-    client = case.client.pod
-    return any(pod is not client for pod in case.objects.all("Pod", namespace))
 
 
 def _slices_known(case: Case, service: Body) -> bool:
@@ -117,15 +109,19 @@ def _of_pods(case: Case, service: Body, pods: list[Body], rows: list[Row]) -> It
             tuple(item(pod, "metadata.deletionTimestamp") for pod in pods), _commands(service)[0],
         )  # fmt: skip
         return
-    findings = [*_unready(staying, good), *_named_ports(case, good), *_slices(case, service, pods, good, rows)]
+    findings = [
+        *_unready(case, staying, good),
+        *_named_ports(case, good),
+        *_slices(case, service, pods, good, rows),
+    ]
     yield from sorted(findings, key=lambda finding: finding.state is not State.FAULT)
     if any(finding.state is State.FAULT for finding in findings):
         return
     if not _slices_known(case, service) and (is_live(service) or case.evidence.bundled):
-        says = f"{len(good)} of {len(staying)} Pods are ready; no slices are in the evidence"
+        says = f"{_count(staying, good)}; no slices are in the evidence"
         yield Finding(Link.ENDPOINTS, State.UNCHECKED, says, needs=slices_command)
     elif not findings:
-        yield Finding(Link.ENDPOINTS, State.OK, f"{len(good)} of {len(staying)} Pods are ready{_hints(rows)}",
+        yield Finding(Link.ENDPOINTS, State.OK, f"{_count(staying, good)}{_hints(rows)}",
                       evidence=(item(service, "spec.selector"), *_row_items(rows)))  # fmt: skip
 
 
@@ -134,9 +130,23 @@ def _hints(rows: list[Row]) -> str:
     return f"; each is hinted to zones ({', '.join(sorted(zones))})" if zones else ""
 
 
-def _unready(staying: list[Body], good: list[Body]) -> Iterator[Finding]:
+def _node(case: Case, pod: Body) -> Body | None:
+    return case.objects.get("Node", "", field(pod, "spec.nodeName", ""))
+
+
+def _count(staying: list[Body], good: list[Body]) -> str:
+    """How many take traffic; publishNotReadyAddresses sends it to Pods that are not ready, too."""
+    unready = [pod for pod in good if not is_ready(pod)]
+    if not unready:
+        return f"{len(good)} of {len(staying)} Pods are ready"
+    why = trouble_of(unready[0]).says
+    return f"{len(good)} of {len(staying)} Pods get traffic, though {why} (publishNotReadyAddresses)"
+
+
+def _unready(case: Case, staying: list[Body], good: list[Body]) -> Iterator[Finding]:
     """E25 and E26, the one that more Pods have first."""
-    troubles = [trouble_of(pod) for pod in staying if not any(pod is one for one in good)]
+    unready = [pod for pod in staying if not any(pod is one for one in good)]
+    troubles = [trouble_of(pod, _node(case, pod)) for pod in unready]
     by_code: dict[str, list[Trouble]] = {}
     for code, _ in Counter(trouble.code for trouble in troubles).most_common():
         by_code[code] = [trouble for trouble in troubles if trouble.code == code]
@@ -159,8 +169,17 @@ def _named_ports(case: Case, good: list[Body]) -> Iterator[Finding]:
         assert case.service is not None
         path = f"spec.ports[{maps(case.service, 'spec.ports').index(port)}].targetPort"
         hint = ": a number must not be in quotes" if wanted.isdigit() else ""
-        says = f"targetPort {wanted!r} is the name of no container's port in {len(lacking)} of {len(good)} Pods{hint}"
-        declared = [entry.get("name") or entry.get("containerPort") for entry in container_ports(lacking[0])]
+        protocol = port.get("protocol", "TCP")
+        others = [entry for entry in container_ports(lacking[0]) if entry.get("name") == wanted]
+        if others:
+            hint = f": the port of that name is {others[0].get('protocol', 'TCP')}"
+        what = f"{protocol} port" if others else "port"
+        count = f"{len(lacking)} of {len(good)} Pods"
+        says = f"targetPort {wanted!r} is the name of no container's {what} in {count}{hint}"
+        declared = [
+            f"{entry.get('name') or entry.get('containerPort')}/{entry.get('protocol', 'TCP')}"
+            for entry in container_ports(lacking[0])
+        ]
         evidence = (item(case.service, path), item(lacking[0], "spec.containers[0].ports", declared))
         state = State.FAULT if len(lacking) == len(good) else State.WARNING
         key = key_of(case.service)
@@ -206,7 +225,10 @@ def _without_selector(case: Case, service: Body, rows: list[Row]) -> Iterator[Fi
             if rows
             else "no selector, and no slice or Endpoints for it"
         )
-        yield _finding(State.FAULT, "E29", says, (item(service, "spec.selector"), *_row_items(rows)), command)
+        unused = tuple(Item(text=text) for text in case.evidence.unused if f" {key.namespace}/{key.name}-" in text)
+        says += " that DNS and the proxy can use" if unused else ""
+        shown = (item(service, "spec.selector"), *_row_items(rows), *unused)
+        yield _finding(State.FAULT, "E29", says, shown, command)
     else:
         yield Finding(Link.ENDPOINTS, State.UNCHECKED, "no selector, and no slices are in the evidence", needs=command)
 

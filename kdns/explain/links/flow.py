@@ -14,6 +14,8 @@ def check(case: Case) -> list[Finding]:
     service = case.service
     if service is None or field(service, "spec.clusterIP", "") in ("None", ""):
         return []
+    if not any(port.get("protocol", "TCP") == case.question.target.protocol for port in case.service_ports):
+        return [Finding(Link.FLOW, State.UNCHECKED, "the Service has no such port, so there are no flows of it")]
     sent = packets(case, service, case.question.client)
     by_node: dict[str, list[Sent]] = {}
     for one in sent:

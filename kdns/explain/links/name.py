@@ -4,12 +4,13 @@ import re
 from ipaddress import ip_address
 from typing import Final
 
-from kdns.explain.asking import Asked
+from kdns.explain.asking import Asked, ask
 from kdns.explain.case import Case
 from kdns.explain.headless import endpoint_problem, headless_problem
 from kdns.explain.model import Finding, Item, Link, State
 from kdns.explain.near import alike, elsewhere
 from kdns.explain.objects import Body, Key, field, item, key_of
+from kdns.explain.target import find_pod
 from kdns.records.reasons import Reason
 
 LIST: Final = "kubectl get services -A"
@@ -59,7 +60,12 @@ def _plain(case: Case) -> Finding:
         for rtype in case.rtypes
     ]
     if hit := next((answer for answer in asked if answer.values), None):
-        return Finding(Link.NAME, State.OK, f"{hit.name} {hit.rtype} {hit.says}")
+        says = f"{hit.name} {hit.rtype} {hit.says}"
+        known = case.meaning.kind == "pod" and case.objects.dumped("Pod", case.meaning.namespace)
+        if known and not any(find_pod(address, case.objects) for address in hit.values):
+            says += ", and no Pod has this address: the server answers for any (pods insecure)"
+            return Finding(Link.NAME, State.WARNING, says, "E42")
+        return Finding(Link.NAME, State.OK, says)
     missing = asked[0].missing
     code = "E07" if missing is not None and missing.reason is Reason.PODS_DISABLED else "E01"
     return _fault(code, f"{asked[0].name} {asked[0].says}: {missing or 'no such name'}", (), LIST)
@@ -104,6 +110,10 @@ def _record(case: Case, service: Body) -> Finding:
     missing = next((answer.missing for answer in asked if answer.missing), None)
     if missing is None:
         return Finding(Link.NAME, State.UNCHECKED, f"{whole} is answered by an upstream", needs="--probe")
+    own = [ask(case.answers, whole, rtype) for rtype in case.rtypes]
+    if hit := next((answer for answer in own if answer.values), None):
+        says = f"{whole} {hit.rtype} {_short(hit)} is the record, and the server answers otherwise: see dns-server"
+        return Finding(Link.NAME, State.OK, says, evidence=(item(service),))
     if missing.reason in {Reason.FAMILY, Reason.WRONG_TYPE}:  # `service` says which families there are
         return Finding(
             Link.NAME, State.OK, f"{whole} exists, without {' and '.join(case.rtypes)}", evidence=(item(service),)

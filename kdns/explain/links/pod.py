@@ -14,8 +14,11 @@ def check(case: Case) -> list[Finding]:
     failed = _probed(case)
     if failed:
         return [failed]
-    if case.service is None or not field(case.service, "spec.selector", {}):
+    if case.service is None:
         return []
+    if not field(case.service, "spec.selector", {}):
+        says, needs = "whether the endpoints listen was not tried", "--probe, from a place that reaches them"
+        return [Finding(Link.POD, State.UNCHECKED, says, needs=needs)]
     pods = [pod for pod in picked(case.objects, case.service) if is_ready(pod)]
     undeclared = _undeclared(case, pods)
     if undeclared:

@@ -29,6 +29,8 @@ def check(case: Case) -> list[Finding]:
     if elsewhere or not comparison.proxied:
         return elsewhere
     compared = [comparison.compare(sent) for sent in packets(case, service, case.question.client)]
+    if not any(port.get("protocol", "TCP") == target.protocol for port in case.service_ports):
+        return [Finding(Link.RULES, State.UNCHECKED, "the Service has no such port, so there are no rules for it")]
     findings = [*_asked(case, service, compared), *_there(case, compared, comparison)]
     return findings or [Finding(Link.RULES, State.UNCHECKED, "no packet of the question is known", needs=_needs(case))]
 

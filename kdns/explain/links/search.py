@@ -81,6 +81,9 @@ def _findings(case: Case, tried: list[Tried]) -> list[Finding]:
     if case.client.library == "musl" and _ends_musl(last) and last.name.lower() != _meant(case):
         says = f"{last.name} exists without such a record, and musl ends its search there: {_meant(case)} is not asked"
         return [Finding(Link.SEARCH, State.FAULT, says, "E08", evidence, f"ask for {_meant(case)} with its final dot")]
+    if case.meaning.kind == "outside" and last.known:
+        says = f"{count} {'names are' if count > 1 else 'name is'} asked, and none has an answer: see dns-server"
+        return [Finding(Link.SEARCH, State.OK, says, evidence=evidence)]
     if case.meaning.kind == "outside":
         says = (
             f"{case.question.target.name} is asked of an upstream; {nothing - len(last.answers)} questions before that"

@@ -10,6 +10,7 @@ from kdns.explain.objects import Body, field, item, key_of, maps
 from kdns.explain.rows import container_ports, picked, rows_of, target_port
 from kdns.explain.service_range import in_service_range, service_cidrs
 from kdns.explain.target import find_node, find_pod, pod_addresses
+from kdns.watch.manifests.defaults import is_live
 
 FAMILY: Final = {"A": "IPv4", "AAAA": "IPv6"}
 
@@ -24,6 +25,7 @@ def check(case: Case) -> list[Finding]:
     if field(service, "spec.type") == "ExternalName":
         return [_ok(service, f"{_title(service)} is an ExternalName: {field(service, 'spec.externalName', '')}")]
     findings = [*_ping(case, service), *_port(case, service), *_family(case, service), *_address(case, service)]
+    findings += _from_outside(case, service)
     return findings or [_ok(service, f"{_title(service)} has {_asked(case, service)}")]
 
 
@@ -70,6 +72,11 @@ def _no_service(case: Case) -> Finding:
             Link.SERVICE, State.UNCHECKED, "no Service is in the evidence", needs="kubectl get services -A -o yaml"
         )
     if node := find_node(target.address, objects):
+        if holder := _holder(case, key_of(node).name):
+            key = key_of(holder)
+            says = f"{target.address}:{target.port} is a port of Pod {key.namespace}/{key.name} on its node: no Service"
+            shown = (item(holder, "spec.containers[0].ports"), item(holder, "spec.nodeName"))
+            return Finding(Link.SERVICE, State.OK, says, evidence=shown)
         port = f"node port {target.port}" if target.port else "node port that was asked for"
         taken = ", ".join(
             f"{entry['nodePort']} ({key_of(body).namespace}/{key_of(body).name})"
@@ -83,6 +90,19 @@ def _no_service(case: Case) -> Finding:
         )
     says = f"no Service, Pod or node has the address {target.address}"
     return Finding(Link.SERVICE, State.FAULT, says, "E42", (), "kubectl get services -A")
+
+
+def _holder(case: Case, node: str) -> Body | None:
+    """The Pod that has the port that was asked for as a hostPort, or in the network of its node."""
+    target = case.question.target
+    for pod in case.objects.all("Pod"):
+        host = "containerPort" if field(pod, "spec.hostNetwork") is True else "hostPort"
+        if field(pod, "spec.nodeName", "") == node and any(
+            entry.get(host) == target.port and entry.get("protocol", "TCP") == target.protocol
+            for entry in container_ports(pod)
+        ):
+            return pod
+    return None
 
 
 def _ping(case: Case, service: Body) -> Iterator[Finding]:
@@ -126,7 +146,38 @@ def _port(case: Case, service: Body) -> Iterator[Finding]:
         says = f"port {target.port} of {_title(service)} is {protocol}, and it was asked by {target.protocol}"
         yield _finding(service, "E23", says, (item(service, f"spec.ports[{number}].protocol", protocol),))
         return
+    yield from _ambiguous(service, asked[0])
     yield from _other_protocol(case, service, asked[0])
+
+
+def _ambiguous(service: Body, port: Body) -> Iterator[Finding]:
+    """E21: slices have ports by name, so two ports of one name, or one without among several, cannot be told apart."""
+    ports = maps(service, "spec.ports")
+    same = [number for number, other in enumerate(ports) if (other.get("name") or "") == (port.get("name") or "")]
+    if len(same) > 1:
+        called = f"are called {port['name']}" if port.get("name") else "have no name"
+        why = "the API server refuses that, since slices have ports by name"
+        says = f"{len(same)} ports of {_title(service)} {called}: {why}"
+        yield _finding(service, "E21", says, tuple(item(service, f"spec.ports[{number}]") for number in same))
+
+
+def _from_outside(case: Case, service: Body) -> Iterator[Finding]:
+    """E42: a client outside that asks by name needs an address that leads in."""
+    target, kind = case.question.target, field(service, "spec.type", "ClusterIP")
+    ways = [*field(service, "spec.externalIPs", []), *maps(service, "status.loadBalancer.ingress")]
+    if case.question.client.kind != "outside" or target.address or ways or case.headless:
+        return
+    key = key_of(service)
+    if kind == "LoadBalancer" and is_live(service):
+        says = f"{_title(service)} has no address for clients outside: its load balancer has given it none (pending)"
+        shown = (item(service, "spec.type"), item(service, "status.loadBalancer", {}))
+        command = f"kubectl -n {key.namespace} describe service {key.name}"
+        yield Finding(Link.SERVICE, State.FAULT, says, "E42", shown, command)
+    elif kind == "ClusterIP":
+        says = (
+            f"{_title(service)} is of type ClusterIP and has no externalIPs: nothing outside of the cluster reaches it"
+        )
+        yield _finding(service, "E42", says, (item(service, "spec.type", kind),), State.WARNING)
 
 
 def _other_protocol(case: Case, service: Body, port: Body) -> Iterator[Finding]:
