@@ -117,7 +117,7 @@ async def measure(
     rounds: list[Round] = []
 
     async def report(done: Round) -> None:
-        rounds.append(done)
+        rounds[1:] = [done]  # the first and the last: all of them would be megabytes
 
     def proxier_of(applier: Applier) -> Proxier:
         return Proxier(policy(), applier, least=LEAST, report=report, report_left_out=print)
@@ -146,7 +146,7 @@ async def measure(
         times.append(time.monotonic() - began)
     change_cpu = (cpu() - spent) / max(changes, 1)
     share, waiting = await steadily(proxier, (another(changes + number) for number in range(RATE * seconds)), seconds)
-    repair = await repaired(proxier) if mode == "nftables" else 0.0
+    repair = await repaired(proxier, cluster_ip(services - 1)) if mode == "nftables" else 0.0
     memory = machine.resident_mb(os.getpid(), "VmHWM")  # of one proxy; the next one is a second
     again = proxier_of(await applier_of(mode))
     for n, some in backends.items():
@@ -169,9 +169,9 @@ async def measure(
     }
 
 
-async def repaired(proxier: Proxier) -> float:
-    """Seconds until what another process has deleted is there again: a frontend, and an endpoint; the longer one."""
-    frontend = cluster_ip(0)
+async def repaired(proxier: Proxier, frontend: bytes) -> float:
+    """Seconds until what another process has deleted is there again: a cluster IP of a Service without affinity, and one
+    of its endpoints; the longer one."""
     elements = {
         "service-ips": frontend_key(frontend, "TCP", 80),
         "backends-tcp": frontend + port_octets(80) + number_octets(0),
