@@ -170,8 +170,8 @@ async def measure(
 
 
 async def repaired(proxier: Proxier, frontend: bytes) -> float:
-    """Seconds until what another process has deleted is there again: a cluster IP of a Service without affinity, and one
-    of its endpoints; the longer one."""
+    """Seconds until what another process has deleted is there again: this cluster IP, and an endpoint of it; the longer
+    one. The Service has no affinity."""
     elements = {
         "service-ips": frontend_key(frontend, "TCP", 80),
         "backends-tcp": frontend + port_octets(80) + number_octets(0),

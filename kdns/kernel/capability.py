@@ -12,7 +12,7 @@ NET_ADMIN: Final = 12
 
 
 def require_net_admin(status: Path = STATUS) -> None:
-    """Raise ConfigError unless this process has the capability NET_ADMIN, if the kernel tells."""
+    """Raise ConfigError unless this process has the capability NET_ADMIN, if the kernel shows which it has."""
     match = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text(), re.MULTILINE)
     if match and not int(match[1], 16) >> NET_ADMIN & 1:
         raise ConfigError(

@@ -102,15 +102,15 @@ def _flow(answer: bytes, family: AddressFamily) -> Flow | None:
 
 def _unusual(answer: bytes, family: AddressFamily) -> Flow | None:
     """What is not laid out as usual: with a zone for one direction."""
-    found = attributes(answer, 4)
-    original = attributes(found[_TUPLE_ORIG])
+    parts = attributes(answer, 4)
+    original = attributes(parts[_TUPLE_ORIG])
     protocol = attributes(original[_TUPLE_PROTO])
     if protocol[_PROTO_NUM][0] != IPPROTO_UDP:
         return None
     return Flow(
         destination=attributes(original[_TUPLE_IP])[_DESTINATION[family]],
         port=int.from_bytes(protocol[_PROTO_DST_PORT], "big"),
-        replies_from=attributes(attributes(found[_TUPLE_REPLY])[_TUPLE_IP])[_SOURCE[family]],
+        replies_from=attributes(attributes(parts[_TUPLE_REPLY])[_TUPLE_IP])[_SOURCE[family]],
         answer=answer,
     )
 

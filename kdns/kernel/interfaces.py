@@ -43,8 +43,8 @@ def list_addresses(link: Netlink, family: int = socket.AF_UNSPEC) -> Iterator[Li
     """
     for answer in link.dump(RTM_GETADDR, bytes((family,)) + bytes(7)):
         kind, _, _, scope, index = ADDRESS.unpack_from(answer)
-        found = attributes(answer, ADDRESS.size)
-        address = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)  # IPv6 knows IFA_ADDRESS only
+        parts = attributes(answer, ADDRESS.size)
+        address = parts.get(IFA_LOCAL) or parts.get(IFA_ADDRESS)  # IPv6 knows IFA_ADDRESS only
         if address is not None and (family == kind or (family == socket.AF_UNSPEC and len(address) in (4, 16))):
             yield ListedAddress(index, address, scope)
 
@@ -73,7 +73,7 @@ def own_addresses(listen: Sequence[str], addresses: Iterable[InterfaceAddress] |
     (``addresses``, or this machine's). Loopback and link-local addresses are left out, as they mean another machine
     to each client.
     """
-    found: dict[bytes, None] = {}
+    reachable: dict[bytes, None] = {}
     for text in listen:
         bound = ip_address(text.partition("%")[0]) if text else None
         if bound is not None and not bound.is_unspecified:
@@ -81,9 +81,9 @@ def own_addresses(listen: Sequence[str], addresses: Iterable[InterfaceAddress] |
         else:
             if addresses is None:
                 addresses = interface_addresses()
-            every = (ip_address(one.address) for one in addresses)
-            candidates = (one for one in every if bound is None or one.version == bound.version)
-        for one in candidates:
-            if not (one.is_loopback or one.is_link_local or one.is_unspecified):
-                found[one.packed] = None
-    return tuple(found)
+            known = (ip_address(interface.address) for interface in addresses)
+            candidates = (address for address in known if bound is None or address.version == bound.version)
+        for address in candidates:
+            if not (address.is_loopback or address.is_link_local or address.is_unspecified):
+                reachable[address.packed] = None
+    return tuple(reachable)

@@ -163,14 +163,14 @@ class IpSets:
         return nested(_DATA, *parts)
 
 
-def _entry(found: dict[int, bytes]) -> Entry:
+def _entry(parts: dict[int, bytes]) -> Entry:
     return Entry(
-        _address(found.get(_IP)),
-        _BE16.unpack(found[_PORT])[0] if _PORT in found else 0,
-        found[_PROTO][0] if _PROTO in found else None,
-        _address(found.get(_IP2)),
-        found[_CIDR2][0] if _CIDR2 in found else 0,
-        _MARK.unpack(found[_SKBMARK])[0] if _SKBMARK in found else 0,
+        _address(parts.get(_IP)),
+        _BE16.unpack(parts[_PORT])[0] if _PORT in parts else 0,
+        parts[_PROTO][0] if _PROTO in parts else None,
+        _address(parts.get(_IP2)),
+        parts[_CIDR2][0] if _CIDR2 in parts else 0,
+        _MARK.unpack(parts[_SKBMARK])[0] if _SKBMARK in parts else 0,
     )
 
 

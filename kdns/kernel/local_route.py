@@ -16,7 +16,7 @@ from pyroute2.netlink.rtnl import RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE
 from kdns.kernel.netlink import U32, Netlink, attribute, attributes, u32
 
 PROTOCOL: Final = 153
-"""Who made a route (rtm_protocol): ours. 0 to 4 are the kernel's, the rest is anybody's (/etc/iproute2/rt_protos)."""
+"""Who made a route (rtm_protocol): ours. 0 to 4 are the kernel's, the rest any program's (/etc/iproute2/rt_protos)."""
 
 _ROUTE: Final = Struct("=BBBBBBBBI")
 """struct rtmsg: family, lengths of destination and source in bits, tos, table, protocol, scope, type, flags."""
@@ -81,8 +81,8 @@ def _head(address: bytes) -> bytes:
 def _listed(link: Netlink, family: int) -> Iterator[bytes]:
     for answer in link.dump(RTM_GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)):
         _, _, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(answer)
-        found = attributes(answer, _ROUTE.size)
-        if 15 in found:  # RTA_TABLE
-            table = U32.unpack(found[15])[0]
-        if (table, protocol, kind) == (_TABLE_LOCAL, PROTOCOL, _TYPE_LOCAL) and _DST in found:
-            yield found[_DST]
+        parts = attributes(answer, _ROUTE.size)
+        if 15 in parts:  # RTA_TABLE
+            table = U32.unpack(parts[15])[0]
+        if (table, protocol, kind) == (_TABLE_LOCAL, PROTOCOL, _TYPE_LOCAL) and _DST in parts:
+            yield parts[_DST]

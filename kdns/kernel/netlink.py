@@ -88,28 +88,28 @@ def text(kind: int, value: str) -> bytes:
 
 def attributes(data: bytes, start: int = 0) -> dict[int, bytes]:
     """The attributes from `start` to the end, by type; of repeated ones the last."""
-    found = {}
+    by_kind = {}
     end = len(data)
     while start + 4 <= end:
         length, kind = ATTRIBUTE.unpack_from(data, start)
         if length < 4:
             break
-        found[kind & TYPE_MASK] = data[start + 4 : start + length]
+        by_kind[kind & TYPE_MASK] = data[start + 4 : start + length]
         start += length + (-length % 4)
-    return found
+    return by_kind
 
 
 def elements(data: bytes) -> list[tuple[int, bytes]]:
     """The attributes in their order, repeated ones too."""
-    found = []
+    in_order = []
     start = 0
     while start + 4 <= len(data):
         length, kind = ATTRIBUTE.unpack_from(data, start)
         if length < 4:
             break
-        found.append((kind & TYPE_MASK, data[start + 4 : start + length]))
+        in_order.append((kind & TYPE_MASK, data[start + 4 : start + length]))
         start += length + (-length % 4)
-    return found
+    return in_order
 
 
 class Netlink:
@@ -162,23 +162,23 @@ class Netlink:
         """Get them no longer; those that wait to be read stay."""
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_DROP_MEMBERSHIP, group)
 
-    def heard(self, most: int) -> list[tuple[int, int, bytes]]:
+    def notifications(self, most: int) -> list[tuple[int, int, bytes]]:
         """The notifications that have come, of at most so many packets: type, port of the socket that made the change,
         payload. Never waits.
 
         Raises OSError: ENOBUFS if some were lost.
         """
-        notifications: list[tuple[int, int, bytes]] = []
+        waiting: list[tuple[int, int, bytes]] = []
         self._socket.setblocking(False)
         try:
             for _ in range(most):
                 packet = self._socket.recv(1 << 18)
-                notifications += [(kind, port, data) for kind, _, _, port, data in self._messages(packet)]
+                waiting += [(kind, port, data) for kind, _, _, port, data in self._messages(packet)]
         except BlockingIOError:
             pass
         finally:
             self._socket.settimeout(PATIENCE)
-        return notifications
+        return waiting
 
     def drop(self) -> None:
         """Drop the notifications that wait to be read."""
@@ -327,8 +327,8 @@ def generic_family(name: str) -> int | None:
         request = _GET_FAMILY + text(2, name)
         try:
             for answer in link.dump(_GENERIC_CONTROL, request, flags=0):
-                found: Mapping[int, bytes] = attributes(answer, 4)
-                return int(U16.unpack(found[1])[0])
+                parts: Mapping[int, bytes] = attributes(answer, 4)
+                return int(U16.unpack(parts[1])[0])
         except KernelError as error:
             if error.code != 2:  # ENOENT
                 raise

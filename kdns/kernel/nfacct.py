@@ -44,8 +44,8 @@ def packets(names: Iterable[str]) -> Mapping[str, int]:
             for name in names:
                 try:
                     for answer in link.dump(_GET, _HEADER + text(_NAME, name), flags=NLM_F_ACK):
-                        found = attributes(answer, len(_HEADER))
-                        counts[name] = _COUNT.unpack(found[_PACKETS])[0]
+                        parts = attributes(answer, len(_HEADER))
+                        counts[name] = _COUNT.unpack(parts[_PACKETS])[0]
                 except KernelError:
                     continue  # it does not exist
     except OSError:

@@ -208,7 +208,7 @@ class Nftables:
         family. None: some notifications were lost, and those that waited are dropped. Never waits."""
         name = text(_LIST_TABLE, table)  # all messages about a table begin with its name
         try:
-            notifications = self._link.heard(_PACKETS)
+            notifications = self._link.notifications(_PACKETS)
         except OSError as error:
             if error.errno != ENOBUFS:
                 raise

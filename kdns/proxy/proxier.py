@@ -165,7 +165,7 @@ class Proxier:
                 watching.cancel()
 
     async def _watch(self, applier: Alerted) -> None:
-        """Look as soon as others change rules. Where the kernel does not tell, looks come with the period."""
+        """Look as soon as others change rules. Where the kernel does not notify of it, looks come with the period."""
 
         def altered() -> None:
             self._schedule.want_look()

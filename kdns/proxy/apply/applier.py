@@ -53,7 +53,7 @@ class Applier(Protocol):
 
 @runtime_checkable
 class Alerted(Protocol):
-    """An applier that the kernel tells when others change rules."""
+    """An applier that the kernel notifies when others change rules."""
 
     async def watch(self, altered: Callable[[], None]) -> None:
         """Run for ever; call `altered` whenever what we wrote may have been modified externally: look soon."""

@@ -166,16 +166,16 @@ class IptablesApplier:
             return True
         began = self._clock()
         try:
-            one = self._looks if self.tool.nft and self._totals["nat"] > MANY else None
+            sampled = self._looks if self.tool.nft and self._totals["nat"] > MANY else None
             self._looks += 1
-            whole = await intact(tool, given, self._totals, one, self._tally)
+            whole = await intact(tool, given, self._totals, sampled, self._tally)
         except KernelError as error:
             if error.code != LOCKED:
                 raise
             return True
         finally:
             self._next_look = self._clock() + LEISURE * (self._clock() - began)
-        if whole and one is None:
+        if whole and sampled is None:
             self._seen = seen
         return whole
 

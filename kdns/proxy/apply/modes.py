@@ -69,7 +69,7 @@ def script(mode: Mode, rules: RuleSet, scheduler: str = "rr", interfaces: Sequen
         case "nftables":
             return nftables.script(rules)
         case "ipvs":
-            addresses = frozenset(one for one in interfaces if len(one) == rules.node.family.width)
+            addresses = frozenset(address for address in interfaces if len(address) == rules.node.family.width)
             return ipvs_tables.script(rules, here(rules.node, addresses), scheduler)
 
 

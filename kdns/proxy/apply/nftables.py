@@ -155,7 +155,7 @@ class NftablesApplier:
 
     async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
         self._kernel.watch.take()  # from here on the table is read
-        with self._kernel.watch.unheard():
+        with self._kernel.watch.ignoring():
             return await self._read_and_write(rules)
 
     async def _read_and_write(self, rules: RuleSet) -> tuple[Table, int]:
@@ -185,8 +185,8 @@ class NftablesApplier:
         claimed = CLAIMED if before is not None and before.keys() >= CLAIMED else frozenset[str]()
         elements = await self._kernel.elements(name for name in fixed.CONTAINERS if name not in claimed)
         wanted: Counter[str] = Counter()
-        found = Found(elements, listing.chains, listing.sets)
-        count = await self._write(written.rebuild(rules, found), claimed=wanted if claimed else None)
+        in_kernel = Found(elements, listing.chains, listing.sets)
+        count = await self._write(written.rebuild(rules, in_kernel), claimed=wanted if claimed else None)
         after = await self._kernel.counts() if claimed else None
         if before is None or after is None:
             return count
@@ -205,7 +205,7 @@ class NftablesApplier:
         ``claimed``: elements of CLAIMED may be there, with this or another value; they are counted here instead.
         """
         with ExitStack() as much:
-            return await self._send_all(steps, lambda: much.enter_context(self._kernel.watch.unheard()), claimed)
+            return await self._send_all(steps, lambda: much.enter_context(self._kernel.watch.ignoring()), claimed)
 
     async def _send_all(self, steps: Iterable[Step], much: Callable[[], None], claimed: Counter[str] | None) -> int:
         """See `_write`; `much` is called before the second piece is sent."""
@@ -259,15 +259,15 @@ class NftablesApplier:
             return None
         if not foreign:
             return 0
-        found = Found(await self._kernel.present(foreign.elements))
+        in_kernel = Found(await self._kernel.present(foreign.elements))
         if foreign.chains:
             listing = await self._kernel.listing()
             if listing is None or fixed.LAYOUT not in listing.chains:
                 return None
-            found = found._replace(chains=listing.chains, sets=listing.sets)
-            if not found.declared:
+            in_kernel = in_kernel._replace(chains=listing.chains, sets=listing.sets)
+            if not in_kernel.declared:
                 return None
-        return await self._write(written.repair(found, foreign.elements))
+        return await self._write(written.repair(in_kernel, foreign.elements))
 
     async def watch(self, altered: Callable[[], None]) -> None:
         """See `Alerted.watch`."""

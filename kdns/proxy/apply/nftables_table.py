@@ -93,7 +93,7 @@ class KernelTable:
         """Have nft do all of it in one transaction, elements too. Raises KernelError like `send`."""
         if not commands:
             return
-        with self.watch.unheard():
+        with self.watch.ignoring():
             try:
                 await self._run(["nft", "-f", "-"], script_text(commands, self.name))
             except KernelError as error:
@@ -102,8 +102,8 @@ class KernelTable:
     async def listing(self) -> Listing | None:
         """All but the elements; None: there is no table."""
         text = await self._run(["nft", "-t", "list", "ruleset", word(self._family)])
-        found = re.search(rf"^table {self.name} \{{\n(.*?)^\}}", text, re.DOTALL | re.MULTILINE)
-        return Listing(found[1]) if found else None
+        match = re.search(rf"^table {self.name} \{{\n(.*?)^\}}", text, re.DOTALL | re.MULTILINE)
+        return Listing(match[1]) if match else None
 
     async def counts(self) -> dict[str, int] | None:
         """How many elements each set and map holds; None: the kernel does not say it. Raises KernelError."""
@@ -214,8 +214,8 @@ def _chains(body: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     name = ""
     rules: list[str] = []
     for line in body.splitlines():
-        if found := _CHAIN.match(line):
-            name, rules = found[1], []
+        if match := _CHAIN.match(line):
+            name, rules = match[1], []
         elif line == "\t}" and name:
             yield name, tuple(rules)
             name = ""
@@ -227,7 +227,7 @@ def _at_fault(error: KernelError, piece: Sequence[Command]) -> ServicePortName |
     """Whose command nft complains of, where that is not for what others did to the table in the meantime."""
     if any(sign in error.stderr for sign in _OTHERS):
         return None
-    for found in _PLACE.finditer(error.stderr):
-        if (line := int(found[1])) <= len(piece) and (port := piece[line - 1].port) is not None:
+    for place in _PLACE.finditer(error.stderr):
+        if (line := int(place[1])) <= len(piece) and (port := piece[line - 1].port) is not None:
             return port
     return None

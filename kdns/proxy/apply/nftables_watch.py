@@ -55,7 +55,7 @@ class Watch:
         """``connect`` opens a netlink socket; ``own`` gives the port of the one that writes our elements."""
         self._connect, self._own = connect, own
         self._listener: Nftables | None = None
-        self._deaf = 0
+        self._ignored = 0
         self.foreign = ForeignChanges()
         self.unsure = True
         """Others may have changed anything, since nothing was listened to. Set it to False after a look."""
@@ -63,7 +63,7 @@ class Watch:
     @property
     def listening(self) -> bool:
         """The kernel notifies of what other processes do."""
-        return self._listener is not None and not self._deaf
+        return self._listener is not None and not self._ignored
 
     def take(self) -> ForeignChanges:
         """What others have changed; from here on it is dealt with."""
@@ -74,14 +74,14 @@ class Watch:
         """Run for ever; call `altered` when another process changes the table. Raises OSError."""
         with self._connect() as listener:
 
-            def hear() -> None:
+            def read() -> None:
                 if self.foreign.note(listener.changes_of_others(fixed.TABLE, self._own())):
                     altered()
 
-            if not self._deaf:  # or `unheard` begins to listen at its end
+            if not self._ignored:  # or `ignoring` begins to listen at its end
                 listener.listen()
             loop = asyncio.get_running_loop()
-            loop.add_reader(listener.fileno(), hear)
+            loop.add_reader(listener.fileno(), read)
             self._listener = listener
             try:
                 await asyncio.Event().wait()
@@ -90,19 +90,19 @@ class Watch:
                 loop.remove_reader(listener.fileno())
 
     @contextmanager
-    def unheard(self) -> Iterator[None]:
+    def ignoring(self) -> Iterator[None]:
         """What is done in here is not listened to: it is done by nft, or so much that listening would cost more.
 
         What others do meanwhile is for the next look to find.
         """
-        self._deaf += 1
+        self._ignored += 1
         self.unsure = True
-        if self._deaf == 1 and self._listener is not None:
+        if self._ignored == 1 and self._listener is not None:
             self._listener.ignore()
         try:
             yield
         finally:
-            self._deaf -= 1
-            if not self._deaf and self._listener is not None:
+            self._ignored -= 1
+            if not self._ignored and self._listener is not None:
                 self._listener.ignore()
                 self._listener.listen()

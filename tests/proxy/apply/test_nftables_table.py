@@ -318,7 +318,7 @@ async def test_a_watch_that_begins_while_rules_are_written_does_not_hear_of_them
     """What nft writes for us comes from a socket of its own, and would pass for another process's change."""
     listener = Listener()
     table = KernelTable(Family.IPV4, run, lambda _: cast(Nftables, listener))
-    with table.watch.unheard():
+    with table.watch.ignoring():
         watching = asyncio.create_task(table.watch.run(lambda: None))
         await asyncio.sleep(0)
         assert "listen" not in listener.calls
