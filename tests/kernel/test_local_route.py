@@ -14,7 +14,7 @@ V4, V6 = packed("10.96.0.10"), packed("fd00:10:96::a")
 NET = """
 link set lo up
 addr add 172.18.0.2/32 dev lo
-addr add fc00::2/128 dev lo
+addr add fc00::2/128 dev lo nodad
 route add default dev lo
 -6 route add default dev lo
 """
