@@ -5,7 +5,7 @@ import datetime
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from bench import (
@@ -15,6 +15,7 @@ from bench import (
     forwarding,
     local_dns,
     machine,
+    observers,
     peers,
     plan,
     queries,
@@ -23,22 +24,27 @@ from bench import (
     service_path,
     status_pages,
 )
+from bench.plot import dots
 from bench.report import Target
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- Below this line: written by `make bench ARGS=--write`. -->"
 CLUSTER = "cluster"
-KEYS = (
-    *(workload.key for workload in queries.WORKLOADS), *forwarding.KEYS, CLUSTER, explaining.KEY,
-    status_pages.KEY, local_dns.KEY, service_path.KEY,
+DNS = (
+    *(workload.key for workload in queries.WORKLOADS), observers.KEY, *forwarding.KEYS, CLUSTER, explaining.KEY,
+    status_pages.KEY, local_dns.KEY,
 )  # fmt: skip
+"""What stands on `PAGE`."""
+GROUPS = {"dns": DNS}
+KEYS = (*DNS, service_path.KEY)
+PLOT = PAGE.with_name("cost-of-a-query.svg")
 SERVERS = tuple(dict.fromkeys((*peers.COMMANDS, *forwarders.COMMANDS)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run what was asked for."""
     arguments = _arguments(argv)
-    only = arguments.only or KEYS
+    only = {key for word in arguments.only or KEYS for key in GROUPS.get(word, (word,))}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers, namespaces and cgroups are cleared away
     if arguments.urgent:
         machine.hurry()
@@ -50,43 +56,55 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{where[0].upper()}{where[1:]}; servers on CPU 0, clients on CPU 1; {rounds_text}. "
         f"{peers.versions(arguments.servers)}."
     ]
-    targets: list[Target] = []
     say(page[0])
-    workloads = [workload for workload in queries.WORKLOADS if workload.key in only]
     with tempfile.TemporaryDirectory(prefix="kdns-bench-") as name:
-        if workloads:
-            text, met = _queries(Path(name), workloads, arguments)
-            page.append(text)
-            targets += met
-        if not set(forwarding.KEYS).isdisjoint(only):
-            rest = (arguments.servers, arguments.rounds, arguments.seconds)
-            texts, met = forwarding.measure(Path(name), only, *rest)
-            page += texts
-            targets += met
-        if CLUSTER in only:
-            text, met = cluster.measure(Path(name), arguments.seconds)
-            page.append(text)
-            targets += met
-        sections: dict[str, Callable[[], tuple[str, list[Target]]]] = {
-            explaining.KEY: lambda: explaining.measure(Path(name)),
-            status_pages.KEY: lambda: status_pages.measure(Path(name)),
-            local_dns.KEY: local_dns.measure,
-        }
-        for key, measure in sections.items():
-            if key in only:
-                text, met = measure()
-                say("\n" + text)
-                page.append(text)
-                targets += met
-        if len(page) > 1:
-            keep(PAGE, page, targets, write=arguments.write)
+        folder = Path(name)
+        if not only.isdisjoint(DNS):
+            texts, targets, measured = _dns(folder, only, arguments)
+            keep(PAGE, [*page, *texts], targets, write=arguments.write)
+            if arguments.write and measured:
+                PLOT.write_text(_plot(measured))
         if service_path.KEY in only:
             urgent = ", at nice -20" * arguments.urgent
             about = f"Run of {datetime.date.today():%d %B %Y} on {machine.description()}{urgent}."
-            text, met = service_path.measure(Path(name), full=arguments.full)
+            text, met = service_path.measure(folder, full=arguments.full)
             keep(service_path.PAGE, [about, text], met, write=arguments.write)
             if arguments.write:
-                service_path.keep_plots(Path(name))
+                service_path.keep_plots(folder)
+
+
+def _dns(
+    folder: Path, only: Collection[str], arguments: argparse.Namespace
+) -> tuple[list[str], list[Target], list[Sequence[rounds.Result]]]:
+    """Everything on `PAGE` that was asked for: texts, verdicts, and what a query costs."""
+    texts: list[str] = []
+    targets: list[Target] = []
+    measured: list[Sequence[rounds.Result]] = []
+    workloads = [workload for workload in queries.WORKLOADS if workload.key in only]
+    if workloads:
+        text, met, results = _queries(folder, workloads, arguments)
+        texts.append(text)
+        targets += met
+        measured += results
+    if not set(forwarding.KEYS).isdisjoint(only):
+        more, met, results = forwarding.measure(folder, only, arguments.servers, arguments.rounds, arguments.seconds)
+        texts += more
+        targets += met
+        measured += results
+    others: dict[str, Callable[[], tuple[str, list[Target]]]] = {
+        observers.KEY: lambda: observers.measure(folder, arguments.rounds, arguments.seconds),
+        CLUSTER: lambda: cluster.measure(folder, arguments.seconds),
+        explaining.KEY: lambda: explaining.measure(folder),
+        status_pages.KEY: lambda: status_pages.measure(folder),
+        local_dns.KEY: local_dns.measure,
+    }
+    for key, measure in others.items():
+        if key in only:
+            text, met = measure()
+            say("\n" + text)
+            texts.append(text)
+            targets += met
+    return texts, targets, measured
 
 
 def keep(page: Path, parts: Sequence[str], targets: Sequence[Target], *, write: bool) -> None:
@@ -106,8 +124,8 @@ def say(text: str) -> None:
 
 def _queries(
     folder: Path, workloads: Sequence[queries.Workload], arguments: argparse.Namespace
-) -> tuple[str, list[Target]]:
-    results = []
+) -> tuple[str, list[Target], list[Sequence[rounds.Result]]]:
+    results: list[Sequence[rounds.Result]] = []
     head, names = report.query_head(), [name for name in peers.COMMANDS if name in arguments.servers]
     with peers.running(folder, names) as running:
         for workload in workloads:
@@ -118,21 +136,36 @@ def _queries(
     memory = f"Resident after all this, with {plan.SERVICES:,} Services: {memory}."
     say("\n" + memory)
     rows = [row for result in results for row in report.query_rows(result)]
-    return report.table(head, rows) + "\n\n" + memory, report.query_targets(results)
+    return report.table(head, rows) + "\n\n" + memory, report.query_targets(results), results
+
+
+def _plot(measured: Sequence[Sequence[rounds.Result]]) -> str:
+    rows: dict[str, dict[str, float]] = {}
+    for result in (result for results in measured for result in results):
+        middle = rounds.spread(result.full, rounds.cpu)
+        if middle is not None and result.peer != forwarders.PLUGINS:
+            rows.setdefault(result.workload.title, {})[result.peer] = middle.middle
+    return dots("What a query costs", "microseconds of the server's CPU, saturated", rows)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=KEYS, metavar="KEY", help=f"some of: {' '.join(KEYS)}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*GROUPS, *KEYS),
+        metavar="KEY",
+        help=f"some of: dns (all but {service_path.KEY}) {' '.join(KEYS)}",
+    )
     parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS)
-    parser.add_argument("--rounds", type=int, help="how often everything is repeated (2; with --full 7)")
-    parser.add_argument("--seconds", type=float, help="how long each load lasts (0.5; with --full 2)")
-    parser.add_argument("--full", action="store_true", help="about half an hour instead of a few minutes")
+    parser.add_argument("--rounds", type=int, help="how often everything is repeated (2; with --full 5)")
+    parser.add_argument("--seconds", type=float, help="how long each load lasts (0.5)")
+    parser.add_argument("--full", action="store_true", help="more rounds; the Service path with all its sizes")
     parser.add_argument("--urgent", action="store_true", help="ahead of all other processes (root), where others work")
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
     arguments = parser.parse_args(argv)
-    arguments.rounds = arguments.rounds or (7 if arguments.full else 2)
-    arguments.seconds = arguments.seconds or (2.0 if arguments.full else 0.5)
+    arguments.rounds = arguments.rounds or (5 if arguments.full else 2)
+    arguments.seconds = arguments.seconds or 0.5
     return arguments
 
 

@@ -79,7 +79,6 @@ def measure(folder: Path, seconds: float) -> tuple[str, list[Target]]:
             ours = machine.cpu_seconds(process.pid) + machine.cpu_seconds(api.pid) + time.process_time()
             others = (machine.busy_seconds() - busy - ours) / (machine.now() - began)
     text = _text(api.secure, (synced, cpu), grown, peak, (small, big, whole), others)
-    print("\n" + text, flush=True)
     return text, _targets(synced, grown, peak, killed, (small, big), " (noisy)" * (others > NOISE))
 
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench import machine, plan
 from bench.peers import COREDNS_PROGRAM, Peer, find, free_port, started, wait_for_answer
-from bench.queries import Query
+from bench.queries import Query, Way
 
 COREFILE = """\
 .:{port} {{
@@ -64,6 +65,7 @@ server:
     do-not-query-localhost: no
     outgoing-range: 4096
     num-queries-per-thread: 2048
+    outgoing-num-tcp: 200
     so-rcvbuf: 4m
     msg-cache-size: 64m
     rrset-cache-size: 64m
@@ -77,8 +79,8 @@ _FIRST = Query("first.example.com")
 
 
 @contextlib.contextmanager
-def running(folder: Path, names: Sequence[str], delay: float = 0.0) -> Iterator[list[Peer]]:
-    """All servers of ``names`` that are installed, answering, in front of an upstream so many seconds away."""
+def running(folder: Path, names: Sequence[str], delay: float = 0.0, way: Way = "udp") -> Iterator[list[Peer]]:
+    """All servers of ``names`` that can, answering, in front of an upstream so many seconds away, asked in one way."""
     plan.write_manifests(folder / "cluster.json")
     with contextlib.ExitStack() as stack:
         upstream = free_port()
@@ -86,21 +88,45 @@ def running(folder: Path, names: Sequence[str], delay: float = 0.0) -> Iterator[
         log = folder / "upstream.log"
         behind = stack.enter_context(started(argv, log, cpu=machine.CLIENT_CPU))
         wait_for_answer(upstream, behind, _FIRST, log)
+        beside = [behind.pid]
+        if way != "udp":
+            argv = [
+                sys.executable,
+                "-m",
+                "bench.stream_upstream",
+                str(upstream),
+                str(certificate(folder)) * (way == "tls"),
+            ]
+            streams = stack.enter_context(started(argv, folder / "streams.log", cpu=machine.CLIENT_CPU))
+            beside.append(streams.pid)
         peers = []
         for name in names:
             port = free_port()
-            command = COMMANDS[name](folder, port, upstream)
+            command = COMMANDS[name](folder, port, upstream, way)
             if command is None:
-                print(f"{name}: not installed, left out")
+                print(f"{name}: not installed, or does not ask by {way}, left out")
                 continue
             log = folder / f"{name}-forwards.log"
             process = stack.enter_context(started(command, log))
             wait_for_answer(port, process, _FIRST, log)
-            peers.append(Peer(name, process.pid, port, (behind.pid,)))
+            peers.append(Peer(name, process.pid, port, tuple(beside)))
         yield peers
 
 
-def _dnsmasq(_: Path, port: int, upstream: int) -> list[str] | None:
+def certificate(folder: Path) -> Path:
+    """Of ``localhost``, with its key in the same file; it is its own authority."""
+    path = folder / "upstream.pem"
+    if not path.exists():
+        words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+        more = ("-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out", str(folder / "authority.pem"))
+        subprocess.run(("openssl", *words.split(), *more), check=True, capture_output=True)
+        path.write_text(path.read_text() + (folder / "authority.pem").read_text())
+    return path
+
+
+def _dnsmasq(_: Path, port: int, upstream: int, way: Way) -> list[str] | None:
+    if way != "udp":
+        return None
     # Its cache is larger than what is asked: once it is full a miss costs it ten times as much.
     program = find("dnsmasq")
     flags = f"--keep-in-foreground --conf-file=/dev/null --pid-file= --port={port} --no-resolv --no-hosts --user=root"
@@ -108,34 +134,52 @@ def _dnsmasq(_: Path, port: int, upstream: int) -> list[str] | None:
     return [program, *flags.split()] if program else None
 
 
-def _unbound(folder: Path, port: int, upstream: int) -> list[str] | None:
+def _unbound(folder: Path, port: int, upstream: int, way: Way) -> list[str] | None:
     program = find("unbound")
-    (folder / "unbound.conf").write_text(UNBOUND.format(folder=folder, port=port, upstream=upstream))
+    text = UNBOUND.format(folder=folder, port=port, upstream=f"{upstream}#localhost" if way == "tls" else upstream)
+    if way == "tls":
+        text = text.replace("server:\n", f'server:\n    tls-cert-bundle: "{folder}/authority.pem"\n')
+    if way != "udp":
+        text += f"    forward-{way}-upstream: yes\n"
+    (folder / "unbound.conf").write_text(text)
     return [program, "-d", "-c", str(folder / "unbound.conf")] if program else None
 
 
-def _coredns(folder: Path, port: int, upstream: int) -> list[str] | None:
+def asked(text: str, folder: Path, upstream: int, way: Way) -> str:
+    """A Corefile with its upstream asked in one way."""
+    more = {
+        "udp": "",
+        "tcp": "       force_tcp\n",
+        "tls": f"       tls {folder}/authority.pem\n       tls_servername localhost\n",
+    }
+    text = text.replace("       max_concurrent", more[way] + "       max_concurrent")
+    return text.replace(f"127.0.0.1:{upstream}", f"tls://127.0.0.1:{upstream}") if way == "tls" else text
+
+
+def _coredns(folder: Path, port: int, upstream: int, way: Way) -> list[str] | None:
     program = os.environ.get(COREDNS_PROGRAM)
-    (folder / "Corefile.coredns").write_text(COREDNS.format(port=port, upstream=upstream))
+    corefile = asked(COREDNS.format(port=port, upstream=upstream), folder, upstream, way)
+    (folder / "Corefile.coredns").write_text(corefile)
     # one thread, as the others have
     return ["env", "GOMAXPROCS=1", program, "-conf", str(folder / "Corefile.coredns"), "-quiet"] if program else None
 
 
-def _kdns(folder: Path, port: int, upstream: int, more: str = "") -> list[str]:
+def _kdns(folder: Path, port: int, upstream: int, way: Way, more: str = "") -> list[str]:
     ports = {name: free_port() for name in ("health", "ready", "metrics")}
     corefile = folder / f"Corefile.{port}"
-    corefile.write_text(
-        COREFILE.format(port=port, upstream=upstream, **ports).replace("    errors\n", "    errors\n" + more)
-    )
+    text = COREFILE.format(port=port, upstream=upstream, **ports).replace("    errors\n", "    errors\n" + more)
+    corefile.write_text(asked(text, folder, upstream, way))
     argv = [sys.executable, "-m", "kdns", "serve", "--conf", str(corefile)]
     return [*argv, "--source", str(folder / "cluster.json"), "--quiet"]
 
 
-def _plugins(folder: Path, port: int, upstream: int) -> list[str]:
-    return _kdns(folder, port, upstream, "    log\n    rewrite name exact old.example.com new.example.com\n")
+def _plugins(folder: Path, port: int, upstream: int, way: Way) -> list[str] | None:
+    if way != "udp":
+        return None
+    return _kdns(folder, port, upstream, way, "    log\n    rewrite name exact old.example.com new.example.com\n")
 
 
-COMMANDS: dict[str, Callable[[Path, int, int], list[str] | None]] = {
+COMMANDS: dict[str, Callable[[Path, int, int, Way], list[str] | None]] = {
     "dnsmasq": _dnsmasq,
     "unbound": _unbound,
     "coredns": _coredns,

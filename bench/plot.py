@@ -47,3 +47,45 @@ def chart(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[
 
 def _log(number: float) -> float:
     return math.log10(number)
+
+
+def dots(title: str, across: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A dot for each value of each row on one logarithmic axis, a colour for each name; rows from top to bottom."""
+    names = list(dict.fromkeys(name for values in rows.values() for name in values))
+    every = [value for values in rows.values() for value in values.values()]
+    low, high = math.floor(_log(min(every)) * 2) / 2, math.ceil(_log(max(every)) * 2) / 2
+    left, step = 230, 24
+    height = TOP + 30 + step * len(rows) + BOTTOM
+
+    def at(value: float) -> float:
+        return left + (_log(value) - low) / ((high - low) or 1) * (WIDTH - left - 30)
+
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"',
+        '  font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
+        f'<text x="10" y="22" font-size="15">{title}</text>',
+        f'<text x="{left}" y="{height - 10}">{across}</text>',
+    ]
+    colours = dict(zip(names, COLOURS, strict=False))
+    for number, (name, colour) in enumerate(colours.items()):
+        x = 16 + number * 110
+        lines.append(
+            f'<circle cx="{x}" cy="{TOP}" r="5" fill="{colour}"/><text x="{x + 10}" y="{TOP + 4}">{name}</text>'
+        )
+    bottom = height - BOTTOM + 8
+    for value in (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500):
+        if low <= _log(value) <= high:
+            along = at(value)
+            lines.append(f'<line x1="{along:.1f}" y1="{TOP + 16}" x2="{along:.1f}" y2="{bottom}" stroke="#ddd"/>')
+            lines.append(f'<text x="{along:.1f}" y="{bottom + 14}" text-anchor="middle">{value}</text>')
+    for number, (row, values) in enumerate(rows.items()):
+        y = TOP + 34 + step * number
+        lines.append(f'<text x="{left - 12}" y="{y + 4}" text-anchor="end">{row}</text>')
+        lines.append(f'<line x1="{left}" y1="{y}" x2="{WIDTH - 30}" y2="{y}" stroke="#eee"/>')
+        lines += [
+            f'<circle cx="{at(value):.1f}" cy="{y}" r="5" fill="{colours[name]}" fill-opacity="0.8"/>'
+            for name, value in values.items()
+            if name in colours
+        ]
+    return "\n".join((*lines, "</svg>")) + "\n"

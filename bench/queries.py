@@ -3,7 +3,7 @@
 import random
 import struct
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bench import plan
 
@@ -47,7 +47,7 @@ class Workload(NamedTuple):
     edns: bool = False
     """What dnsperf is told; our own client goes by each query."""
     fresh: bool = False
-    """No question may be asked of a server twice: the flood, dnsperf and its latencies get a third of them each."""
+    """No question may be asked of a server twice: the flood and what measures latency get a half of them each."""
 
     def make(self, seed: int) -> list[Query]:
         """The questions of one round: other random names each round, the same ones for every server."""
@@ -66,6 +66,13 @@ def _hits(rng: random.Random) -> Iterable[Query]:
 
 def _hits_edns(rng: random.Random) -> Iterable[Query]:
     return (query._replace(edns=True) for query in _hits(rng))
+
+
+def _random_hits(rng: random.Random) -> Iterable[Query]:
+    """More different messages than kdns remembers whole ones."""
+    for _ in range(LARGEST):
+        query = Query(plan.service_owner(rng.randrange(plan.SERVICES)), edns=rng.random() < 0.5)
+        yield query if rng.random() < 0.5 else query._replace(rtype=AAAA, answers=0)
 
 
 def _mixed_case(rng: random.Random) -> Iterable[Query]:
@@ -131,6 +138,7 @@ def _mix(rng: random.Random) -> Iterable[Query]:
 
 WORKLOADS = (
     Workload("hits", "A of 10k Services", _hits),
+    Workload("random", "A and AAAA at random, half EDNS", _random_hits),
     Workload("edns", "A of 10k Services, EDNS", _hits_edns, edns=True),
     Workload("mixedcase", "A, mixed case (0x20)", _mixed_case),
     Workload("nodata", "AAAA, NODATA", _nodata),
@@ -145,7 +153,7 @@ WORKLOADS = (
 
 CACHED = 1_000
 """Names that a cache has while it is measured: with those of some rounds before, fewer than CoreDNS's 10,000."""
-MISSED = 3 * 4_096
+MISSED = 2 * 4_096
 
 
 def _cluster(edns: bool) -> Callable[[random.Random], Iterable[Query]]:
@@ -164,12 +172,18 @@ def _outside(label: str, count: int, edns: bool) -> Callable[[random.Random], It
     return queries
 
 
+Way = Literal["udp", "tcp", "tls"]
+"""How an upstream is asked."""
+
+
 class Forwarded(NamedTuple):
     """One row of the table of forwarded names."""
 
     workload: Workload
     beside: Workload | None = None
     """What kdns alone is asked in the same rounds."""
+    upstream: Way = "udp"
+    """How the upstream is asked."""
 
 
 FORWARDED = (
@@ -183,4 +197,12 @@ FORWARDED = (
     ),
     Forwarded(Workload("missed", "not cached", _outside("m", MISSED, edns=False), fresh=True)),
     Forwarded(Workload("missededns", "not cached, EDNS", _outside("n", MISSED, edns=True), edns=True, fresh=True)),
+    Forwarded(
+        Workload("missedtcp", "not cached, upstream by TCP", _outside("t", MISSED, edns=False), fresh=True),
+        upstream="tcp",
+    ),
+    Forwarded(
+        Workload("missedtls", "not cached, upstream by TLS", _outside("s", MISSED, edns=False), fresh=True),
+        upstream="tls",
+    ),
 )

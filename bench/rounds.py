@@ -13,9 +13,12 @@ from typing import NamedTuple
 
 from bench import dnsperf, machine
 from bench.flood import flood
+from bench.paced import paced
 from bench.peers import Peer
 from bench.queries import Query, Workload
 
+RATE = 5_000
+"""Questions a second where each is a wake-up of its own."""
 NOISE = 0.2
 """Share of one core that others may use before a measurement counts as noisy."""
 
@@ -36,10 +39,12 @@ class Result(NamedTuple):
 
     workload: Workload
     peer: str
-    flood: tuple[Sample, ...]
-    perf: tuple[Sample, ...]
+    full: tuple[Sample, ...]
+    """Saturated: by our own flood, over TCP by dnsperf."""
+    slow: tuple[Sample, ...]
+    """At `RATE`, where each query is a wake-up of its own; empty where dnsperf has measured latency."""
     p50: float
-    """Milliseconds, dnsperf at a modest rate; NaN when not measured."""
+    """Milliseconds at `RATE`, or dnsperf's."""
     p99: float
 
 
@@ -59,8 +64,8 @@ def measure(workload: Workload, peers: Sequence[Peer], rounds: int, seconds: flo
 
 def interleaved(pairs: Sequence[tuple[Workload, Peer]], rounds: int, seconds: float, folder: Path) -> list[Result]:
     """All rounds of some workloads with their servers: each round has all of them, one after the other."""
-    floods: list[list[Sample]] = [[] for _ in pairs]
-    perfs: list[list[Sample]] = [[] for _ in pairs]
+    full: list[list[Sample]] = [[] for _ in pairs]
+    slow: list[list[Sample]] = [[] for _ in pairs]
     waits: list[list[float]] = [[] for _ in pairs]
     for number in range(rounds):
         # Each round begins with another pair, so that none is always the first.
@@ -68,20 +73,26 @@ def interleaved(pairs: Sequence[tuple[Workload, Peer]], rounds: int, seconds: fl
             which = (turn + number) % len(pairs)
             workload, peer = pairs[which]
             queries = workload.make(seed=number)
-            first, second, third = [queries[n::3] for n in range(3)] if workload.fresh else [queries] * 3
+            first, second = [queries[n::2] for n in range(2)] if workload.fresh else [queries] * 2
             if workload.transport == "udp":
-                floods[which].append(_flooded(peer, first, workload, seconds))
-            perfs[which].append(_perf(peer, second, workload, seconds, folder))
-            waits[which] += dnsperf.latencies(peer.port, third, workload, seconds / 2, folder)
+                full[which].append(_flooded(peer, first, workload, seconds))
+            else:
+                full[which].append(_perf(peer, first, workload, seconds, folder))
+            if workload.transport == "udp" and not workload.fresh:
+                sample, waited = _paced(peer, second, seconds)
+                slow[which].append(sample)
+                waits[which] += waited
+            else:  # the client that waits by looking at the clock would take the upstream's core
+                waits[which] += dnsperf.latencies(peer.port, second, workload, seconds / 2, folder)
     return [
         Result(
             workload,
             peer.name,
-            tuple(flooded),
-            tuple(perf),
+            tuple(saturated),
+            tuple(paced_ones),
             *(percentile(sorted(waited), share) * 1000 for share in (0.50, 0.99)),
         )
-        for (workload, peer), flooded, perf, waited in zip(pairs, floods, perfs, waits, strict=True)
+        for (workload, peer), saturated, paced_ones, waited in zip(pairs, full, slow, waits, strict=True)
     ]
 
 
@@ -138,6 +149,13 @@ def _perf(peer: Peer, queries: Sequence[Query], workload: Workload, seconds: flo
     done = dnsperf.saturate(peer.port, queries, workload, seconds, folder)
     trouble = f"{done.lost} lost" if done.lost else ""
     return Sample(meter.read(done.completed), done.qps, meter.noisy, trouble)
+
+
+def _paced(peer: Peer, queries: Sequence[Query], seconds: float) -> tuple[Sample, list[float]]:
+    meter = _Meter(peer)
+    done = paced(peer.port, queries, RATE, seconds)
+    trouble = [f"{done.wrong} wrong"] * (done.wrong > 0) + [f"{done.lost} lost"] * (done.lost > 0)
+    return Sample(meter.read(done.sent - done.lost), RATE, meter.noisy, ", ".join(trouble)), done.waits
 
 
 class _Meter:

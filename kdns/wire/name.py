@@ -63,13 +63,18 @@ def name_text(name: bytes) -> str:
     """A name in presentation form with its last dot; octets that need it are escaped (RFC 1035 section 5.1)."""
     if name == ROOT:
         return "."
+    parts = [part.decode() if not part.translate(None, _PLAIN) else _escaped(part) for part in labels(name)]
+    return ".".join(parts) + "."
+
+
+_SPECIAL: Final = b'.\\"();@$'
+_PLAIN: Final = bytes(octet for octet in range(0x21, 0x7F) if octet not in _SPECIAL)
+
+
+def _escaped(part: bytes) -> str:
     return "".join(
-        "".join(
-            "\\" + chr(octet) if octet in b'.\\"();@$' else chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}"
-            for octet in label
-        )
-        + "."
-        for label in labels(name)
+        "\\" + chr(octet) if octet in _SPECIAL else chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}"
+        for octet in part
     )
 
 

@@ -133,15 +133,16 @@ class Top:
         self.failures.append(Failure(self._wall(), address, namespace, pod, "", "", "", why, 0.0))
 
     def _adapt(self, second: int) -> None:
-        """Half as many, or twice as many, from the next second on."""
-        if second == self._second:
-            self._seen += 1
-            return
+        """Half as many as soon as there are too many, so that a flood costs little from its first second on; twice as
+        many after a second with few."""
+        if second != self._second:
+            if self._seen < RATE // 2:
+                self.skipped //= 2
+            self._second, self._seen = second, 0
+        self._seen += 1
         if self._seen > 2 * RATE and self.skipped < MOST_SKIPPED:
             self.skipped = 2 * self.skipped + 1
-        elif self._seen < RATE // 2:
-            self.skipped //= 2
-        self._second, self._seen = second, 1
+            self._seen = RATE
 
     def _count(
         self, address: str, name: bytes, rtype: int, rcode: int, weight: int, now: float, why: str = "",
