@@ -6,7 +6,8 @@
     queries    sets of questions with what the answer must be      plan     names and addresses of the test cluster
     peers      starts knotd, nsd and kdns with the same names      flood    a client that saturates a server
     forwarders starts dnsmasq, unbound and kdns with one upstream  upstream who they ask
-    forwarding names outside the cluster: cached, not, far away
+    forwarding names outside: cached, not, far away, 64 kB         stream_upstream    the same over TCP and TLS
+    observers  what top and log cost a question                    paced    one question at a time
     dnsperf    the client everybody knows                          rounds   interleaved rounds -> medians and ratios
     apiserver  an API server that only sends prepared lines        cluster  sync, memory, relist, change -> answer
     service_path, path_worker, first_packet, flows_worker    rules written and changed, first packets, stale flows

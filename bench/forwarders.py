@@ -23,7 +23,7 @@ COREFILE = """\
     }}
     prometheus 127.0.0.1:{metrics}
     forward . 127.0.0.1:{upstream} {{
-       max_concurrent 1000
+       max_concurrent 2000
     }}
     cache 30 {{
        disable success cluster.local
@@ -34,7 +34,8 @@ COREFILE = """\
     loadbalance
 }}
 """
-"""kubeadm's, but for addresses, and without lameduck, which would only make us wait at the end."""
+"""kubeadm's, but for addresses, without lameduck, which would only make us wait at the end, and with max_concurrent of
+2000 instead of 1000: with the question of `loop` a wave of 1,000 would be one too many."""
 COREDNS = """\
 .:{port} {{
     errors
