@@ -8,6 +8,7 @@
 No timestamps in the first form: the collector of a container's lines stamps them. One line a state change.
 """
 
+import asyncio
 import errno
 import json
 import logging
@@ -95,6 +96,54 @@ BANNER: Final = logging.getLogger("kdns.banner")
 """For the start-up lines: one per served zone, version, runtime."""
 
 
+QUERIES: Final = "kdns.query"
+"""The logger of the lines about questions, of which there may be thousands a second."""
+MOST_LINES: Final = 256
+"""Lines about questions that wait to be written together."""
+
+
+class BatchedHandler(logging.StreamHandler[TextIO]):
+    """Lines about questions are written once a turn of the event loop: each write to a file or pipe costs more than
+    the answer. All lines keep their order, and any other line is written at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line; see `logging.Handler.emit`."""
+        try:
+            self._lines.append(self.format(record))
+            if record.name != QUERIES or len(self._lines) >= MOST_LINES:
+                self._write()
+            elif len(self._lines) == 1:
+                self._write_soon()
+        except Exception:  # noqa: BLE001 - as logging does with lines that cannot be written
+            self.handleError(record)
+
+    def _write_soon(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._write()
+        else:
+            loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits; logging calls it at the end, too."""
+        self.acquire()
+        try:
+            self._write()
+        finally:
+            self.release()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self.stream.write("\n".join((*lines, "")))
+        super().flush()
+
+
 OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 REPEATED: Final = 60.0
 """Seconds until the same trouble is one more line."""
@@ -127,7 +176,7 @@ class AcceptTrouble(logging.Filter):
 
 def set_up(form: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:
     """Send everything from INFO on to stdout (or a given stream), and nothing anywhere else."""
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = BatchedHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormat() if form == "json" else PlainFormat(TextFormat()))
     accepting = logging.getLogger("asyncio")
     accepting.filters[:] = [one for one in accepting.filters if not isinstance(one, AcceptTrouble)]

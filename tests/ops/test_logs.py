@@ -1,5 +1,6 @@
 """The form of log lines."""
 
+import asyncio
 import errno
 import io
 import json
@@ -96,3 +97,42 @@ def test_a_traceback_is_kept(form: Literal["text", "json"]) -> None:
         text = written(form, "kdns.watch", logging.ERROR, "a bug", exc_info=True)
     assert "ZeroDivisionError: by nothing" in text
     assert form == "text" or text.count("\n") == 1
+
+
+class Counting(io.StringIO):
+    """Counts how often it is written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+async def test_lines_about_questions_are_written_together() -> None:
+    """Once a turn of the loop, before any other line that comes after them, and at most so many."""
+    stream = Counting()
+    logs.set_up("text", stream)
+    queries, others = logging.getLogger(logs.QUERIES), logging.getLogger("kdns.dns")
+    for number in range(3):
+        queries.info("%d", number)
+    assert stream.writes == 0
+    await asyncio.sleep(0)
+    assert (stream.getvalue(), stream.writes) == ("[INFO] 0\n[INFO] 1\n[INFO] 2\n", 1)
+    queries.info("3")
+    others.warning("other")
+    assert stream.getvalue().endswith("[INFO] 3\n[WARNING] other\n")
+    assert stream.writes == 2
+    for number in range(logs.MOST_LINES):
+        queries.info("%d", number)
+    assert stream.writes == 3
+    queries.info("last")
+    logging.getLogger().handlers[0].flush()
+    assert stream.getvalue().endswith("[INFO] last\n")
+
+
+def test_lines_about_questions_without_a_loop() -> None:
+    """They are written at once."""
+    assert written("text", logs.QUERIES, logging.INFO, "hello") == "[INFO] hello\n"

@@ -26,13 +26,14 @@ from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer, Watch
 from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by, kind_of
 from kdns.dns.lang.log_format import COMMON, Asked, line, parse_format
+from kdns.ops.logs import QUERIES
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rcodes import RCODES
 
 NAME: Final = "log"
-LINES: Final = logging.getLogger("kdns.query")
+LINES: Final = logging.getLogger(QUERIES)
 """Speaks for no plugin: the lines begin with ``[INFO]`` alone."""
 EVERYTHING: Final[frozenset[Class]] = frozenset(get_args(Class))
 
