@@ -109,6 +109,8 @@ def build(options: Options, parts: BlockContext) -> Built:
 class Written:
     """A rule at work: its zone, its format, and which lines are still passed over."""
 
+    __slots__ = ("_others", "left", "parts", "rule", "zone")
+
     def __init__(self, rule: Rule, others: Sequence[Rule]) -> None:
         """``others`` are the other rules of its block."""
         self.rule, self.zone, self.parts = rule, parse_name(rule.zone), parse_format(rule.format)

@@ -135,6 +135,14 @@ class FastPath:
             following = turn + answer.unit
             answer.turn = following if following < answer.ring_size else 0
             return message[:2] + entry.octets + answer.ring[turn : turn + entry.rotated] + entry.rest
+        if type(entry) is WatchedReply:
+            watch = entry.watch
+            if watch is not None:
+                if watch.left <= 0:
+                    return None
+                watch.left -= 1  # `_passes`, written out
+            entry.tally[len(message)] += 1
+            return message[:2] + entry.octets
         if type(entry) is not AgingReply:
             return self._watched(message, entry)
         left = entry.until - self._now
@@ -148,16 +156,13 @@ class FastPath:
         return message[:2] + TTLS[left].join(entry.turns[turn])
 
     def _watched(self, message: bytes, entry: FixedReply | RotatingReply) -> bytes | None:
-        """The reply from an entry of which a plugin must see some uses, counted; None: this is such a use."""
+        """The reply with addresses that take turns, of which a plugin must see some uses; None: this is such a use."""
         if entry.watch is not None and not _passes(entry.watch):
             return None
         entry.tally[len(message)] += 1
-        reply = message[:2] + entry.octets
-        if type(entry) is WatchedReply:
-            return reply
         assert isinstance(entry, RotatingReply)
         turn = entry.answer.next_turn()
-        return reply + entry.answer.ring[turn : turn + entry.rotated] + entry.rest
+        return message[:2] + entry.octets + entry.answer.ring[turn : turn + entry.rotated] + entry.rest
 
     def _ageing(self, message: bytes, key: bytes, entry: AgingReply) -> bytes | None:
         """The reply from an entry that ages, counted; an expired one is forgotten, and the answer looked up again."""
