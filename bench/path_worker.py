@@ -151,6 +151,7 @@ async def measure(
     again = proxier_of(await applier_of(mode))
     for n, some in backends.items():
         again.touch(came(view(n, some, AFFINITY if n < sticky else 0)))
+    gc.freeze()
     spent = cpu()
     await checked(again)
     return {

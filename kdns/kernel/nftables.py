@@ -9,6 +9,7 @@ linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h; what elements look lik
 
 from collections.abc import Iterable, Iterator, Sequence
 from errno import ENOBUFS, ENOENT
+from functools import cache, lru_cache
 from socket import AddressFamily
 from struct import Struct
 from types import TracebackType
@@ -95,7 +96,7 @@ class Nftables:
         """Give the socket back; may be called twice."""
         self._link.close()
 
-    def add(self, table: str, name: str, elements: Iterable[bytes]) -> Iterator[Message]:
+    def add(self, table: str, name: str, elements: Iterable[bytes]) -> list[Message]:
         """Messages that add elements (`nft_elements.compose`) to a set or a map.
 
         One that is there with the same value is no error, and keeps the rest of its timeout: to renew that, delete and
@@ -103,7 +104,7 @@ class Nftables:
         """
         return self._elements(NFT_MSG_NEWSETELEM, NLM_F_CREATE, table, name, elements)
 
-    def delete(self, table: str, name: str, elements: Iterable[bytes]) -> Iterator[Message]:
+    def delete(self, table: str, name: str, elements: Iterable[bytes]) -> list[Message]:
         """Messages that delete elements (`nft_elements.compose_key`); one that is not there is an error (ENOENT)."""
         return self._elements(NFT_MSG_DELSETELEM, 0, table, name, elements)
 
@@ -229,18 +230,25 @@ class Nftables:
             return int(_BE32.unpack(attributes(answer, 4)[_GEN_ID])[0])
         raise self._link.error(ENOENT, "generation")
 
-    def _elements(self, kind: int, flags: int, table: str, name: str, elements: Iterable[bytes]) -> Iterator[Message]:
-        head = self._head + text(_LIST_TABLE, table) + text(_LIST_SET, name)
-        some: list[bytes] = []
-        size = 0
-        for element in elements:
+    def _elements(self, kind: int, flags: int, table: str, name: str, elements: Iterable[bytes]) -> list[Message]:
+        command, head = _command(kind), _elements_head(self._head, table, name)
+        some = list(elements)
+        octets = b"".join(some)
+        if len(octets) <= _MOST:
+            return [Message(command, flags, head + nested(_LIST_ELEMENTS, octets))] if some else []
+        messages = []
+        start = size = 0
+        for end, element in enumerate(some):
             size += len(element)
             if size > _MOST:
-                yield Message(_command(kind), flags, head + nested(_LIST_ELEMENTS, *some))
-                some, size = [], len(element)
-            some.append(element)
-        if some:
-            yield Message(_command(kind), flags, head + nested(_LIST_ELEMENTS, *some))
+                messages.append(Message(command, flags, head + nested(_LIST_ELEMENTS, *some[start:end])))
+                start, size = end, len(element)
+        return [*messages, Message(command, flags, head + nested(_LIST_ELEMENTS, *some[start:]))]
+
+
+@lru_cache(256)
+def _elements_head(head: bytes, table: str, name: str) -> bytes:
+    return head + text(_LIST_TABLE, table) + text(_LIST_SET, name)
 
 
 def _foreign_change(kind: int, data: bytes) -> ForeignChange:
@@ -258,5 +266,6 @@ def _split(first: bytes | None, answers: Iterator[bytes]) -> Iterator[bytes]:
         yield from split(attributes(answer, 4).get(_LIST_ELEMENTS, b""))
 
 
+@cache
 def _command(number: int) -> int:
     return SYSTEM << 8 | int(number)

@@ -65,7 +65,8 @@ class Decisions:
             touched |= dict.fromkeys((gone, *sorted(self._conflicts.update(gone, None))))
         for name, rules in named.items():
             self._claimed[name] = rules
-            touched |= dict.fromkeys(sorted(self._conflicts.update(name, rules, after.age)))
+            if others := self._conflicts.update(name, rules, after.age):
+                touched |= dict.fromkeys(sorted(others))
         for name in touched:
             self._grant(name)
 

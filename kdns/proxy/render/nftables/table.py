@@ -110,10 +110,12 @@ class Table:
         node_ports = _node_ports(self.node)
         self.elements = _count(node_ports)
         yield list(self._elements(found.elements, node_ports))
+        cluster_ips, hairpin = self._shared[fixed.CLUSTER_IPS], self._shared[fixed.HAIRPIN]
         for name, port in rules.ports.items():
             one = render(port, self.node)
             new = one.spreads - self._spreads.keys()
-            shared = {key for key in _shared_keys(one) if key[1] not in self._shared[key[0]]}
+            shared = [(fixed.CLUSTER_IPS, packed) for packed in one.cluster_addresses if packed not in cluster_ips]
+            shared += [(fixed.HAIRPIN, packed) for packed in one.endpoints if packed not in hairpin]
             self._count(one, 1)
             self.ports[name] = port
             self.elements += _count(one.elements) + len(shared)
@@ -230,8 +232,9 @@ class Table:
         for container, addresses in ((fixed.CLUSTER_IPS, one.cluster_addresses), (fixed.HAIRPIN, one.endpoints)):
             counts = self._shared[container]
             for packed in addresses:
-                counts[packed] += by
-                if not counts[packed]:
+                if count := counts.get(packed, 0) + by:  # a Counter works out what is missing in Python
+                    counts[packed] = count
+                else:
                     del counts[packed]
         for spread in one.spreads:
             self._spreads[spread] += by
@@ -279,25 +282,22 @@ class Table:
 
     def _elements(self, old: ElementsOf, new: ElementsOf, name: ServicePortName | None = None) -> Iterator[Command]:
         """What differs; of `old` there is left what is not in `new`."""
-        out: dict[str, list[bytes]] = {}
-        into: dict[str, Collection[bytes]] = {}
+        added = []
         for container, elements in new.items():
-            had = old.get(container)
-            if not had:
-                into[container] = elements.values()
-                continue
-            gone, come = [], []
-            for key, octets in elements.items():
-                found = had.pop(key, None)
-                if found != octets:
-                    come.append(octets)
-                    if found is not None:
-                        gone.append(compose_plain(key))
-            out[container], into[container] = gone, come
-        for verb, by_container in ((Verb.DELETE, out), (Verb.ADD, into)):
-            for container, some in by_container.items():
-                if some:
-                    yield Command(verb, Elements(container, tuple(some)), len(some), name)
+            come: Collection[bytes] = elements.values()
+            if had := old.get(container):
+                gone, come = [], []
+                for key, octets in elements.items():
+                    present = had.pop(key, None)
+                    if present != octets:
+                        come.append(octets)
+                        if present is not None:
+                            gone.append(compose_plain(key))
+                if gone:
+                    yield Command(Verb.DELETE, Elements(container, tuple(gone)), len(gone), name)
+            if come:
+                added.append(Command(Verb.ADD, Elements(container, tuple(come)), len(come), name))
+        yield from added
 
     def _removed(self, old: ElementsOf) -> Iterator[Command]:
         for container in sorted(old, key=fixed.CONTAINERS.index):
