@@ -73,10 +73,10 @@ class Browser:
         found = self.driver.find_elements(By.CSS_SELECTOR, selector)
         return [" ".join(str(one.get_attribute("textContent")).split()) for one in found]
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str, *arguments: object) -> Any:
         """What a script in the page returns."""
         driver: Any = self.driver  # selenium gives this method no types
-        return driver.execute_script(script)
+        return driver.execute_script(script, *arguments)
 
     def until(self, selector: str, text: str) -> None:
         """Wait until an element has a text."""
