@@ -164,6 +164,20 @@ def test_monitoring_is_that_of_the_manifests() -> None:
 
 
 @needs_helm
+def test_alerts_may_have_a_page_of_your_own() -> None:
+    """monitoring.runbookBase stands in every alert instead of the project's page, before the alert's heading."""
+    (ours,) = [made for made in rendered(*values("monitoring")) if made["kind"] == "PrometheusRule"]
+    base = "https://wiki.example/kdns/alerts"
+    changed = rendered(*values("monitoring"), f"--set=monitoring.runbookBase={base}")
+    (theirs,) = [made for made in changed if made["kind"] == "PrometheusRule"]
+    runbooks = [rule["annotations"]["runbook_url"] for group in ours["spec"]["groups"] for rule in group["rules"]]
+    assert len(runbooks) > 20
+    assert [rule["annotations"]["runbook_url"] for group in theirs["spec"]["groups"] for rule in group["rules"]] == [
+        f"{base}#{runbook.partition('#')[2]}" for runbook in runbooks
+    ]
+
+
+@needs_helm
 def test_a_packed_chart_has_its_files(tmp_path: Path) -> None:
     """Alerts and dashboards are links in the repository, and files in what is released."""
     helm("package", str(CHART), "--destination", str(tmp_path))

@@ -4,6 +4,7 @@ import argparse
 import ast
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -128,19 +129,50 @@ def test_the_lock_pins_by_hash() -> None:
 
 
 def test_the_project_has_one_address() -> None:
-    """Metadata, chart, image and alerts name the same."""
-    urls = project()["urls"]
-    assert isinstance(urls, dict)
-    home = urls["Homepage"]
+    """Metadata, chart, image and alerts name the same, and beside them only the page that says how to change it."""
+    home = home_of(HOUSE)
+    assert strangers(HOUSE, home) == []
+    text_files = (path for path in committed() if path.suffix not in {".png", ".gz"} and not path.is_symlink())
+    assert {name_of(path) for path in text_files if home in path.read_text()} == {*ADDRESSED, "docs/releasing.md"}
+
+
+def test_its_address_is_changed_in_one_go(tmp_path: Path) -> None:
+    """`.ci/address` writes another one everywhere, and again another one; what is not an address is refused."""
+    for name in (*ADDRESSED, ".ci/address"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HOUSE / name, tmp_path / name)
+    command = (sys.executable, str(tmp_path / ".ci/address"))
+    for address in ("https://dns.example.net", "https://code.example.net/people/kdns", home_of(HOUSE)):
+        subprocess.run((*command, address), check=True, capture_output=True)
+        assert home_of(tmp_path) == address
+        assert strangers(tmp_path, address) == []
+    assert [name for name in ADDRESSED if (tmp_path / name).read_bytes() != (HOUSE / name).read_bytes()] == []
+    for bad in ("dns.example.net", "https://dns.example.net/", "https://a b"):
+        assert subprocess.run((*command, bad), capture_output=True, check=False).returncode == 2
+
+
+ADDRESSED = (
+    ".github/ISSUE_TEMPLATE/config.yml",
+    "charts/kdns/Chart.yaml",
+    "Dockerfile",
+    "manifests/monitoring/rules.yaml",
+    "pyproject.toml",
+)
+
+
+def home_of(house: Path) -> str:
+    """The project's address, as the package has it."""
+    urls = tomllib.loads((house / "pyproject.toml").read_text())["project"]["urls"]
+    home: str = urls["Homepage"]
     assert all(url.startswith(home) for url in urls.values())
-    for name in (
-        ".github/ISSUE_TEMPLATE/config.yml",
-        "charts/kdns/Chart.yaml",
-        "Dockerfile",
-        "manifests/monitoring/rules.yaml",
-    ):
-        found = set(re.findall(r"https://[^/\s\"]+", (HOUSE / name).read_text()))
-        assert found == {home}, name
+    return home
+
+
+def strangers(house: Path, home: str) -> list[str]:
+    """What those files name that does not begin with the address."""
+    urls = [url for name in ADDRESSED for url in re.findall(r"https://[^\s\"]+", (house / name).read_text())]
+    assert len(urls) > len(ADDRESSED)
+    return [url for url in urls if url != home and not url.startswith(f"{home}/")]
 
 
 def test_the_package_has_its_data() -> None:
