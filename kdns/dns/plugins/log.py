@@ -139,15 +139,18 @@ class Log:
         rules = options.rules
         self._rules = tuple(Written(rule, (*rules[:at], *rules[at + 1 :])) for at, rule in enumerate(rules))
         self.ignores: Ignores | None = None
-        if len({(rule.classes, rule.rcodes) for rule in rules}) == 1:
+        filters = {(rule.classes, rule.rcodes) for rule in rules}
+        if len(filters) == 1 and filters != {(EVERYTHING, frozenset[int]())}:
             # only where it does not matter which rule a name falls under
             self.ignores = lambda query, ready: not _wants(rules[0], query, ready)
+        sampled = any(rule.every > 1 and not rule.namespaces for rule in rules)
+        self.watch = self._watch if sampled else None
 
     def must_see(self, name: bytes, below: bool) -> bool:
         """The names of its rules."""
         return any(under(name, rule.zone) or (below and under(rule.zone, name)) for rule in self._rules)
 
-    def watch(self, query: Query, ready: PrecompiledAnswer) -> Watch | None:
+    def _watch(self, query: Query, ready: PrecompiledAnswer) -> Watch | None:
         """The rule that a name falls under, if it writes some lines only; who asks is not known before the chain."""
         written = self._rule_of(query.name)
         if written is None or written.rule.every == 1 or written.rule.namespaces:

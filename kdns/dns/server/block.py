@@ -186,17 +186,16 @@ def _fast(live: RunningServerBlock) -> Iterator[str]:
             apexes = [parse_name(zone)] if "/" not in zone else []
             ahead = range(number)
             watching = [
-                steps[each].name for each in ahead if any(live.built[each].must_see(one, True) for one in apexes)
+                (steps[at].name, live.built[at])
+                for at in ahead
+                if any(live.built[at].must_see(apex, True) for apex in apexes)
             ]
-            strict = [
-                steps[each].name
-                for each in ahead
-                if live.built[each].ignores is None and any(live.built[each].must_see(one, True) for one in apexes)
-            ]
+            strict = [name for name, built in watching if built.ignores is None and built.watch is None]
             if strict:
                 yield f"{steps[number].name}: not in {zone}, where {', '.join(strict)} must see each question"
             elif watching:
-                yield f"{steps[number].name}: {zone}, but for what {', '.join(watching)} would change or note"
+                names = ", ".join(name for name, _ in watching)
+                yield f"{steps[number].name}: {zone}, but for what {names} would change or note"
             else:
                 yield f"{steps[number].name}: {zone}"
 

@@ -58,6 +58,24 @@ DESCRIBED = (
         """,
     ),
     (
+        "a log of everything",
+        "a.test {\n log\n kubernetes\n}",
+        """
+        dns://a.test.:53
+          chain      log > kubernetes
+          fast path  kubernetes: not in a.test., where log must see each question
+        """,
+    ),
+    (
+        "a log of some",
+        "a.test {\n log {\n every 100\n }\n kubernetes\n}",
+        """
+        dns://a.test.:53
+          chain      log > kubernetes
+          fast path  kubernetes: a.test., but for what log would change or note
+        """,
+    ),
+    (
         "the order in the file makes no difference",
         ". {\n forward . 127.0.0.1\n errors\n}",
         """
