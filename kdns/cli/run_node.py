@@ -1,6 +1,7 @@
 """What ``kdns node`` does. It imports DNS, half of all there is, which ``kdns proxy`` does without."""
 
 import asyncio
+from collections.abc import Callable
 
 from kdns.base.errors import ConfigError, first_mistake
 from kdns.cli.local_dns_rules import clean_up_local_dns
@@ -20,19 +21,31 @@ from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp
 
 
-async def node(serving: ServeSettings, command: ProxyCommand, local_options: LocalDnsOptions | None = None) -> int:
+def set_up_process(oom_score_adj: int) -> Stop:
+    """Prepare this process for serving; what its signals ask for."""
+    prepare()
+    sysctl.set_oom_score(oom_score_adj)
+    stop = Stop()
+    stop.install()
+    return stop
+
+
+async def node(
+    serving: ServeSettings,
+    command: ProxyCommand,
+    local_options: LocalDnsOptions | None = None,
+    *,
+    set_up: Callable[[int], Stop] = set_up_process,
+) -> int:
     """``kdns node``: DNS and proxy in one process, each with a watch of its own; they end together.
 
-    ``local_options``: DNS is on the cluster's DNS address, too.
+    ``local_options``: DNS is on the cluster's DNS address, too. ``set_up``: from an OOM score to what ends us.
     """
     if (status := await run_one_shot(command, beside=clean_up_local_dns)) is not None:
         return status
     if local_options is not None:
         check_mode(command.settings.mode, dry_run=command.dry_run)
-    prepare()
-    sysctl.set_oom_score(command.settings.oom_score_adj)
-    stop = Stop()
-    stop.install()
+    stop = set_up(command.settings.oom_score_adj)
 
     def site(app: App) -> Answer:
         return dns_site("kdns node", explained(serving), proxy=proxying)(app)

@@ -1,6 +1,7 @@
 """What ``kdns proxy`` and ``kdns rules`` do without following a cluster, and what a dry run leaves alone."""
 
 import asyncio
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from kdns.base.errors import ConfigError, KernelError
+from kdns.base.listen_address import Address
 from kdns.cli.one_shot import run_one_shot
 from kdns.cli.print_rules import print_rules
 from kdns.cli.run_node import node
@@ -16,10 +18,11 @@ from kdns.config.kubeproxy.flags import ProxyCommand
 from kdns.config.kubeproxy.parsing import parse_kubeproxy
 from kdns.config.kubeproxy.settings import IptablesSettings, NodePortAddresses, ProxySettings
 from kdns.config.settings import ServeSettings
-from kdns.dns.server.app import App
+from kdns.ops.listen import listen
 from kdns.ops.shutdown import Stop
 from kdns.proxy.app import ProxyApp
-from kdns.proxy.model import Mode
+from kdns.proxy.apply.applier import Applier
+from kdns.proxy.model import Family, Mode
 from tests.build import network
 from tests.fakes.api_server import SYSTEM_NODE_PROXIER, FakeApiServer
 from tests.fakes.machine import FakeMachine
@@ -27,6 +30,7 @@ from tests.fakes.objects import node as node_body
 from tests.ports import free_port
 from tests.proxy.test_app import NODE, endpoints, web
 from tests.proxy.test_proxier import FakeApplier
+from tests.running import PATIENCE
 
 
 @pytest.fixture
@@ -68,26 +72,33 @@ async def test_rules_of_a_service_that_is_not_there(source: str) -> None:
     assert caught.value.hint == "did you mean shop/web?"
 
 
-async def test_a_dry_run_prints_and_leaves_everything_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No kernel, no sysctl, no port, no Event."""
-    local = web(("169.254.169.254",), externalTrafficPolicy="Local", healthCheckNodePort=free_port())
+async def test_a_dry_run_prints_and_leaves_everything_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """No kernel, no sysctl, no port, no Event: where the ports are taken and the kernel is another's, it runs."""
 
-    def nobody(*_: object, **__: object) -> None:
-        raise AssertionError("a dry run must not do this")
+    def forbidden(mode: Mode, family: Family) -> Applier:
+        raise AssertionError(f"a dry run must not write rules: {mode}, {family}")
 
-    for name in ("proxy.machine.make_applier", "kernel.sysctl.put", "proxy.healthcheck.service_checks.open_port",
-                 "proxy.healthcheck.proxy_ports.open_port", "watch.api.events.EventRecorder.event"):  # fmt: skip
-        monkeypatch.setattr(f"kdns.{name}", nobody)
-    async with FakeApiServer(
-        (node_body(NODE, "172.18.0.2"), local, endpoints("10.244.0.5")), rules=SYSTEM_NODE_PROXIER
-    ) as api:
-        stop = Stop()
-        async with asyncio.timeout(120):
-            await ProxyApp(command(source=api.url, dry_run=True)).run(stop)
-        assert stop.status == 0
-        assert not api.events
+    ports = [free_port() for _ in range(3)]
+    local = web(("169.254.169.254",), externalTrafficPolicy="Local", healthCheckNodePort=ports[0])
+    settings = ProxySettings(
+        hostname_override=NODE,
+        healthz_bind_address=f"127.0.0.1:{ports[1]}",
+        metrics_bind_address=f"127.0.0.1:{ports[2]}",
+        bind_address_hard_fail=True,
+    )
+    machine = FakeMachine(settings)
+    machine.make = forbidden
+    objects = (node_body(NODE, "172.18.0.2"), local, endpoints("10.244.0.5"))
+    with contextlib.ExitStack() as taken:
+        for port in ports:
+            taken.enter_context(listen(Address("", port)))
+        async with FakeApiServer(objects, rules=SYSTEM_NODE_PROXIER) as api:
+            stop = Stop()
+            async with asyncio.timeout(PATIENCE):
+                await ProxyApp(ProxyCommand(settings, source=api.url, dry_run=True), machine).run(stop)
+            assert stop.status == 0
+            assert not api.events
+    assert machine.done == []
     printed = capsys.readouterr().out
     assert "# IPv4, iptables: 1 service port\n" in printed
     assert "--to-destination 10.244.0.5:8080" in printed
@@ -151,13 +162,9 @@ async def test_init_only_sets_what_needs_privileges(settings: ProxySettings, rou
     assert await run_one_shot(ProxyCommand(settings, init_only=True), machine) == 1
 
 
-async def test_a_node_must_say_where_its_dns_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Port 53 of some address may be somebody else's."""
+async def test_a_node_must_say_where_its_dns_is(tmp_path: Path) -> None:
+    """Port 53 of some address may be another server's."""
     corefile = tmp_path / "Corefile"
     corefile.write_text(".:53 {\n    whoami\n}\n")
-    monkeypatch.setattr("kdns.cli.run_node.prepare", lambda: None)
-    monkeypatch.setattr("kdns.kernel.sysctl.set_oom_score", lambda _: "")
-    monkeypatch.setattr(Stop, "install", lambda _: None)
-    monkeypatch.setattr(App, "run", None)
     with pytest.raises(ConfigError, match="would take every address of the node"):
-        await node(ServeSettings(corefile=str(corefile)), command(source="x"))
+        await node(ServeSettings(corefile=str(corefile)), command(source="x"), set_up=lambda _: Stop())
