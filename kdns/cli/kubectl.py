@@ -65,8 +65,8 @@ def context_namespace(path: str, context: str, environ: Mapping[str, str]) -> st
         for entry in values.get("contexts") or ():
             if isinstance(entry, dict):
                 contexts.setdefault(str(entry.get("name")), entry.get("context"))
-    found = contexts.get(context)
-    return str(found.get("namespace") or "") if isinstance(found, dict) else ""
+    chosen = contexts.get(context)
+    return str(chosen.get("namespace") or "") if isinstance(chosen, dict) else ""
 
 
 def main() -> int:

@@ -118,7 +118,10 @@ def _of_service(sets: list[RuleSet], known: ClusterSnapshot, service: str) -> li
     namespace, _, name = service.rpartition("/")
     wanted = (namespace or "default", name)
     sets = [
-        RuleSet(rules.node, {key: one for key, one in rules.ports.items() if (key.namespace, key.name) == wanted})
+        RuleSet(
+            rules.node,
+            {key: port_rules for key, port_rules in rules.ports.items() if (key.namespace, key.name) == wanted},
+        )
         for rules in sets
     ]
     if not any(rules.ports for rules in sets):

@@ -132,15 +132,15 @@ async def _cluster(asked: Asked) -> AsyncIterator[Line]:
 
 def _wanted(asked: Asked) -> list[Want]:
     """What would be followed."""
-    found: list[Want] = []
+    wanted: list[Want] = []
     if asked.dns:
         options = [plan.options("kubernetes") for plan in asked.plans]
-        known = [one for one in options if isinstance(one, KubernetesOptions)] or [KubernetesOptions()]
-        found += [want for one in known for want in wants(one)]
+        known = [option for option in options if isinstance(option, KubernetesOptions)] or [KubernetesOptions()]
+        wanted += [want for kubernetes in known for want in wants(kubernetes)]
     if asked.proxy:
         settings = asked.command.settings
-        found += proxy_wants(settings.node_name(os.uname().nodename), every_node=settings.mode == "ipvs")
-    return found
+        wanted += proxy_wants(settings.node_name(os.uname().nodename), every_node=settings.mode == "ipvs")
+    return wanted
 
 
 async def _would_write(asked: Asked) -> AsyncIterator[Line]:

@@ -101,7 +101,10 @@ def lines(page: Mapping[str, Any], window: str, now: float) -> Iterator[str]:
         if counted:
             yield ""
             yield f"{title}:"
-            yield from (_row(one["key"], one["questions"], one["error"], kinds[kind]["total"]) for one in counted)
+            yield from (
+                _row(counter["key"], counter["questions"], counter["error"], kinds[kind]["total"])
+                for counter in counted
+            )
     failures = page["failures"][-FAILURES:]
     if failures:
         yield ""

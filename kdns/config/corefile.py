@@ -85,7 +85,7 @@ class Parser:
         if (
             imported is not None
             and not text_tokens.shown
-            and any(one.first and not one.mark for one in text_tokens.tokens)
+            and any(token.first and not token.mark for token in text_tokens.tokens)
         ):
             # Anything is a zone, and zones are printed when they are served.
             raise imported.error(f"nothing in {text.name} looks like a Corefile", "a zone and a brace: example.org {")
@@ -209,9 +209,14 @@ class Parser:
     def _never_closed(self, opened: Word, within: Sequence[Directive] = ()) -> None:
         """Told of the innermost brace only, or of a server block that has begun within it."""
         if not self._broken:
-            blocks = (one.name for one in within if one.block is not None and set(one.name.text) & set(".:"))
+            blocks = (
+                directive.name
+                for directive in within
+                if directive.block is not None and set(directive.name.text) & set(".:")
+            )
             hint = next(
-                (f"a line with }} is missing above line {one.at.line}" for one in blocks), "a line with } is missing"
+                (f"a line with }} is missing above line {block.at.line}" for block in blocks),
+                "a line with } is missing",
             )
             self.mistakes.add(opened.error("this brace is never closed", hint))
             self._broken = True
@@ -300,7 +305,7 @@ class Parser:
         if self._file_imports > MOST_FILES:
             raise Stop(what.error(f"files are imported more than {MOST_FILES} times"))
         path = posixpath.normpath(posixpath.join(folder, what.text))
-        glob = any(one in path for one in WILDCARDS)
+        glob = any(wildcard in path for wildcard in WILDCARDS)
         if path.count("*") > 1 or path.count("?") > 1 or ("[" in path and "]" in path):
             self.mistakes.add(what.error("a pattern may have one wildcard, *", "import each folder on its own"))
             return
@@ -310,7 +315,7 @@ class Parser:
             self.mistakes.add(what.error(f"cannot import: {error.problem}", error.hint))
             return
         if glob:
-            parts = takewhile(lambda part: not any(one in part for one in WILDCARDS), path.split("/"))
+            parts = takewhile(lambda part: not any(wildcard in part for wildcard in WILDCARDS), path.split("/"))
             self._files["/".join(parts) or ("/" if path.startswith("/") else ".")] = None
         if not texts and glob:
             self._warnings.append(what.error(f"no file matches {what.text!r}"))
@@ -332,5 +337,5 @@ def digest(blocks: Sequence[ServerBlock]) -> str:
 
 
 def _value(line: Directive) -> list[object]:
-    block = None if line.block is None else [_value(one) for one in line.block]
+    block = None if line.block is None else [_value(nested) for nested in line.block]
     return [line.name.text, [word.text for word in line.args], block]

@@ -68,7 +68,7 @@ def read_files(pattern: str) -> Sequence[Text]:
 
     Folders that a wildcard matches are left out. Raises ConfigError for what cannot be read.
     """
-    if not any(one in pattern for one in WILDCARDS):
+    if not any(wildcard in pattern for wildcard in WILDCARDS):
         return _texts([pattern]) if os.path.lexists(pattern) else ()
     return _texts([path for path in _matches(pattern) if not Path(path).is_dir()])
 
@@ -112,7 +112,7 @@ def _matches(pattern: str) -> list[str]:
     """The paths that a pattern with one ``*`` matches, sorted; as in CoreDNS it matches a leading dot, too."""
     paths = [""] if not pattern.startswith("/") else ["/"]
     for part in pattern.strip("/").split("/"):
-        if any(one in part for one in WILDCARDS):
+        if any(wildcard in part for wildcard in WILDCARDS):
             paths = [os.path.join(folder, name) for folder in paths for name in _names(folder, part)]
         else:
             paths = [os.path.join(folder, part) for folder in paths]
@@ -120,7 +120,9 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _names(folder: str, pattern: str) -> Iterator[str]:
-    expression = re.compile("".join({"*": ".*", "?": "."}.get(one, re.escape(one)) for one in pattern), re.DOTALL)
+    expression = re.compile(
+        "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern), re.DOTALL
+    )
     try:
         names = sorted(os.listdir(folder or "."))
     except OSError:

@@ -161,7 +161,11 @@ class _Spans:
         if end - begin > LONGEST_LINE:
             return ""
         line = self._text[begin:end]
-        return line if line.isprintable() else "".join(one if one.isprintable() else " " for one in line).rstrip()
+        return (
+            line
+            if line.isprintable()
+            else "".join(character if character.isprintable() else " " for character in line).rstrip()
+        )
 
 
 def _expanded(text: str, environ: Mapping[str, str]) -> str:

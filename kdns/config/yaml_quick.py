@@ -81,7 +81,7 @@ def compose_list(content: str, choose: Callable[[str], bool] | None = None) -> C
     if first < 0 or ODD.search(content) or MARKER.search(content):
         return None
     begin = first + len("\nitems:\n")
-    starts = [found.start() for found in ITEM.finditer(content, begin)]
+    starts = [item.start() for item in ITEM.finditer(content, begin)]
     after = AFTER.search(content, starts[-1] + 1)
     end = after.start() if after else len(content)
     rest = content[:begin] + content[end:]
@@ -244,15 +244,15 @@ def _literal(lines: list[str], at: int, column: int, style: str) -> tuple[int, s
     indent = len(first) - len(first.lstrip(" "))
     if not first.strip(" ") or indent <= column:
         raise Unusual
-    found = []
+    values = []
     while at < len(lines):
         line = lines[at]
         if line.strip(" ") and len(line) - len(line.lstrip(" ")) < indent:
             if len(line) - len(line.lstrip(" ")) > column:
                 raise Unusual
             break
-        found.append(line[indent:])
+        values.append(line[indent:])
         at += 1
-    if not found[-1].strip(" "):
+    if not values[-1].strip(" "):
         raise Unusual  # blank lines at the end: what is kept of them depends on more than this
-    return at, "\n".join(found) + ("\n" if style == "|" else "")
+    return at, "\n".join(values) + ("\n" if style == "|" else "")

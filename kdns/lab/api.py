@@ -52,7 +52,11 @@ class ApiServer:
         """Stop; what it knows stays."""
         if self._runner is not None:
             server = self._runner.server
-            open_ones = [one.transport for one in server.connections if one.transport] if server is not None else []
+            open_ones = (
+                [connection.transport for connection in server.connections if connection.transport]
+                if server is not None
+                else []
+            )
             await self._runner.cleanup()
             self._runner = None
             for transport in open_ones:
@@ -78,8 +82,8 @@ class ApiServer:
 
     def objects(self, kind: str) -> list[Json]:
         """Every object of a kind, as fresh dictionaries."""
-        found = self.state.collections[BY_KIND[kind].plural].objects.values()
-        return [json.loads(stored.raw) for stored in found]
+        objects = self.state.collections[BY_KIND[kind].plural].objects.values()
+        return [json.loads(stored.raw) for stored in objects]
 
     def _wake(self) -> None:
         for wake in self._wakes:
@@ -90,10 +94,10 @@ class ApiServer:
             return refusal_reply(Refusal(401, "Unauthorized", "Unauthorized"))
         if "events" in request.path.split("/"):
             return await self._event(request)
-        found = find_resource(request.path)
-        if found is None:
+        named = find_resource(request.path)
+        if named is None:
             return discovery(request.path)
-        resource, namespace, name = found
+        resource, namespace, name = named
         collection = self.state.collections[resource.plural]
         if request.method != "GET":
             return await self._write(request, resource, namespace, name)

@@ -281,8 +281,8 @@ class Cluster:
         What asks for a Service before there are rules would wait for its time-out, and be late by that much.
         """
         if not self._settled:
-            first = [one for one in self.objects("Pod") if one["spec"].get("hostNetwork")]
-            self._settled = all(is_ready(one) for one in first)
+            first = [body for body in self.objects("Pod") if body["spec"].get("hostNetwork")]
+            self._settled = all(is_ready(body) for body in first)
         return self._settled or bool(pod["spec"].get("hostNetwork")) or not runs_programs(pod)
 
     def _own(self) -> None:
@@ -313,14 +313,14 @@ class Cluster:
         asks = resolver(spec, namespace, self._node_resolver, CLUSTER_DNS)
         status = pod_status(pod, self.plan.node(node), map(str, addresses), False, _now())
         self._at_api(self._api.patch, "Pod", namespace, name, {"spec": {"nodeName": node}, "status": status})
-        placed = next(one for one in self.objects("Pod") if key_of(one) == (namespace, name))
+        placed = next(body for body in self.objects("Pod") if key_of(body) == (namespace, name))
         self._kubelet.start(placed, part, addresses, asks.present(), self._volumes(pod))
 
     def _free_addresses(self, pod: Json, node: str) -> Pair:
         """The address that the manifest says (status.podIP), else the next free one of the node, from .5 on."""
         if said := pod.get("status", {}).get("podIP"):
             return self.plan.pod("", said).addresses
-        taken = {one.addresses for one in self.network.pods.values()}
+        taken = {planned.addresses for planned in self.network.pods.values()}
         wanted = (self.plan.node(node).pod_addresses(number) for number in range(5, 255))
         if (free := next((pair for pair in wanted if pair not in taken), None)) is None:
             raise ConfigError(f"no address is free for Pod {key_of(pod)[1]}: {node} has {len(taken)} Pods", hint=FEWER)
@@ -336,7 +336,7 @@ class Cluster:
         return min(counts, key=lambda name: counts[name])
 
     def _volumes(self, pod: Json) -> dict[str, Mapping[str, str]]:
-        maps = {key_of(one): one.get("data") or {} for one in self.objects("ConfigMap")}
+        maps = {key_of(config_map): config_map.get("data") or {} for config_map in self.objects("ConfigMap")}
         named = ((volume["name"], volume.get("configMap")) for volume in pod["spec"].get("volumes") or ())
         namespace = pod["metadata"]["namespace"]
         return {name: maps.get((namespace, source.get("name", "")), {}) for name, source in named if source}
@@ -366,14 +366,14 @@ class Cluster:
     def _write_slices(self) -> None:
         zones = {node.name: node.zone for node in self.plan.nodes}
         services = self.objects("Service")
-        wanted = {key_of(one): one for one in build_slices(services, self.objects("Pod"), zones)}
-        wanted |= {key_of(one): one for one in mirrored(services, self.objects("Endpoints"))}
-        there = {key_of(one): one for one in self.objects("EndpointSlice")}
-        for key, one in wanted.items():
-            if any(there.get(key, {}).get(field) != one[field] for field in ("endpoints", "ports", "addressType")):
-                self._at_api(self._api.put, one)
-        for key, one in there.items():
-            managed = (one["metadata"].get("labels") or {}).get("endpointslice.kubernetes.io/managed-by")
+        wanted = {key_of(slice_): slice_ for slice_ in build_slices(services, self.objects("Pod"), zones)}
+        wanted |= {key_of(slice_): slice_ for slice_ in mirrored(services, self.objects("Endpoints"))}
+        there = {key_of(slice_): slice_ for slice_ in self.objects("EndpointSlice")}
+        for key, slice_ in wanted.items():
+            if any(there.get(key, {}).get(field) != slice_[field] for field in ("endpoints", "ports", "addressType")):
+                self._at_api(self._api.put, slice_)
+        for key, slice_ in there.items():
+            managed = (slice_["metadata"].get("labels") or {}).get("endpointslice.kubernetes.io/managed-by")
             if key not in wanted and managed in (DERIVED, MIRRORED_BY):
                 self._at_api(self._api.delete, "EndpointSlice", *key)
 

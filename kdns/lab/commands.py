@@ -58,7 +58,7 @@ def up(name: str, kind: Kind, status_at: str) -> int:
     require(("ip", "openssl", *PROGRAMS[kind.mode]))
     for gone in labs.remove_leftovers():
         print(f"removed what was left of lab {gone}")
-    if any(one.name == name and one.alive for one in labs.labs()):
+    if any(lab.name == name and lab.alive for lab in labs.labs()):
         raise ConfigError(f"lab {name} is up already", hint="kdns lab down ends it; --name makes another one")
     tell_folder(kind.folder)
     began = time.monotonic()
@@ -109,11 +109,11 @@ def _to_ask(name: str, kind: Kind) -> str:
     pods.sort(key=lambda pod: (pod["metadata"]["namespace"] == "kube-system", pod["metadata"]["name"]))
     services = labs.ask_api(lab, "/api/v1/services")["items"]
     services.sort(key=lambda service: service["metadata"]["namespace"] in ("kube-system", "default"))
-    plain = [one["metadata"] for one in services if one["spec"].get("clusterIP") not in (None, "", "None")]
-    known = [one for one in plain if (one["namespace"], one["name"]) != ("default", "kubernetes")]
+    plain = [body["metadata"] for body in services if body["spec"].get("clusterIP") not in (None, "", "None")]
+    known = [metadata for metadata in plain if (metadata["namespace"], metadata["name"]) != ("default", "kubernetes")]
     if not pods or not known:
         return ""
-    asked = next((one for one in known if one["namespace"] != "kube-system"), known[0])
+    asked = next((metadata for metadata in known if metadata["namespace"] != "kube-system"), known[0])
     where = naming.part_of(pods[0], lab.parts)
     return f"{where} -- getent hosts {asked['name']}.{asked['namespace']}.svc.cluster.local"
 
@@ -136,9 +136,9 @@ def down(name: str) -> int:
     """End a lab, or the only one; remove what is left of those whose process is gone."""
     require()
     gone = labs.remove_leftovers()
-    for one in gone:
-        print(f"removed what was left of lab {one}")
-    if gone and (name in gone or not any(one.kept for one in labs.labs())):
+    for removed in gone:
+        print(f"removed what was left of lab {removed}")
+    if gone and (name in gone or not any(other.kept for other in labs.labs())):
         return 0
     lab = labs.find(name)
     labs.end(lab)

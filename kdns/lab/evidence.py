@@ -55,6 +55,6 @@ def _write(cluster: Cluster, part: str, folder: Path, tools: dict[str, tuple[str
         return
     folder.mkdir(parents=True)
     for name, argv in tools.items():
-        found = cluster.network.run(part, ["sh", "-c", f"command -v {argv[0]} > /dev/null && exec {' '.join(argv)}"])
-        if found.returncode == 0 and found.stdout.strip():
-            (folder / name).write_text(found.stdout)
+        done = cluster.network.run(part, ["sh", "-c", f"command -v {argv[0]} > /dev/null && exec {' '.join(argv)}"])
+        if done.returncode == 0 and done.stdout.strip():
+            (folder / name).write_text(done.stdout)

@@ -38,28 +38,30 @@ def add_flags(part: argparse.ArgumentParser) -> None:
     """Add each action with its own flags."""
     actions = part.add_subparsers(dest="action", metavar="ACTION", parser_class=type(part))
     for action, text in (*ACTIONS.items(), (KEEP, "")):
-        one = actions.add_parser(action, help=text) if text else actions.add_parser(action)
-        one.add_argument("--name", default="", metavar="NAME", help="which lab (kdns)")
+        parser = actions.add_parser(action, help=text) if text else actions.add_parser(action)
+        parser.add_argument("--name", default="", metavar="NAME", help="which lab (kdns)")
         if action in ("up", "keep", "run"):
-            one.add_argument(
+            parser.add_argument(
                 "--mode",
                 choices=MODES[:-1] if action == "run" else MODES,
                 default=MODES[0],
                 help="of the proxies (nftables)",
             )
-            one.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=LAYOUT)
-            one.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
+            parser.add_argument("--layout", choices=LAYOUTS, default=LAYOUTS[0], help=LAYOUT)
+            parser.add_argument("--folder", default="", metavar="PATH", help="manifests instead of those of kdns")
         if action in ("up", "keep", "run"):
             default = "" if action == "run" else STATUS
-            one.add_argument("--status", type=_status_address, default=default, metavar="ADDR", help=PAGES[action])
+            parser.add_argument("--status", type=_status_address, default=default, metavar="ADDR", help=PAGES[action])
         if action == "run":
-            one.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")
+            parser.add_argument("steps", nargs="*", metavar="STEP", help="these steps alone; without any, all of them")
         if action == "status":
-            one.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text (default) or json")
+            parser.add_argument(
+                "-o", "--output", choices=("text", "json"), default="text", help="text (default) or json"
+            )
         if action == "exec":
             part_help = "a node, a Pod (or how it begins), outside, or deploy/NAME"
-            one.add_argument("part", metavar="PART", help=part_help)
-            one.add_argument("words", nargs="*", metavar="-- COMMAND", help="what to run there")
+            parser.add_argument("part", metavar="PART", help=part_help)
+            parser.add_argument("words", nargs="*", metavar="-- COMMAND", help="what to run there")
 
 
 def _status_address(text: str) -> str:

@@ -74,7 +74,7 @@ class Kubelet:
         started = RunningPod(pod, part, addresses)
         (self.network.folder / part / "resolv.conf").write_text(resolv_conf)
         files = {f"{ACCOUNT}/{name}": content for name, content in self._account.items()}
-        containers = [one for one in pod["spec"].get("containers") or () if isinstance(one, dict)]
+        containers = [spec for spec in pod["spec"].get("containers") or () if isinstance(spec, dict)]
         for container in filter(_program, containers):
             for mounted in container.get("volumeMounts") or ():
                 path = str(mounted["mountPath"])
@@ -172,7 +172,9 @@ class Kubelet:
         running.ended.pop(container["name"], None)
         running.answers = False
         environ = {**self._environ, **dict(_variables(running.pod, container))}
-        words = [_VARIABLE.sub(lambda found: environ.get(found[1], found[0]), word) for word in _words(container)]
+        words = [
+            _VARIABLE.sub(lambda variable: environ.get(variable[1], variable[0]), word) for word in _words(container)
+        ]
         argv = (*KDNS, *words)
         running.programs[container["name"]] = self.network.start(running.part, argv, environ, container["name"])
 

@@ -105,21 +105,21 @@ def labs() -> list[Found]:
 
 def find(name: str = "") -> Found:
     """The living lab of a name, or the only one that `up` made. ConfigError if there is none, or more than one."""
-    living = [one for one in labs() if one.alive and (one.name == name if name else one.kept)]
+    living = [lab for lab in labs() if lab.alive and (lab.name == name if name else lab.kept)]
     if len(living) == 1:
         return living[0]
     if living:
-        raise ConfigError("there are several labs", hint=f"say --name: {', '.join(one.name for one in living)}")
+        raise ConfigError("there are several labs", hint=f"say --name: {', '.join(other.name for other in living)}")
     what = f"no lab called {name!r} is up" if name else "no lab is up"
     raise ConfigError(what, hint="kdns lab up makes one")
 
 
 def remove_leftovers() -> list[str]:
     """Remove the folders of labs whose keeper is gone; their names."""
-    gone = [one for one in labs() if not one.alive]
-    for one in gone:
-        shutil.rmtree(one.folder, ignore_errors=True)
-    return [one.name for one in gone]
+    gone = [lab for lab in labs() if not lab.alive]
+    for lab in gone:
+        shutil.rmtree(lab.folder, ignore_errors=True)
+    return [lab.name for lab in gone]
 
 
 def end(lab: Found) -> None:

@@ -52,7 +52,7 @@ def _of_workload(lab: str, said: str, kind: str, name: str, parts: Collection[st
         for owner in pod["metadata"].get("ownerReferences") or ():
             if owner.get("kind") == kind and part_of(pod, parts) in parts:
                 owned.setdefault(str(owner.get("name")), []).append(pod)
-    names = [name] if name in owned else [one for one in sorted(owned) if name and one.startswith(name)]
+    names = [name] if name in owned else [known for known in sorted(owned) if name and known.startswith(name)]
     if len(names) != 1:
         near = names or get_close_matches(name, owned, 3) or sorted(owned)
         hint = f"there are {_listed(near)}" if near else f"no {kind} has Pods"
@@ -63,7 +63,7 @@ def _of_workload(lab: str, said: str, kind: str, name: str, parts: Collection[st
 
 def _is_ready(pod: Json) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _listed(names: list[str]) -> str:

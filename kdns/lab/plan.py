@@ -106,11 +106,11 @@ class Plan(NamedTuple):
 
     def node(self, name: str) -> Node:
         """A node by name; KeyError if there is none."""
-        return {one.name: one for one in self.nodes}[name]
+        return {node.name: node for node in self.nodes}[name]
 
     def node_of(self, address: Address) -> Node | None:
         """The node whose Pods have addresses of this range."""
-        return next((one for one in self.nodes if any(address in pods for pods in one.pods)), None)
+        return next((node for node in self.nodes if any(address in pods for pods in node.pods)), None)
 
     def pod(self, name: str, address: str) -> Pod:
         """A Pod by its IPv4 address, which says the node; its IPv6 address ends in the same number."""

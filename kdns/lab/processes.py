@@ -153,7 +153,7 @@ class Processes:
         with log.open("ab") as output:
             process = self._spawn(part, argv, environ, subprocess.DEVNULL, output.fileno(), subprocess.STDOUT)
         started = Process(called, process, log)
-        self.running = [one for one in self.running if one.status is None]
+        self.running = [child for child in self.running if child.status is None]
         self.running.append(started)
         return started
 

@@ -54,8 +54,8 @@ class Serving:
         self._background.wait_for(self._stop_listening())
 
     async def _stop_listening(self) -> None:
-        for each in self.listening:
-            each.close()
+        for listener in self.listening:
+            listener.close()
         self.listening.clear()
         await asyncio.sleep(0)
 

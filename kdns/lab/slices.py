@@ -18,9 +18,12 @@ def build_slices(services: Iterable[Json], pods: Iterable[Json], zones: Mapping[
     """The slice objects for Services with selectors; ``zones`` by the name of the node."""
     services, pods = list(services), list(pods)
     by_name = {(pod["metadata"]["namespace"], pod["metadata"]["name"]): pod for pod in pods}
-    specs = {(one["metadata"]["namespace"], one["metadata"]["name"]): one.get("spec") or {} for one in services}
+    specs = {
+        (service["metadata"]["namespace"], service["metadata"]["name"]): service.get("spec") or {}
+        for service in services
+    }
     derived = derive_slices(
-        (msgspec.convert(one, SourceService) for one in services), (msgspec.convert(one, SourcePod) for one in pods)
+        (msgspec.convert(body, SourceService) for body in services), (msgspec.convert(body, SourcePod) for body in pods)
     )
     for derived_slice in derived:
         metadata = derived_slice.wire.metadata
@@ -33,9 +36,9 @@ def build_slices(services: Iterable[Json], pods: Iterable[Json], zones: Mapping[
 def mirrored(services: Iterable[Json], endpoints: Iterable[Json]) -> Iterator[Json]:
     """The slice objects for Endpoints of Services without selectors."""
     plain = {
-        (one["metadata"]["namespace"], one["metadata"]["name"])
-        for one in services
-        if not (one.get("spec") or {}).get("selector")
+        (service["metadata"]["namespace"], service["metadata"]["name"])
+        for service in services
+        if not (service.get("spec") or {}).get("selector")
     }
     for body in endpoints:
         source = msgspec.convert(body, SourceEndpoints)
@@ -44,13 +47,13 @@ def mirrored(services: Iterable[Json], endpoints: Iterable[Json]) -> Iterator[Js
 
 
 def _slice(
-    found: DerivedSlice,
+    derived: DerivedSlice,
     namespace: str,
     distribution: str,
     pods: Mapping[tuple[str, str], Json],
     zones: Mapping[str, str],
 ) -> Json:
-    wire, metadata = found.wire, found.wire.metadata
+    wire, metadata = derived.wire, derived.wire.metadata
     assert metadata is not None
     endpoints = []
     for endpoint in wire.endpoints or ():
@@ -66,7 +69,7 @@ def _slice(
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {"name": metadata.name, "namespace": namespace, "labels": dict(found.labels)},
+        "metadata": {"name": metadata.name, "namespace": namespace, "labels": dict(derived.labels)},
         "addressType": wire.address_type,
         "endpoints": endpoints,
         "ports": ports,
@@ -83,7 +86,7 @@ def _endpoint(
 ) -> Json:
     metadata, node = pod["metadata"], pod["spec"].get("nodeName", "")
     conditions = pod.get("status", {}).get("conditions", ())
-    serving = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    serving = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     made: Json = {
         "addresses": addresses,
         "conditions": {"ready": ready, "serving": serving, "terminating": "deletionTimestamp" in metadata},

@@ -93,7 +93,7 @@ def wait_until_ready(cluster: Cluster, kind: Kind, patience: float) -> None:
 def objects(layout: str = LAYOUTS[0]) -> list[Json]:
     """The objects of the package: the application, clients, and the cluster DNS as the layout has it."""
     bodies: list[Json] = []
-    others = {f"dns-{each}.yaml" for each in LAYOUTS if each not in DNS_OF.get(layout, (layout,))}
+    others = {f"dns-{other}.yaml" for other in LAYOUTS if other not in DNS_OF.get(layout, (layout,))}
     for entry in sorted(files("kdns.lab").joinpath("manifests").iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".yaml") and entry.name not in others:
             bodies += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
@@ -110,11 +110,11 @@ def wanted_objects(kind: Kind) -> list[Json]:
 
 def dns_objects(layout: str) -> list[Json]:
     """The cluster DNS of the package, as the layout has it."""
-    found: list[Json] = []
-    for each in DNS_OF.get(layout, (layout,)):
-        entry = files("kdns.lab").joinpath("manifests", f"dns-{each}.yaml")
-        found += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
-    return found
+    objects: list[Json] = []
+    for kind in DNS_OF.get(layout, (layout,)):
+        entry = files("kdns.lab").joinpath("manifests", f"dns-{kind}.yaml")
+        objects += [document.value for document in read_documents(entry.read_bytes(), entry.name)]
+    return objects
 
 
 def _runs_dns(cluster: Cluster) -> bool:

@@ -18,20 +18,20 @@ GAP = 2
 def status(name: str, form: str = "text") -> int:
     """Print the labs, or the one of a name; 1 if there is none."""
     require()
-    chosen = [one for one in labs.labs() if one.kept and (not name or one.name == name)]
+    chosen = [lab for lab in labs.labs() if lab.kept and (not name or lab.name == name)]
     if form == "json":
-        json.dump([_values(one) for one in chosen], sys.stdout, indent=1)
+        json.dump([_values(lab) for lab in chosen], sys.stdout, indent=1)
         print()
         return 0 if chosen else 1
     if not chosen:
         print(f"no lab {name} is up" if name else "no lab is up")
-    for one in chosen:
-        if not one.alive:
-            print(f"lab {one.name}: its process is gone; kdns lab down removes its files")
+    for lab in chosen:
+        if not lab.alive:
+            print(f"lab {lab.name}: its process is gone; kdns lab down removes its files")
             continue
-        print(f"lab {one.name}: process {one.pid}, files in {one.folder}")
-        print(f"see it in a browser: {one.pages}\n" if one.pages else "")
-        values = _values(one)
+        print(f"lab {lab.name}: process {lab.pid}, files in {lab.folder}")
+        print(f"see it in a browser: {lab.pages}\n" if lab.pages else "")
+        values = _values(lab)
         parts = [
             (part["name"], part["node"], ", ".join(part["addresses"]), part["ready"], part["namespace"])
             for part in values["parts"]
@@ -63,12 +63,12 @@ def _values(lab: labs.Found) -> dict[str, Any]:
 
 def _parts(lab: labs.Found) -> Iterator[dict[str, Any]]:
     for node in labs.ask_api(lab, "/api/v1/nodes")["items"]:
-        addresses = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+        addresses = [entry["address"] for entry in node["status"]["addresses"] if entry["type"] == "InternalIP"]
         yield _part(node["metadata"]["name"], addresses)
     yield _part(OUTSIDE, [str(address) for address in CLIENT])
     pods = labs.ask_api(lab, "/api/v1/pods")["items"]
     for pod in sorted(pods, key=lambda pod: (str(pod["metadata"]["namespace"]), str(pod["metadata"]["name"]))):
-        addresses = [each["ip"] for each in pod["status"].get("podIPs", ())]
+        addresses = [entry["ip"] for entry in pod["status"].get("podIPs", ())]
         ready = "ends" if "deletionTimestamp" in pod["metadata"] else "yes" if is_ready(pod) else "no"
         part = _part(part_of(pod, lab.parts), addresses)
         yield {

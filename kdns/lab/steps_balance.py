@@ -95,7 +95,7 @@ def _nftables(walk: Walk) -> None:
     walk.check("the dice has three sides", any("numgen random mod 3 map" in rule for rule in rules), rules)
     backends = walk.lines("node-0", f"nft list map {TABLE} backends-tcp", lambda line: f"{HOSTNAMES} . 80 . " in line)
     walk.explain(backends, explain)
-    numbers = sorted(line[1] for each in backends if (line := re.search(rf"{HOSTNAMES} \. 80 \. (\d+) : ", each)))
+    numbers = sorted(line[1] for backend in backends if (line := re.search(rf"{HOSTNAMES} \. 80 \. (\d+) : ", backend)))
     walk.equal("each of its numbers leads to a Pod", numbers, ["0", "1", "2"])
     walk.explain(walk.lines("node-0", f"nft list chain {TABLE} masquerading", _rule), explain)
 

@@ -46,15 +46,15 @@ def explain(walk: Walk) -> None:
         walk.say(cause.says)
         mend = cause.apply(walk)
         try:
-            found = walk.eventually(
+            explained = walk.eventually(
                 f"kdns explain {cause.target} says {' or '.join(cause.codes)}",
                 lambda cause=cause: asked(walk, cause.target),  # type: ignore[misc]
-                lambda found, cause=cause: found.code in cause.codes,  # type: ignore[misc]
+                lambda explained, cause=cause: explained.code in cause.codes,  # type: ignore[misc]
             )
-            walk.say(*(f"    {line}" for line in found.lines))
+            walk.say(*(f"    {line}" for line in explained.lines))
         finally:
             mend()
-    walk.eventually("mended, it finds no fault", lambda: asked(walk, TARGET), lambda found: not found.code)
+    walk.eventually("mended, it finds no fault", lambda: asked(walk, TARGET), lambda explained: not explained.code)
 
 
 class Found(NamedTuple):

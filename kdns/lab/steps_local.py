@@ -40,8 +40,8 @@ def _alive(walk: Walk, node: str) -> str:
 async def _kill(walk: Walk, node: str) -> tuple[int, int]:
     """Kill the node's DNS under load, and wait until it is back; how many questions there were, and how many lost."""
     cluster, stop = walk.cluster, asyncio.Event()
-    (pod,) = [each for each in cluster.pods("kube-system") if each["spec"].get("hostNetwork")
-              and each["spec"]["nodeName"] == node]  # fmt: skip
+    (pod,) = [body for body in cluster.pods("kube-system") if body["spec"].get("hostNetwork")
+              and body["spec"]["nodeName"] == node]  # fmt: skip
     key = key_of(pod)
     asking = asyncio.create_task(load(cluster.network.parts[CLIENT].network, stop))
     try:
@@ -51,7 +51,7 @@ async def _kill(walk: Walk, node: str) -> tuple[int, int]:
         until = time.monotonic() + 60
         while time.monotonic() < until:
             await asyncio.sleep(0.1)
-            (now,) = [each for each in cluster.pods("kube-system") if key_of(each) == key]
+            (now,) = [body for body in cluster.pods("kube-system") if key_of(body) == key]
             if is_ready(now) and cluster.program(*key).pid != killed.pid:
                 break
         await asyncio.sleep(0.5)

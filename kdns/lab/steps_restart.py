@@ -101,11 +101,11 @@ async def _kill_proxies(walk: Walk) -> None:
             program.stop(signal.SIGKILL)
         missed = asked = 0
         until = time.monotonic() + 60
-        while time.monotonic() < until and not _returned(walk, {key: one.pid for key, one in killed.items()}):
+        while time.monotonic() < until and not _returned(walk, {key: process.pid for key, process in killed.items()}):
             asked += 1
             missed += not isinstance(await cluster.network.probe("busybox", "TCP", "10.96.80.80", 80), Arrived)
             await asyncio.sleep(0.05)
-        walk.check("they are back", _returned(walk, {key: one.pid for key, one in killed.items()}))
+        walk.check("they are back", _returned(walk, {key: process.pid for key, process in killed.items()}))
         walk.check(f"{asked} new connections meanwhile, {missed} failed", asked > 0 and missed == 0)
         walk.equal("a connection from before still goes on", await flow.ask(), first)
         now = await asyncio.to_thread(_rules, walk)

@@ -70,9 +70,9 @@ def switch_links(plan: Plan) -> Iterator[str]:
     yield "br0"
 
 
-def node(one: Node) -> Iterator[str]:
+def node(place: Node) -> Iterator[str]:
     """A node's own link; everything that it does not know goes to the router."""
-    yield from _member(one.addresses)
+    yield from _member(place.addresses)
 
 
 def outside(plan: Plan) -> Iterator[str]:
@@ -84,27 +84,27 @@ def outside(plan: Plan) -> Iterator[str]:
 def ways(through: Node) -> Iterator[str]:
     """For the outside client: Services, external and load balancer IPs are reached through this node."""
     for purpose in (SERVICES, EXTERNAL, BALANCERS):
-        for each, via in zip(purpose, through.addresses, strict=True):
-            yield f"route replace {each} via {via}"
+        for address, via in zip(purpose, through.addresses, strict=True):
+            yield f"route replace {address} via {via}"
 
 
-def pod(one: Pod, gateway: Pair) -> Iterator[str]:
+def pod(place: Pod, gateway: Pair) -> Iterator[str]:
     """Inside a Pod: everything goes to the gateway, also what is meant for a Pod of the same node."""
     yield "link set lo up"
     yield f"link set {LINK} up"
-    for address, bits, via, everything in zip(one.addresses, _BITS, gateway, _ANY, strict=True):
+    for address, bits, via, everything in zip(place.addresses, _BITS, gateway, _ANY, strict=True):
         yield f"address add {address}/{bits} dev {LINK}{_nodad(bits)}"
         yield f"route add {via}/{bits} dev {LINK}"
         yield f"route add {everything} via {via} dev {LINK} src {address}"
 
 
-def pod_on_node(one: Pod, gateway: Pair, path: str) -> Iterator[str]:
+def pod_on_node(place: Pod, gateway: Pair, path: str) -> Iterator[str]:
     """On a Pod's node: its veth, whose far end goes to ``path``, and the way to it."""
-    yield f"link add {one.link} type veth peer name {LINK} netns {path}"
-    yield f"link set {one.link} up"
-    for address, bits, own in zip(one.addresses, _BITS, gateway, strict=True):
-        yield f"address add {own}/{bits} dev {one.link}{_nodad(bits)}"
-        yield f"route add {address}/{bits} dev {one.link} src {own}"
+    yield f"link add {place.link} type veth peer name {LINK} netns {path}"
+    yield f"link set {place.link} up"
+    for address, bits, own in zip(place.addresses, _BITS, gateway, strict=True):
+        yield f"address add {own}/{bits} dev {place.link}{_nodad(bits)}"
+        yield f"route add {address}/{bits} dev {place.link} src {own}"
 
 
 def _member(addresses: Pair) -> Iterator[str]:

@@ -46,7 +46,7 @@ def completed(body: Json, services: Iterable[Json]) -> Json:
         body["metadata"].setdefault("namespace", "default")
     if body["kind"] != "Service":
         return body
-    others = [one["spec"] for one in services if key_of(one) != key_of(body)]
+    others = [service["spec"] for service in services if key_of(service) != key_of(body)]
     addresses = Addresses(SERVICES, (text for spec in others for text in cluster_ips(spec)), WELL_KNOWN)
     node_ports = {port["nodePort"] for spec in others for port in spec.get("ports") or () if port.get("nodePort")}
     return completed_service(body, addresses, node_ports)
@@ -78,7 +78,7 @@ def pod_status(pod: Json, node: Node, addresses: Iterable[str], ready: bool, now
 def is_ready(pod: Json) -> bool:
     """Whether its status says so."""
     conditions = pod.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def cluster_objects(plan: Plan, api_port: int) -> list[Json]:

@@ -191,7 +191,7 @@ class Metrics:
 
     def answered(self) -> int:
         """How many questions of clients were answered so far."""
-        sized = (each for counts in self.sockets for each in _sized(counts))
+        sized = (sample for counts in self.sockets for sample in _sized(counts))
         return sum(sum(queries.counts) for counted, queries, _ in sized if counted.zone != self.unreported)
 
     def _collect_health(self) -> Iterator[Metric]:

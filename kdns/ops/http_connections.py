@@ -59,7 +59,9 @@ class HttpConnections:
 
     def close_idle(self, eligible: Callable[[HttpConnection], bool] = lambda _: True) -> bool:
         """Close the connection that has been idle longest of the eligible ones; False: each is being answered."""
-        idle = next((one for one in self._open.values() if not one.busy and eligible(one)), None)
+        idle = next(
+            (connection for connection in self._open.values() if not connection.busy and eligible(connection)), None
+        )
         if idle is None:
             return False
         self.gone(idle.handler)

@@ -179,7 +179,7 @@ def set_up(form: Literal["text", "json"] = "text", stream: TextIO | None = None)
     handler = BatchedHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormat() if form == "json" else PlainFormat(TextFormat()))
     accepting = logging.getLogger("asyncio")
-    accepting.filters[:] = [one for one in accepting.filters if not isinstance(one, AcceptTrouble)]
+    accepting.filters[:] = [filter_ for filter_ in accepting.filters if not isinstance(filter_, AcceptTrouble)]
     accepting.addFilter(AcceptTrouble())
     root = logging.getLogger()
     root.handlers[:] = [handler]

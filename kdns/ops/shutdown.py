@@ -62,8 +62,8 @@ async def any_of(seconds: float, *events: asyncio.Event, every: Sequence[asyncio
     if every:
         waiting.append(asyncio.create_task(_all(every)))
     done, late = await asyncio.wait(waiting, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
-    for one in late:
-        one.cancel()
+    for task in late:
+        task.cancel()
     return bool(done)
 
 

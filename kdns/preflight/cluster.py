@@ -105,8 +105,8 @@ async def coredns_corefile(api: Api) -> list[Line]:
     with tempfile.TemporaryDirectory(prefix="kdns-") as folder:
         path = Path(folder) / "Corefile"
         path.write_text(text)
-        found, _ = await asyncio.to_thread(dns.corefile, ServeSettings(corefile=str(path)), "ConfigMap coredns")
-    return found
+        loaded, _ = await asyncio.to_thread(dns.corefile, ServeSettings(corefile=str(path)), "ConfigMap coredns")
+    return loaded
 
 
 async def _read(api: Api, path: str, lines: list[Line]) -> bytes | None:

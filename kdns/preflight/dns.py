@@ -45,17 +45,17 @@ def _mistake(called: str, error: ConfigError) -> Line:
 
 def ports_of(plans: tuple[ServerBlockPlan, ...]) -> list[Port]:
     """Every port that server blocks and their HTTP pages take."""
-    found: dict[Port, None] = {}
+    ports: dict[Port, None] = {}
     for plan in plans:
         for listener in plan.listeners:
             transports: tuple[Transport, ...] = ("udp", "tcp") if listener.scheme == "dns" else ("tcp",)
-            found |= {(transport, listener.address, listener.port): None for transport in transports}
+            ports |= {(transport, listener.address, listener.port): None for transport in transports}
     asked = process_settings(plans)
     for text in (*asked.health, *asked.ready, *asked.metrics):
         if text:
             address = parse_address_port(text)
-            found["tcp", address.host, address.port] = None
-    return [port for port in found if port[2]]
+            ports["tcp", address.host, address.port] = None
+    return [port for port in ports if port[2]]
 
 
 def ports(wanted: list[Port], sockets: Sockets) -> Iterator[Line]:

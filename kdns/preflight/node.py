@@ -88,8 +88,8 @@ def sysctls(settings: ConntrackSettings, root: Path = Path("/")) -> Iterator[Lin
 def running(sockets: Sockets) -> Iterator[Line]:
     """What answers DNS or programs Services here now, as far as processes of the node are seen."""
     programs = sockets.programs()
-    found = [(called, programs[name]) for name, called in PROGRAMS.items() if name in programs]
-    for called, pids in found:
+    running = [(called, programs[name]) for name, called in PROGRAMS.items() if name in programs]
+    for called, pids in running:
         yield note("running", f"{called} (pid {', '.join(map(str, pids))})")
-    if not found:
+    if not running:
         yield note("running", "no CoreDNS, kube-proxy or other resolver is seen; in a Pod that takes hostPID: true")

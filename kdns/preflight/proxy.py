@@ -25,8 +25,8 @@ def configuration(command: ProxyCommand) -> Iterator[Line]:
 def http_ports(command: ProxyCommand) -> list[tuple[str, int]]:
     """Addresses and ports of its pages; the empty address stands for all."""
     texts = (command.settings.healthz_bind_address, command.settings.metrics_bind_address)
-    found = [parse_address_port(text) for text in texts if text]
-    return [("" if address.host in ("0.0.0.0", "::") else address.host, address.port) for address in found]
+    addresses = [parse_address_port(text) for text in texts if text]
+    return [("" if address.host in ("0.0.0.0", "::") else address.host, address.port) for address in addresses]
 
 
 async def features(command: ProxyCommand, machine: Machine, runner: Runner = run) -> list[Line]:

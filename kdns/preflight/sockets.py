@@ -33,21 +33,21 @@ class Sockets:
         """The socket in the way of one on this address and port; the empty address stands for all."""
         if self._taken is None:
             self._taken = list(self._read())
-        for one in self._taken:
-            if (one.transport, one.port) == (transport, port) and _meet(address, one.address):
-                return one
+        for socket_ in self._taken:
+            if (socket_.transport, socket_.port) == (transport, port) and _meet(address, socket_.address):
+                return socket_
         return None
 
     def programs(self) -> dict[str, list[int]]:
         """The names of what runs, each with its process ids."""
-        found: dict[str, list[int]] = {}
+        holders: dict[str, list[int]] = {}
         for folder in self._processes():
             try:
                 name = (folder / "comm").read_text().strip()
             except OSError:
                 continue  # it has ended meanwhile
-            found.setdefault(name, []).append(int(folder.name))
-        return found
+            holders.setdefault(name, []).append(int(folder.name))
+        return holders
 
     def _processes(self) -> Iterator[Path]:
         return (path for path in self._proc.iterdir() if path.name.isdecimal())

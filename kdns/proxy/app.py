@@ -119,10 +119,10 @@ class ProxyApp:
                 if (before.slices if before else ()) is not (after.slices if after else ()):
                     self.metrics.changed("endpoint")
                     self._waits("endpoint")
-                for one in self.families:
-                    one.proxier.touch(change)
-                    self._health.queued(one.family.value)
-                    self.metrics.queued(one.family.value, time.time())
+                for proxy in self.families:
+                    proxy.proxier.touch(change)
+                    self._health.queued(proxy.family.value)
+                    self.metrics.queued(proxy.family.value, time.time())
             case NodeChange(key, _, None) if key.name == self.node_name:
                 LOG.warning("Node %s is gone from the cluster; its last values stay in force", self.node_name)
             case NodeChange(key, _, Node() as after) if key.name == self.node_name:
@@ -146,15 +146,15 @@ class ProxyApp:
         except OSError as error:
             LOG.warning("the addresses of this machine cannot be read, to be tried again: %s", error)
             return
-        for one in self.families:
-            one.proxier.policy = self._policy(one.family, interfaces)
+        for proxy in self.families:
+            proxy.proxier.policy = self._policy(proxy.family, interfaces)
 
     def _policy(self, family: Family, interfaces: Iterable[bytes]) -> Policy:
         return self._view.policy(family, interfaces, liberal=self._machine.liberal())
 
     async def caught_up(self) -> None:
         """Wait until the kernel has the rules of what is known of the cluster now, in every family."""
-        await self._caught_up.until(lambda: {one.family: one.proxier.pending for one in self.families})
+        await self._caught_up.until(lambda: {proxy.family: proxy.proxier.pending for proxy in self.families})
 
     async def run(self, stop: Stop) -> None:
         """Work until asked to stop. Raises ConfigError for what the operator must fix."""
@@ -170,7 +170,7 @@ class ProxyApp:
             snapshots=snapshot_file(source, "" if self._command.dry_run else self._command.snapshot, "proxy"),
             restored=self._now_known,
         )
-        self.in_force = InForce(follower.recent, [one.family for one in self.families])
+        self.in_force = InForce(follower.recent, [proxy.family for proxy in self.families])
         ports = self._ports(Watches(self._watching))
         if not self._command.dry_run:
             self._cleaner.start()
@@ -182,20 +182,22 @@ class ProxyApp:
                     running = follower.start(tasks)
                     works = [self._begin(stop), self._keep(self._renew_later), self._until_changed(stop)]
                     if not self._command.dry_run:
-                        works += [self._keep(one.sync_checks) for one in self.families]
+                        works += [self._keep(proxy.sync_checks) for proxy in self.families]
                     running += [tasks.create_task(work) for work in works]
                     if isinstance(source, ApiSource) and not self._command.dry_run:
                         self._recorder = source.recorder(f"{CONTROLLER}-{socket.gethostname()}")
                         self._event(self._node_key, "Normal", "Starting", "", "StartKubeProxy")
                         running.append(tasks.create_task(self._recorder.run(), name="events"))
-                    running += [tasks.create_task(one.proxier.run(), name=one.family.value) for one in self.families]
+                    running += [
+                        tasks.create_task(proxy.proxier.run(), name=proxy.family.value) for proxy in self.families
+                    ]
                     await stop.asked.wait()
                     for task in running:
                         task.cancel()
         finally:
             await asyncio.to_thread(self._cleaner.close)
-            for one in self.families:
-                await one.checks.close()
+            for proxy in self.families:
+                await proxy.checks.close()
             for port in ports:
                 await port.close()
             await source.close()
@@ -239,7 +241,7 @@ class ProxyApp:
             if done.applied is None:
                 return
             self._caught_up.note(family, done.known)
-            if not any(one.proxier.pending for one in self.families):
+            if not any(proxy.proxier.pending for proxy in self.families):
                 for what in self._waiting:
                     self._waiting[what] = 0
                     self.metrics.pending(what, 0)
@@ -303,28 +305,30 @@ class ProxyApp:
         if not self._command.dry_run:
             await self._machine.load_conntrack()  # else its settings are not there before the first rule that needs it
             await self._set(self._machine.apply_conntrack)
-        for one in self.families:
-            if self._synced.is_set() or not await self._machine.rules_present(one.family):
-                one.proxier.synced()
+        for proxy in self.families:
+            if self._synced.is_set() or not await self._machine.rules_present(proxy.family):
+                proxy.proxier.synced()
             else:
-                LOG.info("the rules of %s stay as they are until the cluster is listed", one.family.value)
-                self._caught_up.stands(one.family, True)
+                LOG.info("the rules of %s stay as they are until the cluster is listed", proxy.family.value)
+                self._caught_up.stands(proxy.family, True)
         await self._synced.wait()
-        for one in self.families:
-            self._caught_up.stands(one.family, False)
-            one.proxier.synced()
+        for proxy in self.families:
+            self._caught_up.stands(proxy.family, False)
+            proxy.proxier.synced()
         await self.caught_up()
         if self._command.dry_run:
             stop.asked.set()
             return
-        if any(one.proxier.policy.node.localhost_node_ports for one in self.families):
+        if any(proxy.proxier.policy.node.localhost_node_ports for proxy in self.families):
             # not before: the rules keep others on the network from reaching what listens on loopback
             await self._set(lambda: (self._machine.route_localnet(),))
         LOG.info(
-            "rules are written: mode %s, %s", self.settings.mode, ", ".join(one.family.value for one in self.families)
+            "rules are written: mode %s, %s",
+            self.settings.mode,
+            ", ".join(proxy.family.value for proxy in self.families),
         )
         try:
-            await clean_up_others(self._machine, self.settings.mode, [one.family for one in self.families])
+            await clean_up_others(self._machine, self.settings.mode, [proxy.family for proxy in self.families])
         except Exception:
             LOG.exception("a bug met while removing what other modes have left")
             self._bug()

@@ -35,7 +35,7 @@ class CaughtUp:
         ``pending``: the families, once they are known, and whether something of them is not in force.
         """
         moment = self._clock()
-        while not ((families := pending()) and all(self._has(each, moment, families[each]) for each in families)):
+        while not ((families := pending()) and all(self._has(family, moment, families[family]) for family in families)):
             await self._noted.wait()
 
     def _has(self, family: Family, moment: float, pending: bool) -> bool:

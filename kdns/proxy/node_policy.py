@@ -75,7 +75,7 @@ def detector(settings: ProxySettings, family: Family, node: Node | None) -> Loca
             return LocalDetector("CIDR", cidr) if cidr is not None else None
         case "NodeCIDR":
             cidrs = node.pod_cidrs if node is not None else ()
-            network = next((one for one in cidrs if len(one.address) == family.width), None)
+            network = next((candidate for candidate in cidrs if len(candidate.address) == family.width), None)
             return LocalDetector("CIDR", network) if network is not None else None
 
 

@@ -91,7 +91,14 @@ class Reports:
                 await turn.rest()
             rules = known.get(key)
             port = (
-                next((one.health_check_node_port for one in rules.ports if one.health_check_node_port), 0)
+                next(
+                    (
+                        service_port.health_check_node_port
+                        for service_port in rules.ports
+                        if service_port.health_check_node_port
+                    ),
+                    0,
+                )
                 if rules
                 else 0
             )

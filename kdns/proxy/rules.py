@@ -83,7 +83,12 @@ def service_rules(view: ServiceView | None, policy: Policy) -> ServiceRules:
         ports.append(port_rules(port, targets, policy))
         if port.name.protocol == "UDP":
             udp[port.name] = frozenset(target.backend.address for target in targets if target.ready or target.serving)
-    ready = {one.backend.address for targets in by_port.values() for one in targets if one.local and one.ready}
+    ready = {
+        endpoint.backend.address
+        for targets in by_port.values()
+        for endpoint in targets
+        if endpoint.local and endpoint.ready
+    }
     return ServiceRules(tuple(ports), left_out, udp, len(ready), view.service.age)
 
 
@@ -132,10 +137,14 @@ def _entries(port: ServicePort, sets: Sets, policy: Policy) -> Iterable[Entry]:
 
     if port.cluster_ip is not None:
         inside = _internal(port, sets, policy.node)
-        yield from (Entry(Frontend("cluster IP", one, port.port), inside) for one in fresh((port.cluster_ip,)))
+        yield from (
+            Entry(Frontend("cluster IP", cluster_ip, port.port), inside) for cluster_ip in fresh((port.cluster_ip,))
+        )
     outside = _external(port, sets, policy.node)
     balancers = dict.fromkeys(port.load_balancer_ips)
-    for address in fresh(one for one in port.external_ips if one not in balancers):  # or ranges would have a way around
+    for address in fresh(
+        external for external in port.external_ips if external not in balancers
+    ):  # or ranges would have a way around
         yield Entry(Frontend("external IP", address, port.port), outside)
     sources = allowed(port, policy.node_address)
     for address in fresh(balancers):

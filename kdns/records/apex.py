@@ -49,9 +49,9 @@ def name_servers(
             continue
         owner = child(apex, part.service, part.key.namespace, "svc")
         if view.service.headless:
-            for each, row in rows((part,)):
-                name = child(owner, endpoint_name(each, row, schema))
-                servers.setdefault(name, {})[each.address(row)] = None
+            for endpoint_slice, row in rows((part,)):
+                name = child(owner, endpoint_name(endpoint_slice, row, schema))
+                servers.setdefault(name, {})[endpoint_slice.address(row)] = None
         elif view.service.cluster_ips:
             servers.setdefault(owner, {}).update(dict.fromkeys(view.service.cluster_ips))
     if not servers:

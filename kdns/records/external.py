@@ -120,7 +120,7 @@ class External:
     def _reverse_records(self, apex: bytes, addresses: Sequence[bytes]) -> Iterator[RRset]:
         for address in addresses:
             name = reverse_name(address)
-            if next((one for one in self._apexes if under(name, one)), None) == apex:
+            if next((candidate for candidate in self._apexes if under(name, candidate)), None) == apex:
                 yield from rrsets_of(self._reverse_node(name))
 
     def _soa(self, apex: bytes) -> RRset:
@@ -193,8 +193,8 @@ class External:
             return target
         name = node.rrsets[0].owner
         srv = [
-            each._replace(rdatas=tuple(dict.fromkeys(rdata[:6] + target for rdata in each.rdatas)))
-            for each in pick(node.rrsets, SRV)
+            rrset._replace(rdatas=tuple(dict.fromkeys(rdata[:6] + target for rdata in rrset.rdatas)))
+            for rrset in pick(node.rrsets, SRV)
         ]
         return Node((RRset(name, CNAME, self._options.ttl, (target,), service.key), *srv))
 

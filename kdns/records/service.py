@@ -284,12 +284,12 @@ def _endpoint_srv(
 
 
 def _srv_targets(
-    service_name: bytes, found: Sequence[RowPort], service: Service, schema: Schema, bare: int
+    service_name: bytes, ports: Sequence[RowPort], service: Service, schema: Schema, bare: int
 ) -> Iterator[tuple[bytes, bytes, bytes]]:
     """The target, the packed address and the SRV rdata of each row and port."""
-    weight = max(1, 100 // (len(found) + bare)) if found else 0
+    weight = max(1, 100 // (len(ports) + bare)) if ports else 0
     imported = _is_import(service)
-    for part, row, port in found:
+    for part, row, port in ports:
         target = endpoint_labels(part, row, schema, imported=imported) + service_name
         if len(target) <= MAX_NAME:
             yield target, part.address(row), srv_rdata(weight, port.port, target)

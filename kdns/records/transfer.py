@@ -39,7 +39,7 @@ def transfer(zone: Zone, apex: bytes) -> Iterator[RRset]:
 def _glue(result: Result, apex: bytes) -> Iterable[RRset]:
     """Addresses of name servers that no Service of the zone is going to have."""
     services = child(apex, "svc")
-    return (each for each in result.additional if under(each.owner, apex) and not under(each.owner, services))
+    return (record for record in result.additional if under(record.owner, apex) and not under(record.owner, services))
 
 
 def _services(zone: Zone, services: Sequence[tuple[bytes, ServiceView]]) -> Iterator[RRset]:

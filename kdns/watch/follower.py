@@ -394,5 +394,5 @@ async def read_once(source: Source, wanted: Sequence[Want], consumer: ChangeCons
     async with asyncio.TaskGroup() as tasks:
         reading = [tasks.create_task(read(stream)) for stream in source.streams(wanted)]
         await done.wait()
-        for one in reading:
-            one.cancel()
+        for task in reading:
+            task.cancel()

@@ -245,7 +245,7 @@ def proxy_command(arguments: Mapping[str, Any], environ: Mapping[str, str], read
     given = {name: arguments[key] for name in FLAGS if (key := name.replace("-", "_")) in arguments}
     config = given.get("config", "")
     names = {_path(flag.path): f"--{name}" for name, flag in FLAGS.items() if flag.path}
-    names |= {other: names[one] for one, other in SAME.items()}
+    names |= {other: names[first] for first, other in SAME.items()}
     reading = Reading(lambda path: names.get(path) or _flag_of_item(path, names), zeros_are_defaults=False)
     text = read(config) if config else ""
     base, warnings = parse_kubeproxy(text, config) if config else (None, ())
@@ -309,13 +309,13 @@ def _tree(given: Mapping[str, Any]) -> Node:
     top: dict[str, Entry] = {}
     for name, value in given.items():
         if path := FLAGS[name].path and _path(FLAGS[name].path):
-            for one in (path, SAME[path]) if path in SAME else (path,):
+            for spelling in (path, SAME[path]) if path in SAME else (path,):
                 mapping = top
-                for word in one[:-1]:
+                for word in spelling[:-1]:
                     inner = mapping.setdefault(word, Entry(None, Node({}))).node.value
                     assert isinstance(inner, dict)  # put there by the line above
                     mapping = inner
-                mapping[one[-1]] = Entry(None, _node(find(one), value))
+                mapping[spelling[-1]] = Entry(None, _node(find(spelling), value))
     return Node(top)
 
 

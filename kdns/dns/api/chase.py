@@ -12,11 +12,13 @@ async def chased(request: Request, response: Response, target: bytes, lookup: Ha
     question = target + query.question[-4:]
     onward = Query(query.id, query.flags, question, target, query.rtype, query.rclass, query.edns)
     try:
-        found = await lookup(request._replace(query=onward))
+        onward_response = await lookup(request._replace(query=onward))
     except KdnsError:
         return Response(SERVFAIL, AA, response.answer, plugin=response.plugin)
-    if found.unclaimed or found.rcode == REFUSED:
+    if onward_response.unclaimed or onward_response.rcode == REFUSED:
         return response  # no plugin here answers for the target: another server may
-    answer = (*response.answer, *found.answer)
-    flags = AA | found.flags & TC  # an answer that is cut must not be kept as a whole one
-    return Response(found.rcode, flags, answer, found.authority, found.additional, response.plugin)
+    answer = (*response.answer, *onward_response.answer)
+    flags = AA | onward_response.flags & TC  # an answer that is cut must not be kept as a whole one
+    return Response(
+        onward_response.rcode, flags, answer, onward_response.authority, onward_response.additional, response.plugin
+    )

@@ -80,25 +80,25 @@ def _outline(text: str) -> tuple[dict[str, int], str]:
     groups = depth = 0
     ending, sure = "", True
     token = ""
-    for found in _TOKEN.finditer(text):
-        token = found[0]
+    for match in _TOKEN.finditer(text):
+        token = match[0]
         if token == r"\C":
             raise ValueError(r"invalid or unsupported escape sequence: \C")
         if token[0] == "(":
             depth += not token.endswith(")")
             if depth > MAX_DEPTH:
                 raise ValueError(f"over {MAX_DEPTH} groups within groups")
-            groups += token == "(" or found["name"] is not None
-            if found["name"] is not None:
-                names[found["name"]] = groups
-            sure = sure and (token in {"(", "(?:"} or found["name"] is not None)  # flags may ignore case
+            groups += token == "(" or match["name"] is not None
+            if match["name"] is not None:
+                names[match["name"]] = groups
+            sure = sure and (token in {"(", "(?:"} or match["name"] is not None)  # flags may ignore case
         elif token == ")":
             depth -= 1
         elif token == "|" and not depth:
             sure = False
         if groups > MAX_GROUPS:
             raise ValueError(f"over {MAX_GROUPS} groups")
-        if token in {"$", r"\z"} and found.end() == len(text):
+        if token in {"$", r"\z"} and match.end() == len(text):
             break
         literal = token[1:] if re.fullmatch(r"\\[^\w\s]", token) else token
         ending = ending + literal if re.fullmatch(r"\w|-", token) or literal != token else ""

@@ -203,7 +203,7 @@ def _match(policies: Sequence[Policy], rtype: int, client: str) -> Action | None
     for policy in policies:
         if policy.types is not None and rtype not in policy.types:
             continue
-        if policy.networks is None or any(address in each for each in policy.networks):
+        if policy.networks is None or any(address in network for network in policy.networks):
             return policy.action
     return None
 

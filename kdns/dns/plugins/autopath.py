@@ -137,7 +137,7 @@ class Autopath:
             return ()
         if self._answers is None:
             return (*self._search, ROOT) if self._search else ()
-        zone = next((one for one in self._clusters if under(query.name, one)), None)
+        zone = next((cluster_zone for cluster_zone in self._clusters if under(query.name, cluster_zone)), None)
         namespace = self._answers.zone.cluster.clients.namespace(client(request))
         if zone is None or isinstance(namespace, Unidentified):
             return ()

@@ -68,17 +68,17 @@ def addresses(options: Options, here: Sequence[InterfaceAddress] | None = None) 
 def _resolved(word: Word, here: Sequence[InterfaceAddress]) -> list[str]:
     """Of an interface every address, a link-local one with its scope."""
     resolved = []
-    for one in here:
-        if one.interface == word.text:
-            address = ip_address(one.address)
+    for interface in here:
+        if interface.interface == word.text:
+            address = ip_address(interface.address)
             scoped = isinstance(address, IPv6Address) and address.is_link_local
-            resolved.append(f"{address}%{one.interface}" if scoped else str(address))
+            resolved.append(f"{address}%{interface.interface}" if scoped else str(address))
     if resolved:
         return resolved
     try:
         return [str(ip_address(word.text))]
     except ValueError:
-        known = ", ".join(dict.fromkeys(one.interface for one in here))
+        known = ", ".join(dict.fromkeys(interface.interface for interface in here))
         raise _unknown(word, known) from None
 
 

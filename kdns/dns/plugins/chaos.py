@@ -65,7 +65,7 @@ def chaos(options: Options, parts: BlockContext) -> Plugin:
             if not strings:
                 return await following(request)
             rdatas = [text.encode()[:LONGEST] for text in strings]
-            answer = tuple(RR(query.name, TXT, 0, bytes((len(each),)) + each, CH) for each in rdatas)
+            answer = tuple(RR(query.name, TXT, 0, bytes((len(rdata_text),)) + rdata_text, CH) for rdata_text in rdatas)
             return Response(0, answer=answer, plugin=NAME)
 
         return handle

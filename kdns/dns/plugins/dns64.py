@@ -104,18 +104,18 @@ def dns64(options: Options, translated: Callable[[Request], None]) -> Plugin:
             response = await following(request)
             if not wanted(request) or response.dropped or response.rcode == NXDOMAIN:
                 return response
-            if not options.translate_all and any(_usable(each) for each in response.answer):
+            if not options.translate_all and any(_usable(record) for record in response.answer):
                 return response
             query = request.query
             question = query.question[:-4] + A.to_bytes(2, "big") + query.question[-2:]
             asked = query._replace(rtype=A, question=question)
-            found = await following(request._replace(query=asked))
-            if found.rcode != NOERROR or not any(each.rtype == A for each in found.answer):
-                return response if response.rcode == NOERROR else found
+            ipv4 = await following(request._replace(query=asked))
+            if ipv4.rcode != NOERROR or not any(record.rtype == A for record in ipv4.answer):
+                return response if response.rcode == NOERROR else ipv4
             translated(request)
-            ttl = min((each.ttl for each in response.authority if each.rtype == SOA), default=WITHOUT_SOA)
-            answer = tuple(_mapped(each, options.prefix, ttl) for each in found.answer)
-            return replace(found, answer=answer, flags=found.flags & ~AD, plugin=NAME)
+            ttl = min((record.ttl for record in response.authority if record.rtype == SOA), default=WITHOUT_SOA)
+            answer = tuple(_mapped(record, options.prefix, ttl) for record in ipv4.answer)
+            return replace(ipv4, answer=answer, flags=ipv4.flags & ~AD, plugin=NAME)
 
         return handle
 

@@ -65,7 +65,7 @@ class Options(Struct, frozen=True, kw_only=True):
     @property
     def zones(self) -> tuple[str, ...]:
         """Of all files."""
-        return tuple(zone for each in self.files for zone in each.zones)
+        return tuple(zone for file in self.files for zone in file.zones)
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
@@ -74,11 +74,11 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     zone_files: list[ZoneFile] = []
     for directive in directives:
         with mistakes.noted():
-            one = _parse_one(directive, place)
-            for zone in one.zones:
+            file = _parse_one(directive, place)
+            for zone in file.zones:
                 if any(zone in other.zones for other in zone_files):
                     raise directive.name.error(f"zone {zone} is read from two files", hint="name it with one of them")
-            zone_files.append(one)
+            zone_files.append(file)
     mistakes.settle()
     return Options(files=tuple(zone_files))
 
@@ -159,7 +159,7 @@ class Files:
     ) -> None:
         self._options, self._parts, self._sleep = options, parts, sleep
         self.known = Zones(options.zones)
-        self._through = {zone: Fallthrough(each.fallthrough) for each in options.files for zone in _apexes(each)}
+        self._through = {zone: Fallthrough(file.fallthrough) for file in options.files for zone in _apexes(file)}
         self._zones: dict[bytes, StaticZone] = {}
         self._stamps: dict[str, dict[str, FileStamp]] = {}
         """By the name of a directive's file, that file and those that it includes as they were when they were read."""
@@ -167,56 +167,56 @@ class Files:
     async def start(self) -> None:
         """Read the files, and from now on look at them. Raises ConfigError; one that is not there yet is awaited."""
         mistakes = Mistakes()
-        for each in self._options.files:
+        for file in self._options.files:
             with mistakes.noted():
                 try:
-                    await self.refresh(each)
+                    await self.refresh(file)
                 except OSError as error:
-                    if not each.reload:
+                    if not file.reload:
                         raise ConfigError(f"cannot read the zone file: {error}") from error
-                    log.warning("Failed to open %s: %s; trying again in %gs", each.file, error, each.reload)
+                    log.warning("Failed to open %s: %s; trying again in %gs", file.file, error, file.reload)
         mistakes.settle()
-        for each in self._options.files:
-            if each.reload:
-                self._parts.spawn(self._follow(each), NAME)
+        for file in self._options.files:
+            if file.reload:
+                self._parts.spawn(self._follow(file), NAME)
 
-    async def _follow(self, each: ZoneFile) -> None:
+    async def _follow(self, file: ZoneFile) -> None:
         logged = ""
         while True:
-            await self._sleep(each.reload)
+            await self._sleep(file.reload)
             try:
-                changed = await self.refresh(each)
+                changed = await self.refresh(file)
             except (ConfigError, OSError) as error:
                 if str(error) != logged:
-                    log.error("zone file %s is not taken, the zone stays as it was: %s", each.file, error)
+                    log.error("zone file %s is not taken, the zone stays as it was: %s", file.file, error)
                 logged = str(error)
                 continue
             logged = ""
             if changed:
                 self._parts.forget()
 
-    async def refresh(self, each: ZoneFile) -> bool:
+    async def refresh(self, file: ZoneFile) -> bool:
         """Read a file if it, or one that it includes, is another one than before: True if it was.
 
         Raises ConfigError and OSError.
         """
-        known = self._stamps.get(each.file)
+        known = self._stamps.get(file.file)
         if known is not None and known == await asyncio.to_thread(file_stamps, known):
             return False
         stamps: dict[str, FileStamp] = {}
         loaded: dict[bytes, StaticZone] = {}
-        for apex in _apexes(each):
+        for apex in _apexes(file):
             loading = Loading()
-            loaded[apex] = await asyncio.to_thread(load, each.file, apex, loading)
+            loaded[apex] = await asyncio.to_thread(load, file.file, apex, loading)
             stamps = loading.stamps | stamps  # the older one, if a file has changed in between
-        self._stamps[each.file] = stamps
+        self._stamps[file.file] = stamps
         self._zones |= loaded
         for apex, zone in loaded.items():
-            log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), each.file, zone.serial)
+            log.info("Successfully loaded zone %s in %s with %d SOA serial", name_text(apex), file.file, zone.serial)
             if zone.strays:
-                log.warning("%s: %d records are not in zone %s: left out", each.file, zone.strays, name_text(apex))
+                log.warning("%s: %d records are not in zone %s: left out", file.file, zone.strays, name_text(apex))
             if zone.expires is not None and zone.expires < time.time():
-                log.warning("%s: the signatures of zone %s have ended: sign it again", each.file, name_text(apex))
+                log.warning("%s: the signatures of zone %s have ended: sign it again", file.file, name_text(apex))
         return True
 
     def apexes(self) -> tuple[bytes, ...]:
@@ -270,5 +270,5 @@ class Files:
         return Response(end.rcode, flags, (*result.answer, *end.answer), authority, end.additional, NAME)
 
 
-def _apexes(each: ZoneFile) -> list[bytes]:
-    return [parse_name(zone) for zone in each.zones]
+def _apexes(file: ZoneFile) -> list[bytes]:
+    return [parse_name(zone) for zone in file.zones]

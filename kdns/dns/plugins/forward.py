@@ -67,7 +67,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     forwarders = [Forwarder(line, parts) for line in options.lines]
 
     def down(name: bytes) -> bool:
-        forwarder = next((each for each in forwarders if each.takes(name)), None)
+        forwarder = next((candidate for candidate in forwarders if candidate.takes(name)), None)
         return forwarder is not None and forwarder.pool is not None and forwarder.pool.down
 
     parts.offer(DOWN, down)

@@ -53,7 +53,7 @@ def parse(directives: Sequence[Directive], _place: DirectiveContext) -> Options:
         properties(directive, {direction: reader(direction) for direction in rules})
     if not any(rules.values()):
         raise directives[0].name.error("'header' needs a rule", hint="such as `response set ra` in its block")
-    return Options(*(reduce(Change.then, each, Change()) for each in rules.values()))
+    return Options(*(reduce(Change.then, changes, Change()) for changes in rules.values()))
 
 
 def _lower(word: Word) -> Word:

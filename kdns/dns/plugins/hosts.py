@@ -236,7 +236,7 @@ class Hosts:
         if query.rclass != IN:
             return None
         if rtype == PTR:  # in its zones or not; what it does not know is never its own
-            names = {each: None for table in self.tables for each in table.names.get(name, ())}
+            names = {address: None for table in self.tables for address in table.names.get(name, ())}
             return self._positive(name, rtype, names) if names else None
         if self._zones.of(name) is None:
             return None
@@ -244,8 +244,10 @@ class Hosts:
         if rtype not in FAMILIES and through and self._options.fallthrough_unsupported:
             return None
         size = FAMILIES.get(rtype, 0)
-        addresses = {each: None for table in self.tables for each in table.find(name, size)}
-        if addresses or any(table.find(name, each) for table in self.tables for each in FAMILIES.values()):
+        addresses = {address: None for table in self.tables for address in table.find(name, size)}
+        if addresses or any(
+            table.find(name, family_size) for table in self.tables for family_size in FAMILIES.values()
+        ):
             return self._positive(name, rtype, addresses)
         # NXDOMAIN would need an SOA (RFC 2308 section 3), and such a file has none
         return None if through else Response(SERVFAIL)

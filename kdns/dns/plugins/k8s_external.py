@@ -57,10 +57,10 @@ class Options(Struct, frozen=True, kw_only=True):
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     """The options. Raises ConfigError, several together."""
     directive = once(directives)
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
     def ttl(line: Directive) -> None:
-        found["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
+        settings["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
 
     def apex(line: Directive) -> None:
         word = arguments(line, 1, 1)[0]
@@ -70,14 +70,14 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
             raise word.error(f"no name: {error}") from None
         if name == ROOT:
             raise word.error("the apex needs a label of its own", "such as dns")
-        found["apex"] = word.text
+        settings["apex"] = word.text
 
     def headless(line: Directive) -> None:
         no_args(line)
-        found["headless"] = True
+        settings["headless"] = True
 
     def fallthrough(line: Directive) -> None:
-        found["fallthrough"] = zones(line.args, DirectiveContext((".",), 0, place.folder))
+        settings["fallthrough"] = zones(line.args, DirectiveContext((".",), 0, place.folder))
 
     own = zones(directive.args, place)
     known: dict[str, Callable[[Directive], None]] = {
@@ -87,11 +87,11 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
         "fallthrough": fallthrough,
     }
     properties(directive, known)
-    options = Options(zones=own, **found)
+    options = Options(zones=own, **settings)
     apexes = [parse_name(text) for text in own]
-    if all(is_reverse(each) for each in apexes):
+    if all(is_reverse(apex_name) for apex_name in apexes):
         raise directive.name.error("at least one zone must be a forward zone", "such as example.org")
-    if any(HOSTMASTER + len(parse_name(options.apex)) - 1 + len(each) > MAX_NAME for each in apexes):
+    if any(HOSTMASTER + len(parse_name(options.apex)) - 1 + len(apex_name) > MAX_NAME for apex_name in apexes):
         raise directive.name.error(f"there is no room for hostmaster.{options.apex} in a zone with so long a name")
     return options
 

@@ -39,7 +39,7 @@ class _Reading:
     """The properties read so far; each method reads one."""
 
     place: DirectiveContext
-    found: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     api: dict[str, Any] = field(default_factory=dict)
     imports: list[tuple[Word, str]] = field(default_factory=list)
     """Zones of ServiceImports, and where they stand."""
@@ -49,7 +49,7 @@ class _Reading:
 
         def read(line: Directive) -> None:
             no_args(line)
-            self.found[name] = setting
+            self.values[name] = setting
 
         return read
 
@@ -65,7 +65,7 @@ class _Reading:
         """A label selector, which may have spaces in it; the source checks it."""
 
         def read(line: Directive) -> None:
-            self.found[name] = " ".join(word.text for word in arguments(line, 1, None))
+            self.values[name] = " ".join(word.text for word in arguments(line, 1, None))
 
         return read
 
@@ -80,20 +80,20 @@ class _Reading:
         self.api["qps"] = number
 
     def pods(self, line: Directive) -> None:
-        self.found["pods"] = choice(arguments(line, 1, 1)[0], MODES)
+        self.values["pods"] = choice(arguments(line, 1, 1)[0], MODES)
 
     def clients(self, line: Directive) -> None:
-        self.found["clients"] = arguments(line, 1, 1)[0].text
+        self.values["clients"] = arguments(line, 1, 1)[0].text
 
     def ttl(self, line: Directive) -> None:
-        self.found["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
+        self.values["ttl"] = integer(arguments(line, 1, 1)[0], 0, 3600)
 
     def startup_timeout(self, line: Directive) -> None:
-        self.found["startup_timeout"] = duration(arguments(line, 1, 1)[0])
+        self.values["startup_timeout"] = duration(arguments(line, 1, 1)[0])
 
     def namespaces(self, line: Directive) -> None:
         named = tuple(value(word, parse_namespace) for word in arguments(line, 1, None))
-        self.found["namespaces"] = (*self.found.get("namespaces", ()), *named)
+        self.values["namespaces"] = (*self.values.get("namespaces", ()), *named)
 
     def endpoint(self, line: Directive) -> None:
         words = arguments(line, 1, None)
@@ -114,14 +114,14 @@ class _Reading:
 
     def ignore(self, line: Directive) -> None:
         choice(arguments(line, 1, 1)[0], ("empty_service",))
-        self.found["ignore_empty_service"] = True
+        self.values["ignore_empty_service"] = True
 
     def multicluster(self, line: Directive) -> None:
         for word in arguments(line, 1, None):
             self.imports += ((word, zone) for zone in zones((word,), DirectiveContext((), 0, "")))
 
     def fallthrough(self, line: Directive) -> None:
-        self.found["fallthrough"] = zones(line.args, DirectiveContext((".",), 0, ""))
+        self.values["fallthrough"] = zones(line.args, DirectiveContext((".",), 0, ""))
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> KubernetesOptions:
@@ -153,14 +153,14 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Kubernete
             "startup_timeout": reading.startup_timeout,
         },
     )
-    found, api = reading.found, ApiOptions(**reading.api)
-    if found.get("namespaces") and found.get("namespace_labels"):
+    values, api = reading.values, ApiOptions(**reading.api)
+    if values.get("namespaces") and values.get("namespace_labels"):
         raise directive.name.error("namespaces and namespace_labels exclude each other", "keep one of them")
-    if found.get("clients") and found.get("pods") == "verified":
+    if values.get("clients") and values.get("pods") == "verified":
         raise directive.name.error("clients and pods verified exclude each other", "pods verified knows every client")
-    if found.get("zonal") and not found.get("endpoints", True):
+    if values.get("zonal") and not values.get("endpoints", True):
         raise directive.name.error("zonal has no endpoints to choose from", "remove noendpoints")
-    if found.get("explain") and found.get("pods") != "verified" and not found.get("clients"):
+    if values.get("explain") and values.get("pods") != "verified" and not values.get("clients"):
         raise directive.name.error("explain cannot know which Pod asks", "add `pods verified` or `clients NODE`")
     if api.certificate and not api.endpoint:
         raise directive.name.error("tls without endpoint", "say which API server the certificate is for")
@@ -168,8 +168,8 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Kubernete
     for word, zone in reading.imports:
         if zone not in own:
             raise word.error(f"multicluster {zone} is not one of the zones", f"there are {', '.join(own)}")
-    found["multicluster"] = tuple(dict.fromkeys(zone for _, zone in reading.imports))
-    options = KubernetesOptions(zones=own, api=api, **found)
+    values["multicluster"] = tuple(dict.fromkeys(zone for _, zone in reading.imports))
+    options = KubernetesOptions(zones=own, api=api, **values)
     try:
         schema_of(options)
     except ConfigError as error:

@@ -109,14 +109,14 @@ def ordered(records: Sequence[RR], chance: random.Random, prefer: Sequence[Netwo
     """Aliases first, then what has no order to it, then addresses, then mail exchangers; the last two shuffled."""
     if len(records) < 2 or (len(records) > MAX_SHUFFLED and not prefer):
         return records
-    addresses = shuffled((each for each in records if each.rtype in ADDRESSES), chance)
+    addresses = shuffled((record for record in records if record.rtype in ADDRESSES), chance)
     if prefer:
-        addresses.sort(key=lambda each: _rank(each, prefer))  # stable: within one network the order stays random
+        addresses.sort(key=lambda record: _rank(record, prefer))  # stable: within one network the order stays random
     return (
-        *(each for each in records if each.rtype == CNAME),
-        *(each for each in records if each.rtype not in {CNAME, A, AAAA, MX}),
+        *(record for record in records if record.rtype == CNAME),
+        *(record for record in records if record.rtype not in {CNAME, A, AAAA, MX}),
         *addresses,
-        *shuffled((each for each in records if each.rtype == MX), chance),
+        *shuffled((record for record in records if record.rtype == MX), chance),
     )
 
 
@@ -129,4 +129,4 @@ def shuffled(records: Iterable[RR], chance: random.Random) -> list[RR]:
 
 def _rank(record: RR, prefer: Sequence[Network]) -> int:
     address = ip_address(record.rdata)
-    return next((rank for rank, each in enumerate(prefer) if address in each), len(prefer))
+    return next((rank for rank, network in enumerate(prefer) if address in network), len(prefer))

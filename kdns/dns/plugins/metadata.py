@@ -56,7 +56,7 @@ def build(options: Options, parts: BlockContext) -> Built:
     def collect(request: Request) -> None:
         nonlocal complete
         if not complete:  # with the first request the block is built, and every plugin has offered what it knows
-            providers.extend(each for each in parts.offered(f"{NAME}/") if callable(each))
+            providers.extend(provider for provider in parts.offered(f"{NAME}/") if callable(provider))
             complete = True
         if within.of(request.query.name) is not None:
             for provide in providers:

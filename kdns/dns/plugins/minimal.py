@@ -20,9 +20,9 @@ def build(_options: NoOptions, _parts: BlockContext) -> Built:
     return Built(plugin=plugin, must_see=sees_all, ignores=ignores)
 
 
-def ignores(_query: Query, found: PrecompiledAnswer) -> bool:
+def ignores(_query: Query, precompiled: PrecompiledAnswer) -> bool:
     """What has nothing to be left out: no other sections, or an error; "no" with its SOA, too."""
-    answer = found.answer
+    answer = precompiled.answer
     answers, authority, additional = answer.sections.counts
     if answer.rcode != NOERROR:
         return True

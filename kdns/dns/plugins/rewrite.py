@@ -172,10 +172,10 @@ def _revised(reply: Reply, response: Response) -> Response:
 
 async def _retarget(alias: Alias, request: Request, response: Response, lookup: Handler) -> Response:
     """The response with an alias that leads elsewhere, and what is there; unchanged if that cannot be found out."""
-    found = alias.target(response)
-    if found is None:
+    renamed = alias.target(response)
+    if renamed is None:
         return response
-    number, target = found
+    number, target = renamed
     query = named(request.query, target)
     try:
         there = await lookup(request._replace(query=query))

@@ -201,14 +201,14 @@ def _within(word: Word, error: TemplateMistake) -> ConfigError:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     templates = Templates(options, parts)
-    classes = any(one.rclass != IN for one in options.templates)
+    classes = any(rule.rclass != IN for rule in options.templates)
     return Built(plugin=templates.plugin, must_see=templates.must_see, ignores=templates.ignores, classes=classes)
 
 
 class Ready(NamedTuple):
     """One template, built."""
 
-    one: TemplateRule
+    rule: TemplateRule
     zones: Zones
     fallthrough: Fallthrough
     fixed: tuple[RR | None, ...]
@@ -216,9 +216,9 @@ class Ready(NamedTuple):
 
     def fits(self, rclass: int, rtype: int) -> bool:
         """True for a class and type that it is about."""
-        one = self.one
-        return (one.rclass == rclass or CLASS_ANY in {one.rclass, rclass}) and (
-            one.rtype == rtype or ANY in {one.rtype, rtype}
+        rule = self.rule
+        return (rule.rclass == rclass or CLASS_ANY in {rule.rclass, rclass}) and (
+            rule.rtype == rtype or ANY in {rule.rtype, rtype}
         )
 
     def admit(self, request: Request, matched: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value] | None:
@@ -226,21 +226,21 @@ class Ready(NamedTuple):
 
         Raises ValueError for what cannot be worked out.
         """
-        one = self.one
-        if not one.variables and not one.conditions:
+        rule = self.rule
+        if not rule.variables and not rule.conditions:
             return {}
         scope = Scope(request, {key: str(value) for key, value in _groups(matched).items()})
-        for name, compiled in one.variables:
+        for name, compiled in rule.variables:
             scope.variables[name] = compiled.run(scope)
-        if not all(condition.run(scope) for condition in one.conditions):
+        if not all(condition.run(scope) for condition in rule.conditions):
             return None
         return scope.variables
 
     def match(self, text: str) -> tuple[str, Match, Mapping[str, int]] | None:
         """The first pattern that matches a name, and its match."""
-        if not self.one.patterns:
+        if not self.rule.patterns:
             return ".*", Match((text,)), {}
-        for pattern in self.one.patterns:
+        for pattern in self.rule.patterns:
             match = pattern.search(text)
             if match is not None:
                 return pattern.text, match, pattern.names
@@ -254,12 +254,12 @@ class Templates:
         self._parts = parts
         self._all = tuple(
             Ready(
-                one,
-                Zones(one.zones),
-                Fallthrough(one.fallthrough),
-                tuple(parse_record(template.run({})) if template.constant else None for _, template in one.records),
+                rule,
+                Zones(rule.zones),
+                Fallthrough(rule.fallthrough),
+                tuple(parse_record(template.run({})) if template.constant else None for _, template in rule.records),
             )
-            for one in options.templates
+            for rule in options.templates
         )
         name = "coredns_template"
         self._matches = parts.counter(f"{name}_matches", "Questions that a template answered.", LABELS)
@@ -313,17 +313,17 @@ class Templates:
         matched: tuple[str, Match, Mapping[str, int]],
         variables: dict[str, Value],
     ) -> Response:
-        one, query = ready.one, request.query
-        rclass = class_text(one.rclass if query.rclass == CLASS_ANY else query.rclass)
-        rtype = type_text(one.rtype if query.rtype == ANY else query.rtype)
-        labels = (request.server, zone, "", *_counted(one, query, rclass, rtype))
+        rule, query = ready.rule, request.query
+        rclass = class_text(rule.rclass if query.rclass == CLASS_ANY else query.rclass)
+        rtype = type_text(rule.rtype if query.rtype == ANY else query.rtype)
+        labels = (request.server, zone, "", *_counted(rule, query, rclass, rtype))
         self._matches.labels(*labels).inc()
-        if one.rcode == SERVFAIL:
+        if rule.rcode == SERVFAIL:
             return Response(SERVFAIL)
         data = {**_data(request, text, zone, matched, (rclass, rtype)), "Var": variables}
         made: dict[str, list[RR]] = {section: [] for section in SECTIONS}
         flags = AA
-        for (section, template), fixed in zip(one.records, ready.fixed, strict=True):
+        for (section, template), fixed in zip(rule.records, ready.fixed, strict=True):
             rr = fixed if fixed is not None else self._run(template, data, (*labels, section, template.text))
             made[section].append(rr)
             if section == "answer" and rr.rtype == CNAME and query.rtype in {A, AAAA}:
@@ -331,11 +331,11 @@ class Templates:
                 made[section] += there.answer
                 flags = flags & ~TC | there.flags & TC
         options = b""
-        if one.error is not None:
-            code, reason = one.error
+        if rule.error is not None:
+            code, reason = rule.error
             options = edns_option(EDE, code.to_bytes(2, "big") + reason.encode())
         answer, additional, authority = (tuple(made[section]) for section in SECTIONS)
-        return Response(one.rcode, flags, answer, authority, additional, plugin=NAME, options=options)
+        return Response(rule.rcode, flags, answer, authority, additional, plugin=NAME, options=options)
 
     def _run(self, template: Template, data: Mapping[str, Value], labels: tuple[str, ...]) -> RR:
         try:
@@ -365,9 +365,9 @@ def _groups(matched: tuple[str, Match, Mapping[str, int]]) -> dict[str, Value]:
     return groups | {name: match.groups[number] for name, number in names.items()}
 
 
-def _counted(one: TemplateRule, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
+def _counted(rule: TemplateRule, query: Query, rclass: str, rtype: str) -> tuple[str, str]:
     """Class and type as they are counted: what clients may make up without end is ``other``."""
-    known = one.rtype != ANY or query.rtype in TYPE_LABELS
+    known = rule.rtype != ANY or query.rtype in TYPE_LABELS
     return rclass if query.rclass in CLASS_TEXT else OTHER, rtype if known else OTHER
 
 

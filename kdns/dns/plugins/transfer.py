@@ -205,7 +205,7 @@ class Transfer:
             client = request.client
             if client.proto not in {"tcp", "tls"} or not self._rules[zone].allows(client.address):
                 return Response(REFUSED, plugin=NAME)
-            source = next((each for each in self._sources() if query.name in each.apexes()), None)
+            source = next((candidate for candidate in self._sources() if query.name in candidate.apexes()), None)
             if source is None:
                 return await following(request)
             return await self._respond(request, source)

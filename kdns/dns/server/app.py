@@ -217,7 +217,7 @@ class App:
             self.load,
             self.exchange,
             lambda: self.process.reload,
-            lambda one: one.digest,
+            lambda corefile: corefile.digest,
             self.context,
             loaded,
         )

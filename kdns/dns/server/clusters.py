@@ -83,7 +83,7 @@ class Cluster:
 
 def _within(want: Want, wanted: Iterable[Want]) -> bool:
     """Some of what is followed is this, or this and more."""
-    return any(want.joined(one) == one for one in wanted)
+    return any(want.joined(other) == other for other in wanted)
 
 
 def _united(several: Iterable[Want]) -> Iterator[Want]:
@@ -131,7 +131,7 @@ class Clusters:
         """Drop all answers but these, and stop following the clusters that have none left."""
         for cluster in tuple(self._clusters):
             for options, answers in tuple(cluster.by_options.items()):
-                if all(answers is not one for one in used):
+                if all(answers is not other for other in used):
                     del cluster.by_options[options]
             if not cluster.by_options:
                 self._clusters.remove(cluster)

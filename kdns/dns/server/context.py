@@ -102,8 +102,10 @@ class ServerContext:
         top = self.top
         top.on, self._top_metrics.most = on, metrics if on else 0
         answers = self.clusters.all_answers()
-        top.zones = tuple(zone for one in answers for zone in one.schema.zones)
-        top.who = who_by([one.zone.cluster.clients for one in answers if one.schema.by_client])
+        top.zones = tuple(zone for cluster_answers in answers for zone in cluster_answers.schema.zones)
+        top.who = who_by(
+            [cluster_answers.zone.cluster.clients for cluster_answers in answers if cluster_answers.schema.by_client]
+        )
 
     def collect_runtime(self) -> None:
         """Python's own numbers are among the metrics from now on."""

@@ -72,7 +72,7 @@ class ServerBlockPlan(NamedTuple):
     def listeners(self) -> tuple[Listener, ...]:
         """Where it is served."""
         return tuple(
-            dict.fromkeys(Listener(key.scheme, each, key.port) for key in self.keys for each in self.addresses)
+            dict.fromkeys(Listener(key.scheme, address, key.port) for key in self.keys for address in self.addresses)
         )
 
     def options(self, name: str) -> Any:
@@ -106,7 +106,7 @@ def _plan(block: ServerBlock, registry: Registry, folder: str, mistakes: Mistake
     warnings: list[ConfigError] = []
     for name, directives in by_name.items():
         if name in LEFT_OUT and name not in registry.names():
-            warnings += [each.name.error(f"{name} is left out: {LEFT_OUT[name]}") for each in directives]
+            warnings += [left_out.name.error(f"{name} is left out: {LEFT_OUT[name]}") for left_out in directives]
             continue
         with mistakes.noted():
             known = registry.load(directives[0].name)
@@ -250,27 +250,27 @@ class ProcessSettings(NamedTuple):
 def process_settings(plans: Sequence[ServerBlockPlan]) -> ProcessSettings:
     """Those of all blocks."""
     every = [step.options for plan in plans for step in plan.steps]
-    healths = [one for one in every if isinstance(one, health.Options)]
-    readies = [one for one in every if isinstance(one, ready.Options)]
-    pages = [one for one in every if isinstance(one, prometheus.Options)]
-    tops = [one for one in every if isinstance(one, top.Options)]
-    statuses = [one for one in every if isinstance(one, status.Options)]
+    healths = [options for options in every if isinstance(options, health.Options)]
+    readies = [options for options in every if isinstance(options, ready.Options)]
+    pages = [options for options in every if isinstance(options, prometheus.Options)]
+    tops = [options for options in every if isinstance(options, top.Options)]
+    statuses = [options for options in every if isinstance(options, status.Options)]
     limits: dict[Listener, timeouts.Options] = {}
     for plan in plans:
         if (limit := plan.options("timeouts")) is not None:
             limits |= dict.fromkeys(plan.listeners, limit)
     return ProcessSettings(
-        health=tuple(dict.fromkeys(one.address for one in healths)),
-        ready=tuple(dict.fromkeys(one.address for one in readies)),
-        metrics=tuple(dict.fromkeys(one.address for one in pages)),
-        status=tuple(dict.fromkeys(one.address for one in statuses)),
-        lameduck=max((one.lameduck for one in healths), default=0.0),
-        continuously=any(one.continuously for one in readies),
-        runtime_metrics=any(one.runtime_metrics for one in pages),
-        top=tuple(dict.fromkeys(one.address for one in tops)),
-        top_metrics=max((one.metrics for one in tops), default=0),
-        reload=next((one for one in every if isinstance(one, ReloadOptions)), None),
-        debug=any(isinstance(one, debug.Options) for one in every),
+        health=tuple(dict.fromkeys(options.address for options in healths)),
+        ready=tuple(dict.fromkeys(options.address for options in readies)),
+        metrics=tuple(dict.fromkeys(options.address for options in pages)),
+        status=tuple(dict.fromkeys(options.address for options in statuses)),
+        lameduck=max((options.lameduck for options in healths), default=0.0),
+        continuously=any(options.continuously for options in readies),
+        runtime_metrics=any(options.runtime_metrics for options in pages),
+        top=tuple(dict.fromkeys(options.address for options in tops)),
+        top_metrics=max((options.metrics for options in tops), default=0),
+        reload=next((options for options in every if isinstance(options, ReloadOptions)), None),
+        debug=any(isinstance(options, debug.Options) for options in every),
         limits=limits,
     )
 

@@ -78,7 +78,9 @@ class Registry:
             return LoadedPlugin(name, cast(PluginModule, module), "", (PLACES[name], 0, ""))
         candidates = [*self._packaged.get(name, ()), *([self._files[name]] if name in self._files else ())]
         if len(candidates) > 1:
-            places = " and ".join(str(one) if isinstance(one, Path) else _package(one) for one in candidates)
+            places = " and ".join(
+                str(candidate) if isinstance(candidate, Path) else _package(candidate) for candidate in candidates
+            )
             raise word.error(f"plugin {name} is there more than once: {places}", "take away all but one")
         if candidates:
             return _foreign(word, candidates[0])
@@ -104,11 +106,11 @@ def _package(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
 
 
-def _foreign(word: Word, found: EntryPoint | Path) -> LoadedPlugin:
+def _foreign(word: Word, plugin: EntryPoint | Path) -> LoadedPlugin:
     """Import a plugin that is not ours. Raises ConfigError for whatever is wrong with it."""
-    origin = str(found) if isinstance(found, Path) else f"{_package(found)} ({found.value})"
+    origin = str(plugin) if isinstance(plugin, Path) else f"{_package(plugin)} ({plugin.value})"
     try:
-        module = _run(found) if isinstance(found, Path) else found.load()
+        module = _run(plugin) if isinstance(plugin, Path) else plugin.load()
     except (Exception, SystemExit) as error:
         raise word.error(
             f"plugin {word.text} cannot be imported: {type(error).__name__}: {error}", f"it is {origin}"

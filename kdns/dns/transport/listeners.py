@@ -106,7 +106,7 @@ class Server:
         Port 0 lets the kernel choose: one port for all. Raises ConfigError for an invalid address.
         """
         wanted = parse_listen(listen, port, secure.scheme if secure is not None else "dns")
-        self._wanted = tuple(one._replace(freebind=freebind) for one in wanted)
+        self._wanted = tuple(listener._replace(freebind=freebind) for listener in wanted)
         self._secure = secure
         self._sockets, self._limits, self._way = sockets, limits or TcpLimits(), way
         self._udp: list[UdpListener] = []
@@ -193,12 +193,12 @@ class Server:
         for tcp in self._tcp:
             tcp.stop()
         pending_replies = [udp.pending_replies for udp in self._udp] + [tcp.pending_replies for tcp in self._tcp]
-        owed = [asyncio.ensure_future(one.drained()) for one in pending_replies]
+        owed = [asyncio.ensure_future(pending.drained()) for pending in pending_replies]
         late: set[asyncio.Future[None]] = set()
         if owed:
             _, late = await asyncio.wait(owed, timeout=limit)
-        for one in late:
-            one.cancel()
+        for task in late:
+            task.cancel()
         self.close()
         await asyncio.sleep(0)  # aborted connections are taken apart in the loop's next turn
         return not late
@@ -245,14 +245,14 @@ def parse_listen(listen: Sequence[str], port: int, scheme: str = "dns") -> Itera
 
 def bind_all(wanted: Sequence[_Wanted]) -> list[_Pair]:
     """Bind all addresses, and with port 0 the same port for all. Raises ConfigError, with nothing left open."""
-    tries = PORT_TRIES if any(one.port == 0 for one in wanted) else 1
+    tries = PORT_TRIES if any(listener.port == 0 for listener in wanted) else 1
     while True:
         tries -= 1
         pairs: list[_Pair] = []
         port = 0
         try:
-            for one in wanted:
-                if (pair := _bind_pair(one._replace(port=one.port or port))) is not None:
+            for listener in wanted:
+                if (pair := _bind_pair(listener._replace(port=listener.port or port))) is not None:
                     pairs.append(pair)
                     port = port or pair.tcp.getsockname()[1]
             if not pairs:
@@ -313,6 +313,6 @@ def refusal(kind: Kind, address: str, port: int, error: OSError) -> ConfigError:
     """What to tell the operator when an address cannot be bound."""
     have = ""
     if error.errno == errno.EADDRNOTAVAIL:
-        have = ", ".join(dict.fromkeys(str(ip_address(one.address)) for one in interface_addresses()))
+        have = ", ".join(dict.fromkeys(str(ip_address(interface.address)) for interface in interface_addresses()))
     move = "choose another port, such as --port 1053, or an address of its own with --listen"
     return bind_error(f"{address} port {port} ({kind})", port, error, udp=kind == "UDP", move=move, have=have)

@@ -27,7 +27,7 @@ class Table:
     @property
     def entries(self) -> int:
         """Addresses of names, and names of addresses."""
-        return sum(len(each) for kept in (self.addresses, self.wild, self.names) for each in kept.values())
+        return sum(len(values) for kept in (self.addresses, self.wild, self.names) for values in kept.values())
 
     def add(self, name: bytes, packed: bytes, *, reverse: bool) -> None:
         """Put in one name of one address."""
@@ -52,9 +52,9 @@ class Table:
 
     def find(self, name: bytes, size: int) -> list[bytes]:
         """The addresses of a folded name with that many octets; those of the name itself hide the asterisk's."""
-        addresses = [each for each in self.addresses.get(name, ()) if len(each) == size]
+        addresses = [address for address in self.addresses.get(name, ()) if len(address) == size]
         if not addresses and name != ROOT:
-            addresses = [each for each in self.wild.get(name[1 + name[0] :], ()) if len(each) == size]
+            addresses = [address for address in self.wild.get(name[1 + name[0] :], ()) if len(address) == size]
         return addresses
 
     def holds(self, name: bytes) -> bool:

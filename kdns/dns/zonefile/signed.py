@@ -31,9 +31,9 @@ class Signed:
         covered = records[0].rtype.to_bytes(2, "big")
         sets = self._nodes.get(name, {})
         return tuple(
-            each._replace(owner=records[0].owner, ttl=records[0].ttl)
-            for each in sets.get(RRSIG, ())
-            if each.rdata[:2] == covered
+            record._replace(owner=records[0].owner, ttl=records[0].ttl)
+            for record in sets.get(RRSIG, ())
+            if record.rdata[:2] == covered
         )
 
     def with_signatures(self, records: Iterable[RR]) -> Iterator[RR]:

@@ -141,7 +141,7 @@ class StaticZone:
     def expires(self) -> int | None:
         """Unix seconds at which the signature of the SOA record ends, and most likely all; None: it is not signed."""
         signatures = self._signed.signatures((self.soa,), self.apex) if self._signed is not None else ()
-        return max((int.from_bytes(each.rdata[8:12], "big") for each in signatures), default=None)
+        return max((int.from_bytes(record.rdata[8:12], "big") for record in signatures), default=None)
 
     def lookup(self, name: bytes, rtype: int, *, do: bool = False) -> LookupResult:
         """What a folded name in the zone has of a type; aliases are followed within the zone.
@@ -155,7 +155,7 @@ class StaticZone:
         while True:
             result = self._step(name, rtype)
             if signed is not None:
-                proofs += tuple(record for each in result.proofs for record in signed.proof(each))
+                proofs += tuple(record for proven in result.proofs for record in signed.proof(proven))
                 if result.cut:  # RFC 4035 section 3.1.4: whether what is behind it is signed, too
                     signers = tuple(signed.with_signatures(self._nodes[result.cut].get(DS, ())))
                     proofs += signers or signed.proof(result.cut)
@@ -195,7 +195,7 @@ class StaticZone:
             if sets is None:
                 return LookupResult(NXDOMAIN, authority=self._denial, proofs=(name, wildcard))
             proofs, source = (name, wildcard), wildcard
-            sets = {kind: tuple(each._replace(owner=name) for each in several) for kind, several in sets.items()}
+            sets = {kind: tuple(record._replace(owner=name) for record in several) for kind, several in sets.items()}
         expanded = (name,) if source else ()
         alias = sets.get(CNAME)
         if alias and rtype in {CNAME, ANY}:

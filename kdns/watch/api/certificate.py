@@ -42,8 +42,8 @@ def _moment(tag: int, text: bytes) -> float:
 
 
 def _inside(der: bytes, tag: int) -> bytes:
-    found, content, _ = _element(der, 0)
-    if found != tag:
+    outer, content, _ = _element(der, 0)
+    if outer != tag:
         raise ValueError("not what was expected")
     return content
 

@@ -144,8 +144,8 @@ class EventRecorder:
         try:
             await asyncio.wait(resting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in resting:
-                one.cancel()
+            for series in resting:
+                series.cancel()
             await asyncio.gather(*resting, return_exceptions=True)
 
     async def _write(self, event_key: EventKey, series: _Series) -> None:

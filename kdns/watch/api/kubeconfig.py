@@ -162,7 +162,7 @@ def _check_user(merged: Any, path: str, context: str) -> None:
     entries = merged.value["contexts"]
     context_values = next((entry.value["context"] for entry in entries if entry["name"] == context), None) or {}
     user = context_values.get("user")
-    users = [each["name"] for each in merged.value.get("users") or ()]
+    users = [listed["name"] for listed in merged.value.get("users") or ()]
     if user and user not in users:
         problem = f"kubeconfig {path}: context {context!r} wants the user {user!r}, who is not in it"
         raise ConfigError(problem, hint=f"it has: {', '.join(sorted(users)) or 'none'}")

@@ -60,7 +60,7 @@ def gather(files: Mapping[str, Manifests]) -> Gathered:
         objects,
         played,
         tuple(warnings),
-        tuple(problem for one in read.values() if not one.template for problem in one.problems),
+        tuple(problem for content in read.values() if not content.template for problem in content.problems),
         dict(passed_over),
         tuple(name for name, manifests in read.items() if manifests.template),
         {name: manifests.unapplied for name, manifests in read.items() if manifests.unapplied},

@@ -128,7 +128,7 @@ class Making:
         pods = [manifest.source for manifest in self._objects.values() if isinstance(manifest.source, SourcePod)]
         keep = keeper("EndpointSlice", pod_names=True, routing=True)
         sources = (manifest.source for manifest in services.values())
-        for wire, labels in derive_slices((one for one in sources if isinstance(one, SourceService)), pods):
+        for wire, labels in derive_slices((source for source in sources if isinstance(source, SourceService)), pods):
             kept = keep(wire, lambda problem: None)  # it was warned about addresses when the Pods were read
             if isinstance(kept, EndpointSlice):
                 at = services[kept.key.namespace, kept.service].at
@@ -150,7 +150,7 @@ class Making:
             self._objects.setdefault(key, Manifest(Namespace(key), {}, fields, at))
 
     def _unplaced_pods(self) -> Iterator[tuple[Played, Iterable[Json]]]:
-        for key, manifest in sorted((key, one) for key, one in self._objects.items() if one.body is not None):
+        for key, manifest in sorted((key, made) for key, made in self._objects.items() if made.body is not None):
             body = manifest.body
             if key.kind == "Pod" and body is not None and not manifest.live and not body.get("status"):
                 yield Played("Pod", key.namespace, key.name, body, manifest.at), (_named(manifest),)
@@ -159,25 +159,25 @@ class Making:
         """The Pods of each workload that is not itself made by another one, and whose Pods the files do not have."""
         have = (manifest for manifest in self._objects.values() if manifest.live)
         dumped = any(manifest.key.kind in ("Pod", "EndpointSlice") for manifest in have)
-        written = {(one.kind, one.namespace, one.name) for one in self._played}
-        for one in sorted(self._played, key=lambda played: (played.namespace, played.name, played.kind)):
-            made_by = ((kind, one.namespace, name) for kind, name in controllers_of(one.body))
+        written = {(object_.kind, object_.namespace, object_.name) for object_ in self._played}
+        for workload in sorted(self._played, key=lambda played: (played.namespace, played.name, played.kind)):
+            made_by = ((kind, workload.namespace, name) for kind, name in controllers_of(workload.body))
             if (
-                one.kind not in WORKLOADS
-                or (one.live and dumped)
+                workload.kind not in WORKLOADS
+                or (workload.live and dumped)
                 or any(owner in written or owner[0] == "CronJob" for owner in made_by)
             ):
                 continue
-            body = {**one.body, "metadata": {**one.body["metadata"], "namespace": one.namespace}}
+            body = {**workload.body, "metadata": {**workload.body["metadata"], "namespace": workload.namespace}}
             try:
                 pods = wanted_pods(body, nodes)
-                if self._has_pods(one):
+                if self._has_pods(workload):
                     continue
                 if (wanted := wanted_count(body)) > LIMIT:
-                    self.warnings.append(f"{one} in {one.at}: only {LIMIT:,} of its {wanted:,} Pods are made")
-                yield one, pods
+                    self.warnings.append(f"{workload} in {workload.at}: only {LIMIT:,} of its {wanted:,} Pods are made")
+                yield workload, pods
             except ValueError as error:
-                self.warnings.append(f"{one} in {one.at}: no Pods: {error}")
+                self.warnings.append(f"{workload} in {workload.at}: no Pods: {error}")
 
     def _has_pods(self, workload: Played) -> bool:
         """Whether a file has a Pod with an address and the labels of this workload's template."""
@@ -185,24 +185,26 @@ class Making:
         return any(labels.items() <= pod.items() for pod in self._placed.get(workload.namespace, ()) if labels)
 
     def _mirror(self, services: dict[tuple[str, str], Manifest], served: set[tuple[str, str]]) -> None:
-        for one in self._played:
-            if one.kind != ENDPOINTS or (one.namespace, one.name) in served:
+        for played in self._played:
+            if played.kind != ENDPOINTS or (played.namespace, played.name) in served:
                 continue
-            endpoints = convert(one.body, SourceEndpoints)
+            endpoints = convert(played.body, SourceEndpoints)
             if endpoints.metadata is None or not is_mirrored(endpoints):
                 continue
-            endpoints.metadata.namespace = one.namespace
-            service = services.get((one.namespace, one.name))
+            endpoints.metadata.namespace = played.namespace
+            service = services.get((played.namespace, played.name))
             if service is None:
-                self.warnings.append(f"{one} in {one.at}: not mirrored: there is no Service of that name")
+                self.warnings.append(f"{played} in {played.at}: not mirrored: there is no Service of that name")
             elif not (
                 isinstance(service.source, SourceService) and service.source.spec and service.source.spec.selector
             ):
                 self.mirrored += 1
                 for body in mirrored_slices(endpoints):
-                    manifest = manifest_of(body, one.at, keep_body=self._keep)
+                    manifest = manifest_of(body, played.at, keep_body=self._keep)
                     assert isinstance(manifest.object, EndpointSlice)
-                    mirrored = replace(manifest.object, derived_from=DerivedFrom("Endpoints", one.namespace, one.name))
+                    mirrored = replace(
+                        manifest.object, derived_from=DerivedFrom("Endpoints", played.namespace, played.name)
+                    )
                     self._objects.setdefault(manifest.key, replace(manifest, object=mirrored))
 
 

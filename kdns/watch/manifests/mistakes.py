@@ -44,7 +44,7 @@ def _walk(value: Any, path: str, got: str) -> tuple[Path, Any]:
     while path:
         if path.startswith("[...]") and isinstance(value, dict):
             types = {"str": str, "int": int, "float": float, "bool": bool, "array": list, "object": dict}
-            step: str | int = next((key for key, one in value.items() if type(one) is types.get(got)), "")
+            step: str | int = next((key for key, part in value.items() if type(part) is types.get(got)), "")
             path = path[5:]
         elif (index := re.match(r"\[(\d+)\]", path)) and isinstance(value, list):
             step, path = int(index[1]), path[index.end() :]

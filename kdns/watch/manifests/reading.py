@@ -247,10 +247,10 @@ def _named_ports(ports: list[Any], notes: list[str]) -> Iterator[Any]:
             yield port
 
 
-def _compare(field: str, one: str | None, first: str | None, notes: list[str]) -> None:
+def _compare(field: str, second: str | None, first: str | None, notes: list[str]) -> None:
     """The API server keeps both fields alike; a file edited by hand may have one only."""
-    if one and first and one != first:
-        notes.append(f"{field} {short(one)} is not the first of {field}s, {short(first)}, which is taken")
+    if second and first and second != first:
+        notes.append(f"{field} {short(second)} is not the first of {field}s, {short(first)}, which is taken")
 
 
 def _trim_slice(wire: schema.ApiEndpointSlice, notes: list[str]) -> None:

@@ -245,8 +245,10 @@ def _named_port(pod: SourcePod, name: str, protocol: str) -> int | None:
     """The first container's port of that name and protocol; sidecars come after containers."""
     if pod.spec is None:
         return None
-    containers = [one for one in pod.spec.containers or () if one is not None]
-    containers += [one for one in pod.spec.init_containers or () if one is not None and one.restart_policy == "Always"]
+    containers = [spec for spec in pod.spec.containers or () if spec is not None]
+    containers += [
+        spec for spec in pod.spec.init_containers or () if spec is not None and spec.restart_policy == "Always"
+    ]
     for container in containers:
         for port in container.ports or ():
             if port is not None and port.name == name and (port.protocol or "TCP") == protocol:

@@ -286,8 +286,8 @@ def _called(token: Token, arguments: list[Work]) -> Work:
 
         def either(scope: Scope) -> Value:
             value: Value = None
-            for each in arguments:
-                value = each(scope)
+            for argument in arguments:
+                value = argument(scope)
                 if truth(value) is wanted:
                     break
             return value
@@ -300,7 +300,7 @@ def _called(token: Token, arguments: list[Work]) -> Work:
     count, least, most = len(arguments), function.least, function.most
     if count < least or (most is not None and count > most):
         raise TemplateMistake(f"wrong number of args for {name}: got {count}", token.at)
-    return lambda scope: function.call(*[each(scope) for each in arguments])
+    return lambda scope: function.call(*[argument(scope) for argument in arguments])
 
 
 def _constant(token: Token) -> Value:

@@ -19,7 +19,7 @@ def command_text(command: Command, table: str) -> str:
         case Container(kind, name, spec):
             return f"{verb} {kind} {table} {name}" + (f" {{ {spec} ; }}" if spec else "")
         case Elements(container, octets):
-            texts = ", ".join(element_text(container, one) for one in octets)
+            texts = ", ".join(element_text(container, key) for key in octets)
             return f"{verb} element {table} {container} {{ {texts} }}"
 
 
