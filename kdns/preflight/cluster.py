@@ -1,7 +1,6 @@
 """The API server: whether we may follow what we must, and what does DNS and the proxy's work there now."""
 
 import asyncio
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from msgspec.json import decode
 
 from kdns.base.errors import ApiError, Denied
 from kdns.config.settings import ServeSettings
+from kdns.ops.scratch import scratch_folder
 from kdns.preflight import dns
 from kdns.preflight.model import Line, fail, note, ok, warn
 from kdns.watch.api.client import RESOURCES, Api
@@ -102,7 +102,7 @@ async def coredns_corefile(api: Api) -> list[Line]:
                 "kubectl -n kube-system get cm coredns -o yaml",
             )
         ]
-    with tempfile.TemporaryDirectory(prefix="kdns-") as folder:
+    with scratch_folder() as folder:
         path = Path(folder) / "Corefile"
         path.write_text(text)
         loaded, _ = await asyncio.to_thread(dns.corefile, ServeSettings(corefile=str(path)), "ConfigMap coredns")

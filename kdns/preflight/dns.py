@@ -1,6 +1,7 @@
 """DNS: the Corefile that it would serve, and the ports that this takes."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from kdns.base.errors import ConfigError, ConfigErrors
 from kdns.base.listen_address import parse_address_port
@@ -13,6 +14,9 @@ from kdns.preflight.sockets import Sockets, Taken, Transport
 
 REPLACED = ("coredns", "kube-proxy", "kdns")
 """What ends when kdns takes its place: a port that it has is no obstacle."""
+USUAL: Final = {"kube-proxy": (10249, 10256), "coredns": (53, 8080, 8181, 9153)}
+"""The ports of their default configurations. In a Pod it cannot be seen whose socket is whose (that would take the
+capability SYS_PTRACE), only what runs."""
 Port = tuple[Transport, str, int]
 
 
@@ -63,18 +67,24 @@ def ports(wanted: list[Port], sockets: Sockets) -> Iterator[Line]:
     free = []
     for transport, address, port in wanted:
         if taken := sockets.taken(transport, address, port):
-            yield _taken(transport, address, port, taken)
+            yield _taken(transport, address, port, taken, sockets)
         else:
             free.append(f"{port}/{transport}")
     if free:
         yield ok("ports", f"{', '.join(dict.fromkeys(free))} {'is' if len(free) == 1 else 'are'} free")
 
 
-def _taken(transport: str, address: str, port: int, taken: Taken) -> Line:
+def _taken(transport: str, address: str, port: int, taken: Taken, sockets: Sockets) -> Line:
     where = f"{port}/{transport}{f' of {address}' if address else ''}"
     program = taken.program or "a program that is not seen from here"
     if program.startswith(REPLACED):
         return note("ports", f"{where} is taken by {program}; it is free once that has ended")
+    for name in () if taken.program else USUAL:
+        if port in USUAL[name] and (pids := sockets.programs().get(name)):
+            runs = f"{name} (pid {', '.join(map(str, sorted(pids)))})"
+            return note(
+                "ports", f"{where} is taken, most likely by {runs}, whose port it is; it is free once that has ended"
+            )
     option = "-lunp" if transport == "udp" else "-ltnp"
     todo = f"see it with: ss {option} 'sport = :{port}'; stop it, or bind other addresses (bind in the Corefile)"
     return fail("ports", f"{where} is taken by {program} on {taken.address}", todo)  # fmt: skip

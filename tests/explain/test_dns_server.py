@@ -74,6 +74,9 @@ CASES = [
     Case("E11: our data is old", COREFILE, "cart.shop", "fault E11", "nothing was heard of Service for 3600 s", (
         ("dns/kdns-1/metrics.txt", 'kdns_watch_data_age_seconds{kind="Node"} 12.5\n'
          'kdns_watch_data_age_seconds{kind="Service"} 3600\n'),)),
+    Case("a watch that was lost, and listed again", COREFILE, "cart.shop", "ok", "kubernetes answers", (
+        (LOG, "[WARNING] plugin/kubernetes: watch of services lost: timeout: nothing heard for 150 s\n"
+         "[INFO] plugin/kubernetes: services relisted: +0 -0\n"),)),
     Case("a burst at the start is over", COREFILE, "cart.shop", "ok", "kubernetes answers", (
         (LOG, "E1130 reflector.go:147] Failed to watch *v1.Service: dial tcp 10.96.0.1:443\n"
          + queried("NOERROR")),)),

@@ -77,3 +77,22 @@ def test_ports_that_are_taken(tmp_path: Path, bound: Bound, program: str, verdic
     assert bool(taken.todo) == (verdict is Verdict.FAIL)
     assert free.verdict is Verdict.OK
     assert free.text.endswith("is free")
+
+
+@pytest.mark.parametrize(
+    ("program", "port", "verdict"),
+    [
+        ("kube-proxy", 10256, Verdict.NOTE),
+        ("coredns", 53, Verdict.NOTE),
+        ("coredns", 10256, Verdict.FAIL),
+        ("nginx", 53, Verdict.FAIL),
+    ],
+)
+def test_a_port_whose_socket_is_not_ours_to_see(tmp_path: Path, program: str, port: int, verdict: Verdict) -> None:
+    """A Pod sees what runs, and not whose socket is whose: a usual port of what runs is no obstacle, any other is."""
+    root = machine(tmp_path, {5: program}, (Bound(5, "tcp", "0.0.0.0", port),))
+    for path in (root / "proc/5/fd").iterdir():
+        path.unlink()
+    (line,) = dns.ports([("tcp", "", port)], Sockets(root))
+    assert line.verdict is verdict
+    assert (f"most likely by {program} (pid 5)" in line.text) == (verdict is Verdict.NOTE)

@@ -24,7 +24,7 @@ UNSYNCED: Final = re.compile(
     r"|Plugins? not ready: \"?kubernetes|is forbidden: User|watch of \w+ lost|not following \w+:"
     r"|serving before the cluster is known"
 )
-SYNCED: Final = re.compile(r"watch of \w+ resumed|synced in [\d.]+ s")
+SYNCED: Final = re.compile(r"watch of \w+ resumed|\b\w+ relisted: \+|synced in [\d.]+ s")
 SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>[^}]*)\})?\s+(?P<value>\S+)")
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
 from kdns.base.errors import ApiError, ConfigError
+from kdns.ops.scratch import scratch_folder
 from kdns.watch.api.certificate import not_after
 from kdns.watch.api.credentials import Access, checked_token, tls_context
 from kdns.watch.decode.nesting import UNREADABLE
@@ -106,13 +106,13 @@ class Kubeconfig:
 
 
 def read_kubeconfig(path: str, context: str | None) -> Loaded:
-    """Read it now; blocks. Keys that the file holds inline are on disk only while this runs."""
+    """Read it now; blocks. Keys that the file holds inline are in files only while this runs."""
     if not any(Path(part).expanduser().is_file() for part in path.split(":") if part):
         raise ConfigError(
             f"no kubeconfig at {path}", hint="say --source kubeconfig:PATH, or set KUBECONFIG, or log in to the cluster"
         )
     package = _package()
-    with TemporaryDirectory(prefix="kdns-") as folder:
+    with scratch_folder() as folder:
         try:
             merged = package.KubeConfigMerger(path).config
             _check_context(merged, path, context)

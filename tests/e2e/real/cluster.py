@@ -67,8 +67,10 @@ def eventually(check: Callable[[], object], patience: float = PATIENCE) -> None:
 
 
 def all_ready() -> None:
-    """Every Pod of the cluster that is to go on is ready, and none is going."""
-    pods = [pod for pod in get("pods", "--all-namespaces")["items"] if pod["status"].get("phase") != "Succeeded"]
+    """Every Pod of the cluster that is to go on, as a Job's is not, is ready, and none is going."""
+    pods = [
+        pod for pod in get("pods", "--all-namespaces")["items"] if "job-name" not in pod["metadata"].get("labels", {})
+    ]
     assert pods
     waiting = [pod["metadata"]["name"] for pod in pods if not _ready(pod)]
     assert not waiting, f"not ready: {waiting}"
@@ -100,9 +102,9 @@ def network_of(pod: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def asking(network: tuple[str, ...] = INSIDE, address: str = DNS) -> Iterator[dict[str, float]]:
+def asking(network: tuple[str, ...] = INSIDE, address: str = DNS) -> Iterator[dict[str, Any]]:
     """Ask the cluster's DNS all the time; what it yields has the counts when it has ended (see questions)."""
-    counts: dict[str, float] = {}
+    counts: dict[str, Any] = {}
     process = subprocess.Popen(
         (*network, sys.executable, "-m", "tests.e2e.real.questions", address),
         cwd=HOUSE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -114,6 +116,12 @@ def asking(network: tuple[str, ...] = INSIDE, address: str = DNS) -> Iterator[di
     finally:
         text, _ = process.communicate("\n", timeout=60)
     counts.update(json.loads(text))
+
+
+def nothing_missed(counts: dict[str, Any]) -> None:
+    """Every question was answered, and right, and there were some."""
+    assert not counts["missed"], f"{counts['answered']} answered, {len(counts['missed'])} not: {counts['missed']}"
+    assert counts["answered"] > 500
 
 
 def main_process(workload: str) -> int:

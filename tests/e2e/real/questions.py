@@ -2,7 +2,8 @@
 
 A question is sent every two milliseconds, whether those before it are answered or not, and none is sent twice. Half of
 them come from one port, half from a new one each. A line on standard input ends it; it prints how many were answered,
-lost (nothing within two seconds) and wrong, and from the first lost or wrong one to the last of them, as JSON.
+lost (nothing within two seconds) and wrong, the seconds from the first lost or wrong one to the last, and when each of
+these was asked and from which port, as JSON.
 """
 
 import json
@@ -10,7 +11,7 @@ import select
 import socket
 import sys
 import time
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from dnslib import DNSRecord
 
@@ -42,7 +43,8 @@ class Asking:
         self._poll.register(self._fixed, select.EPOLLIN)
         self._by_id: dict[int, Sent] = {}
         self._sockets = {self._fixed.fileno(): self._fixed}
-        self._missed: list[float] = []
+        self._missed: list[tuple[float, str]] = []
+        self._began = time.time() - time.monotonic()
 
     def ask(self) -> None:
         """Send the next question."""
@@ -72,12 +74,12 @@ class Asking:
                 break
         self._expire(time.monotonic() - PATIENCE)
 
-    def finish(self) -> dict[str, float]:
-        """Wait for the last answers; the counts."""
+    def finish(self) -> dict[str, Any]:
+        """Wait for the last answers; the counts, and `missed`: Unix seconds and what became of it, from which port."""
         self.receive(time.monotonic() + PATIENCE)
         self._expire(time.monotonic())
-        outage = max(self._missed) - min(self._missed) if self._missed else 0.0
-        return {**self.counts, "outage": round(outage, 3)}
+        missed = sorted(self._missed)
+        return {**self.counts, "outage": round(missed[-1][0] - missed[0][0], 3) if missed else 0.0, "missed": missed}
 
     def _read(self, sock: socket.socket) -> None:
         try:
@@ -99,7 +101,9 @@ class Asking:
 
     def _miss(self, outcome: str, number: int) -> None:
         self.counts[outcome] += 1
-        self._missed.append(self._by_id[number].at)
+        sent = self._by_id[number]
+        port = "one port" if sent.sock is self._fixed else "a new port"
+        self._missed.append((round(self._began + sent.at, 3), f"{outcome}, {port}"))
         self._forget(number)
 
     def _forget(self, number: int) -> None:

@@ -13,6 +13,7 @@ from tests.e2e.real.cluster import (
     kubectl,
     main_process,
     network_of,
+    nothing_missed,
     rolled_out,
     run,
 )
@@ -36,7 +37,7 @@ def test_questions_stay_on_the_node(cluster: Layout) -> None:
     with asking(network_of("busybox")) as counts:
         flows = run("nsenter", "--net=/run/netns/k1", "conntrack", "-L", "-p", "udp", "--orig-dst", "10.96.0.10")
     assert not flows.strip()
-    assert (counts["lost"], counts["wrong"]) == (0, 0)
+    nothing_missed(counts)
 
 
 def test_a_killed_process_is_gone_around(cluster: Layout) -> None:
@@ -66,7 +67,7 @@ def test_a_restart_of_the_daemon_set_loses_nothing(cluster: Layout) -> None:
         kubectl("-n", SYSTEM, "rollout", "restart", PROXY)
         rolled_out(PROXY)
         eventually(alive)
-    assert (counts["lost"], counts["wrong"]) == (0, 0)
+    nothing_missed(counts)
 
 
 def test_a_deleted_daemon_set_loses_nothing(cluster: Layout) -> None:
@@ -75,7 +76,7 @@ def test_a_deleted_daemon_set_loses_nothing(cluster: Layout) -> None:
     with asking(network_of("busybox")) as counts:
         kubectl("-n", SYSTEM, "delete", PROXY, "--wait", "--timeout=60s")
         eventually(no_pod)
-    assert (counts["lost"], counts["wrong"]) == (0, 0)
+    nothing_missed(counts)
 
 
 def no_pod() -> None:

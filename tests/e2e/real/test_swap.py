@@ -19,6 +19,7 @@ from tests.e2e.real.cluster import (
     get,
     kubectl,
     network_of,
+    nothing_missed,
     rolled_out,
 )
 from tests.e2e.real.cluster import kdns as run_kdns
@@ -64,13 +65,13 @@ def test_there_and_back(kubeadm_cluster: str, name: str) -> None:
         kubectl("-n", SYSTEM, "patch", workload, "--patch-file", str(patch))
         rolled_out(workload)
     assert _image(workload) == "kdns:0.1.0"
-    assert (counts["lost"], counts["wrong"]) == (0, 0)
+    nothing_missed(counts)
     run_kdns("rules", "--diff", "--source", "kubeconfig", "--node", "node-1")
     with asking(network_of("busybox")) as counts:
         kubectl("-n", SYSTEM, "rollout", "undo", workload)
         rolled_out(workload)
     assert _image(workload) == ORIGINAL[name]
-    assert (counts["lost"], counts["wrong"]) == (0, 0)
+    nothing_missed(counts)
 
 
 def _image(workload: str) -> str:
