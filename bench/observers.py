@@ -20,6 +20,7 @@ MORE = {
     PLAIN: "",
     "top": "top 127.0.0.1:{top}\n",
     "log, class error": "log {{\n class error\n}}\n",
+    "log, namespace": "metadata\nlog {{\n namespace elsewhere\n}}\n",
     "log, every 100": f"metadata\nlog . {WITH_POD.replace('{', '{{').replace('}', '}}')} {{{{\n every 100\n}}}}\n",
     EVERY_LINE: "log\n",
     EVERY_LINE_WITH_POD: f"metadata\nlog . {WITH_POD.replace('{', '{{').replace('}', '}}')}\n",
@@ -34,6 +35,7 @@ COREFILE = """.:{port} {{
 LIMITS = {
     "top": (PLAIN, 1.05),
     "log, class error": (PLAIN, 1.1),
+    "log, namespace": (PLAIN, 1.1),
     "log, every 100": (PLAIN, 1.1),
     EVERY_LINE_WITH_POD: (EVERY_LINE, 1.1),
 }

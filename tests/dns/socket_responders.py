@@ -67,12 +67,20 @@ class FakeResponder:
         self.waiting: dict[bytes, tuple[Client, Send]] = {}
         self.clients: list[Client] = []
         self.times: list[tuple[int, float]] = []
+        self.asker: Callable[[], bytes] | None = None
+        self.askers: list[bytes] = []
+        """Who has sent the messages, where the transport can tell while they are answered."""
 
     def tick(self) -> None:
         pass
 
+    def asks(self, asker: Callable[[], bytes]) -> None:
+        self.asker = asker
+
     def fast(self, message: bytes) -> bytes | None:
         self.seen.append(message)
+        if self.asker is not None:
+            self.askers.append(self.asker())
         match message[12:13]:
             case b"F" | b"G" | b"\4":
                 return answer(message)

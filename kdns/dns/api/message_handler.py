@@ -64,6 +64,13 @@ class MessageHandler(Protocol):
         """The whole reply, counted; None: take the slow way."""
         ...
 
+    def asks(self, asker: Callable[[], bytes]) -> None:
+        """``asker`` gives the packed address of the client of the message that `fast` was given last.
+
+        Without it, `fast` answers nothing that depends on who asks.
+        """
+        ...
+
     def slow(self, message: bytes, client: Client, send: Send, send_part: SendPart | None = None) -> None:
         """Call ``send`` at once, later, or never (to drop the message). Never raises.
 

@@ -62,6 +62,10 @@ class Watch(Protocol):
     """Uses that may still pass the chain by, each counted off here. At 0 the next one goes through it, where the
     plugin sees the query, and sets this again."""
 
+    @property
+    def of(self) -> Callable[[bytes], bool] | None:
+        """Whose uses it counts, by their packed address; those of others pass the chain by. None: of all clients."""
+
     def covers(self, parent: bytes) -> bool:
         """It is for every name directly under a folded name, and it alone."""
 

@@ -13,7 +13,7 @@ The first rule whose name a question is in decides, over all occurrences of the 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, get_args
 
 from msgspec import Struct
@@ -27,6 +27,8 @@ from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, 
 from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by, kind_of
 from kdns.dns.lang.log_format import COMMON, Asked, line, parse_format
 from kdns.ops.logs import QUERIES
+from kdns.records.answers import Answers
+from kdns.records.clients import Client, ClientIndex
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
@@ -109,10 +111,11 @@ def build(options: Options, parts: BlockContext) -> Built:
 class Written:
     """A rule at work: its zone, its format, and which lines are still passed over."""
 
-    __slots__ = ("_others", "left", "parts", "rule", "zone")
+    __slots__ = ("_others", "left", "of", "parts", "rule", "zone")
 
-    def __init__(self, rule: Rule, others: Sequence[Rule]) -> None:
-        """``others`` are the other rules of its block."""
+    def __init__(self, rule: Rule, others: Sequence[Rule], clients: ClientIndex | None) -> None:
+        """``others`` are the other rules of its block; ``clients`` are None where Pods are not followed."""
+        self.of = _of(clients, rule.namespaces) if clients is not None and rule.namespaces else None
         self.rule, self.zone, self.parts = rule, parse_name(rule.zone), parse_format(rule.format)
         self.left = rule.every - 1
         """Lines until the next one that is written; see `kdns.dns.api.plugin.Watch`."""
@@ -137,23 +140,24 @@ class Log:
     def __init__(self, options: Options, parts: BlockContext) -> None:
         self._clock = parts.clock
         rules = options.rules
-        self._rules = tuple(Written(rule, (*rules[:at], *rules[at + 1 :])) for at, rule in enumerate(rules))
+        answers = parts.sibling("kubernetes")
+        clients = answers.zone.cluster.clients if isinstance(answers, Answers) and answers.schema.by_client else None
+        self._rules = tuple(Written(rule, (*rules[:at], *rules[at + 1 :]), clients) for at, rule in enumerate(rules))
         self.ignores: Ignores | None = None
         filters = {(rule.classes, rule.rcodes) for rule in rules}
         if len(filters) == 1 and filters != {(EVERYTHING, frozenset[int]())}:
             # only where it does not matter which rule a name falls under
             self.ignores = lambda query, ready: not _wants(rules[0], query, ready)
-        sampled = any(rule.every > 1 and not rule.namespaces for rule in rules)
-        self.watch = self._watch if sampled else None
+        self.watch = self._watch if any(map(_watches, self._rules)) else None
 
     def must_see(self, name: bytes, below: bool) -> bool:
         """The names of its rules."""
         return any(under(name, rule.zone) or (below and under(rule.zone, name)) for rule in self._rules)
 
     def _watch(self, query: Query, ready: PrecompiledAnswer) -> Watch | None:
-        """The rule that a name falls under, if it writes some lines only; who asks is not known before the chain."""
+        """The rule that a name falls under, if it writes some lines only."""
         written = self._rule_of(query.name)
-        if written is None or written.rule.every == 1 or written.rule.namespaces:
+        if written is None or not _watches(written):
             return None
         return written if _wants(written.rule, query, ready) else None
 
@@ -177,6 +181,21 @@ class Log:
             return response
 
         return handle
+
+
+def _watches(written: Written) -> bool:
+    """Some lines only, and the fast path can tell which: without knowing Pods it does not know what Namespace asks."""
+    return written.of is not None if written.rule.namespaces else written.rule.every > 1
+
+
+def _of(clients: ClientIndex, namespaces: frozenset[str]) -> Callable[[bytes], bool]:
+    """By packed address: a Pod of these Namespaces."""
+
+    def of(address: bytes) -> bool:
+        client = clients.lookup(address)
+        return isinstance(client, Client) and client.pod.namespace in namespaces
+
+    return of
 
 
 def _write(written: Written, asked: Asked) -> None:

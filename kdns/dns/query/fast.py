@@ -92,6 +92,8 @@ class FastPath:
     def __init__(self, router: Callable[[], Router], counts: SocketCounts, clock: Clock = time.monotonic) -> None:
         self._router, self._counts, self._clock = router, counts, clock
         self._now = CLOCK_NOT_READ
+        self.asker: Callable[[], bytes] | None = None
+        """Who has sent the message at hand, packed; None: that is not known here."""
         self._entries: dict[bytes, Remembered] = {}  # by the message without its id
         self._elder: dict[bytes, Remembered] = {}
         self._octets = 0  # of replies in the younger generation
@@ -137,10 +139,8 @@ class FastPath:
             return message[:2] + entry.octets + answer.ring[turn : turn + entry.rotated] + entry.rest
         if type(entry) is WatchedReply:
             watch = entry.watch
-            if watch is not None:
-                if watch.left <= 0:
-                    return None
-                watch.left -= 1  # `_passes`, written out
+            if watch is not None and not self._passes(watch):
+                return None
             entry.tally[len(message)] += 1
             return message[:2] + entry.octets
         if type(entry) is not AgingReply:
@@ -157,7 +157,7 @@ class FastPath:
 
     def _watched(self, message: bytes, entry: FixedReply | RotatingReply) -> bytes | None:
         """The reply with addresses that take turns, of which a plugin must see some uses; None: this is such a use."""
-        if entry.watch is not None and not _passes(entry.watch):
+        if entry.watch is not None and not self._passes(entry.watch):
             return None
         entry.tally[len(message)] += 1
         assert isinstance(entry, RotatingReply)
@@ -185,13 +185,10 @@ class FastPath:
             if self._now != CLOCK_NOT_READ:
                 answer.live = False
             return None
-        watch = entry.watch
-        if watch is not None and watch.left <= 0:
+        if entry.watch is not None and not self._passes(entry.watch):
             return None
         if answer.use is not None and not answer.use(self._now):
             return None
-        if watch is not None:
-            watch.left -= 1
         return left.to_bytes(4, "big").join(entry.pieces or entry.turns[answer.next_turn()])
 
     def _first(self, message: bytes, key: bytes) -> bytes | None:
@@ -256,7 +253,7 @@ class FastPath:
             if aged is None:
                 return None
             octets = aged
-        elif entry.watch is not None and not _passes(entry.watch):
+        elif entry.watch is not None and not self._passes(entry.watch):
             return None
         else:
             octets = entry.octets
@@ -287,7 +284,7 @@ class FastPath:
         answer, kind, tallied, before, rest, end, watch, (names, after) = miss
         if after and message[HEADER:at].lower() + after in names:
             return None
-        if watch is not None and not _passes(watch):
+        if watch is not None and not self._passes(watch):
             return b""
         tallied[len(message)] += 1
         if key in self._once:
@@ -299,6 +296,18 @@ class FastPath:
                 self._once.clear()
             self._once.add(key)
         return message[:2] + before + message[HEADER:end] + rest
+
+    def _passes(self, watch: Watch) -> bool:
+        """Count one use; False: the plugin must see this one."""
+        if watch.of is not None:
+            if self.asker is None:
+                return False
+            if not watch.of(self.asker()):
+                return True
+        if watch.left <= 0:
+            return False
+        watch.left -= 1
+        return True
 
     def _remember(self, key: bytes, entry: Remembered) -> None:
         if len(self._entries) >= MAX_ENTRIES or self._octets >= MAX_OCTETS:
@@ -379,14 +388,6 @@ class FastPath:
             children,
         )
         return True
-
-
-def _passes(watch: Watch) -> bool:
-    """Count one use; False: the plugin must see this one."""
-    if watch.left <= 0:
-        return False
-    watch.left -= 1
-    return True
 
 
 def _has_letters(octets: bytes) -> bool:

@@ -147,6 +147,10 @@ class SocketResponder:
         """The whole reply to a message, counted; None: take the slow way. Bound here, since one more call would cost a
         tenth of an answer."""
 
+    def asks(self, asker: Callable[[], bytes]) -> None:
+        """See `kdns.dns.api.message_handler.MessageHandler.asks`."""
+        self.remembers.asker = asker
+
     async def settled(self, seconds: float) -> None:
         """Wait until the chain owes no reply, but not longer than this."""
         await self._responder.drain(seconds)

@@ -44,16 +44,25 @@ class Exchange(Protocol):
         ...
 
 
-def answering(handler: MessageHandler, hand: Hand, origin: Origin) -> Answer:
+def answering(
+    handler: MessageHandler, hand: Hand, origin: Origin, packed: Callable[[int], bytes] | None = None
+) -> Answer:
     """The one way from a message to its reply, whatever moves them: the fast path, or else ``hand``.
+
+    ``packed`` is the client's address from where a message stands in its batch, for a fast path that must know it.
 
     ``origin`` is asked only for what is handed on, and for the messages that `Sampler` takes. One more call costs
     1 % of a datagram; to collect the messages and the replies of a batch in lists cost 10 % where a batch is a single
     one.
     """
     fast, top, sampler = handler.fast, handler.top, Sampler(handler)
+    current = 0
+    if packed is not None:
+        handler.asks(lambda: packed(current))
 
     def answer(message: bytes, at: int) -> bytes | None:
+        nonlocal current
+        current = at
         try:
             reply = fast(message)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted

@@ -67,7 +67,7 @@ class MmsgExchange:
     ) -> None:
         self._fd = sock.fileno()
         self._family, self._losses = family, losses
-        self._answer = answering(handler, hand, self._origin)
+        self._answer = answering(handler, hand, self._origin, self._packed)
         self._recvmmsg, self._sendmmsg = _libc.recvmmsg, _libc.sendmmsg
         self._recvmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
         self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
@@ -182,6 +182,10 @@ class MmsgExchange:
             lost = count - sent if code == errno.EAGAIN else 1
             self._losses.sending(code, lost)
             sent += lost
+
+    def _packed(self, at: int) -> bytes:
+        name = self._names_at + at // SLOT * _NAME
+        return self._area[name + 4 : name + 8] if self._family == 1 else self._area[name + 8 : name + 24]
 
     def _peer(self, slot: int) -> Address:
         at = self._names_at + slot * _NAME

@@ -1,10 +1,13 @@
 """log: which questions have a line, and what stands in it. Lines that CoreDNS 1.14.7 wrote are marked "seen"."""
 
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import pytest
 
 from kdns.base.errors import UpstreamError
+from kdns.base.objects import ObjectKey, Pod
+from kdns.config.settings import KubernetesOptions
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.plugin import Built, sees_nothing
 from kdns.dns.plugins import log
@@ -16,6 +19,7 @@ from kdns.wire.query import Edns, edns_option
 from tests.dns.messages import CLIENT, Opt, query
 from tests.dns.parts import FakeParts, scripted
 from tests.dns.plugins.asking import built, client, handler, mistakes, ready, request, response, takes_the_fast_way
+from tests.records.zone_text import blank
 
 EDNS = Edns(1232, 0, False)
 PAIR = response("one.example.org. 5 A 10.0.0.1", "one.example.org. 5 A 10.0.0.2")
@@ -173,6 +177,7 @@ FAST = (
     ("log {\n rcode SERVFAIL\n}", 0, True),
     ("log {\n rcode SERVFAIL\n}", SERVFAIL, False),
     ("log {\n rcode SERVFAIL\n every 2\n}", SERVFAIL, True),
+    ("log {\n namespace shop\n}", 0, False),
     ("log {\n namespace shop\n every 2\n}", 0, False),
 )
 
@@ -224,3 +229,26 @@ def test_most_uses_pass_the_log_by() -> None:
         if not passed[-1]:
             one.slow(message, CLIENT, lambda _: None)
     assert passed == [True, True, False] * 4
+
+
+def test_questions_of_other_namespaces_pass_the_log_by() -> None:
+    """Where Pods are followed, and the transport knows who asks, only those of the rule's Namespaces take the chain."""
+    answers = blank(KubernetesOptions(by_client=True))
+    for address, namespace in (("10.244.0.5", "shop"), ("10.244.0.6", "data")):
+        answers.zone.cluster.clients.update(None, Pod(ObjectKey("Pod", namespace, "asking"), address))
+    parts = FakeParts()
+    parts.offer("kubernetes", answers)
+    find = ready("web.test. 5 A 10.0.0.1")
+    built_ones = (built(log, "log {\n namespace shop\n}", parts), Built(precompiled=find, must_see=sees_nothing))
+    block = RoutedBlock(zones={ROOT: "."}, handler=handler(built_ones[0], Response()), built=built_ones)
+    one = Responder(Router((block,)), parts.clock).for_socket("udp", 1, "dns://:53")
+    message = query(b"\3web\4test\0", A)
+    assert one.fast(message) is None, "it is not known who asks"
+    asker = [""]
+    one.asks(lambda: ip_address(asker[0]).packed)
+    for address, fast in (("10.244.0.6", True), ("10.244.0.5", False), ("192.0.2.1", True), ("10.244.0.6", True)):
+        asker[0] = address
+        assert (one.fast(message) is not None) is fast, address
+    answers.zone.cluster.clients.update(None, Pod(ObjectKey("Pod", "shop", "new"), "192.0.2.1"))
+    asker[0] = "192.0.2.1"
+    assert one.fast(message) is None

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+from ipaddress import ip_address
 
 import pytest
 
@@ -279,3 +280,16 @@ async def test_others_get_their_turn_in_a_flood(rig: Rig, monkeypatch: pytest.Mo
     assert len(rig.responder.seen) == 2 * BATCH
     rig.listener.start()
     await receive(client, count)
+
+
+async def test_the_fast_path_may_ask_who_asks(rig: Rig, request: pytest.FixtureRequest) -> None:
+    """With recvmmsg it is told the address of the client of the message at hand, also within a batch."""
+    case: Case = request.node.callspec.params["rig"]
+    rig.listener.stop()
+    addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.1"] if case.family == 1 else ["::1"]
+    for address in addresses:
+        rig.client(asking=address).send(fast(address))
+    rig.listener.start()
+    await until(lambda: len(rig.responder.seen) == len(addresses))
+    packed = [ip_address(address).packed for address in addresses]
+    assert rig.responder.askers == (packed if case.way == "mmsg" else [])

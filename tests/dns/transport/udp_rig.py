@@ -50,9 +50,11 @@ class Rig:
         self._family = case.family
         self._clients: list[socket.socket] = []
 
-    def client(self, asked: str | None = None) -> socket.socket:
-        """A socket connected to the server at one of its addresses."""
+    def client(self, asked: str | None = None, asking: str | None = None) -> socket.socket:
+        """A socket connected to the server at one of its addresses, from one of ours."""
         sock = socket.socket(AF[self._family], socket.SOCK_DGRAM)
+        if asking is not None:
+            sock.bind((asking, 0))
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
         sock.connect((asked or LOOPBACK[self._family], self.port))
