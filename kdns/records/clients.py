@@ -66,6 +66,14 @@ class ClientIndex:
         (pod,) = pods.values()
         return Unidentified.HOST_NETWORK if pod.host_network else Client(pod.key, pod.labels, pod.node)
 
+    def pod(self, address: bytes) -> Pod | None:
+        """The Pod that has a packed address, if it is one and has it alone: `lookup` at a third of its cost."""
+        pods = self._pods.get(address)
+        if not pods or len(pods) > 1:
+            return None
+        (pod,) = pods.values()
+        return None if pod.host_network else pod
+
     def namespace(self, address: bytes) -> bytes | Unidentified:
         """The Namespace, as label, of the Pods that have a packed address: one is enough to know whose search list."""
         pods = self._pods.get(address, {}).values()

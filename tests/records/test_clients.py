@@ -49,6 +49,7 @@ def test_whose_address(
     for order in (pods, pods[::-1]):
         clients = index(*order)
         assert clients.lookup(packed(address)) == client
+        assert clients.pod(packed(address)) == (pods[0] if isinstance(client, Client) else None)
         assert clients.namespace(packed(address)) == (label(namespace) if isinstance(namespace, str) else namespace)
 
 

@@ -28,7 +28,7 @@ from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by
 from kdns.dns.lang.log_format import COMMON, Asked, line, parse_format
 from kdns.ops.logs import QUERIES
 from kdns.records.answers import Answers
-from kdns.records.clients import Client, ClientIndex
+from kdns.records.clients import ClientIndex
 from kdns.wire.name import parse_name, under
 from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
@@ -192,8 +192,8 @@ def _of(clients: ClientIndex, namespaces: frozenset[str]) -> Callable[[bytes], b
     """By packed address: a Pod of these Namespaces."""
 
     def of(address: bytes) -> bool:
-        client = clients.lookup(address)
-        return isinstance(client, Client) and client.pod.namespace in namespaces
+        pod = clients.pod(address)
+        return pod is not None and pod.key.namespace in namespaces
 
     return of
 

@@ -27,7 +27,7 @@ from kdns.base.clock import Clock
 from kdns.metrics.families import gauge
 from kdns.metrics.sketch import Sketch
 from kdns.metrics.windows import MINUTE, WINDOWS, Windows
-from kdns.records.clients import Client, ClientIndex, Unidentified
+from kdns.records.clients import ClientIndex, Unidentified
 from kdns.wire.name import name_text, under
 from kdns.wire.numbers import HEADER, NOERROR, NXDOMAIN
 from kdns.wire.rcodes import rcode_text
@@ -133,7 +133,7 @@ class Top:
         self.failures.append(Failure(self._wall(), address, namespace, pod, "", "", "", why, 0.0))
 
     def _adapt(self, second: int) -> None:
-        """Half as many as soon as there are too many, so that a flood costs little from its first second on; twice as
+        """A quarter as soon as there are too many, so that a flood costs little from its first second on; twice as
         many after a second with few."""
         if second != self._second:
             if self._seen < RATE // 2:
@@ -141,7 +141,7 @@ class Top:
             self._second, self._seen = second, 0
         self._seen += 1
         if self._seen > 2 * RATE and self.skipped < MOST_SKIPPED:
-            self.skipped = 2 * self.skipped + 1
+            self.skipped = 4 * self.skipped + 3
             self._seen = RATE
 
     def _count(
@@ -197,10 +197,10 @@ def who_by(indexes: Sequence[ClientIndex]) -> Who:
         except OSError:
             return NOT_KNOWN
         for index in indexes:
-            client = index.lookup(packed)
-            if isinstance(client, Client):
-                return client.pod.namespace, client.pod.name
-            if client is Unidentified.HOST_NETWORK:
+            pod = index.pod(packed)
+            if pod is not None:
+                return pod.key.namespace, pod.key.name
+            if index.lookup(packed) is Unidentified.HOST_NETWORK:
                 return HOST_NETWORK
         return NOT_KNOWN
 

@@ -66,11 +66,11 @@ def test_own_questions_are_not_shown() -> None:
 
 
 def test_the_sample_follows_the_rate() -> None:
-    """More than 1,000 in a second: half as many are looked at, at once; few: twice as many in the next second."""
+    """More than 1,000 in a second: a quarter is looked at, at once; few: twice as many in the next second."""
     clock = Clock()
     top = Top(clock, clock)
     query = message("a.test.")
-    for count, skipped in ((2 * RATE, 0), (1, 1), (RATE, 1), (1, 3), (RATE + 1, 7)):
+    for count, skipped in ((2 * RATE, 0), (1, 3), (RATE, 3), (1, 15), (RATE + 1, 63)):
         for _ in range(count):
             top.sample(query, reply(query), "10.0.0.1", 1)
         assert top.skipped == skipped
