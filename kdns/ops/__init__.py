@@ -14,6 +14,7 @@ Nothing here knows DNS or packets: `kdns.dns.server.app` hands over what they sh
 
 - `file_stamp`  has a file changed?
 - `progress`    a line on a terminal for work that takes its time
+- `scratch`     a folder for files that live for a moment
 - `shutdown`    signals become events: end, reload
 - `tls_stream`  TLS on an open connection, in little memory
 """
