@@ -116,7 +116,8 @@ def lines(page: Mapping[str, Any], window: str, now: float) -> Iterator[str]:
         why = f": {failure['why']}" if failure["why"] else ""
         seconds = f" after {failure['seconds']:.1f} s" if failure["seconds"] >= 0.1 else ""
         ago = max(0, int(now - failure["at"]))
-        yield f"  {ago:>5} s ago  {failure['rcode']}  {failure['name']} {failure['rtype']}  {who}{seconds}{why}"[:100]
+        asked = f"{failure['rcode']}  {failure['name']} {failure['rtype']}" if failure["name"] else "refused"
+        yield f"  {ago:>5} s ago  {asked}  {who}{seconds}{why}"[:100]
 
 
 def _row(key: str, questions: int, error: int, total: int) -> str:

@@ -41,11 +41,13 @@ async def test_what_a_server_has_counted(capsys: pytest.CaptureFixture[str]) -> 
     for _ in range(3):
         top.chain("192.0.2.7", parse_name("web.example.org"), A, 0, "", "", 0.001)
     top.chain("192.0.2.7", parse_name("down.example.org"), A, SERVFAIL, "no healthy proxies", "", 2.0)
+    top.refused("192.0.2.8", "too many connections of this client")
     async with serving(top.values()) as url:
         assert await printed(url) == 0
     text = capsys.readouterr().out
     assert "4 questions in the last 10m" in text
     assert "   75 %  web.example.org." in text
+    assert "refused  192.0.2.8: too many connections of this client" in text
     assert "SERVFAIL  down.example.org. A  192.0.2.7 after 2.0 s: no healthy proxies" in text
 
 
