@@ -84,4 +84,4 @@ def targets(cpu: float | None, p50: float | None) -> list[Target]:
         f"not run: {NODE_CACHE_PROGRAM} has no path" if ratio is None else f"{ratio:.2f} x" for ratio in (cpu, p50)
     ]
     met = [None if ratio is None else ratio <= 1.1 for ratio in (cpu, p50)]
-    return [Target(f"{text}, CPU of the machine", shown[0], met[0]), Target(f"{text}, p50", shown[1], met[1])]
+    return [Target(f"{text}, CPU", shown[0], met[0]), Target(f"{text}, p50", shown[1], met[1])]

@@ -59,7 +59,7 @@ def remove_local_routes(addresses: Iterable[bytes]) -> None:
 
 
 def source_towards(address: bytes) -> bytes:
-    """The address of this machine that packets to another one leave from, packed; empty: there is no way there."""
+    """The address of this machine that packets to another one leave from, packed; empty: it cannot be reached."""
     four = len(address) == 4
     family = socket.AF_INET if four else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as asking:

@@ -129,7 +129,7 @@ def _flushed(walk: Walk) -> Callable[[], None]:
         _signal_proxy(walk, signal.SIGCONT)
         for proxy in _proxies(walk):
             proxy.stop()
-        walk.cluster.wait_until_ready()
+        walk.cluster.wait_until_ready(WAITS)
         walk.cluster.wait_for(lambda: written(network, "node-0", kind) == before, WAITS)
 
     return mend
@@ -222,6 +222,6 @@ def _no_dns(walk: Walk) -> Callable[[], None]:
     def mend() -> None:
         cluster.scale("kube-system", name, replicas)
         cluster.wait_for(lambda: len(cluster.pods("kube-system", **labels)) == replicas, WAITS)
-        cluster.wait_until_ready()
+        cluster.wait_until_ready(WAITS)
 
     return mend

@@ -1,4 +1,4 @@
-"""Step 7, of the layout node-local: a node's own DNS is killed, and the kernel goes around it."""
+"""Step 8, of the layout node-local: a node's own DNS is killed, and the kernel goes around it."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ LIMIT: Final = 0.5
 def local_dns(walk: Walk) -> None:
     """A Pod's questions stay on its node; kill -9 of the node's DNS sends them to the Deployment's, and back."""
     node = walk.cluster.network.pods[CLIENT].node
-    walk.title("7. The node's own DNS dies")
+    walk.title("8. The node's own DNS dies")
     walk.say(
         f"{KUBE_DNS[0]} is local on {node} by a route, and alive as long as kdns there answers itself: its answer, as",
         "it leaves, keeps the element below for 300 ms more. While it is there, questions are not even tracked.",

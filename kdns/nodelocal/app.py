@@ -1,4 +1,4 @@
-"""DNS on the node's own cluster-DNS address, from the first word of the cluster to the end of the process.
+"""DNS on the node's own cluster-DNS address, from the first list of the cluster to the end of the process.
 
 ::
 

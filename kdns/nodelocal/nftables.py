@@ -44,7 +44,7 @@ def script(addresses: Sequence[bytes], *, sockets: bool) -> str:
 
 
 def removal() -> str:
-    """The commands that remove the table; one that is not there is no error."""
+    """The commands that remove the table, whether it is there or not."""
     return f"add table inet {TABLE}\ndelete table inet {TABLE}\n"
 
 

@@ -51,7 +51,10 @@ class Fallback(NamedTuple):
 
 
 def fallback(dns: ClusterDns, addresses: Iterable[bytes], own: Collection[bytes]) -> Fallback:
-    """Judge a set-up. ``addresses`` are those to be answered on, ``own`` those that this node's interfaces have."""
+    """Whether this node may answer.
+
+    ``addresses`` are those to be answered on, ``own`` those that this node's interfaces have.
+    """
     elsewhere = frozenset(dns.endpoints - frozenset(own))
     taken = [address_text(address) for address in addresses if address in own]
     if taken:

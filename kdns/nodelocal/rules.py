@@ -36,7 +36,7 @@ class LocalRules(Protocol):
         ...
 
     async def remove(self) -> None:
-        """Remove them; that they are not there is no error. Raises KernelError."""
+        """Remove them, if they are there. Raises KernelError."""
         ...
 
 
@@ -170,7 +170,7 @@ class IptablesLocalRules:
         try:
             await self._run(programs.words(table, "-C", hook, "-j", chain))
         except KernelError as error:
-            if error.code in {1, 2}:  # there is no such rule, or no such chain
+            if error.code in {1, 2}:  # the rule or the chain is missing
                 return False
             raise
         return True

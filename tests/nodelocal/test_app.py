@@ -52,7 +52,7 @@ async def test_an_address_from_the_command_line_waits_for_nothing() -> None:
 
 
 async def test_no_question_while_not_ready() -> None:
-    """/ready says no, so that the element expires, and that is no failover."""
+    """/ready says no, so that the element expires, which does not count as a failover."""
     world = World()
     world.says(OTHER)
     async with world.running():

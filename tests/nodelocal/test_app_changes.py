@@ -10,8 +10,8 @@ from tests.nodelocal.world import KEY, NODE, OTHER, VIP, VIP_6, World
 
 
 async def test_the_rules_of_services_come_first() -> None:
-    """Until the proxy has written its first round there is no rule, no route and no question: a question that is not
-    answered here would go nowhere. The server listens already, so that nothing waits for that."""
+    """Before the proxy's first round neither a rule nor a route is written, and nothing is asked: a question that is
+    not answered here would go nowhere. The server listens already, so that nothing waits for that."""
     world = World()
     world.caught_up.clear()
     world.says(OTHER)
@@ -81,7 +81,7 @@ async def test_a_service_that_is_deleted_is_answered_for_on() -> None:
 
 
 async def test_rules_of_the_other_kind_are_removed() -> None:
-    """An earlier process may have written them; that their tool is missing is no error. It is done once."""
+    """An earlier process may have written them; their tool may be missing. It is done once."""
     world = World()
     world.other_rules.done = world.rules.done
     world.says(OTHER)

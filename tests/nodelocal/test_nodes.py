@@ -159,7 +159,7 @@ def test_out_of_memory(case: Case) -> None:
 
 
 def test_a_node_that_restarts(case: Case) -> None:
-    """Rules and routes are gone, whoever made them, and so is the process; the next one makes them again."""
+    """All rules and routes are gone, and so is the process; the next one makes them again."""
     nodes = case.nodes
     nodes.node.stop(signal.SIGKILL)
     nodes.run(
@@ -279,7 +279,7 @@ def test_cleanup_beside_a_process(case: Case) -> None:
 
 
 def test_only_this_node_as_endpoint_is_refused(case: Case) -> None:
-    """With no endpoint but the node itself there is nothing to fail over to: said, and the address not answered for."""
+    """With no endpoint but the node itself there is nothing to fail over to: it says so and does not answer."""
     nodes = case.nodes
     assert nodes.node.stop(patience=30) == 0
     nodes.point_at(["172.18.0.2", "fc00:f853:ccd:e793::2"])

@@ -44,7 +44,7 @@ class FakeRules:
         self.there = True
 
     async def intact(self) -> bool:
-        """As long as nobody took them away."""
+        """As long as they were not removed."""
         return self.there
 
     async def remove(self) -> None:

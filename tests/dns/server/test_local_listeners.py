@@ -89,12 +89,12 @@ def test_the_end_is_no_sooner_than_the_kernel_goes_around(rules: type[NftablesLo
 
 def test_own_questions_are_not_in_the_metrics() -> None:
     """Twelve of them a second would be in every graph of requests."""
-    metrics, lane = Metrics("0", "cpython"), SocketCounts("dns://:53", "udp", 1)
-    metrics.sockets.append(lane)
+    metrics, counts = Metrics("0", "cpython"), SocketCounts("dns://:53", "udp", 1)
+    metrics.sockets.append(counts)
     metrics.unreported = HEARTBEAT
     for zone, times in ((HEARTBEAT, 3), (".", 2)):
         for _ in range(times):
-            lane.note(Counted(zone, 1, 0, False, 0, "whoami"), 40, 60)
+            counts.note(Counted(zone, 1, 0, False, 0, "whoami"), 40, 60)
     assert metrics.answered() == 2
     requests = next(family for family in metrics.collect() if family.name == "coredns_dns_requests")
     assert {sample.labels["zone"]: sample.value for sample in requests.samples} == {".": 2}
