@@ -125,11 +125,11 @@ async def test_a_heartbeat_without_answers_gets_a_new_socket() -> None:
         assert world.opened == 1
         world.answers = False
         world.now += 1.1
-        await world.until(lambda: world.opened == 2)
+        await world.until(lambda: world.opened >= 2)
         world.answers = True
         await world.beats()
         assert world.value("kdns_local_dns_alive") == 1
-        assert world.closed == 1
+        assert world.opened - world.closed == 1
 
 
 async def test_a_kernel_that_refuses_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
