@@ -71,21 +71,26 @@ def measure(folder: Path) -> tuple[str, list[Target]]:
                 moments = _moments(log)
     pairs = stream.pairs
     text = table(HEAD, [_row(moment, moment.waits(pairs)) for moment in moments])
-    busy = [wait for moment in moments if moment.what != _IDLE for wait in moment.waits(pairs)]
-    return text, targets(busy)
+    waits: dict[bool, list[float | None]] = {True: [], False: []}
+    for moment in moments:
+        waits[moment.what == _IDLE] += moment.waits(pairs)
+    return text, targets(waits[False], waits[True])
 
 
 _IDLE = "nothing to do"
 
 
-def targets(waits: Sequence[float | None]) -> list[Target]:
-    """What was promised for DNS beside the proxy."""
-    came = sorted(wait for wait in waits if wait is not None)
+def targets(waits: Sequence[float | None], idle: Sequence[float | None]) -> list[Target]:
+    """What was promised for DNS beside the proxy; ``idle`` are the waits with nothing to do, which show how quiet the
+    machine was."""
+    came, quiet = (sorted(wait for wait in some if wait is not None) for some in (waits, idle))
     p99, longest, lost = percentile(came, 0.99) * 1e3, came[-1] * 1e3, len(waits) - len(came)
     about = "kdns node, 10k Services from nothing"
+    p99_text = f"{p99:.1f} ms ({percentile(quiet, 0.99) * 1e3:.1f} ms with nothing to do)"
+    longest_text = f"longest {longest:.1f} ms ({quiet[-1] * 1e3:.1f} ms with nothing to do), {lost} lost"
     return [
-        Target(f"{about}: DNS p99 at most 5 ms", f"{p99:.1f} ms", p99 <= 5 and not lost),
-        Target(f"{about}: no stall over 20 ms", f"longest {longest:.1f} ms, {lost} lost", longest <= 20 and not lost),
+        Target(f"{about}: DNS p99 at most 5 ms", p99_text, p99 <= 5 and not lost),
+        Target(f"{about}: no stall over 20 ms", longest_text, longest <= 20 and not lost),
     ]
 
 

@@ -173,7 +173,8 @@ def nftables_targets(rows: Sequence[Row], sticky: Mapping[str, Any]) -> list[Tar
             at_most(f"{size[0]:,} x {size[1]} adopted by a restart", sizes[size]["adopt_cpu"], 3.0, "s")
             at_most(f"{size[0]:,} x {size[1]}, a foreign change repaired after", sizes[size]["repair"], 1.0, "s")
             wrote = sizes[size]["adopt_wrote"]
-            promised.append(Target("nftables: a restart writes nothing", f"{wrote} rules and elements", wrote == 0))
+            text = f"nftables: a restart at {size[0]:,} x {size[1]} writes nothing"
+            promised.append(Target(text, f"{wrote} rules and elements", wrote == 0))
     if figures := sizes.get((10_000, 10)):
         at_most("one change at 10,000 x 10, p50", at(figures["changes"], 0.5) * 1e3, 1.0, "ms")
         at_most("one change at 10,000 x 10, p99", at(figures["changes"], 0.99) * 1e3, 5.0, "ms")
