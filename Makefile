@@ -14,7 +14,7 @@ test: .venv/installed.test lint
 	$(PYTEST)
 # What to run before each commit: all that needs no kernel, no root and no other process.
 quick: .venv/installed.test lint
-	$(PYTEST) -m "not kernel and not e2e"
+	$(PYTEST) -m "not kernel and not e2e and not heavy"
 # The properties, with new examples for so many seconds: make fuzz TIME=3600.
 TIME := 600
 fuzz: .venv/installed.test

@@ -16,7 +16,7 @@ import pytest
 from tests.examples import register
 
 pytest_plugins = ["tests.needs"]
-PURE = "not kernel and not e2e"
+PURE = "not kernel and not e2e and not heavy"
 """Which tests `make quick` runs, as it says so to pytest (-m)."""
 TOKEN = f"KDNS_SUITE_{uuid4().hex}"
 """An environment variable that every process started by the suite inherits, however far away it ends up."""

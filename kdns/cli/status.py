@@ -35,11 +35,11 @@ BEHIND: Final = 10
 """The nice value of explain: queries come first."""
 
 
-def explained(settings: ServeSettings, *, apart: bool = True) -> "Explain":
+def explained(settings: ServeSettings, *, apart: bool = True, nice: int = BEHIND) -> "Explain":
     """Explain from what a server reads: its source, and its Corefile, or the one that says what its flags say.
 
-    ``apart``: in a process of its own, since a large cluster takes seconds of work, for which no query may wait. A
-    small folder takes less than starting one: a thread does.
+    ``apart``: in a process of its own, of that nice value, since a large cluster takes seconds of work, for which no
+    query may wait. A small folder takes less than starting one: a thread does.
     """
 
     async def explain(target: str, client: str, rtype: str) -> Mapping[str, Any]:
@@ -51,7 +51,7 @@ def explained(settings: ServeSettings, *, apart: bool = True) -> "Explain":
             words += [f"--corefile={path}"] if path else []
             words += [f"--from={client}"] if client else []  # with =, so that nothing typed becomes a flag
             words += [f"--type={rtype}"] if rtype else []
-            return _renamed(await _run(words, path), path)
+            return _renamed(await _run(words, path, nice), path)
 
     return explain
 
@@ -97,14 +97,14 @@ def _ask(
     return reports[0]
 
 
-async def _run(words: Sequence[str], corefile: str) -> Mapping[str, Any]:
+async def _run(words: Sequence[str], corefile: str, nice: int) -> Mapping[str, Any]:
     """``kdns explain`` as a process. Raises ConfigError with what it says if it cannot answer."""
     kept = tuple(int(number) for number in re.findall(r"^/proc/self/fd/([0-9]+)$", corefile))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kdns", "explain", *words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, pass_fds=kept
     )
     try:
-        os.setpriority(os.PRIO_PROCESS, process.pid, BEHIND)
+        os.setpriority(os.PRIO_PROCESS, process.pid, nice)
         out, problem = await process.communicate()
     except asyncio.CancelledError:
         process.kill()

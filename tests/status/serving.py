@@ -99,13 +99,16 @@ class Served:
 
 
 @asynccontextmanager
-async def served(source: str, *, corefile: str = "", small: bool = False) -> AsyncIterator[Served]:
-    """`kdns serve --status` for a source, or what a Corefile says."""
+async def served(source: str, *, corefile: str = "", small: bool = False, apart: bool = False) -> AsyncIterator[Served]:
+    """`kdns serve --status` for a source, or what a Corefile says.
+
+    ``apart``: explain is a process, as in production; starting one takes longer than all else here.
+    """
     settings = ServeSettings(
         source=source, corefile=corefile, listen=("127.0.0.1",), port=0, health="", ready="", metrics="", status=ANY,
         quiet=True,
     )  # fmt: skip
-    app = App(settings, dns_site("kdns serve", explained(settings, apart=not small), small=small))
+    app = App(settings, dns_site("kdns serve", explained(settings, apart=apart, nice=0), small=small))
     ready: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
 
     async def started(running: Running) -> None:

@@ -148,7 +148,7 @@ async def test_a_name(tmp_path: Path, name: str, rcode: str | None, expected: st
 
 async def test_why_it_does_not_answer(tmp_path: Path) -> None:
     """The box gives explain's own report; a target that cannot be read says so, with the status 400."""
-    async with served(cluster(tmp_path)) as kdns:
+    async with served(cluster(tmp_path), apart=True) as kdns:
         page = await kdns.json("/explain.json?target=web.shop:81")
         faults = [link for link in page["report"]["links"] if link["state"] == "fault"]
         assert ("service", "E21") in [(fault["link"], fault["code"]) for fault in faults]
@@ -162,7 +162,7 @@ async def test_why_it_does_not_answer(tmp_path: Path) -> None:
 
 async def test_nothing_typed_becomes_a_flag(tmp_path: Path) -> None:
     """What looks like a flag of `kdns explain` is a bad target, or a client of that name."""
-    async with served(cluster(tmp_path)) as kdns:
+    async with served(cluster(tmp_path), apart=True) as kdns:
         status, text, _ = await kdns.get("/explain?target=--evidence%3D/etc")
         assert status == 400
         assert "neither a name nor an address" in text

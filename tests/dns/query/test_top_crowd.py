@@ -26,7 +26,10 @@ def name(number: int, chance: random.Random, *, hostile: bool) -> bytes:
     return b"".join(labels) + bytes((59,)) + number.to_bytes(59, "big") + b"\0"
 
 
-@pytest.mark.parametrize("hostile", [False, True], ids=["usual", "hostile"])
+@pytest.mark.parametrize(
+    "hostile",
+    [pytest.param(False, id="usual"), pytest.param(True, id="hostile", marks=pytest.mark.heavy)],
+)
 def test_memory_is_bounded(hostile: bool) -> None:
     """An hour of clients and names that are always others takes less than 8 MB, with a full ring of failures."""
     chance, now = random.Random(1), [0.0]
