@@ -1,6 +1,7 @@
 """What query lines and expressions say of a request, in CoreDNS's words."""
 
-from ipaddress import IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Final
 
 from kdns.dns.api.handler import Request
 from kdns.wire.query import PLAIN_LIMIT, TCP_LIMIT
@@ -19,12 +20,17 @@ def bufsize(request: Request) -> int:
     return PLAIN_LIMIT if edns is None else max(edns.payload, PLAIN_LIMIT)
 
 
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How an IPv4 address begins as one of IPv6 (RFC 4291 section 2.5.5.2)."""
+
+
 def client(request: Request) -> bytes:
     """The client's packed address, an IPv4 one also where it came in over IPv6 (::ffff:192.0.2.1)."""
-    address = ip_address(request.client.address.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.packed
-    return address.packed
+    address = request.client.address
+    if ":" not in address:
+        return inet_pton(AF_INET, address)  # a tenth of what `ipaddress` costs
+    packed = inet_pton(AF_INET6, address.partition("%")[0])
+    return packed[len(_MAPPED) :] if packed.startswith(_MAPPED) else packed
 
 
 def do(request: Request) -> bool:

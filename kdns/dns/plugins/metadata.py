@@ -17,11 +17,17 @@ from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, sees_noth
 from kdns.dns.api.request_values import client
 from kdns.dns.api.zones import Zones
 from kdns.records.answers import Answers
-from kdns.records.clients import Client, ClientIndex
+from kdns.records.clients import ClientIndex
 from kdns.wire.name import leading_labels, name_text
 
 NAME: Final = "metadata"
 KINDS: Final = frozenset({b"svc", b"pod"})
+KEYS: Final = tuple(
+    f"kubernetes/{key}" for key in ("port-name", "protocol", "endpoint", "service", "namespace", "kind")
+)
+"""What every name of the cluster says, empty where it says nothing."""
+
+_PRINTABLE: Final = bytes(range(0x21, 0x7F))
 
 Provide = Callable[[Request], None]
 
@@ -76,11 +82,12 @@ def of_clients(clients: ClientIndex) -> Provide:
     """Which Pod asks, if that is known; its labels, too."""
 
     def provide(request: Request) -> None:
-        asking = clients.lookup(client(request))
-        if isinstance(asking, Client):
-            request.metadata["kubernetes/client-namespace"] = asking.pod.namespace
-            request.metadata["kubernetes/client-pod-name"] = asking.pod.name
-            request.metadata.update((f"kubernetes/client-label/{key}", value) for key, value in asking.labels)
+        pod = clients.pod(client(request))
+        if pod is not None:
+            request.metadata["kubernetes/client-namespace"] = pod.key.namespace
+            request.metadata["kubernetes/client-pod-name"] = pod.key.name
+            for key, value in pod.labels:
+                request.metadata[f"kubernetes/client-label/{key}"] = value
 
     return provide
 
@@ -106,29 +113,35 @@ def name_parts(labels: Sequence[bytes], *, imported: bool = False, zonal: bool =
 
     ``imported``: names are of ServiceImports, whose endpoints have a cluster; ``zonal``: there are some of zones.
     """
-    keys = ("port-name", "protocol", "endpoint", "service", "namespace", "kind", *("cluster",) * imported)
-    parts = dict.fromkeys((*keys, *("zone",) * zonal), "")
+    parts = dict.fromkeys(KEYS, "")
+    if imported:
+        parts["kubernetes/cluster"] = ""
+    if zonal:
+        parts["kubernetes/zone"] = ""
     kept = list(labels)
     if kept and kept[-1] not in KINDS:
         return {"kubernetes/parse-error": "invalid request"}
-    for key in ("kind", "namespace", "service"):
+    for key in ("kubernetes/kind", "kubernetes/namespace", "kubernetes/service"):
         if kept:
             parts[key] = _text(kept.pop())
     match kept:
         case []:
             pass
         case [endpoint]:
-            parts["endpoint"] = _text(endpoint)
+            parts["kubernetes/endpoint"] = _text(endpoint)
         case [endpoint, cluster] if imported and not (endpoint.startswith(b"_") or cluster.startswith(b"_")):
-            parts["endpoint"], parts["cluster"] = _text(endpoint), _text(cluster)
+            parts["kubernetes/endpoint"], parts["kubernetes/cluster"] = _text(endpoint), _text(cluster)
         case [*zone, (b"pin" | b"prefer"), b"_zone"] if zonal and zone:
-            parts["zone"] = ".".join(map(_text, zone))
+            parts["kubernetes/zone"] = ".".join(map(_text, zone))
         case [port, protocol]:
-            parts["port-name"], parts["protocol"] = _text(port).removeprefix("_"), _text(protocol).removeprefix("_")
+            parts["kubernetes/port-name"] = _text(port).removeprefix("_")
+            parts["kubernetes/protocol"] = _text(protocol).removeprefix("_")
         case _:
             return {"kubernetes/parse-error": "invalid request"}
-    return {f"kubernetes/{key}": value for key, value in parts.items()}
+    return parts
 
 
 def _text(label: bytes) -> str:
+    if not label.translate(None, _PRINTABLE):
+        return label.decode()
     return "".join(chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03d}" for octet in label)
