@@ -56,12 +56,12 @@ def answering(
     one.
     """
     fast, top, sampler = handler.fast, handler.top, Sampler(handler)
-    current = 0
+    current = left = 0
     if packed is not None:
         handler.asks(lambda: packed(current))
 
     def answer(message: bytes, at: int) -> bytes | None:
-        nonlocal current
+        nonlocal current, left
         current = at
         try:
             reply = fast(message)
@@ -71,9 +71,9 @@ def answering(
         if reply is None:
             hand(message, *origin(at))
         elif top.on:  # `Sampler.look`, written out
-            sampler.left -= 1
-            if sampler.left < 0:
-                sampler.take(message, reply, origin(at)[0][0])
+            left -= 1
+            if left < 0:
+                left = sampler.take(message, reply, origin(at)[0][0])
         return reply
 
     return answer

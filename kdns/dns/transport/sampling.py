@@ -18,26 +18,29 @@ class Sampler:
     For datagrams `look` is written out where they are answered: a call costs 2 % of one.
     """
 
-    __slots__ = ("_gap", "_handler", "left")
+    __slots__ = ("_gap", "_handler", "_left")
 
     def __init__(self, handler: MessageHandler) -> None:
         self._handler = handler
         self._gap = 0
-        self.left = 0
-        """Messages that are still passed over."""
+        self._left = 0
 
     def look(self, message: bytes, reply: bytes, address: str) -> None:
         """Pass a message over, or `take` it."""
-        self.left -= 1
-        if self.left < 0:
-            self.take(message, reply, address)
+        self._left -= 1
+        if self._left < 0:
+            self._left = self.take(message, reply, address)
 
-    def take(self, message: bytes, reply: bytes, address: str) -> None:
-        """Count a message for itself and for those that were passed over. Never raises."""
+    def take(self, message: bytes, reply: bytes, address: str) -> int:
+        """Count a message for itself and for those that were passed over; how many are to be passed over now.
+
+        Never raises.
+        """
         top = self._handler.top
         try:
             top.sample(message, reply, address, self._gap + 1)
         except Exception:  # noqa: BLE001 - a bug in what is counted keeps no answer back: logged and counted
             self._handler.counts.panics += 1
             _log.exception("a message was answered but not counted among the top ones: %s", message[:512].hex())
-        self.left = self._gap = top.gap()
+        self._gap = top.gap()
+        return self._gap
