@@ -66,7 +66,8 @@ class ForwardStep(Struct, frozen=True, kw_only=True):
     """One plugin's part. `passes` and `leaves` have no effect, and do not depend on the client."""
 
     passes: Callable[[Query], bool] | None = None
-    """True: its handler would hand on a query as it came; None: any query."""
+    """True: its handler would hand on a query as it came, and nothing is ready for it (`Built.precompiled`); None: any
+    query."""
     leaves: Callable[[Facts], bool] | None = None
     """True: its handler would hand back a reply as it came; None: any reply."""
     cache: ReplyCache | None = None

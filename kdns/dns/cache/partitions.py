@@ -1,6 +1,5 @@
 """Both halves of a cache: which entry answers a question, and what a response does to them."""
 
-import random
 from functools import partial
 from math import ceil
 from struct import Struct
@@ -42,10 +41,10 @@ def half_of(entry: Entry) -> Half:
 class Partitions:
     """The successes and the denials of one server block."""
 
-    def __init__(self, options: CacheOptions, counts: CacheCounts, chance: random.Random) -> None:
+    def __init__(self, options: CacheOptions, counts: CacheCounts) -> None:
         self.options = options
-        self.successes = Store(max(options.success_capacity, LEAST_CAPACITY), chance)
-        self.denials = Store(max(options.denial_capacity, LEAST_CAPACITY), chance)
+        self.successes = Store(max(options.success_capacity, LEAST_CAPACITY))
+        self.denials = Store(max(options.denial_capacity, LEAST_CAPACITY))
         self._counts = counts
         self._without = {"success": Zones(options.disable_success), "denial": Zones(options.disable_denial)}
         self._stale = options.stale.most if options.stale is not None else 0.0

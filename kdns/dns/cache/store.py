@@ -1,6 +1,5 @@
 """One half of a cache: what is kept for each question, and what goes when it is full."""
 
-import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -13,8 +12,8 @@ from kdns.wire.message import parse_message
 from kdns.wire.numbers import AD, QR, RA
 from kdns.wire.query import Query
 
-DRAWS: Final = 3
-"""How many entries are looked at for one that is over, before one goes at random."""
+LOOKS: Final = 3
+"""How many entries are looked at for one that is over, before the first of them goes."""
 RECORD: Final = 160
 """Octets that a record takes in memory beside its rdata, about."""
 FIXED: Final = 4
@@ -60,6 +59,7 @@ class Entry:
         "flags",
         "hits",
         "keepttl",
+        "key",
         "kind",
         "last_good",
         "place",
@@ -109,8 +109,8 @@ class Entry:
         """After an attempt to refresh it that failed: when there may be another one."""
         self.hits = 0
         """Uses without a pause that was too long, see `used`."""
-        self.place = -1
-        """Where it stands in its `Store`."""
+        self.key, self.place = b"", -1
+        """What it is found by in its `Store`, and where it stands there."""
         self._last = NEVER
         self._aged: Aged | None = None
 
@@ -226,12 +226,15 @@ class Entry:
 class Store:
     """At most so many entries, by question, and not more memory than `ROOM` for each of them."""
 
-    def __init__(self, most: int, chance: random.Random) -> None:
-        self._most, self._chance = most, chance
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._room = max(LEAST_ROOM, most * ROOM)
         self._weight = 0
         self._entries: dict[Key, Entry] = {}
-        self._keys: list[Key] = []  # in no order; an entry knows its place
+        self._order: list[Entry] = []
+        """About as they came; an entry knows its place."""
+        self._hand = 0
+        """Where the next one that has to go is looked for; it goes round."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -249,11 +252,12 @@ class Store:
         """Keep an entry in place of the one for the same question; how many others had to go."""
         self.remove(key)
         gone = 0
-        while self._keys and (len(self._keys) >= self._most or self._weight + entry.weight > self._room):
-            self.remove(self._keys[self._victim(now)])
+        order = self._order
+        while order and (len(order) >= self._most or self._weight + entry.weight > self._room):
+            self.remove(self._victim(now).key)
             gone += 1
-        entry.place = len(self._keys)
-        self._keys.append(key)
+        entry.key, entry.place = key, len(order)
+        order.append(entry)
         self._entries[key] = entry
         self._weight += entry.weight
         return gone
@@ -265,16 +269,18 @@ class Store:
             return
         entry.drop()
         self._weight -= entry.weight
-        moved = self._keys.pop()
-        if moved != key:
-            self._keys[entry.place] = moved
-            self._entries[moved].place = entry.place
+        moved = self._order.pop()
+        if moved is not entry:
+            self._order[entry.place] = moved
+            moved.place = entry.place
 
-    def _victim(self, now: int) -> int:
-        """The place of one that is over, if a few draws find one; else of any."""
-        place = 0
-        for _ in range(DRAWS):
-            place = int(self._chance.random() * len(self._keys))
-            if self._entries[self._keys[place]].left(now) <= 0:
-                break
-        return place
+    def _victim(self, now: int) -> Entry:
+        """The next one, or one of the next few that is over."""
+        order = self._order
+        first = self._hand % len(order)
+        self._hand = first + 1
+        for place in range(first, min(first + LOOKS, len(order))):
+            entry = order[place]
+            if entry.at + entry.duration <= now:
+                return entry
+        return order[first]

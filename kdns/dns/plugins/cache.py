@@ -1,7 +1,6 @@
 """``cache [TTL] [ZONES...] {...}``: answers of the plugins behind it are kept for as long as they are good."""
 
 from collections.abc import Sequence
-from random import Random
 from typing import Any, Final, Literal
 
 from kdns.config.arguments import near
@@ -78,7 +77,7 @@ def build(options: Options, parts: BlockContext) -> Built:
         return isinstance(answers, Answers) and not isinstance(answers.lookup(query.name, query.rtype), Missing)
 
     cache = Cache(
-        Partitions(options, counts, Random(parts.random.getrandbits(64))),  # what is evicted may be guessed
+        Partitions(options, counts),
         counts,
         parts.clock,
         parts.spawn,

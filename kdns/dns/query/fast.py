@@ -33,7 +33,7 @@ from kdns.dns.query.remembered import (
     WatchedReply,
     WatchedRotatingReply,
 )
-from kdns.dns.query.router import Ready, Router
+from kdns.dns.query.router import Admitted, Ready, Router
 from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, SocketCounts
 from kdns.wire.compose import head
 from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RD, TC
@@ -81,6 +81,8 @@ class Missed(NamedTuple):
     message: bytes
     query: Query
     """Its id is 0, and its question folded."""
+    admitted: Admitted | None = None
+    """An upstream may be asked at once; None: the chain must see it."""
 
 
 class FastPath:
@@ -215,10 +217,7 @@ class FastPath:
             query = plain_query(flags, message[HEADER:-behind].lower(), message[-behind:])
             if query is not None:
                 entry = self._admit(message, query, behind)
-                if entry is not None:
-                    return self._respelled(message, entry, entry.tally)
-                self.missed = Missed(message, query)
-                return None
+                return self._respelled(message, entry, entry.tally) if entry is not None else None
         return self._varied(message)
 
     def _varied(self, message: bytes) -> bytes | None:
@@ -323,8 +322,14 @@ class FastPath:
         key = message[2:HEADER] + query.name + message[-behind:]
         entry = self._entries.get(key) or self._elder.get(key)
         if entry is None or not entry.answer.live:
-            ready = self._router().find(query)
+            router = self._router()
+            admitted = router.forwarded(query)
+            if admitted is not None:  # no plugin has an answer ready, see `ForwardStep.passes`
+                self.missed = Missed(message, query, admitted)
+                return None
+            ready = router.find(query)
             if ready is None:
+                self.missed = Missed(message, query)
                 return None
             entry = self._make(query, ready, behind)
             if isinstance(entry, FixedReply):

@@ -69,26 +69,26 @@ class ForwardPath(Struct, frozen=True):
     ask: Ask
     cache: ReplyCache | None = None
 
-    def begin(self, forwarded: "ForwardedQuery") -> bool:
-        """Ask; `ForwardedQuery.answered` is called once, later. False: the chain must, and nothing has happened."""
-        query, cache = forwarded.query, self.cache
+    def admits(self, query: Query) -> bytes | None:
+        """The key that a query's reply is kept under, empty if it is not kept; None: the chain must see the query."""
         for passes in self.passes:
             if not passes(query):
-                return False
-        flags, edns = query.flags & PASSED_ON, query.edns
-        if cache is not None:
-            key = cache.missed(query)
-            if key is None:
-                return False
-            forwarded.key = key
-            if key:
-                flags |= AD
+                return None
+        return b"" if self.cache is None else self.cache.missed(query)
+
+    def begin(self, forwarded: "ForwardedQuery") -> bool:
+        """Ask; `ForwardedQuery.answered` is called once, later. False: the chain must, and nothing has happened."""
+        query = forwarded.query
+        edns = query.edns
         if edns is None:
             opt = _QUERY_OPT[False]
         elif edns.added:
             return False
         else:
             opt = _QUERY_OPT[edns.do]
+        flags = query.flags & PASSED_ON
+        if forwarded.key:
+            flags |= AD  # RFC 6840 section 5.7: we want to know, for clients that ask next
         octets = b"%b%b%b%b" % (_QUERY_HEADS[flags], query.name, query.question[-4:], opt)
         asked = self.ask(query, octets, forwarded.client.address, forwarded.answered)
         forwarded.asked = asked
@@ -135,17 +135,20 @@ class ForwardedQuery:
         responder: Answering,
         path: ForwardPath,
         zone: str,
+        key: bytes,
         query: Query,
         message: bytes,
         client: Client,
         send: Send,
         started: float,
     ) -> None:
-        """``query``: of the message, its question folded or not; ``zone``: what it is counted under."""
+        """``query``: of the message, its question folded or not; ``zone``: what it is counted under.
+
+        ``key``: what its reply is kept under; empty: it is not kept.
+        """
         self.responder, self.path, self.zone, self.query, self.message = responder, path, zone, query, message
         self.client, self.send, self.started = client, send, started
-        self.key = b""
-        """What its reply is kept under; empty: it is not kept."""
+        self.key = key
         self.asked: Asked | None = None
         self._over = False
 

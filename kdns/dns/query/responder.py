@@ -25,7 +25,7 @@ from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
 from kdns.dns.query.forward_path import ForwardedQuery
-from kdns.dns.query.router import DROPPED, Router
+from kdns.dns.query.router import DROPPED, Admitted, Router
 from kdns.dns.query.top import UPSTREAM, Top
 from kdns.metrics.dns import Sizes, SocketCounts
 from kdns.wire.compose import compose_sections, head
@@ -163,10 +163,10 @@ class SocketResponder:
         """
         started = self._clock()
         missed, self.remembers.missed = self.remembers.missed, None
-        if (
-            missed is not None
-            and missed.message is message
-            and self._forward(missed.query, message, client, send, started)
+        if missed is None or missed.message is not message:
+            missed = None
+        elif missed.admitted is not None and self._forward(
+            missed.admitted, missed.query, message, client, send, started
         ):
             return
         try:
@@ -188,19 +188,24 @@ class SocketResponder:
             self._send(query, early, DROPPED, len(message), send, started)
         elif self._responder.pending >= MAX_SLOW:
             self._send(query, Response(SERVFAIL), DROPPED, len(message), send, started)
-        elif missed is not None or not self._forward(query, message, client, send, started):
+        else:
+            admitted = self._responder.site.forwarded(query) if missed is None and client.proto == "udp" else None
+            if admitted is not None and self._forward(admitted, query, message, client, send, started):
+                return
             request = Request(query, client, len(message), self.counts.server, {})
             self._responder.start(self._answer(request, send, send_part, started))
 
-    def _forward(self, query: Query, message: bytes, client: Client, send: Send, started: float) -> bool:
+    def _forward(
+        self, admitted: Admitted, query: Query, message: bytes, client: Client, send: Send, started: float
+    ) -> bool:
         """Answer by the forward path (`kdns.dns.query.forward_path`); False: the chain must, nothing has happened."""
         responder = self._responder
-        routed = responder.site.forward_path(query)
-        if routed is None or client.proto != "udp" or responder.pending >= MAX_SLOW:
+        if client.proto != "udp" or responder.pending >= MAX_SLOW:
             return False
-        forwarded = ForwardedQuery(self, *routed, query, message, client, send, started)
+        path, zone, key = admitted
+        forwarded = ForwardedQuery(self, path, zone, key, query, message, client, send, started)
         try:
-            if not routed[0].begin(forwarded):
+            if not path.begin(forwarded):
                 return False
         except Exception:  # the chain meets it again, and its guards say whose it is
             log.exception("bug on the forward path of %s", query.question.hex())

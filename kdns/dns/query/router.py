@@ -75,6 +75,16 @@ class Ready(NamedTuple):
     zone: str
 
 
+class Admitted(NamedTuple):
+    """A query may take a forward path."""
+
+    path: ForwardPath
+    zone: str
+    """What it is counted under."""
+    key: bytes
+    """What its reply is kept under; empty: it is not kept."""
+
+
 class Router:
     """The server blocks of one port."""
 
@@ -129,16 +139,18 @@ class Router:
         answer = blocks[0].find(query)
         return Ready(answer, blocks[0].zones[apex]) if answer is not None else None
 
-    def forward_path(self, query: Query) -> tuple[ForwardPath, str] | None:
-        """The forward path of a query that an upstream may answer, and the zone that is counted; None: the chain."""
+    def forwarded(self, query: Query) -> Admitted | None:
+        """The forward path of a query that an upstream may answer; None: no plugin lets it pass, or there is no path."""
         routed = self.candidates(query.name, query.rtype)
         if routed is None:
             return None
         apex, blocks = routed
         block = blocks[0]
-        if len(blocks) > 1 or block.accepts is not None or block.forward_path is None:
+        path = block.forward_path
+        if path is None or len(blocks) > 1 or block.accepts is not None:
             return None
-        return block.forward_path, block.zones[apex]
+        key = path.admits(query)
+        return None if key is None else Admitted(path, block.zones[apex], key)
 
     def known_children(self, name: bytes, missing: PrecompiledAnswer) -> KnownChildren | None:
         """What a "no" for a folded name says of its neighbours; None: nothing.

@@ -1,7 +1,6 @@
 """The store of a cache: bounded, never mixed up, newest last."""
 
 import asyncio
-import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 from kdns.dns.api.handler import Response
 from kdns.dns.cache.kinds import Kind
 from kdns.dns.cache.partitions import key_of
-from kdns.dns.cache.store import LEAST_ROOM, Entry, Key, Store
+from kdns.dns.cache.store import LEAST_ROOM, LOOKS, Entry, Key, Store
 from kdns.wire.numbers import AAAA, CD, CH, IN, A
 from kdns.wire.query import Edns, Query
 from kdns.wire.rr import RR
@@ -22,10 +21,10 @@ KEYS = [key_of(Query(0, CD if cd else 0, b"", bytes((1, letter, 0)), rtype, rcla
 ACTIONS = st.lists(st.tuples(st.sampled_from(("put", "put", "put", "remove")), st.sampled_from(KEYS)), max_size=120)
 
 
-@given(ACTIONS, st.integers(1, 12), st.randoms(use_true_random=False))
-def test_it_is_a_bounded_dictionary(actions: list[tuple[str, Key]], most: int, chance: random.Random) -> None:
+@given(ACTIONS, st.integers(1, 12))
+def test_it_is_a_bounded_dictionary(actions: list[tuple[str, Key]], most: int) -> None:
     """Never more than its capacity; what is there is the newest for its question; what is gone is no longer sent."""
-    store, newest = Store(most, chance), dict[Key, Entry]()
+    store, newest = Store(most), dict[Key, Entry]()
     for now, (action, key) in enumerate(actions):
         before = {key: store.get(key) for key in KEYS}
         if action == "remove":
@@ -45,20 +44,29 @@ def test_it_is_a_bounded_dictionary(actions: list[tuple[str, Key]], most: int, c
 
 
 def test_what_is_over_goes_first() -> None:
-    """When room is needed, an entry that is over is taken if it is found by a few draws."""
-    store = Store(2, random.Random(1))
-    store.put(KEYS[0], Entry(Response(), Kind.SUCCESS, 0, 5), 0)
-    store.put(KEYS[1], Entry(Response(), Kind.SUCCESS, 0, 500), 0)
-    draws = iter((1, 1, 0))
-    store._chance = type("Draws", (random.Random,), {"random": lambda _self: next(draws) / 2})()
-    assert store.put(KEYS[2], Entry(Response(), Kind.SUCCESS, 10, 5), 10)
-    assert store.get(KEYS[0]) is None
-    assert store.get(KEYS[1]) is not None
+    """When room is needed, an entry that is over is taken if it is among the few that are looked at."""
+    store = Store(LOOKS + 1)
+    for number, key in enumerate(KEYS[: LOOKS + 1]):
+        store.put(key, Entry(Response(), Kind.SUCCESS, 0, 5 if number == LOOKS - 1 else 500), 0)
+    assert store.put(KEYS[LOOKS + 1], Entry(Response(), Kind.SUCCESS, 10, 500), 10)
+    assert store.get(KEYS[LOOKS - 1]) is None, "it is over, and among those that are looked at"
+    assert store.put(KEYS[LOOKS + 2], Entry(Response(), Kind.SUCCESS, 10, 500), 10)
+    gone = [number for number, key in enumerate(KEYS[: LOOKS + 3]) if store.get(key) is None]
+    assert len(gone) == 2, "none is over, and one goes all the same"
+
+
+def test_what_goes_is_not_always_the_same_place() -> None:
+    """Room is made all over the store: what came first is gone when as many others have come as there is room for."""
+    store = Store(100)
+    for number in range(300):
+        store.put(number.to_bytes(2, "big"), Entry(Response(), Kind.SUCCESS, 0, 500), 0)
+    left = [number for number in range(100) if store.get(number.to_bytes(2, "big")) is not None]
+    assert left == []
 
 
 def test_large_answers_are_as_many_as_there_is_memory() -> None:
     """Somebody's own domain with thousands of addresses under each name does not fill a container."""
-    store, gone = Store(10_000, random.Random(1)), 0
+    store, gone = Store(10_000), 0
     answer = tuple(RR(b"\1a\0", A, 60, bytes(4)) for _ in range(4000))
     for number in range(200):
         key = number.to_bytes(2, "big")
