@@ -35,13 +35,17 @@ class UpstreamOctets(Protocol):
     def facts(self) -> Facts | None:
         """What the walk has found."""
 
+    @property
+    def upstream(self) -> str:
+        """Who it is from, as ``ADDRESS:PORT``."""
+
 
 class Asked(Protocol):
     """A query under way."""
 
     @property
-    def result(self) -> tuple[UpstreamOctets, str] | None:
-        """The response and its upstream's ``ADDRESS:PORT``; None: there was an error, which the chain will meet."""
+    def result(self) -> UpstreamOctets | None:
+        """The response; None: there was an error, which the chain will meet."""
 
     def give(self, client: str) -> None:
         """A client, by its address, waits no longer; to be called once."""

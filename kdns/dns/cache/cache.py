@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from math import floor
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -235,7 +234,7 @@ class Cache:
         return await self._following(request)
 
     def _now(self) -> int:
-        return floor(self._clock())
+        return int(self._clock())
 
 
 def for_all_of(request: Request, entry: Entry) -> Request:

@@ -97,7 +97,7 @@ class CacheCounts:
 
     def miss(self, server: str) -> None:
         """A question that was not."""
-        counts = self.of(server)
+        counts = self._servers.get(server) or self.of(server)
         counts.requests.value += 1
         counts.misses.value += 1
 
@@ -107,6 +107,7 @@ class CacheCounts:
 
     def kept(self, server: str, half: Half, size: int, evicted: int) -> None:
         """A half has so many entries now, and so many had to go for the last one."""
-        counts = self.of(server)
+        counts = self._servers.get(server) or self.of(server)
         counts.entries[half].value = size
-        counts.evictions[half].value += evicted
+        if evicted:
+            counts.evictions[half].value += evicted

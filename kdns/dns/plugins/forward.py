@@ -25,7 +25,8 @@ from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
 from kdns.dns.upstream.line import Line, To, parse_line
-from kdns.dns.upstream.pool import PendingQuery, Pool, UpstreamReply
+from kdns.dns.upstream.pool import PendingQuery, Pool
+from kdns.dns.upstream.received import Received
 from kdns.dns.upstream.resolve import resolve, tls_context
 from kdns.dns.upstream.stream import Tls
 from kdns.dns.upstream.target import Target
@@ -160,11 +161,11 @@ class Forwarder:
                 raise UpstreamError("no forwarder defined")
             tcp = line.force_tcp or (not line.prefer_udp and request.client.proto != "udp")
             whole = request.client.proto != "udp"
-            reply = await self.pool.ask(asked(query, whole), tcp, request.client.address)
-            request.metadata[METADATA] = reply.upstream.text
-            if behind is not None and self._hands_on(reply):
+            received = await self.pool.ask(asked(query, whole), tcp, request.client.address)
+            request.metadata[METADATA] = received.upstream
+            if behind is not None and self._hands_on(received):
                 return await behind(request)
-            return respond(reply, query)
+            return respond(received, query)
 
         return handle
 
@@ -175,8 +176,8 @@ class Forwarder:
             return None
         return pool.begin(query, octets, client, wake)
 
-    def _hands_on(self, reply: UpstreamReply) -> bool:
-        message = reply.received.message
+    def _hands_on(self, received: Received) -> bool:
+        message = received.message
         nodata = message.rcode == NOERROR and not message.answer
         return message.rcode in self._line.next or (self._line.next_on_nodata and nodata)
 
@@ -235,12 +236,12 @@ class Forwarder:
             await pool.close()
 
 
-def respond(reply: UpstreamReply, query: Query) -> Response:
+def respond(received: Received, query: Query) -> Response:
     """An upstream's answer as it came, but for what was between us and the upstream.
 
     An rcode that needs EDNS, which we have with upstreams, is SERVFAIL to a client without it.
     """
-    message = reply.received.message
+    message = received.message
     return Response(
         message.rcode if message.rcode <= 0xF or query.edns is not None else SERVFAIL,
         message.flags & FLAGS,

@@ -52,8 +52,9 @@ class Answering(Protocol):
     def through_chain(self, query: "ForwardedQuery") -> None:
         """Answer through the chain."""
 
-    def ended(self, query: "ForwardedQuery") -> None:
-        """It is answered, handed to the chain, or given up."""
+    @property
+    def ended(self) -> "Callable[[ForwardedQuery], None]":
+        """To be called when it is answered, handed to the chain, or given up."""
 
     @property
     def server(self) -> str:
@@ -157,13 +158,14 @@ class ForwardedQuery:
         asked, responder = self.asked, self.responder
         assert asked is not None
         asked.give(self.client.address)
-        if not self._end():
+        if self._over:
             return  # given up
+        self._over = True
+        responder.ended(self)
         try:
-            result = asked.result
-            if result is not None and self.path.fits(result[0]):
-                octets, upstream = result
-                responder.forwarded(self, self._reply(octets), octets.rcode, upstream)
+            octets = asked.result
+            if octets is not None and self.path.fits(octets):
+                responder.forwarded(self, self._reply(octets), octets.rcode, octets.upstream)
                 return
         except Exception:  # a bug: the chain meets it again, and its guards say whose it is
             log.exception("bug on the forward path of %s", self.query.question.hex())
@@ -197,17 +199,11 @@ class ForwardedQuery:
             flags |= TC  # RFC 2181 section 9, see `kdns.wire.compose.Sections.cut`
         return b"%b%b%b%b%b" % (message[:2], head(flags, counts, edns is not None), message[HEADER:end], sections, opt)
 
-    def _end(self) -> bool:
-        """It is over now; False: it was before."""
-        if self._over:
-            return False
-        self._over = True
-        self.responder.ended(self)
-        return True
-
     def close(self) -> None:
         """Give it up."""
-        self._end()
+        if not self._over:
+            self._over = True
+            self.responder.ended(self)
 
 
 def _reply_opt(payload: int, do: bool) -> bytes:

@@ -101,10 +101,11 @@ class Responder:
     def ended(self, work: Drive | ForwardedQuery) -> None:
         """A query is answered, or given up."""
         self._held.discard(work)
-        for waiting, done in self._watched:
-            waiting.discard(work)
-            if not (waiting or done.done()):
-                done.set_result(None)
+        if self._watched:
+            for waiting, done in self._watched:
+                waiting.discard(work)
+                if not (waiting or done.done()):
+                    done.set_result(None)
 
     async def finish(self, seconds: float) -> None:
         """Wait for the queries that are under way now, but not longer than this."""
@@ -139,6 +140,7 @@ class SocketResponder:
         self._responder = responder
         self._clock = clock
         self.server = counts.server
+        self.ended: Callable[[ForwardedQuery], None] = responder.ended
         self._forwarded: dict[tuple[str, int, int, bool], tuple[Sizes, Sizes]] = {}
         """What replies of the forward path are counted in, by zone, type, rcode and DO; for types with a name only."""
         self.remembers = FastPath(lambda: responder.site, counts, responder.clock)
@@ -165,9 +167,7 @@ class SocketResponder:
         missed, self.remembers.missed = self.remembers.missed, None
         if missed is None or missed.message is not message:
             missed = None
-        elif missed.admitted is not None and self._forward(
-            missed.admitted, missed.query, message, client, send, started
-        ):
+        elif (ready := missed.admitted) and self._forward(ready, missed.query, message, client, send, started):
             return
         try:
             header = parse_header(message)
@@ -212,10 +212,6 @@ class SocketResponder:
             return False
         responder.hold(forwarded)
         return True
-
-    def ended(self, query: ForwardedQuery) -> None:
-        """See `kdns.dns.query.forward_path.Answering`; so for the next two."""
-        self._responder.ended(query)
 
     def forwarded(self, query: ForwardedQuery, reply: bytes, rcode: int, upstream: str) -> None:
         """Count and send a reply."""

@@ -140,7 +140,7 @@ class Router:
         return Ready(answer, blocks[0].zones[apex]) if answer is not None else None
 
     def forwarded(self, query: Query) -> Admitted | None:
-        """The forward path of a query that an upstream may answer; None: no plugin lets it pass, or there is no path."""
+        """The forward path of a query that an upstream may answer; None: the chain must see the query."""
         routed = self.candidates(query.name, query.rtype)
         if routed is None:
             return None

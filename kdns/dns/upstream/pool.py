@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 from prometheus_client import Counter
@@ -55,13 +55,6 @@ class PoolSettings(Struct, frozen=True, kw_only=True):
     deadline: float = DEADLINE
 
 
-class UpstreamReply(NamedTuple):
-    """A response, and who it is from."""
-
-    received: Received
-    upstream: Upstream
-
-
 class PendingQuery(UdpAttempt):
     """A query under way, and who waits for its reply: ``await`` it. It is its own first attempt over UDP."""
 
@@ -72,7 +65,7 @@ class PendingQuery(UdpAttempt):
         self.pool, self.key = pool, key
         self.tcp = False
         self.began = pool.clock()
-        self.outcome: UpstreamReply | UpstreamError | None = None
+        self.outcome: Received | UpstreamError | None = None
         self.wake: list[Callable[[], None]] = []
         """To be called when the outcome is there."""
         self.task: asyncio.Task[None] | None = None
@@ -100,7 +93,8 @@ class PendingQuery(UdpAttempt):
         else:
             pool.places.give()
             upstream.observe(received.rcode, self.began)
-            self.settle(UpstreamReply(received, upstream))
+            received.upstream = upstream.text
+            self.settle(received)
 
     def failed(self, error: UpstreamError) -> None:
         """See `UdpAttempt.failed`."""
@@ -110,22 +104,22 @@ class PendingQuery(UdpAttempt):
             self.pool.go_on(self, error)
 
     @property
-    def result(self) -> tuple[Received, str] | None:
+    def result(self) -> Received | None:
         """See `kdns.dns.api.forward_step.Asked.result`."""
         outcome = self.outcome
-        return (outcome.received, outcome.upstream.text) if type(outcome) is UpstreamReply else None
+        return outcome if type(outcome) is Received else None
 
     def give(self, client: str) -> None:
         """A client that `Pool.begin` has admitted waits no longer."""
         self.pool.waiting.give(client)
 
-    def settle(self, outcome: UpstreamReply | UpstreamError) -> None:
+    def settle(self, outcome: Received | UpstreamError) -> None:
         """All who wait go on; only the first outcome counts."""
         if self.outcome is None:
             self.outcome = outcome
             self.pool.settled(self)
 
-    def __await__(self) -> Generator[Any, Any, UpstreamReply]:
+    def __await__(self) -> Generator[Any, Any, Received]:
         """The reply; raises UpstreamError. A client that is gone takes nothing away from the others."""
         if self.outcome is None:
             yield from parked(self.wake)
@@ -211,7 +205,7 @@ class Pool:
         """Different queries that are being asked."""
         return len(self._under_way)
 
-    async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> UpstreamReply:
+    async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> Received:
         """The answer of some upstream, for a client by its address; raises UpstreamError with what went wrong last."""
         waiting = self.waiting
         if waiting.full:
@@ -289,7 +283,8 @@ class Pool:
         before, self._settling = self._settling, pending
         try:
             waking, pending.wake = pending.wake, []  # not kept, or each query would be a cycle for the collector
-            waking.reverse()
+            if len(waking) > 1:
+                waking.reverse()
             while waking:
                 waking.pop()()
         finally:
@@ -308,7 +303,7 @@ class Pool:
     async def _tried(self, pending: PendingQuery, first: Received | UpstreamError | None = None) -> None:
         """Ask one after the other; the query has a place, and gives it back."""
         try:
-            outcome: UpstreamReply | UpstreamError = await self._attempts(pending, first)
+            outcome: Received | UpstreamError = await self._attempts(pending, first)
         except UpstreamError as error:
             outcome = error
         except BaseException:
@@ -318,14 +313,14 @@ class Pool:
             self.places.give()
         pending.settle(outcome)
 
-    async def _attempts(self, pending: PendingQuery, first: Received | UpstreamError | None) -> UpstreamReply:
+    async def _attempts(self, pending: PendingQuery, first: Received | UpstreamError | None) -> Received:
         """``first``: what the first one of the order has given already, over UDP."""
         settings, ask, tcp, order = self.settings, pending.ask, pending.tcp, pending.order
         until = pending.began + settings.deadline
         most = 2 * len(order) if settings.max_attempts is None else settings.max_attempts
         attempts = at = down = refusals = 0
         problem: UpstreamError | None = None
-        reply: UpstreamReply | None = None
+        received: Received | None = None
         if isinstance(first, UpstreamError):
             problem, first, attempts, at = first, None, 1, 1
             order[0].suspect()
@@ -346,7 +341,8 @@ class Pool:
                 upstream = self._chance.choice(order)  # the probes may be wrong
             began = pending.began if first is not None else None
             try:
-                reply = UpstreamReply(await upstream.exchange(ask, tcp, left, first, began), upstream)
+                received = await upstream.exchange(ask, tcp, left, first, began)
+                received.upstream = upstream.text
             except UpstreamError as error:
                 problem = error
                 upstream.suspect()
@@ -356,12 +352,12 @@ class Pool:
                 continue
             finally:
                 first = None
-            failed_over = reply.received.rcode in settings.failover
+            failed_over = received.rcode in settings.failover
             refusals += failed_over
             if not failed_over or refusals >= len(order):
-                return reply
-        if reply is not None:
-            return reply
+                return received
+        if received is not None:
+            return received
         raise UpstreamError(str(problem or "no healthy proxies"))
 
     def _order(self) -> Sequence[Upstream]:

@@ -23,7 +23,7 @@ Asked = UpstreamQuery | Query
 class Received:
     """The response to a query. Records are made only where they are read."""
 
-    __slots__ = ("_message", "asked", "facts", "flags", "octets", "rcode")
+    __slots__ = ("_message", "asked", "facts", "flags", "octets", "rcode", "upstream")
 
     def __init__(
         self, asked: Asked, octets: bytes, flags: int, rcode: int, facts: Facts | None, message: Message | None
@@ -33,6 +33,8 @@ class Received:
         self.facts = facts
         """What is known of the octets of a clean response; None: it was parsed."""
         self._message = message
+        self.upstream = ""
+        """Who it is from, as ``ADDRESS:PORT``; empty until the pool has it."""
 
     @property
     def whole(self) -> bool:

@@ -192,7 +192,7 @@ async def test_both_ways_are_the_same(title: str, corefile: str) -> None:
             assert short.taken
             assert not long.taken
             results = [taken.asked.result for taken in short.taken if taken.asked is not None]
-            assert {result[1] for result in results if result is not None} == {upstream.text}
+            assert {result.upstream for result in results if result is not None} == {upstream.text}
 
 
 async def test_errors_go_through_the_chain() -> None:
