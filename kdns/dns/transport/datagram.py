@@ -11,11 +11,13 @@ from kdns.dns.transport.sampling import Sampler
 
 Address = tuple[str, int] | tuple[str, int, int, int]
 """A peer as the socket module has it: address, port, and for IPv6 flow label and scope."""
-Hand = Callable[[bytes, Address, bytes | None], None]
-"""Takes what needs the slow way: the message, who sent it, and the packet info that came with it."""
+RawOrigin = tuple[bytes, bytes]
+"""The same and the control messages that came with a datagram, as the kernel has them."""
+Hand = Callable[[bytes, Address, bytes | None, RawOrigin | None], None]
+"""Takes what needs the slow way: the message, who sent it, the packet info that came with it, and both as octets."""
 
-Origin = Callable[[int], tuple[Address, bytes | None]]
-"""Where a message stands in its batch -> who sent it, and the packet info that came with it."""
+Origin = Callable[[int], tuple[Address, bytes | None, RawOrigin | None]]
+"""Where a message stands in its batch -> who sent it, the packet info that came with it, and both as octets."""
 Answer = Callable[[bytes, int], bytes | None]
 """A message and where it stands in its batch -> the reply; None: it was handed on, or dropped since it met a bug."""
 

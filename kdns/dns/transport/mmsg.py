@@ -22,10 +22,11 @@ import errno
 import mmap
 import socket
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from kdns.dns.api.message_handler import Family, MessageHandler
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Hand, Losses, answering
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Hand, Losses, RawOrigin, answering
 from kdns.dns.transport.packet_info import HEADER as CONTROL_HEADER
 from kdns.dns.transport.packet_info import INDEX_AT, LENGTHS, LINK_LOCAL, find
 from kdns.wire.numbers import HEADER
@@ -39,6 +40,8 @@ _CONTROL_LENGTH_AT: Final = struct.calcsize("@PIPNPN") - struct.calcsize("@N")
 _IOV: Final = struct.calcsize("@PN")
 _NAME: Final = 32
 """Room for sockaddr_in (16 octets) or sockaddr_in6 (28)."""
+_SOCKADDR: Final[dict[Family, int]] = {1: 16, 2: 28}
+_POINTER: Final = struct.calcsize("@P")
 _WORD: Final = 4
 _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_TRUNC
 """MSG_TRUNC asks for the true length of a datagram that does not fit."""
@@ -144,8 +147,14 @@ class MmsgExchange:
             self._send(self._heads_address, count)
         return count, count - len(unanswered)
 
-    def _origin(self, at: int) -> tuple[Address, bytes | None]:
-        return self._peer(at // SLOT), self._info(at // SLOT)
+    def _origin(self, at: int) -> tuple[Address, bytes | None, RawOrigin]:
+        slot = at // SLOT
+        name_at = self._names_at + slot * _NAME
+        name, control = self._area[name_at : name_at + _NAME], b""
+        if self._control and (filled := self._filled(slot)):
+            control_at = self._controls_at + slot * self._control
+            control = self._area[control_at : control_at + filled]
+        return self._peer(name), self._info(control), (name, control)
 
     def _unpin(self, count: int) -> None:
         """Let replies be routed freely; see `kdns.dns.transport.packet_info`."""
@@ -167,44 +176,112 @@ class MmsgExchange:
         return to // _HEAD
 
     def _send(self, heads: int, count: int) -> None:
-        """Send so many replies; what the kernel does not take is dropped and counted.
+        send_all(self._sendmmsg, self._fd, heads, count, self._losses)
 
-        A full send buffer drops the rest of the batch: waiting for it would let one client that cannot be
-        reached hold up all others, and a client asks again.
-        """
-        sent = 0
-        while sent < count:
-            taken: int = self._sendmmsg(self._fd, heads + sent * _HEAD, count - sent, 0)
-            if taken > 0:
-                sent += taken
-                continue
-            code = ctypes.get_errno()
-            lost = count - sent if code == errno.EAGAIN else 1
-            self._losses.sending(code, lost)
-            sent += lost
+    def _filled(self, slot: int) -> int:
+        """Octets of control messages."""
+        filled: int = struct.unpack_from("@N", self._heads, slot * _HEAD + _CONTROL_LENGTH_AT)[0]
+        return filled
 
     def _packed(self, at: int) -> bytes:
         name = self._names_at + at // SLOT * _NAME
         return self._area[name + 4 : name + 8] if self._family == 1 else self._area[name + 8 : name + 24]
 
-    def _peer(self, slot: int) -> Address:
-        at = self._names_at + slot * _NAME
-        (port,) = struct.unpack_from("!H", self._area, at + 2)
+    def _peer(self, name: bytes) -> Address:
+        port = name[2] << 8 | name[3]
         if self._family == 1:
-            return socket.inet_ntop(socket.AF_INET, self._area[at + 4 : at + 8]), port
-        (flow,) = struct.unpack_from("!I", self._area, at + 4)
-        (scope,) = struct.unpack_from("=I", self._area, at + 24)
-        return socket.inet_ntop(socket.AF_INET6, self._area[at + 8 : at + 24]), port, flow, scope
+            return socket.inet_ntop(socket.AF_INET, name[4:8]), port
+        (flow,) = struct.unpack_from("!I", name, 4)
+        (scope,) = struct.unpack_from("=I", name, 24)
+        return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow, scope
 
-    def _info(self, slot: int) -> bytes | None:
-        if not self._control:
+    def _info(self, control: bytes) -> bytes | None:
+        if len(control) < CONTROL_HEADER:
             return None
-        (filled,) = struct.unpack_from("@N", self._heads, slot * _HEAD + _CONTROL_LENGTH_AT)
-        if not filled:
-            return None
-        at = self._controls_at + slot * self._control
-        length, level, kind = struct.unpack_from("@Nii", self._area, at)
-        return find([(level, kind, self._area[at + CONTROL_HEADER : at + length])], self._family)
+        length, level, kind = struct.unpack_from("@Nii", control)
+        return find([(level, kind, control[CONTROL_HEADER:length])], self._family)
+
+
+class LateReplies:
+    """Replies that were made one by one, sent in batches by sendmmsg: to each the octets of the datagram it answers.
+
+    ::
+
+        one mmap   replies   BATCH x SLOT
+                   heads     BATCH x mmsghdr  point to the three others; filled once
+                   iovs      BATCH x iovec    address and length of a reply
+                   names     BATCH x 32       sockaddr of the client
+                   controls  BATCH x cmsg     packet info (sockets on every address only)
+    """
+
+    def __init__(self, sock: socket.socket, family: Family, losses: Losses, *, packet_info: bool) -> None:
+        self._fd, self._losses = sock.fileno(), losses
+        self._sendmmsg = _libc.sendmmsg
+        self._sendmmsg.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+        self._control = control = socket.CMSG_SPACE(LENGTHS[family]) if packet_info else 0
+        heads = BATCH * SLOT
+        iovs = heads + BATCH * _HEAD
+        self._names_at = iovs + BATCH * _IOV
+        self._controls_at = self._names_at + BATCH * _NAME
+        self._area = area = mmap.mmap(-1, self._controls_at + BATCH * max(control, 1))
+        base = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        for slot in range(BATCH):
+            control_at = base + self._controls_at + slot * control if control else 0
+            struct.pack_into(
+                _MSGHDR, area, heads + slot * _HEAD, base + self._names_at + slot * _NAME, _SOCKADDR[family],
+                base + iovs + slot * _IOV, 1, control_at, control, 0,
+            )  # fmt: skip
+            struct.pack_into("@PN", area, iovs + slot * _IOV, base + slot * SLOT, SLOT)
+        view = memoryview(area)
+        self._heads_address = base + heads
+        self._sizes = view[iovs : self._names_at].cast("P")
+        self._control_sizes = view[heads:iovs].cast("P")[_CONTROL_LENGTH_AT // _POINTER :: _HEAD // _POINTER]
+        self.count = 0
+        """Replies that wait for `flush`."""
+
+    @property
+    def full(self) -> bool:
+        """There is no room for another one."""
+        return self.count >= BATCH
+
+    def add(self, reply: bytes, origin: RawOrigin) -> None:
+        """One more, at most `SLOT` octets long."""
+        slot, area = self.count, self._area
+        name, control = origin
+        size = len(reply)
+        at = slot * SLOT
+        area[at : at + size] = reply
+        self._sizes[2 * slot + 1] = size
+        at = self._names_at + slot * _NAME
+        area[at : at + _NAME] = name
+        if self._control:
+            at = self._controls_at + slot * self._control
+            area[at : at + len(control)] = control
+            self._control_sizes[slot] = len(control)
+        self.count = slot + 1
+
+    def flush(self) -> None:
+        """Send all of them; what the kernel does not take is dropped and counted."""
+        count, self.count = self.count, 0
+        send_all(self._sendmmsg, self._fd, self._heads_address, count, self._losses)
+
+
+def send_all(sendmmsg: Callable[[int, int, int, int], int], fd: int, heads: int, count: int, losses: Losses) -> None:
+    """Send so many replies whose heads stand at an address; what the kernel does not take is dropped and counted.
+
+    A full send buffer drops the rest of the batch: waiting for it would let one client that cannot be
+    reached hold up all others, and a client asks again.
+    """
+    sent = 0
+    while sent < count:
+        taken = sendmmsg(fd, heads + sent * _HEAD, count - sent, 0)
+        if taken > 0:
+            sent += taken
+            continue
+        code = ctypes.get_errno()
+        lost = count - sent if code == errno.EAGAIN else 1
+        losses.sending(code, lost)
+        sent += lost
 
 
 _LINK_LOCAL_WORD: Final = int.from_bytes(LINK_LOCAL + b"\0\0", "little" if struct.pack("=H", 1)[0] else "big")

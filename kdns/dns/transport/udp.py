@@ -11,9 +11,9 @@ from time import perf_counter
 from typing import Final, Literal
 
 from kdns.dns.api.handler import Client
-from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, PendingReply, panicked
+from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, panicked
 from kdns.dns.transport import mmsg, packet_info
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses, answering
+from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses, RawOrigin, answering
 from kdns.ops.direct_loop import DirectLoop
 from kdns.wire.numbers import HEADER
 
@@ -25,6 +25,9 @@ BATCHES: Final = 8
 BUFFER: Final = 2 * 1024 * 1024
 """Octets asked for in the socket's buffers, for about 20 ms of queries at full speed; the kernel gives what
 net.core.rmem_max allows. Filled only while we are behind, but then counted against a container's memory."""
+
+MAX_LOCALS: Final = 64
+"""Addresses of ours whose text is remembered, by packet info."""
 
 Received = tuple[bytes, Address, bytes | None]
 """A message, who sent it, and the packet info that came with it."""
@@ -60,6 +63,8 @@ class UdpListener:
         self._local = "" if everywhere else address
         self.way: ReceiveMethod = way or ("mmsg" if mmsg.available() else "msg" if everywhere else "plain")
         self._exchange = self._build(everywhere)
+        self._late = mmsg.LateReplies(sock, family, self.losses, packet_info=everywhere) if self.way == "mmsg" else None
+        self._locals: dict[bytes | None, str] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -90,6 +95,7 @@ class UdpListener:
     def close(self) -> None:
         """Let go of the socket; replies that come later go nowhere."""
         self._ignore()
+        self._flush()
         self._closed = True
         self._sock.close()
 
@@ -115,20 +121,43 @@ class UdpListener:
             before = now
         return False
 
-    def _slow(self, message: bytes, peer: Address, info: bytes | None) -> None:
-        local = self._local or packet_info.local_text(info, self._family)
+    def _slow(self, message: bytes, peer: Address, info: bytes | None, raw: RawOrigin | None) -> None:
+        local = self._local or self._local_text(info)
         client = Client(peer[0], peer[1], local, "udp", self._family)
         self.pending_replies.count += 1
-        send = PendingReply(partial(self._send_late, peer, info), self.pending_replies.done)
+        send = LateReply(self, peer, info, raw)
         try:
             self._responder.slow(message, client, send)
         except Exception:  # noqa: BLE001 - a bug that one message meets must not end the server: logged and counted
             panicked(self._responder, message)
             send.drop()
 
-    def _send_late(self, peer: Address, info: bytes | None, reply: bytes) -> None:
-        if not self._closed:
+    def _local_text(self, info: bytes | None) -> str:
+        """See `packet_info.local_text`: there are few addresses that can be asked."""
+        text = self._locals.get(info)
+        if text is None:
+            if len(self._locals) >= MAX_LOCALS:
+                self._locals.clear()
+            text = self._locals[info] = packet_info.local_text(info, self._family)
+        return text
+
+    def send_late(self, reply: bytes, peer: Address, info: bytes | None, raw: RawOrigin | None) -> None:
+        """Send a reply with the others of this turn of the loop; at once where there are no batches."""
+        if self._closed:
+            return
+        late = self._late
+        if late is None or raw is None or len(reply) > SLOT:
             self._send(reply, peer, info)
+            return
+        if late.full:
+            late.flush()
+        elif not late.count:
+            asyncio.get_running_loop().call_soon(self._flush)
+        late.add(reply, raw)
+
+    def _flush(self) -> None:
+        if self._late is not None and not self._closed:
+            self._late.flush()
 
     def _send(self, reply: bytes, peer: Address, info: bytes | None) -> bool:
         """Send from the address that was asked; False if the kernel would not, which is counted."""
@@ -140,12 +169,37 @@ class UdpListener:
         return True
 
 
+class LateReply:
+    """A `PendingReply` to one datagram."""
+
+    __slots__ = ("_info", "_listener", "_peer", "_raw")
+
+    def __init__(self, listener: UdpListener, peer: Address, info: bytes | None, raw: RawOrigin | None) -> None:
+        self._listener: UdpListener | None = listener
+        self._peer, self._info, self._raw = peer, info, raw
+
+    def __call__(self, reply: bytes) -> None:
+        """Send the reply, if its socket is still there."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.pending_replies.done()
+            listener.send_late(reply, self._peer, self._info, self._raw)
+
+    def drop(self) -> None:
+        """No reply will be sent."""
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.pending_replies.done()
+
+    __del__ = drop
+
+
 class SingleExchange:
     """An `Exchange` of one datagram a call: recvmsg and sendmsg, or the plain pair."""
 
     def __init__(self, receive: Receive, send: SendTo, handler: MessageHandler, hand: Hand, losses: Losses) -> None:
         self._receive, self._send, self._losses = receive, send, losses
-        self._peer: tuple[Address, bytes | None] = (("", 0), None)
+        self._peer: tuple[Address, bytes | None, RawOrigin | None] = (("", 0), None, None)
         self._answer = answering(handler, hand, lambda _: self._peer)
 
     def exchange(self) -> tuple[int, int]:
@@ -159,7 +213,7 @@ class SingleExchange:
             except OSError as error:
                 self._losses.receiving(error.errno or 0)
                 return received, answered
-            self._peer = peer, info
+            self._peer = peer, info, None
             reply = self._answer(message, received)
             if reply is not None and self._send(reply, peer, info):
                 answered += 1

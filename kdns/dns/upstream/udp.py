@@ -29,6 +29,7 @@ from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.deadlines import Deadlines
 from kdns.dns.upstream.exchange import Address, endpoints, reason
 from kdns.dns.upstream.received import Asked, Received, receive
+from kdns.ops.direct_loop import DirectLoop
 from kdns.wire.message import UpstreamQuery, compose_query
 from kdns.wire.numbers import HEADER
 
@@ -162,6 +163,7 @@ class Udp:
         self._by_file: dict[int, UpstreamSocket] = {}
         """All that are open."""
         self._epoll: select.epoll | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines[UdpAttempt] = Deadlines(self._read_all, self._over)
         self._sweep: asyncio.TimerHandle | None = None
         self._ended = False
@@ -241,7 +243,7 @@ class Udp:
             sock.connect(address.sockaddr)
             if self._epoll is None:
                 self._epoll = select.epoll()
-                asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._readable)
+                self._watch(self._epoll.fileno())
             self._epoll.register(sock.fileno(), select.EPOLLIN)
         except OSError as error:
             sock.close()
@@ -255,6 +257,19 @@ class Udp:
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(self._lifetime / 4, self._swept)
         return found
+
+    def _watch(self, epoll: int) -> None:
+        """Read where the loop waits, if it can do that (`kdns.ops.direct_loop`)."""
+        self._loop = loop = asyncio.get_running_loop()
+        if isinstance(loop, DirectLoop):
+            loop.add_direct_reader(epoll, self._direct)
+        else:
+            loop.add_reader(epoll, self._readable)
+
+    def _direct(self) -> bool:
+        """See `kdns.ops.direct_loop.Reader`: those who were waiting may have scheduled something."""
+        self._readable()
+        return False
 
     def _readable(self) -> int:
         """Read what has come, one datagram of each socket; how many sockets there were."""
@@ -357,6 +372,9 @@ class Udp:
             self._sweep.cancel()
             self._sweep = None
         if self._epoll is not None:
-            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+            if isinstance(self._loop, DirectLoop):
+                self._loop.remove_direct_reader(self._epoll.fileno())
+            elif self._loop is not None:
+                self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
             self._epoll = None
