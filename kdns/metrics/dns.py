@@ -91,6 +91,8 @@ class SocketCounts:
         self.others: defaultdict[Counted, tuple[Sizes, Sizes]] = defaultdict(lambda: (Sizes(), Sizes()))
         """Octets of queries and of replies that were made one by one, by kind with nothing in `grow`: such queries
         have any length, and differ from their replies by any, so to tally each difference would grow for ever."""
+        self.pairs: defaultdict[Counted, dict[int, int]] = defaultdict(dict)
+        """The same, to be sorted into buckets later: octets of the query, times 65,536, plus the reply's -> times."""
         self.durations = [0] * (len(DURATION_BUCKETS) + 1)
         """How many replies took at most as long as each bucket; the last is for everything longer."""
         self.duration_sum = 0.0
@@ -113,6 +115,15 @@ class SocketCounts:
         queries, replies = self.others[counted._replace(grow=0) if counted.grow else counted]
         queries.add(query)
         replies.add(reply)
+
+    def fold(self) -> None:
+        """Sort `pairs` into the buckets of `others`."""
+        for counted, pairs in self.pairs.items():
+            queries, replies = self.others[counted]
+            for sizes, times in pairs.items():
+                queries.add(sizes >> 16, times)
+                replies.add(sizes & 0xFFFF, times)
+            pairs.clear()
 
     def timed(self, count: int, seconds: float) -> None:
         """Note that so many replies took this long each."""
@@ -250,6 +261,7 @@ def collect_sockets(sockets: Iterable[SocketCounts], unreported: str = "") -> It
 
 def _sized(responder: SocketCounts) -> Iterator[tuple[Counted, Sizes, Sizes]]:
     """Every kind of reply of a responder, with the octets of its queries and replies."""
+    responder.fold()
     for counted, lengths in responder.tallies.items():
         queries, replies = Sizes(), Sizes()
         for length, times in lengths.items():

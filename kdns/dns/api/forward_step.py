@@ -16,6 +16,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from kdns.dns.api.compiled import Compiled
+from kdns.dns.api.handler import Request, Response
 from kdns.wire.query import Query
 from kdns.wire.walk import Facts
 
@@ -38,6 +40,10 @@ class UpstreamOctets(Protocol):
     @property
     def upstream(self) -> str:
         """Who it is from, as ``ADDRESS:PORT``."""
+
+    @property
+    def compiled(self) -> Compiled:
+        """The same for those who read records."""
 
 
 class Asked(Protocol):
@@ -78,3 +84,5 @@ class ForwardStep(Struct, frozen=True, kw_only=True):
     """It keeps replies, and wants AD in what goes on (RFC 6840 section 5.7)."""
     ask: Ask | None = None
     """The end of the path."""
+    note: Callable[[Request, Response, float], None] | None = None
+    """To be called with what was asked and answered, and the seconds in between, before the reply is sent."""

@@ -98,15 +98,18 @@ class Partitions:
 
         Returns its sections, with the TTLs that they are kept with.
         """
-        kind = clean_kind(rcode, facts) if query.flags & RD else Kind.NEVER  # see `kind_of`
-        seconds = facts.lowest
+        sections, fields, lowest, uncompressed, _, answering, _, _, ns, _, _ = facts
         options = self.options
-        bounds: Bounds = options.denial if kind is Kind.DENIAL else options.success
-        if not facts.fields or (
-            kind is not Kind.DENIAL and rcode == NOERROR and facts.ns and not facts.sections.counts[0]
-        ):
-            seconds = EMPTY
-        seconds = min(max(seconds, bounds.least), bounds.most)
+        if answering and rcode == NOERROR and query.flags & RD:  # most of them: as below, in fewer steps
+            kind, bounds = Kind.SUCCESS, options.success
+        else:
+            kind = clean_kind(rcode, facts) if query.flags & RD else Kind.NEVER  # see `kind_of`
+            bounds = options.denial if kind is Kind.DENIAL else options.success
+            if not fields or (kind is not Kind.DENIAL and rcode == NOERROR and ns and not sections.counts[0]):
+                lowest = EMPTY
+        least, most = bounds.least, bounds.most
+        seconds = least if lowest < least else most if lowest > most else lowest
+        seconds = min(seconds, most)
         octets = with_ttl(facts, seconds)
         if kind is Kind.UNRELATED:
             self._counts.count("drops", server)
@@ -116,18 +119,19 @@ class Partitions:
         without = self._without[half]
         if without.texts and without.of(query.name) is not None:
             return octets
-        sections = Sections(octets, facts.sections.ends, facts.sections.counts)
-        contents = CleanOctets(query.name, rcode, flags, sections, facts.uncompressed)
-        entry = Entry(contents, kind, now, seconds, answering=facts.answering, keepttl=options.keepttl)
+        kept = Sections(octets, sections.ends, sections.counts)
+        contents = CleanOctets(query.name, rcode, flags, kept, uncompressed)
+        entry = Entry(contents, kind, now, seconds, answering=answering, keepttl=options.keepttl)
         self._put(key, entry, half, now, server)
         return octets
 
     def _put(self, key: Key, entry: Entry, half: Half, now: int, server: str) -> None:
         """The newest word on a question stands alone, but for failures, and where a success is to be preferred."""
         if half == "success":
-            before = self.successes.get(key)
-            if self._prefer_positive and not entry.answering and before is not None:
-                entry.last_good = before if before.answering else before.last_good
+            if self._prefer_positive and not entry.answering:
+                before = self.successes.get(key)
+                if before is not None:
+                    entry.last_good = before if before.answering else before.last_good
             if entry.answering or not self._prefer_positive:
                 self.denials.remove(key)
             evicted = self.successes.put(key, entry, now)

@@ -250,15 +250,15 @@ class Store:
 
     def put(self, key: Key, entry: Entry, now: int) -> int:
         """Keep an entry in place of the one for the same question; how many others had to go."""
-        self.remove(key)
-        gone = 0
-        order = self._order
+        entries, order, gone = self._entries, self._order, 0
+        if key in entries:
+            self.remove(key)
         while order and (len(order) >= self._most or self._weight + entry.weight > self._room):
             self.remove(self._victim(now).key)
             gone += 1
         entry.key, entry.place = key, len(order)
         order.append(entry)
-        self._entries[key] = entry
+        entries[key] = entry
         self._weight += entry.weight
         return gone
 
@@ -277,10 +277,12 @@ class Store:
     def _victim(self, now: int) -> Entry:
         """The next one, or one of the next few that is over."""
         order = self._order
-        first = self._hand % len(order)
+        first = self._hand
+        if first >= len(order):
+            first = 0
         self._hand = first + 1
-        for place in range(first, min(first + LOOKS, len(order))):
-            entry = order[place]
+        few = order[first : first + LOOKS]
+        for entry in few:
             if entry.at + entry.duration <= now:
                 return entry
-        return order[first]
+        return few[0]

@@ -7,6 +7,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import accumulate, chain
 from typing import Final, NamedTuple
 
@@ -29,6 +30,8 @@ EMPTY: Final = "-"
 """What stands for a value that is not there."""
 PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 FLAG_TEXT: Final = ((QR, "qr"), (AA, "aa"), (TC, "tc"), (RD, "rd"), (RA, "ra"), (0x40, "z"), (AD, "ad"), (CD, "cd"))
+OPT: Final = len(opt_record(0, False))
+"""Octets of an OPT record without options."""
 RECORD: Final = 10
 """Octets of a record besides owner and rdata."""
 
@@ -63,6 +66,11 @@ def parse_format(text: str) -> tuple[Part, ...]:
     return tuple(parts)
 
 
+def metadata_keys(text: str) -> tuple[str, ...]:
+    """The keys of the metadata that a format has."""
+    return tuple(word[1:] for word in PLACEHOLDER.findall(text) if word.startswith("/"))
+
+
 def line(parts: tuple[Part, ...], asked: Asked) -> str:
     """The line for one question."""
     return "".join([part(asked) for part in parts])
@@ -95,6 +103,11 @@ def _flags(asked: Asked) -> str:
     flags = (QR | query.flags & (RD | CD) | response.flags) & ~response.cleared
     if _truncated(asked):
         flags |= TC
+    return _flags_text(flags)
+
+
+@lru_cache(256)
+def _flags_text(flags: int) -> str:
     return ",".join(text for flag, text in FLAG_TEXT if flags & flag)
 
 
@@ -104,7 +117,7 @@ def _truncated(asked: Asked) -> bool:
     limit = query.limit(asked.request.client.proto)
     if response.limit and proto(asked.request) == "udp":
         limit = min(limit, response.limit)
-    opt = len(opt_record(0, False)) + len(response.options) if query.edns is not None else 0
+    opt = OPT + len(response.options) if query.edns is not None else 0
     room = limit - HEADER - len(query.question) - opt
     compiled = response.compiled_for(query.name)
     if compiled is not None:
@@ -128,7 +141,7 @@ def _rsize(asked: Asked) -> str:
     response = asked.response
     if response.dropped:
         return "0"
-    opt = len(opt_record(0, False)) + len(response.options) if response.options else 0
+    opt = OPT + len(response.options) if response.options else 0
     compiled = response.compiled_for(asked.request.query.name)
     records = sum(map(_size, _records(response))) if compiled is None else compiled.uncompressed
     return str(HEADER + len(asked.request.query.question) + records + opt)
@@ -149,7 +162,7 @@ PARTS: Final[dict[str, Part]] = {
     "local": lambda asked: _address(asked.request.client.local),
     ">id": lambda asked: str(asked.request.query.id),
     ">opcode": lambda _: "0",
-    ">do": lambda asked: str(do(asked.request)).lower(),
+    ">do": lambda asked: "true" if do(asked.request) else "false",
     ">bufsize": lambda asked: str(bufsize(asked.request)),
     "rcode": _rcode,
     "rsize": _rsize,

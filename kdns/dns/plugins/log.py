@@ -22,14 +22,15 @@ from kdns.base.errors import UpstreamError
 from kdns.config.arguments import parse_namespace
 from kdns.config.directive import Directive
 from kdns.config.reading import arguments, choice, integer, properties, value, zones
+from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer, Watch
 from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by, kind_of
-from kdns.dns.lang.log_format import COMMON, Asked, line, parse_format
+from kdns.dns.lang.log_format import COMMON, Asked, line, metadata_keys, parse_format
 from kdns.ops.logs import QUERIES
 from kdns.records.answers import Answers
 from kdns.records.clients import ClientIndex
-from kdns.wire.name import parse_name, under
+from kdns.wire.name import ROOT, parse_name, under
 from kdns.wire.numbers import SERVFAIL
 from kdns.wire.query import Query
 from kdns.wire.rcodes import RCODES
@@ -105,7 +106,13 @@ def _rules(directive: Directive) -> list[Rule]:
 def build(options: Options, parts: BlockContext) -> Built:
     """The plugin for one server block."""
     log = Log(options, parts)
-    return Built(plugin=log.plugin, must_see=log.must_see, ignores=log.ignores, watch=log.watch)
+    return Built(
+        plugin=log.plugin,
+        must_see=log.must_see,
+        ignores=log.ignores,
+        watch=log.watch,
+        forward_step=ForwardStep(passes=log.passes, note=log.note),
+    )
 
 
 class Written:
@@ -117,6 +124,9 @@ class Written:
         """``others`` are the other rules of its block; ``clients`` are None where Pods are not followed."""
         self.of = _of(clients, rule.namespaces) if clients is not None and rule.namespaces else None
         self.rule, self.zone, self.parts = rule, parse_name(rule.zone), parse_format(rule.format)
+        self.everything = self.zone == ROOT
+        self.reads_metadata = any(not key.startswith(("log/", "forward/")) for key in metadata_keys(rule.format))
+        """Its lines have what plugins of the chain find out."""
         self.left = rule.every - 1
         """Lines until the next one that is written; see `kdns.dns.api.plugin.Watch`."""
         self._others = tuple(parse_name(other.zone) for other in others)
@@ -161,8 +171,22 @@ class Log:
             return None
         return written if _wants(written.rule, query, ready) else None
 
+    def passes(self, query: Query) -> bool:
+        """See `kdns.dns.api.forward_step.ForwardStep.passes`: who asks is not known before the chain."""
+        written = self._rule_of(query.name)
+        return written is None or not (written.rule.namespaces or written.reads_metadata)
+
+    def note(self, request: Request, response: Response, seconds: float) -> None:
+        """See `kdns.dns.api.forward_step.ForwardStep.note`."""
+        written = self._rule_of(request.query.name)
+        if written is not None:
+            _write(written, Asked(request, response, seconds))
+
     def _rule_of(self, name: bytes) -> Written | None:
-        return next((written for written in self._rules if under(name, written.zone)), None)
+        for written in self._rules:
+            if written.everything or under(name, written.zone):
+                return written
+        return None
 
     def plugin(self, following: Handler) -> Handler:
         """Writes the line when the answer is there; what a plugin gave up is SERVFAIL."""

@@ -23,7 +23,7 @@ from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer
 from kdns.dns.rewriting.reading import read_rule
 from kdns.dns.rewriting.replies import Alias, Rcode, Reply, retargeted
-from kdns.dns.rewriting.rules import NumberRule, Rule, named, stops_everything
+from kdns.dns.rewriting.rules import NameRule, NumberRule, ReplyRule, Rule, named, stops_everything
 from kdns.wire.name import name_text
 from kdns.wire.numbers import IN, SERVFAIL
 from kdns.wire.query import Query
@@ -94,17 +94,24 @@ def _ignores(rules: Sequence[Rule]) -> Ignores | None:
 
 def unchanged(rules: Sequence[Rule]) -> Callable[[Query], bool]:
     """See `kdns.dns.api.forward_step.ForwardStep.passes`: queries that no rule has anything to do with pass."""
-    numbers = tuple(rule for rule in rules if isinstance(rule, NumberRule))
-    others = tuple(rule for rule in rules if not isinstance(rule, NumberRule))
+    types = {rule.old for rule in rules if isinstance(rule, NumberRule) and rule.what == "type"}
+    classes = {rule.old for rule in rules if isinstance(rule, NumberRule) and rule.what == "class"}
+    exact = [rule for rule in rules if isinstance(rule, NameRule | ReplyRule) and rule.matcher.kind == "exact"]
+    names = {rule.matcher.text for rule in exact}
+    others = [rule for rule in rules if not isinstance(rule, NumberRule) and rule not in exact]
 
     def passes(query: Query) -> bool:
-        for rule in numbers:
-            if rule.old == (query.rtype if rule.what == "type" else query.rclass):
-                return False
-        if not others:
+        if query.rtype in types or query.rclass in classes:
+            return False
+        if not (names or others):
             return True
         text = name_text(query.name)
-        return not any(rule.touches(text, False) for rule in others)
+        if text in names:
+            return False
+        for rule in others:  # noqa: SIM110 - a generator costs more than a rule
+            if rule.touches(text, False):
+                return False
+        return True
 
     return passes
 

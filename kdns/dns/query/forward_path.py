@@ -17,8 +17,9 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from kdns.base.clock import Clock
 from kdns.dns.api.forward_step import Ask, Asked, ForwardStep, ReplyCache, UpstreamOctets
-from kdns.dns.api.handler import Client
+from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send
 from kdns.dns.api.plugin import Built
 from kdns.wire.compose import head
@@ -29,6 +30,10 @@ from kdns.wire.walk import Facts
 
 log = logging.getLogger("kdns.dns")
 
+FORWARD: Final = "forward"
+"""The plugin that replies are counted under."""
+UPSTREAM: Final = "forward/upstream"
+"""Where a request's metadata say which upstream has answered."""
 _COMMON: Final = frozenset({NOERROR, NXDOMAIN})
 """Rcodes of replies that stay on this path."""
 _COPIED: Final = RD | CD
@@ -60,6 +65,10 @@ class Answering(Protocol):
     def server(self) -> str:
         """The label of the socket in metrics."""
 
+    @property
+    def clock(self) -> Clock:
+        """Seconds, as `ForwardedQuery.started` has them."""
+
 
 class ForwardPath(Struct, frozen=True):
     """The forward path of one server block."""
@@ -69,6 +78,7 @@ class ForwardPath(Struct, frozen=True):
     leaves: tuple[Callable[[Facts], bool], ...]
     ask: Ask
     cache: ReplyCache | None = None
+    notes: tuple[Callable[[Request, Response, float], None], ...] = ()
 
     def admits(self, query: Query) -> bytes | None:
         """The key that a query's reply is kept under, empty if it is not kept; None: the chain must see the query."""
@@ -122,6 +132,7 @@ def forward_path(built: Sequence[Built], gate: ForwardStep) -> ForwardPath | Non
                 tuple(each.leaves for each in steps if each.leaves is not None),
                 step.ask,
                 next((each.cache for each in steps if each.cache is not None), None),
+                tuple(each.note for each in reversed(steps) if each.note is not None),
             )
     return None
 
@@ -165,7 +176,10 @@ class ForwardedQuery:
         try:
             octets = asked.result
             if octets is not None and self.path.fits(octets):
-                responder.forwarded(self, self._reply(octets), octets.rcode, octets.upstream)
+                reply = self._reply(octets)
+                if self.path.notes:
+                    self._note(octets)
+                responder.forwarded(self, reply, octets.rcode, octets.upstream)
                 return
         except Exception:  # a bug: the chain meets it again, and its guards say whose it is
             log.exception("bug on the forward path of %s", self.query.question.hex())
@@ -180,8 +194,8 @@ class ForwardedQuery:
             sections = facts.sections.octets
         elif self.key:
             sections = cache.keep(self.key, query, octets, self.responder.server)
-            if flags & AD and not (query.flags & AD or (edns is not None and edns.do)):
-                flags &= ~AD  # RFC 6840 section 5.8
+            if flags & AD and not wants_ad(query):
+                flags &= ~AD
         else:
             sections = facts.sections.octets
         if edns is None:
@@ -199,11 +213,31 @@ class ForwardedQuery:
             flags |= TC  # RFC 2181 section 9, see `kdns.wire.compose.Sections.cut`
         return b"%b%b%b%b%b" % (message[:2], head(flags, counts, edns is not None), message[HEADER:end], sections, opt)
 
+    def _note(self, octets: UpstreamOctets) -> None:
+        """Show what was asked and answered to the plugins that write it down."""
+        query, message = self.query, self.message
+        number, question = message[0] << 8 | message[1], message[HEADER : HEADER + len(query.question)]
+        asked = Query(number, query.flags, question, query.name, query.rtype, query.rclass, query.edns)
+        metadata = {UPSTREAM: octets.upstream}
+        request = Request(asked, self.client, len(message), self.responder.server, metadata)
+        compiled = octets.compiled
+        flags = octets.flags & (_SHOWN if not self.key or wants_ad(query) else _SHOWN & ~AD)
+        records = (compiled.answer, compiled.authority, compiled.additional)
+        response = Response(octets.rcode, flags, *records, FORWARD, compiled=compiled)
+        seconds = self.responder.clock() - self.started
+        for note in self.path.notes:
+            note(request, response, seconds)
+
     def close(self) -> None:
         """Give it up."""
         if not self._over:
             self._over = True
             self.responder.ended(self)
+
+
+def wants_ad(query: Query) -> bool:
+    """RFC 6840 section 5.8: AD is for those who asked for it, by AD or DO in the query."""
+    return bool(query.flags & AD) or (query.edns is not None and query.edns.do)
 
 
 def _reply_opt(payload: int, do: bool) -> bytes:

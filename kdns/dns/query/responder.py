@@ -24,10 +24,10 @@ from kdns.dns.api.driving import Drive
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
-from kdns.dns.query.forward_path import ForwardedQuery
+from kdns.dns.query.forward_path import FORWARD, ForwardedQuery
 from kdns.dns.query.router import DROPPED, Admitted, Router
 from kdns.dns.query.top import UPSTREAM, Top
-from kdns.metrics.dns import Sizes, SocketCounts
+from kdns.metrics.dns import SocketCounts
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
 from kdns.wire.query import UDP_LIMIT, Header, Query, opt_record, parse_header, parse_query, reply_payload
@@ -36,8 +36,8 @@ from kdns.wire.types import TYPE_TEXT
 
 log = logging.getLogger("kdns.dns")
 
-FORWARD: Final = "forward"
-"""The plugin that the replies of the forward path are counted under."""
+MAX_PAIRS: Final = 1024
+"""Pairs of sizes of one kind of reply that are tallied before they are sorted into buckets."""
 MAX_SLOW: Final = 4096
 """Queries under way in the chain at most; above that the answer is SERVFAIL at once."""
 
@@ -138,10 +138,10 @@ class SocketResponder:
         self.timed = counts.timed
         self.top = responder.top
         self._responder = responder
-        self._clock = clock
+        self.clock = clock
         self.server = counts.server
         self.ended: Callable[[ForwardedQuery], None] = responder.ended
-        self._forwarded: dict[tuple[str, int, int, bool], tuple[Sizes, Sizes]] = {}
+        self._forwarded: dict[tuple[str, int, int, bool], dict[int, int]] = {}
         """What replies of the forward path are counted in, by zone, type, rcode and DO; for types with a name only."""
         self.remembers = FastPath(lambda: responder.site, counts, responder.clock)
         self.tick = self.remembers.tick
@@ -163,7 +163,7 @@ class SocketResponder:
         Of several messages all but the last are sent with ``send_part``, see `kdns.dns.api.message_handler`.
         Never raises: what goes wrong is logged with the query, counted, and answered with SERVFAIL.
         """
-        started = self._clock()
+        started = self.clock()
         missed, self.remembers.missed = self.remembers.missed, None
         if missed is None or missed.message is not message:
             missed = None
@@ -215,17 +215,18 @@ class SocketResponder:
 
     def forwarded(self, query: ForwardedQuery, reply: bytes, rcode: int, upstream: str) -> None:
         """Count and send a reply."""
-        asked, now = query.query, self._clock()
+        asked, now = query.query, self.clock()
         edns, rtype = asked.edns, asked.rtype
         key = (query.zone, rtype, rcode, edns is not None and edns.do)
-        sizes = self._forwarded.get(key)
-        if sizes is None:
-            kind = kind_of(asked, rcode, 0, query.zone, FORWARD)
-            sizes = self.counts.others[kind]
+        pairs = self._forwarded.get(key)
+        if pairs is None:
+            pairs = self.counts.pairs[kind_of(asked, rcode, 0, query.zone, FORWARD)]
             if rtype in TYPE_TEXT:
-                self._forwarded[key] = sizes
-        sizes[0].add(len(query.message))
-        sizes[1].add(len(reply))
+                self._forwarded[key] = pairs
+        sizes = len(query.message) << 16 | len(reply)
+        pairs[sizes] = pairs.get(sizes, 0) + 1
+        if len(pairs) > MAX_PAIRS:
+            self.counts.fold()
         self.counts.timed(1, now - query.started)
         if self.top.on:
             address, seconds = query.client.address, now - query.started
@@ -272,7 +273,7 @@ class SocketResponder:
 
     def _show(self, request: Request, response: Response, why: str, started: float) -> None:
         query, address = request.query, request.client.address
-        upstream, seconds = str(request.metadata.get(UPSTREAM, "")), self._clock() - started
+        upstream, seconds = str(request.metadata.get(UPSTREAM, "")), self.clock() - started
         self.top.chain(address, query.name, query.rtype, response.rcode, why, upstream, seconds)
 
     async def _several(
@@ -307,7 +308,7 @@ class SocketResponder:
 
     def _count(self, query: Query, response: Response, zone: str, size: int, length: int, started: float) -> None:
         self.counts.note(kind_of(query, response.rcode, 0, zone, response.plugin), size, length)
-        self.counts.timed(1, self._clock() - started)
+        self.counts.timed(1, self.clock() - started)
 
 
 def compose_reply(query: Query, response: Response, proto: str) -> bytes:

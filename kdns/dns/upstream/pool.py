@@ -134,14 +134,14 @@ class _Places:
     """So many exchanges at once; further ones wait in turn."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self.taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def full(self) -> bool:
         """One more would have to wait."""
-        return self.taken >= self._most
+        return self.taken >= self.most
 
     async def take(self, seconds: float) -> None:
         """Wait for a place, but not longer. Raises TimeoutError."""
@@ -260,12 +260,14 @@ class Pool:
     def _begin(self, pending: PendingQuery) -> None:
         """Ask what is not being asked yet: the first attempt over UDP needs no task."""
         self._under_way[pending.key] = pending
-        order = pending.order = self._order()
+        upstreams = self.upstreams
+        order = pending.order = upstreams if len(upstreams) == 1 else self._order()
         upstream = pending.upstream = order[0]
-        if pending.tcp or self.places.full or upstream.down:
+        places = self.places
+        if pending.tcp or places.taken >= places.most or upstream.down:
             self._start(pending, self._placed(pending))
             return
-        self.places.taken += 1
+        places.taken += 1
         if not upstream.begin(pending, self.settings.deadline):
             self._start(pending, self._tried(pending))
 

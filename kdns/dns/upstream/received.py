@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from kdns.dns.api.compiled import Loaded, from_facts
+from kdns.dns.api.compiled import Compiled, Loaded, from_facts
 from kdns.wire.message import PART, Message, UpstreamQuery, parse_message, parse_reply
 from kdns.wire.numbers import ANY, CNAME, HEADER, IN
 from kdns.wire.query import Query
@@ -42,13 +42,19 @@ class Received:
         return type(self.asked) is UpstreamQuery and self.asked.whole
 
     @property
+    def compiled(self) -> Compiled:
+        """The sections of a clean response."""
+        assert self.facts is not None
+        return from_facts(self.asked.name, self.facts, partial(_load, self.octets))
+
+    @property
     def message(self) -> Message:
         """The same for those who read fields and records."""
         message = self._message
         if message is None:
             facts, ask, octets = self.facts, self.asked, self.octets
             assert facts is not None
-            compiled = from_facts(ask.name, facts, partial(_load, octets))
+            compiled = self.compiled
             records = (compiled.answer, compiled.authority, compiled.additional)
             number = octets[0] << 8 | octets[1]
             message = self._message = Message(

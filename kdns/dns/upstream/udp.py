@@ -189,11 +189,14 @@ class Udp:
         now = time.monotonic()  # the loop's time: to ask for the loop is a system call (getpid)
         for fresh in () if self._ended else (False, True):
             drawn = next(self._draw)  # 16 bits choose the id, the 16 others the socket
-            try:
-                through = self._socket(drawn & 0xFFFF, now, fresh=fresh)
-            except UpstreamError as error:
-                attempt.failed(error)
-                return
+            many = len(self._open)
+            at = ((drawn & 0xFFFF) * many) >> 16
+            if many < self._most or fresh or now >= (through := self._open[at]).expires:
+                try:
+                    through = self._socket(at, now, fresh=fresh)
+                except UpstreamError as error:
+                    attempt.failed(error)
+                    return
             number = drawn >> 16
             while number in through.pending:
                 number = next(self._draw) >> 16
@@ -209,17 +212,14 @@ class Udp:
             return
         attempt.failed(UpstreamError(problem))
 
-    def _socket(self, drawn: int, now: float, *, fresh: bool) -> UpstreamSocket:
-        """One to send on: a new one, or one of those that are open by 16 random bits, each as likely as the others."""
+    def _socket(self, at: int, now: float, *, fresh: bool) -> UpstreamSocket:
+        """A new one to send on, in place of the one at a random place if there are enough; or any, if files are few."""
         many = len(self._open)
         if many >= self._most and not fresh:
-            at = (drawn * many) >> 16
-            found = self._open[at]
-            if now < found.expires:
-                return found
+            expired = self._open[at]
             self._open[at] = self._open[-1]
             self._open.pop()
-            self._retire(found)
+            self._retire(expired)
         if many and not self._files.left():
             return self._any()
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -11,7 +12,7 @@ import pytest
 from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import chain
 from kdns.dns.api.plugin import Built
-from kdns.dns.plugins import cache, errors, forward, loadbalance, rewrite
+from kdns.dns.plugins import cache, errors, forward, loadbalance, log, rewrite
 from kdns.dns.query.forward_path import ForwardedQuery, ForwardPath, forward_path
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
@@ -104,9 +105,11 @@ class World:
         self.taken: list[ForwardedQuery] = []
         lines = {"cache": "cache 30", "errors": "errors", "forward": f"forward . {upstream.text}"}
         lines["loadbalance"] = "loadbalance"
+        lines["log"] = 'log . "{remote} {>id} {type} {name} {size} {>do} {rcode} {>rflags} {rsize} {/forward/upstream}"'
         lines["rewrite"] = "rewrite name exact old.test. new.test."
         modules: dict[str, Any] = {
-            "errors": errors, "rewrite": rewrite, "cache": cache, "loadbalance": loadbalance, "forward": forward,
+            "log": log, "errors": errors, "rewrite": rewrite, "cache": cache, "loadbalance": loadbalance,
+            "forward": forward,
         }  # fmt: skip
         self.built: list[Built] = []
         for name in reversed(corefile.split()):
@@ -115,7 +118,7 @@ class World:
             self.built.insert(0, module.build(options, fits(self.parts)))
         path = forward_path(self.built, ForwardStep())
         assert path is not None
-        noted = Noted(path.passes, path.leaves, path.ask, path.cache, self.taken)
+        noted = Noted(path.passes, path.leaves, path.ask, path.cache, path.notes, self.taken)
         block = RoutedBlock(
             zones={ROOT: "."},
             handler=chain([each.plugin for each in self.built if each.plugin is not None]),
@@ -140,6 +143,7 @@ class World:
             sample.value for family in self.parts.registry.collect() for sample in family.samples
             if sample.name.endswith("duration_seconds_count")
         )  # fmt: skip
+        self.socket.counts.fold()
         found.update({str(kind): float(sum(sizes[0].counts)) for kind, sizes in self.socket.counts.others.items()})
         return found
 
@@ -164,13 +168,15 @@ async def worlds(corefile: str, upstream: FakeUpstream) -> AsyncIterator[tuple[W
 
 BLOCKS: Final = (
     "errors cache forward", "errors cache loadbalance forward", "errors rewrite loadbalance cache forward", "forward",
+    "log errors rewrite cache forward",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("corefile", BLOCKS)
 @pytest.mark.parametrize("title", REPLIES)
-async def test_both_ways_are_the_same(title: str, corefile: str) -> None:
-    """Octets, what is asked of the upstream, what is cached then, and what is counted, for each query and reply."""
+async def test_both_ways_are_the_same(title: str, corefile: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Octets, what is asked of the upstream, what is cached, counted and logged then, for each query and reply."""
+    caplog.set_level(logging.INFO, "kdns.query")
     flags, sections, opt = REPLIES[title]
     async with FakeUpstream() as upstream:
         upstream.answer = lambda query: composed(query, flags, *sections, opt=opt)
@@ -179,13 +185,18 @@ async def test_both_ways_are_the_same(title: str, corefile: str) -> None:
             for name, message in QUERIES.items():
                 asked = []
                 replies = []
+                logged = []
                 for world in (short, long):
                     before = len(upstream.queries)
+                    caplog.clear()
                     replies.append([await world.ask(message), await world.ask(message)])
+                    logged.append([record.message for record in caplog.records if record.name == "kdns.query"])
                     asked.append([(each.question, each.flags, each.edns) for each in upstream.queries[before:]])
                 assert replies[0] == replies[1], name
                 assert replies[0][0] is not None, name
                 assert asked[0] == asked[1], name
+                assert logged[0] == logged[1], name
+                assert len(logged[0]) == (2 if "log" in corefile.split() else 0)
                 for world in (short, long):
                     world.parts.clock.now += 100
             assert short.numbers() == long.numbers()
