@@ -118,7 +118,7 @@ def build(options: Options, parts: BlockContext) -> Built:
 class Written:
     """A rule at work: its zone, its format, and which lines are still passed over."""
 
-    __slots__ = ("_others", "left", "of", "parts", "rule", "zone")
+    __slots__ = ("_others", "everything", "left", "of", "parts", "reads_metadata", "rule", "zone")
 
     def __init__(self, rule: Rule, others: Sequence[Rule], clients: ClientIndex | None) -> None:
         """``others`` are the other rules of its block; ``clients`` are None where Pods are not followed."""

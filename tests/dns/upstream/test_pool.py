@@ -298,6 +298,7 @@ class Waiting(Upstream):
     """An upstream whose answer comes when the test says so."""
 
     down = False
+    text = "192.0.2.1:53"
 
     def __init__(self) -> None:
         self.asked: list[UdpAttempt] = []
