@@ -16,7 +16,7 @@ is read by `FastPath.tick`, once for each batch of messages.
 
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from kdns.base.clock import Clock
 from kdns.dns.api.plugin import PrecompiledAnswer, Watch
@@ -33,7 +33,7 @@ from kdns.dns.query.remembered import (
     WatchedReply,
     WatchedRotatingReply,
 )
-from kdns.dns.query.router import Admitted, Ready, Router
+from kdns.dns.query.router import Missed, Ready, Router
 from kdns.metrics.dns import OTHER_RCODE, Counted, Hit, SocketCounts
 from kdns.wire.compose import head
 from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RD, TC
@@ -73,16 +73,6 @@ def bounded(counts: SocketCounts, kind: Counted) -> Counted:
     if len(counts.tallies) >= MAX_KINDS and kind not in counts.tallies:
         return kind._replace(grow=0)  # names outside can be answered with any size there is
     return kind
-
-
-class Missed(NamedTuple):
-    """A plain query without a precompiled answer."""
-
-    message: bytes
-    query: Query
-    """Its id is 0, and its question folded."""
-    admitted: Admitted | None = None
-    """An upstream may be asked at once; None: the chain must see it."""
 
 
 class FastPath:

@@ -85,6 +85,16 @@ class Admitted(NamedTuple):
     """What its reply is kept under; empty: it is not kept."""
 
 
+class Missed(NamedTuple):
+    """A plain query without a precompiled answer."""
+
+    message: bytes
+    query: Query
+    """Its id is 0, and its question folded."""
+    admitted: Admitted | None = None
+    """An upstream may be asked at once; None: the chain must see it."""
+
+
 class Router:
     """The server blocks of one port."""
 
