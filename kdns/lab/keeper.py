@@ -1,4 +1,4 @@
-"""The process behind ``kdns lab up``: it makes a lab, says that it is ready, and holds it until it is told to end."""
+"""The process behind ``kdns lab up``: it makes a lab, says that it is ready, and holds it until it is asked to end."""
 
 import logging
 import os
@@ -30,9 +30,9 @@ PATIENCE: Final = 90.0
 
 def keep(name: str, kind: Kind, status_at: str, site: Site) -> int:
     """Make a lab and hold it until SIGTERM or SIGINT. What `up` reads is on standard output, which is then closed."""
-    told = threading.Event()
+    asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: asked.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with make_cluster(kind, name, kept=True) as cluster:
@@ -42,7 +42,7 @@ def keep(name: str, kind: Kind, status_at: str, site: Site) -> int:
             with pages(cluster, kind, status_at, site) as url:
                 print(READY, url, flush=True)
                 _leave_terminal(log)
-                while not told.wait(1.0):
+                while not asked.wait(1.0):
                     if cluster.problem is not None:
                         raise cluster.problem
     except ConfigError as problem:

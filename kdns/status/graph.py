@@ -64,16 +64,16 @@ class Graph(NamedTuple):
     def words(self) -> str:
         """What is drawn, in sentences, for those who cannot see it."""
         parts = [f"The name {self.name.title or self.name.lines[0]}"] if self.name is not None else []
-        parts += [f"record {_said(node)}" for node in self.records]
-        parts += [f"endpoint {_said(node)}" for node, _ in self.hosts]
+        parts += [f"record {_spoken(node)}" for node in self.records]
+        parts += [f"endpoint {_spoken(node)}" for node, _ in self.hosts]
         for port in self.ports:
             parts.append(port.label)
-            parts += [f"{way.arrives.title}: {_said(way.rule)}" for way in port.ways]
-            parts += [f"endpoint {_said(node)}" for node in port.endpoints]
+            parts += [f"{way.arrives.title}: {_spoken(way.rule)}" for way in port.ways]
+            parts += [f"endpoint {_spoken(node)}" for node in port.endpoints]
         return ". ".join(parts) + "."
 
 
-def _said(node: Node) -> str:
+def _spoken(node: Node) -> str:
     """A box in words; what is wrong is marked by a word, as by its colour."""
     text = ", ".join(line for line in node.lines if line)
     return f"{text} (fault)" if node.state == "fault" else text
@@ -128,28 +128,28 @@ def _port(path: ServicePath, port: PathPort, faulty: frozenset[Stage]) -> Port:
         endpoints.append(Node("idle", (f"and {port.total - ENDPOINTS} more",)))
     if not port.endpoints:
         endpoints.append(Node("fault", ("no ready endpoint",)))
-    found = _found(path)
+    harm = _harm(path)
     state: State = "fault" if "frontend" in faulty else "ok"
     number = f"port {port.port}/{port.protocol}" if port.port else "endpoints"
     label = f"{number} {port.name}".rstrip() + f", {port.family}"
     return Port(
-        label, tuple(_way(frontend, port, endpoints, state, found) for frontend in port.frontends), tuple(endpoints)
+        label, tuple(_way(frontend, port, endpoints, state, harm) for frontend in port.frontends), tuple(endpoints)
     )
 
 
-def _way(frontend: PathFrontend, port: PathPort, endpoints: Sequence[Node], state: State, found: str) -> Way:
+def _way(frontend: PathFrontend, port: PathPort, endpoints: Sequence[Node], state: State, harm: str) -> Way:
     at = f"{frontend.kind}, {port.protocol}{f' {port.name}' if port.name else ''}"
     arrives = Node(state, (frontend.address, at), f"{frontend.kind} {frontend.address}")
     refused = frontend.verdict in {"reject", "drop"}
-    lines = _found_lines(found) if found else _two_lines(frontend.rules[-1].removeprefix("others: "))
-    title = "; ".join(filter(None, (found, *frontend.rules)))
-    rule = Node("fault" if refused or found else "ok", lines, title)
+    lines = _harm_lines(harm) if harm else _two_lines(frontend.rules[-1].removeprefix("others: "))
+    title = "; ".join(filter(None, (harm, *frontend.rules)))
+    rule = Node("fault" if refused or harm else "ok", lines, title)
     addresses = [endpoint.address for endpoint in port.endpoints[:ENDPOINTS]]
     if refused:
         targets: list[tuple[int, State]] = [(number, "fault") for number in range(len(addresses) or 1)]
     else:
-        hit = {address for address in addresses if re.search(rf"(?<!\S){re.escape(address)}(?![\w.:])", found)}
-        harmed = (hit or set(addresses)) if found else set()
+        hit = {address for address in addresses if re.search(rf"(?<!\S){re.escape(address)}(?![\w.:])", harm)}
+        harmed = (hit or set(addresses)) if harm else set()
         targets = [
             (number, "fault" if address in harmed else endpoints[number].state)
             for number, address in enumerate(addresses)
@@ -164,7 +164,7 @@ def _endpoint(endpoint: PathEndpoint) -> Node:
     return Node(state, (endpoint.address, about), f"{endpoint.address} {about}")
 
 
-def _found(path: ServicePath) -> str:
+def _harm(path: ServicePath) -> str:
     """The first fault of the rules that `kdns explain` found, with its code; empty: none, or it was not asked."""
     if path.explained is None:
         return ""
@@ -172,9 +172,9 @@ def _found(path: ServicePath) -> str:
     return next((f"{fault.code} {fault.says}" for fault in faults), "")
 
 
-def _found_lines(found: str) -> tuple[str, ...]:
+def _harm_lines(harm: str) -> tuple[str, ...]:
     """Code and node, then what is wrong: the address stands in the box before."""
-    code, _, says = found.partition(" ")
+    code, _, says = harm.partition(" ")
     if (on_node := ON_NODE.match(says)) is not None:
         return f"{code} on {on_node[1]}", says[on_node.end() :]
     return code, says

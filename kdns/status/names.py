@@ -22,7 +22,7 @@ LISTED: Final = 100
 """Records of one type that are shown."""
 
 
-class Found(Struct, frozen=True):
+class NameRecord(Struct, frozen=True):
     """One record."""
 
     name: str
@@ -40,7 +40,7 @@ class TypeAnswer(Struct, frozen=True):
 
     type: str
     rcode: str
-    records: tuple[Found, ...]
+    records: tuple[NameRecord, ...]
     total: int
     reason: str
     """Why there is nothing, or nothing at the end of the CNAMEs; empty: there is."""
@@ -82,9 +82,9 @@ def name_page(parts: Parts, text: str) -> NamePage:
     block = _block(parts, name)
     chain = tuple(step.name for step in block.plan.steps) if block is not None else ()
     zones = ", ".join(key.zone for key in block.plan.keys) if block is not None else ""
-    found = tuple(_answer(answers, name, rtype) for rtype in RTYPES)
+    by_type = tuple(_answer(answers, name, rtype) for rtype in RTYPES)
     ours = answers.zone.apex_of(name, label_starts(name) or ()) is not None
-    shown = tuple(one for one in found if one.records) or found[:1]
+    shown = tuple(answer for answer in by_type if answer.records) or by_type[:1]
     return NamePage(typed, name_text(name), "", zones, chain, shown if ours else (), "" if ours else _beyond(chain))
 
 
@@ -135,17 +135,17 @@ def _answer(answers: Answers, name: bytes, rtype: int) -> TypeAnswer:
         return TypeAnswer(
             type_text(rtype), rcode_text(result.rcode(synced=answers.synced)), (), 0, str(result), result.reason.code
         )
-    found: list[Found] = []
+    records: list[NameRecord] = []
     for rrset in result.answer:
         for rdata, source in rrset.each():
-            found.append(
-                Found(
+            records.append(
+                NameRecord(
                     name_text(rrset.owner), type_text(rrset.rtype), rrset.ttl, rdata_text(rrset.rtype, rdata),
                     source.kind if source else "", source.namespace if source else "", source.name if source else "",
                 )
             )  # fmt: skip
     missing = result.missing
     return TypeAnswer(
-        type_text(rtype), rcode_text(result.rcode), tuple(found[:LISTED]), len(found),
+        type_text(rtype), rcode_text(result.rcode), tuple(records[:LISTED]), len(records),
         str(missing) if missing is not None else "", missing.reason.code if missing is not None else "",
     )  # fmt: skip

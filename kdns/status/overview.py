@@ -73,8 +73,8 @@ class Overviews:
         dns, proxy = parts.dns, parts.proxy
         services, faulty = await self._index.faulty()
         scraped = await self._scraped()
-        programs = tuple(program(found, now) for found in scraped)
-        away = (f"{one.name}: {one.problem}" for one in programs if one.problem)
+        programs = tuple(program(metrics, now) for metrics in scraped)
+        away = (f"{made.name}: {made.problem}" for made in programs if made.problem)
         return Overview(
             __version__,
             (*_unready(parts), *away),
@@ -96,7 +96,7 @@ class Overviews:
         """What the server counts; in a lab, what its own servers count."""
         if self._parts.scrape is None:
             return Numbers(app.context.registry.collect())
-        return Numbers(family for found in scraped for family in found.families)
+        return Numbers(family for metrics in scraped for family in metrics.families)
 
     def _dns(self, app: App, scraped: Sequence[Scraped]) -> DnsPart:
         numbers = self._numbers(app, scraped)
@@ -113,13 +113,16 @@ class Overviews:
         return changes(answered, proxy.in_force.recent, proxy.in_force.seconds, now)
 
     def _proxy(self, app: ProxyApp, now: float) -> ProxyPart:
+        proxiers = [of_family.proxier for of_family in app.families]
         return proxy_part(
             Numbers(app.metrics.collect()),
             app.node_name,
             app.settings.mode,
             now,
-            pending=any(one.proxier.pending for one in app.families),
-            service_ports=sum(len(rules.ports) for one in app.families for rules in one.proxier.services.values()),
+            pending=any(proxier.pending for proxier in proxiers),
+            service_ports=sum(
+                len(rules.ports) for of_family in app.families for rules in of_family.proxier.services.values()
+            ),
         )
 
 

@@ -129,7 +129,7 @@ def service_path(
     faults += _faults(view, ports)
     if explained is not None:
         theirs = list(_explained(explained))
-        faults = [*theirs, *(fault for fault in faults if fault.stage not in {found.stage for found in theirs})]
+        faults = [*theirs, *(fault for fault in faults if fault.stage not in {known.stage for known in theirs})]
     return ServicePath(
         namespace, name, type_of(service), owner, tuple(records[:LISTED]), len(records), ports, seen_from,
         all(part.states is not None for part in view.slices), left_out, tuple(faults), explained,
@@ -165,8 +165,13 @@ def _rules(parts: Parts, view: ServiceView) -> tuple[dict[Family, ServiceRules],
     service = view.service
     assert service is not None  # see `service_path`
     if parts.proxy is not None and parts.proxy.families:
-        rules = {one.family: one.proxier.services.get(service.key, ServiceRules(())) for one in parts.proxy.families}
-        left_out = [thing.message for one in parts.proxy.families for thing in one.proxier.left_out(service.key)]
+        rules = {
+            of_family.family: of_family.proxier.services.get(service.key, ServiceRules(()))
+            for of_family in parts.proxy.families
+        }
+        left_out = [
+            thing.message for of_family in parts.proxy.families for thing in of_family.proxier.left_out(service.key)
+        ]
         return rules, f"the rules of this node, {parts.proxy.node_name}", tuple(dict.fromkeys(left_out))
     node = _a_node(view)
     rules = {

@@ -150,15 +150,15 @@ class ServiceIndex:
     async def listed(self, search: str = "", page: int = 1, state: str = "") -> Listed:
         """Those whose ``namespace/name``, cluster IP or port has the text, ordered by Namespace and name."""
         keys, text = await self._renew(), search.strip().lower()
-        found = [key async for key in self._found(keys, text, state)] if text or state == "fault" else keys
-        pages = max(1, -(-len(found) // PER_PAGE))
+        matching = [key async for key in self._matching(keys, text, state)] if text or state == "fault" else keys
+        pages = max(1, -(-len(matching) // PER_PAGE))
         page = min(max(page, 1), pages)
-        shown = found[(page - 1) * PER_PAGE : page * PER_PAGE]
+        shown = matching[(page - 1) * PER_PAGE : page * PER_PAGE]
         views = (self._known.view(key.namespace, key.name) for key in shown)
         lines = tuple(_line(view) for view in views if view is not None)
-        return Listed(search, state, len(found), len(keys), page, pages, lines, self._known.synced())
+        return Listed(search, state, len(matching), len(keys), page, pages, lines, self._known.synced())
 
-    async def _found(self, keys: Sequence[ObjectKey], text: str, state: str) -> AsyncIterator[ObjectKey]:
+    async def _matching(self, keys: Sequence[ObjectKey], text: str, state: str) -> AsyncIterator[ObjectKey]:
         turn = TimeSlice(TURN)
         for key in keys:
             entry = self._entries.get(key)  # it may be gone since
