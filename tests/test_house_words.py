@@ -11,8 +11,9 @@ import pytest
 HOUSE = Path(__file__).parent.parent
 PACKAGE = HOUSE / "kdns"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+PAGES = [HOUSE / "README.md", *sorted((HOUSE / "docs").rglob("*.md"))]
 FOLDERS = sorted({path.parent for path in MODULES})
-BANNED = re.compile(r"\b(nobody|somebody|whoever|anew)\b", re.IGNORECASE)
+BANNED = re.compile(r"\b(nobody|somebody|anybody|whoever|anew|told|said)\b", re.IGNORECASE)
 """Words of which an operator cannot guess what they stand for here: say who, or that nothing does."""
 PATIENT = 60
 """Seconds. A wait in a test is there to end what hangs, and must not fail on a busy machine."""
@@ -53,6 +54,13 @@ def test_words(path: Path) -> None:
             for match in BANNED.finditer(text):
                 found.append(f"{name_of(module)}:{line + text[: match.start()].count(chr(10))}: {match[0]}")
     assert found == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_words_of_the_docs(path: Path) -> None:
+    """The pages for users have the same words."""
+    lines = enumerate(path.read_text().splitlines(), 1)
+    assert [f"{number}: {match[0]}" for number, line in lines for match in BANNED.finditer(line)] == []
 
 
 def test_waits_are_patient() -> None:

@@ -4,7 +4,7 @@
 
     KdnsError
     ├─ ConfigError(problem, at, hint)        tell the operator with file:line:column, exit 1; on reload keep the old
-    │   └─ ConfigErrors(errors)             several of them, told together
+    │   └─ ConfigErrors(errors)             several of them, reported together
     ├─ FormError(problem, id)                answer FORMERR if there is a whole header, else drop
     ├─ UpstreamError(problem, rcode)         next upstream, then SERVFAIL
     ├─ KernelError(argv, code, stderr)       keep changes pending, retry, count
@@ -55,7 +55,7 @@ class ConfigError(KdnsError):
 
 
 class ConfigErrors(ConfigError):
-    """Several mistakes of one text, to be told together."""
+    """Several mistakes of one text, to be reported together."""
 
     def __init__(self, errors: Sequence[ConfigError]) -> None:
         super().__init__(errors[0].problem, errors[0].at, errors[0].hint)
@@ -98,7 +98,7 @@ class FormError(KdnsError):
 
 
 class ApiError(KdnsError):
-    """The API server said no, or something that is no answer; ``code`` is the HTTP status, 0 if there was none."""
+    """The API server refused, or its answer could not be read; ``code`` is the HTTP status, 0 if there was none."""
 
     def __init__(self, code: int, reason: str = "", message: str = "") -> None:
         super().__init__(f"{code} {reason}: {message}" if message else f"{code} {reason}")

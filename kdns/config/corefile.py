@@ -207,7 +207,7 @@ class Parser:
             self._snippets[name] = word, body
 
     def _never_closed(self, opened: Word, within: Sequence[Directive] = ()) -> None:
-        """Told of the innermost brace only, or of a server block that has begun within it."""
+        """Reported for the innermost brace only, or of a server block that has begun within it."""
         if not self._broken:
             blocks = (
                 directive.name

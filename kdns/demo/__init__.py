@@ -7,7 +7,7 @@
                           table of questions and answers ── ask
 
 Nothing here is needed by ``kdns serve``, and nothing here is special: the demo is a server with settings, and asks
-over its own sockets what anybody may ask.
+over its own sockets what a client may ask.
 
 - `edits`  what an edit in the folder has changed, name by name
 - `run`    the command: serve, ask, show, go on serving

@@ -1,4 +1,4 @@
-"""``kdns demo``: serve the example, ask it, show what it said, and go on serving."""
+"""``kdns demo``: serve the example, ask it, show its answers, and go on serving."""
 
 import errno
 import logging

@@ -62,7 +62,7 @@ def _question(question: Question) -> Text:
 
 
 def _answer(reply: Reply) -> list[Text]:
-    """A line per record, or what was said instead of one."""
+    """A line per record, or what was answered instead of one."""
     if reply.rcode != "NOERROR" or not reply.data:
         return [Text.assemble("  ", ("no such name" if reply.rcode == "NXDOMAIN" else "no data", "yellow"),
                               f" ({reply.rcode})")]  # fmt: skip

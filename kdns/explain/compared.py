@@ -31,7 +31,7 @@ from kdns.proxy.trace import Packet as Traced
 NOT_POD: Final = re.compile(
     r"(?:! -s (\S+) .*-j KUBE-MARK-MASQ)|(?:ip6? saddr != ([0-9a-f.:]+/\d+) .*jump mark-for-masquerade)"
 )
-"""How both proxies spell that a source is not a Pod, if Pods are told by their addresses."""
+"""How both proxies spell that a source is not a Pod, if Pods are recognised by their addresses."""
 
 
 MASKING: Final = re.compile(r"KUBE-SV[CL]-|KUBE-SERVICES$|service-|spread/|internal-|local-")

@@ -55,7 +55,7 @@ def _endpoints(case: Case, service: Body) -> set[Backend]:
 
 
 def _is_of(flow: Flow, sent: Sent) -> bool:
-    """The client's own, or, where the client is only an example, anybody's to the same frontend."""
+    """The client's own, or, where the client is only an example, any client's to the same frontend."""
     asked = (flow.protocol, flow.destination, flow.port) == (sent.protocol.lower(), sent.destination, sent.port)
     return asked and (sent.example or flow.source == sent.source)
 

@@ -79,7 +79,7 @@ def up(name: str, kind: Kind, status_at: str) -> int:
 
 
 def _start_keeper(name: str, kind: Kind, status_at: str) -> tuple[str, int | None]:
-    """Start what keeps the lab; what it said, and its exit status if it has ended. Ctrl-C ends it, too."""
+    """Start what keeps the lab; what it printed, and its exit status if it has ended. Ctrl-C ends it, too."""
     keeper = subprocess.Popen(
         (*KDNS, "lab", "keep", "--name", name, *kind.flags, f"--status={status_at}"),
         stdin=subprocess.DEVNULL,

@@ -115,7 +115,7 @@ class Kubelet:
             running.answers = all(self._asks(running, probe) for probe in probes)
 
     def is_ready(self, pod: Json) -> bool:
-        """Whether everything in a Pod runs and said so when it was asked; a Pod that is marked not ready is not."""
+        """Whether everything in a Pod runs and answered so when it was asked; a Pod that is marked not ready is not."""
         running = self.running[key_of(pod)]
         if (pod["metadata"].get("annotations") or {}).get(READY_ANNOTATION) == "false":
             return False

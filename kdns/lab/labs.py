@@ -177,7 +177,7 @@ def ask_api(lab: Found, path: str) -> Any:
     finally:
         asking.close()
     if answer.status != 200:
-        raise ConfigError(f"the API server of lab {lab.name} said {answer.status}: {text.decode()[:200]}")
+        raise ConfigError(f"the API server of lab {lab.name} answered {answer.status}: {text.decode()[:200]}")
     return json.loads(text)
 
 

@@ -19,15 +19,15 @@ KINDS: Final = {
 SHOWN: Final = 12
 
 
-def find_part(lab: str, said: str, parts: Collection[str], pods: Iterable[Json]) -> str:
+def find_part(lab: str, reference: str, parts: Collection[str], pods: Iterable[Json]) -> str:
     """The part that is meant. ConfigError with what is near if there is none, or more than one.
 
     ``pods`` are asked only for ``deploy/NAME`` and the like, which is the first ready Pod of that workload.
     """
-    word, slash, name = said.partition("/")
+    word, slash, name = reference.partition("/")
     if slash and word in KINDS:
-        return _of_workload(lab, said, KINDS[word], name, parts, pods)
-    wanted = name if slash and word in ("pod", "pods", "node", "nodes") else said
+        return _of_workload(lab, reference, KINDS[word], name, parts, pods)
+    wanted = name if slash and word in ("pod", "pods", "node", "nodes") else reference
     if wanted in parts:
         return wanted
     begin = sorted(part for part in parts if part.startswith(wanted)) if wanted else []
@@ -37,7 +37,7 @@ def find_part(lab: str, said: str, parts: Collection[str], pods: Iterable[Json])
         raise ConfigError(f"lab {lab} has {len(begin)} parts that begin with {wanted!r}", hint=_listed(begin))
     near = get_close_matches(wanted, parts, 3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"it has: {_listed(sorted(parts))}"
-    raise ConfigError(f"lab {lab} has no {said!r}", hint=hint)
+    raise ConfigError(f"lab {lab} has no {reference!r}", hint=hint)
 
 
 def part_of(pod: Json, parts: Collection[str]) -> str:
@@ -46,7 +46,7 @@ def part_of(pod: Json, parts: Collection[str]) -> str:
     return f"{name}.{namespace}" if f"{name}.{namespace}" in parts else name
 
 
-def _of_workload(lab: str, said: str, kind: str, name: str, parts: Collection[str], pods: Iterable[Json]) -> str:
+def _of_workload(lab: str, reference: str, kind: str, name: str, parts: Collection[str], pods: Iterable[Json]) -> str:
     owned: dict[str, list[Json]] = {}
     for pod in pods:
         for owner in pod["metadata"].get("ownerReferences") or ():
@@ -56,7 +56,7 @@ def _of_workload(lab: str, said: str, kind: str, name: str, parts: Collection[st
     if len(names) != 1:
         near = names or get_close_matches(name, owned, 3) or sorted(owned)
         hint = f"there are {_listed(near)}" if near else f"no {kind} has Pods"
-        raise ConfigError(f"lab {lab} has no {said!r}", hint=hint)
+        raise ConfigError(f"lab {lab} has no {reference!r}", hint=hint)
     ready = [pod for pod in owned[names[0]] if _is_ready(pod)]
     return part_of(min(ready or owned[names[0]], key=lambda pod: str(pod["metadata"]["name"])), parts)
 

@@ -1,4 +1,4 @@
-"""What a lab needs of the machine: root, and a few programs; what is missing is said with its Debian package."""
+"""What a lab needs of the machine: root, and a few programs; what is missing is named with its Debian package."""
 
 import os
 import shutil

@@ -40,7 +40,7 @@ OTHER_RCODE: Final = len(RCODE_LABELS)
 OTHER: Final = "other"
 
 Hit = Callable[[str, int], None]
-"""Is told at each scrape how often something was served since the last one: the server's label, and how often."""
+"""Called at each scrape with how often something was served since the last one: the server's label, and how often."""
 
 
 class Counted(NamedTuple):
@@ -169,7 +169,7 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Every metric family with what it counts now.
 
-        In a registry this must stand before the metrics of plugins, as `registry` has it: some are only now told.
+        In a registry this must stand before the metrics of plugins, as `registry` has it: some are counted only now.
         """
         for responder in self.sockets:
             responder.settle()
@@ -215,7 +215,7 @@ class Metrics:
 def collect_sockets(sockets: Iterable[SocketCounts], unreported: str = "") -> Iterator[Metric]:
     """The DNS metrics of CoreDNS from the plain counters of all sockets, without those of one zone.
 
-    Replies are timed by the batch, which may hold several zones, so durations are told of the server as a whole:
+    Replies are timed by the batch, which may hold several zones, so durations are those of the server as a whole:
     their zone is ``.``.
     """
     requests: Counter[tuple[str, ...]] = Counter()

@@ -1,4 +1,4 @@
-"""How much of what the cluster has said the kernel has, by family; others wait for it."""
+"""How much of what is known of the cluster the kernel has, by family; others wait for it."""
 
 import asyncio
 import time

@@ -60,7 +60,7 @@ def stale(family: Family, before: Reach, after: Reach) -> list[StaleFlows]:
 
 
 class FlowMemory:
-    """Remembers one family's reaches as the kernel was last given them. Told after each sync that succeeded."""
+    """Remembers one family's reaches as the kernel was last given them. Updated after each sync that succeeded."""
 
     def __init__(self, family: Family) -> None:
         self.family = family

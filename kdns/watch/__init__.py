@@ -3,7 +3,7 @@
 ::
 
     open_source   a source from its name on the command line, or from a Corefile
-    follower      a source's events into the store, its changes to their consumers, and what is said about it
+    follower      a source's events into the store, its changes to their consumers, and what is logged about it
     api/          the API server as a source
       cluster       one stream for each kind wanted, over one session
       reflector     list, watch, resume, relist, back off; never ends

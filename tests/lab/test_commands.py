@@ -186,9 +186,9 @@ def test_a_kernel_without_ipvs(kdns: Run) -> None:
 
 
 def test_not_root() -> None:
-    """Who is not root is told so."""
+    """A user who is not root gets a message that says so."""
     if os.geteuid():
-        pytest.skip("somebody else cannot become nobody")
+        pytest.skip("a user who is not root cannot become another one")
     command = "import os; from kdns.lab.tools import require; os.setuid(65534); require()"
     done = subprocess.run((sys.executable, "-c", command), capture_output=True, check=False, text=True)
     assert "need root" in done.stderr, done

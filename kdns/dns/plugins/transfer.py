@@ -248,7 +248,7 @@ class Transfer:
     # --- notify ---
 
     async def start(self) -> None:
-        """From now on look at the serials, if there is anybody to tell."""
+        """From now on look at the serials, if there is a peer to notify."""
         if any(rule.to for rule in self._options.rules):
             self._parts.spawn(self._follow(), NAME)
 

@@ -52,7 +52,7 @@ class VirtualServers(NamedTuple):
 
 
 def parse_virtual_servers(text: str, file: str) -> VirtualServers:
-    """Either tool's form, told by its lines."""
+    """Either tool's form, recognised by its lines."""
     servers: list[VirtualServer] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.strip().startswith(HEADER):

@@ -1,6 +1,6 @@
 """What ``nft list ruleset`` prints -> tables. Pure.
 
-Blocks are told apart here; a rule is parsed by `kdns.explain.kernel.nft_rule` when a packet comes to it, and the
+Blocks are distinguished here; a rule is parsed by `kdns.explain.kernel.nft_rule` when a packet comes to it, and the
 elements of a set when a rule asks for them. Tables that belong to iptables-nft are marked: nft shows them without the
 matches that only iptables knows, so that they must be read from iptables-save.
 """

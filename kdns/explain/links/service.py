@@ -151,7 +151,7 @@ def _port(case: Case, service: Body) -> Iterator[Finding]:
 
 
 def _ambiguous(service: Body, port: Body) -> Iterator[Finding]:
-    """E21: slices have ports by name, so two ports of one name, or one without among several, cannot be told apart."""
+    """E21: slices have ports by name, so two of one name, or one without among several, cannot be distinguished."""
     ports = maps(service, "spec.ports")
     same = [number for number, other in enumerate(ports) if (other.get("name") or "") == (port.get("name") or "")]
     if len(same) > 1:

@@ -63,7 +63,7 @@ class Audit:
         self._later()
 
     def answer(self, newest: str, objects: int | None) -> None:
-        """What the server said: its newest version, and how many objects there are, if it counts them."""
+        """From the server: its newest version, and how many objects there are, if it counts them."""
         version, now = number_of(newest), self._clock()
         if self._behind is not None and self._position.number >= self._behind[0]:
             self._behind = None

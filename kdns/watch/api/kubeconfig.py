@@ -36,7 +36,7 @@ expects."""
 
 
 class Loaded(NamedTuple):
-    """What the files said at one moment."""
+    """The content of the files at one moment."""
 
     server: str
     access: Access

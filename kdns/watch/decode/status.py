@@ -32,7 +32,7 @@ class Status(Wire):
     def too_large_version(self) -> bool:
         """Our resource version is from the server's future: it was restored, or is another server.
 
-        Told by the cause ResourceVersionTooLarge; servers before 1.20 say it in the message only.
+        Recognised by the cause ResourceVersionTooLarge; servers before 1.20 say it in the message only.
         """
         causes = (self.details.causes if self.details else None) or ()
         return any(cause is not None and cause.reason == "ResourceVersionTooLarge" for cause in causes) or (

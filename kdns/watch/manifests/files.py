@@ -3,7 +3,7 @@
 ::
 
     watchfiles, or the clock ──> scan: which files are there, which changed
-                                   └─> read and parse those; what cannot be read keeps what it said before
+                                   └─> read and parse those; what cannot be read keeps its former content
                                          └─> collect all files, pick what is wanted, compare with the last time
                                                └─> Upserted and Deleted
 
@@ -61,7 +61,7 @@ POLL = 1.0
 """Seconds between two looks where the kernel cannot watch."""
 WARNINGS_SHOWN = 20
 """Of one reading; a dump of a large cluster may have a thousand objects with the same fault."""
-IN_FORCE: Final = "what it said before stays in force"
+IN_FORCE: Final = "its former content stays in force"
 
 NOTHING: Signature = (0, 0, 0, 0)
 
@@ -71,11 +71,11 @@ class Read(NamedTuple):
 
     signature: Signature
     manifests: Manifests
-    """With what it said before of objects that it says nothing readable of now."""
+    """With the former content of objects that cannot be read now."""
     broken: bool = False
     """Something in it cannot be read."""
     kept: bool = False
-    """Some of `manifests` is what it said before."""
+    """Some of `manifests` is former content."""
 
 
 class FileSource:
@@ -191,7 +191,7 @@ class FileSource:
 
     def _lost_or_resumed(self, wants: Iterable[Want], gone: bool) -> Iterator[Event]:
         if gone:
-            LOG.error("%s is gone: what it said stays in force", self._root)
+            LOG.error("%s is gone: its former content stays in force", self._root)
         else:
             LOG.info("%s is back", self._root)
         for want in wants:
@@ -307,7 +307,7 @@ class FileSource:
                 LOG.info("%s can be read again", shown_path(name))
 
     def _unread(self, name: str, signature: Signature, error: ConfigError) -> None:
-        """A file that may not be read any more keeps what it said."""
+        """A file that may not be read any more keeps its former content."""
         before = self._files.get(name, Read(NOTHING, Manifests()))
         self._files[name] = before._replace(signature=signature, broken=True)
         LOG.error("%s; %s", error.problem, IN_FORCE if before.manifests.entries else "the others are served")
@@ -335,7 +335,7 @@ class FileSource:
 
 
 def _joined(signature: Signature, now: Manifests, before: Manifests) -> Read:
-    """What a file says now, and of what it does not say readably what it said before.
+    """What a file says now; of objects that cannot be read, their former content.
 
     A mistake hides which object it is in: every object that the file had, and does not show now, stays.
     """

@@ -14,7 +14,7 @@ LOG = logging.getLogger(__name__)
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 PIPE_PATIENCE: Final = 1.0
-"""Seconds without an octet after which it is said that a pipe is waited for."""
+"""Seconds without an octet after which a wait for a pipe is logged."""
 CHUNK: Final = 1 << 16
 
 Signature = tuple[int, int, int, int]
@@ -103,9 +103,9 @@ def unreadable_error(name: str, why: str) -> ConfigError:
 
 
 def pipe_content(name: str) -> bytes:
-    """What comes out of a pipe, to its end. It is said once, after a second, that it is waited for."""
+    """What comes out of a pipe, to its end. A wait for it is logged once, after a second."""
     try:
-        # without O_NONBLOCK, opening a FIFO waits for a writer, and nothing could be said meanwhile
+        # without O_NONBLOCK, opening a FIFO waits for a writer, and nothing could be logged meanwhile
         with os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as pipe:
             return stream_content(pipe, shown_path(name))
     except OSError as error:

@@ -205,7 +205,7 @@ def _addresses(status: SourcePodStatus) -> Iterator[str]:
         try:
             yield address_text(parse_address(text or ""))
         except ValueError:
-            continue  # told when the file was read
+            continue  # reported when the file was read
 
 
 def _endpoint(

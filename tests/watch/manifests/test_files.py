@@ -114,7 +114,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_broken_edit_keeps_what_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A file that does not parse any more says what it said before; one error names the place; the others load."""
+    """A file that does not parse any more keeps its former content; one error names the place; the others load."""
     path = tmp_path / "web.yaml"
     path.write_text(service("web"))
     async with following(tmp_path) as follower:
@@ -126,7 +126,7 @@ async def test_a_broken_edit_keeps_what_was(tmp_path: Path, caplog: pytest.LogCa
         path.write_text(service("web", "10.96.0.11"))
         await follower.has(web="10.96.0.11", db="10.96.0.10")
     assert errors(caplog) == [
-        f"{path}:3:1: expected YAML: did not find expected node content; what it said before stays in force"
+        f"{path}:3:1: expected YAML: did not find expected node content; its former content stays in force"
     ]
     assert not any(isinstance(event, Deleted) for event in follower.events)
 

@@ -187,7 +187,7 @@ async def test_a_subfolder_that_may_not_be_read_any_more(
             (tmp_path / "web.yaml").write_text(service("web", address))
             await follower.has(web=address, db="10.96.0.9")
     lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert lines == [f"{tmp_path / 'deep'} cannot be read: Permission denied; what it said before stays in force"]
+    assert lines == [f"{tmp_path / 'deep'} cannot be read: Permission denied; its former content stays in force"]
 
 
 def test_a_fifo_that_is_not_written_to(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
