@@ -18,9 +18,9 @@ class Background:
         self._thread = threading.Thread(target=self.loop.run_forever, name="lab-loop", daemon=True)
         self._thread.start()
 
-    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait_for(self, work: Coroutine[Any, Any, T], patience: float = PATIENCE) -> T:
         """Run something in the loop, and wait for it in the calling thread, which must be another one."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(patience)
 
     def close(self) -> None:
         """Cancel what still runs, and end the thread."""

@@ -15,6 +15,8 @@ from kdns.ops.shutdown import Stop
 
 LOG: Final = logging.getLogger(__name__)
 HERE: Final = "127.0.0.1"
+PATIENCE: Final = 120.0
+"""Seconds for the pages to be served: a moment, more on a busy machine."""
 
 Site = Callable[[Cluster, Kind], Callable[[App], Answer]]
 """Makes what answers for the pages of a lab; commands hand it in."""
@@ -44,7 +46,7 @@ class Pages:
         )
         self._task: asyncio.Task[None]
         try:
-            self.url = self._background.wait_for(self._start(site(cluster, kind)))
+            self.url = self._background.wait_for(self._start(site(cluster, kind)), PATIENCE)
             """Of the first page."""
         except BaseException:
             self._background.close()

@@ -178,6 +178,8 @@ def _rules(parts: Parts, view: ServiceView) -> tuple[dict[Family, ServiceRules],
         family: service_rules(view, Policy(NodeRules(family), node_name=node)) for family in (Family.IPV4, Family.IPV6)
     }
     seen_from = "the rules that a proxy would write" + (f" on {node}" if node else "")
+    if parts.scrape is not None:
+        seen_from += "; what the kernel of any node has otherwise is red"
     left_out = [thing.message for of_family in rules.values() for thing in of_family.left_out]
     return rules, seen_from, tuple(dict.fromkeys(left_out))
 
