@@ -121,6 +121,14 @@ class BatchedHandler(logging.StreamHandler[TextIO]):
         except Exception:  # noqa: BLE001 - as logging does with lines that cannot be written
             self.handleError(record)
 
+    def query_line(self, text: str) -> None:
+        """A line of level INFO about a question, in the form for people."""
+        self._lines.append(f"[INFO] {text}")
+        if len(self._lines) == 1:
+            self._write_soon()
+        elif len(self._lines) >= MOST_LINES:
+            self.flush()
+
     def _write_soon(self) -> None:
         try:
             loop = asyncio.get_running_loop()
@@ -142,6 +150,25 @@ class BatchedHandler(logging.StreamHandler[TextIO]):
         if lines:
             self.stream.write("\n".join((*lines, "")))
         super().flush()
+
+
+def write_query_line(text: str) -> None:
+    """Log a line about a question as its logger would, but without a record, which costs more than the line."""
+    handlers = logging.root.handlers
+    logger = _QUERIES_LOGGER
+    if (
+        len(handlers) == 1
+        and type(handler := handlers[0]) is BatchedHandler
+        and type(handler.formatter) is PlainFormat
+        and not (logger.handlers or logger.filters or handler.filters)
+    ):
+        if logger.isEnabledFor(logging.INFO):
+            handler.query_line(text)
+    else:
+        logger.info("%s", text)
+
+
+_QUERIES_LOGGER: Final = logging.getLogger(QUERIES)
 
 
 OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

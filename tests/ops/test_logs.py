@@ -136,3 +136,20 @@ async def test_lines_about_questions_are_written_together() -> None:
 def test_lines_about_questions_without_a_loop() -> None:
     """They are written at once."""
     assert written("text", logs.QUERIES, logging.INFO, "hello") == "[INFO] hello\n"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_query_lines_are_what_their_logger_writes(form: Literal["text", "json"]) -> None:
+    """A line about a question is written as its logger would write it, and not at all where that is switched off."""
+    queries, lines = logging.getLogger(logs.QUERIES), []
+    for write in (logs.write_query_line, lambda text: queries.info("%s", text)):
+        stream = io.StringIO()
+        logs.set_up(form, stream)
+        write('192.0.2.1:53 - 7 "A IN 100%s. udp"')
+        queries.setLevel(logging.WARNING)
+        write("not to be seen")
+        queries.setLevel(logging.NOTSET)
+        text = stream.getvalue()
+        lines.append(text if form == "text" else json.loads(text) | {"time": ""})
+    assert lines[0] == lines[1]
+    assert "not to be seen" not in str(lines)

@@ -44,7 +44,8 @@ class Asked(NamedTuple):
     seconds: float
 
 
-Part = Callable[[Asked], str]
+Part = Callable[[Asked], str] | str
+"""A function, or a text between them."""
 
 
 def parse_format(text: str) -> tuple[Part, ...]:
@@ -58,11 +59,11 @@ def parse_format(text: str) -> tuple[Part, ...]:
         if part is None:
             continue
         if match.start() > at:
-            parts.append(_text(text[at : match.start()]))
+            parts.append(text[at : match.start()])
         parts.append(part)
         at = match.end()
     if at < len(text):
-        parts.append(_text(text[at:]))
+        parts.append(text[at:])
     return tuple(parts)
 
 
@@ -73,11 +74,7 @@ def metadata_keys(text: str) -> tuple[str, ...]:
 
 def line(parts: tuple[Part, ...], asked: Asked) -> str:
     """The line for one question."""
-    return "".join([part(asked) for part in parts])
-
-
-def _text(text: str) -> Part:
-    return lambda _: text
+    return "".join([part if isinstance(part, str) else part(asked) for part in parts])
 
 
 def _metadata(key: str) -> Part:

@@ -12,7 +12,6 @@
 The first rule whose name a question is in decides, over all occurrences of the directive in the order of the file.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final, get_args
 
@@ -27,7 +26,7 @@ from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer, Watch
 from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by, kind_of
 from kdns.dns.lang.log_format import COMMON, Asked, line, metadata_keys, parse_format
-from kdns.ops.logs import QUERIES
+from kdns.ops.logs import write_query_line
 from kdns.records.answers import Answers
 from kdns.records.clients import ClientIndex
 from kdns.wire.name import ROOT, parse_name, under
@@ -36,8 +35,6 @@ from kdns.wire.query import Query
 from kdns.wire.rcodes import RCODES
 
 NAME: Final = "log"
-LINES: Final = logging.getLogger(QUERIES)
-"""Speaks for no plugin: the lines begin with ``[INFO]`` alone."""
 EVERYTHING: Final[frozenset[Class]] = frozenset(get_args(Class))
 
 
@@ -230,7 +227,7 @@ def _write(written: Written, asked: Asked) -> None:
         return
     if written.due():
         asked.request.metadata.update({"log/type": kind, "log/class": CLASS_OF[kind]})
-        LINES.info("%s", line(written.parts, asked))
+        write_query_line(line(written.parts, asked))
 
 
 def _wants(rule: Rule, query: Query, ready: PrecompiledAnswer) -> bool:
