@@ -56,7 +56,7 @@ def socket_responder(
     )
 
 
-def slow_lane(answers: Answers, proto: str = "udp") -> SocketResponder:
+def chain_only(answers: Answers, proto: str = "udp") -> SocketResponder:
     """A responder that has only the chain, over a zone."""
     return socket_responder(None, chain([kubernetes(answers)]), proto)
 

@@ -3,7 +3,7 @@ below.
 
 - `chase`            where a CNAME leads, through the whole server
 - `compiled`         sections of a response that are octets already
-- `driving`          coroutines without tasks
+- `inline_task`          coroutines without tasks
 - `extended_error`   why a name of the cluster has no answer, for clients that may know it (RFC 8914)
 - `forward_step`     how a plugin takes part in the forward path of queries that upstreams answer
 - `fair_share`       places that clients take and give back, of which none may take what others need

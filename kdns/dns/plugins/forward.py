@@ -24,13 +24,13 @@ from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext
 from kdns.dns.api.zones import Zones
-from kdns.dns.upstream.line import Line, To, parse_line
+from kdns.dns.upstream.forward_directive import ForwardDirective, To, parse_forward
 from kdns.dns.upstream.pool import PendingQuery, Pool
 from kdns.dns.upstream.received import Received
 from kdns.dns.upstream.resolve import resolve, tls_context
 from kdns.dns.upstream.stream import Tls
-from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.upstream import Meters, Upstream
+from kdns.dns.upstream.upstream_address import UpstreamAddress
 from kdns.metrics.dns import DURATION_BUCKETS
 from kdns.wire.message import asked, passed_options
 from kdns.wire.name import parse_name
@@ -49,7 +49,7 @@ FLAGS: Final = AA | TC | RA | AD
 class Options(Struct, frozen=True):
     """All lines of a server block."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ForwardDirective, ...]
 
 
 def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
@@ -58,7 +58,7 @@ def parse(directives: Sequence[Directive], place: DirectiveContext) -> Options:
     lines = []
     for directive in directives:
         with mistakes.noted():
-            lines.append(parse_line(directive, place.folder))
+            lines.append(parse_forward(directive, place.folder))
     mistakes.settle()
     return Options(tuple(lines))
 
@@ -100,7 +100,7 @@ def build(options: Options, parts: BlockContext) -> Built:
 class Forwarder:
     """One line."""
 
-    def __init__(self, line: Line, parts: BlockContext) -> None:
+    def __init__(self, line: ForwardDirective, parts: BlockContext) -> None:
         self._line, self._parts = line, parts
         self.zones = Zones(line.zones)
         self._own = frozenset(map(parse_name, line.zones))
@@ -184,7 +184,7 @@ class Forwarder:
     async def start(self) -> None:
         """Find the upstreams. Raises ConfigError for files that cannot be read and names without an address."""
         line, parts = self._line, self._parts
-        targets: dict[Target, To] = {}
+        targets: dict[UpstreamAddress, To] = {}
         for to in line.to:
             for target in await self._resolved(to):
                 targets.setdefault(target, to)
@@ -207,7 +207,7 @@ class Forwarder:
             over_share=self._over_share,
         )
 
-    async def _resolved(self, to: To) -> list[Target]:
+    async def _resolved(self, to: To) -> list[UpstreamAddress]:
         try:
             return await resolve(to.what, self._line.resolvers, self._line.folder)
         except UpstreamError as error:
@@ -216,7 +216,7 @@ class Forwarder:
             problem = getattr(error, "strerror", None) or error
             raise to.word.error(f"cannot read {to.word.text}: {problem}") from error
 
-    def _tls(self, target: Target, to: To) -> Tls:
+    def _tls(self, target: UpstreamAddress, to: To) -> Tls:
         """How to know the server: by the name that the Corefile gives, or by its address."""
         files = self._line.tls
         try:
@@ -226,7 +226,7 @@ class Forwarder:
             raise at.error(
                 f"cannot use these certificates: {error.strerror or error}", hint="tls [CA | CERT KEY | CERT KEY CA]"
             ) from error
-        named = to.what.host if isinstance(to.what, Target) else target.host
+        named = to.what.host if isinstance(to.what, UpstreamAddress) else target.host
         return Tls(context, self._line.tls_servername or target.server_name or named)
 
     async def close(self) -> None:

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 
 from kdns.base.clock import Clock
 from kdns.base.errors import FormError, UpstreamError
-from kdns.dns.api.driving import Drive
 from kdns.dns.api.handler import Client, Request, Response
+from kdns.dns.api.inline_task import InlineTask
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
 from kdns.dns.query.forward_path import FORWARD, ForwardedQuery
@@ -54,8 +54,8 @@ class Responder:
         self.top = top or Top()
         self.sockets: list[SocketResponder] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._held: set[Drive | ForwardedQuery] = set()
-        self._watched: list[tuple[set[Drive | ForwardedQuery], asyncio.Future[None]]] = []
+        self._held: set[InlineTask | ForwardedQuery] = set()
+        self._watched: list[tuple[set[InlineTask | ForwardedQuery], asyncio.Future[None]]] = []
 
     @property
     def site(self) -> Router:
@@ -90,15 +90,15 @@ class Responder:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        drive = Drive(work, self.ended)
-        self._held.add(drive)
-        drive.step()
+        inline_task = InlineTask(work, self.ended)
+        self._held.add(inline_task)
+        inline_task.step()
 
     def hold(self, query: ForwardedQuery) -> None:
         """Keep hold of a query on the forward path."""
         self._held.add(query)
 
-    def ended(self, work: Drive | ForwardedQuery) -> None:
+    def ended(self, work: InlineTask | ForwardedQuery) -> None:
         """A query is answered, or given up."""
         self._held.discard(work)
         if self._watched:

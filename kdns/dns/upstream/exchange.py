@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.received import Received
-from kdns.dns.upstream.target import Target
+from kdns.dns.upstream.upstream_address import UpstreamAddress
 from kdns.wire.message import UpstreamQuery
 
 STRAYS: Final = 64
@@ -48,7 +48,7 @@ class Address(NamedTuple):
         return (self.source, 0) if self.source else None
 
 
-def address_of(target: Target, source: str = "") -> Address:
+def address_of(target: UpstreamAddress, source: str = "") -> Address:
     """The address of a resolved target. Raises UpstreamError when its zone is not an interface of this machine."""
     try:
         found = socket.getaddrinfo(

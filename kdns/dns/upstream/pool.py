@@ -15,8 +15,8 @@ from prometheus_client import Counter
 
 from kdns.base.clock import Clock
 from kdns.base.errors import UpstreamError
-from kdns.dns.api.driving import parked
 from kdns.dns.api.fair_share import FairShare
+from kdns.dns.api.inline_task import wait_inline
 from kdns.dns.upstream.received import Asked, Received
 from kdns.dns.upstream.udp import UdpAttempt
 from kdns.dns.upstream.upstream import Upstream
@@ -122,7 +122,7 @@ class PendingQuery(UdpAttempt):
     def __await__(self) -> Generator[Any, Any, Received]:
         """The reply; raises UpstreamError. A client that is gone takes nothing away from the others."""
         if self.outcome is None:
-            yield from parked(self.wake)
+            yield from wait_inline(self.wake)
         outcome = self.outcome
         if isinstance(outcome, UpstreamError):
             raise UpstreamError(str(outcome), outcome.rcode, outcome.options)

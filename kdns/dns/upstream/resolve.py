@@ -10,8 +10,8 @@ from typing import Final
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import address_of
-from kdns.dns.upstream.target import File, Target, nameservers
 from kdns.dns.upstream.udp import Udp
+from kdns.dns.upstream.upstream_address import File, UpstreamAddress, nameservers
 from kdns.ops.tls import client_context
 from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
@@ -25,12 +25,14 @@ LARGEST: Final = 1 << 16
 """Octets of a file that are read; a resolv.conf has a few hundred."""
 
 
-async def resolve(what: Target | File, resolvers: Sequence[Target] = (), folder: str = ".") -> list[Target]:
+async def resolve(
+    what: UpstreamAddress | File, resolvers: Sequence[UpstreamAddress] = (), folder: str = "."
+) -> list[UpstreamAddress]:
     """The upstreams that one word stands for. Raises UpstreamError for a name without an address, OSError for a file.
 
     ``resolvers``: who is asked for host names; empty: the system. ``folder``: what paths are relative to.
     """
-    if isinstance(what, Target) and what.resolved:
+    if isinstance(what, UpstreamAddress) and what.resolved:
         return [what]
     path = Path(folder) / (what.path if isinstance(what, File) else what.host)
     if isinstance(what, File) or path.is_file():
@@ -52,7 +54,7 @@ async def _looked_up(host: str) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
-async def _asked(host: str, resolvers: Sequence[Target]) -> list[str]:
+async def _asked(host: str, resolvers: Sequence[UpstreamAddress]) -> list[str]:
     """Addresses from the first resolver that has some."""
     problem = UpstreamError(f"no addresses found for {host!r}")
     for resolver in resolvers:

@@ -18,8 +18,8 @@ from kdns.dns.upstream.exchange import Transport, address_of
 from kdns.dns.upstream.https import Https, Method
 from kdns.dns.upstream.received import Received
 from kdns.dns.upstream.stream import Keep, Stream, Tls
-from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import Udp, UdpAttempt
+from kdns.dns.upstream.upstream_address import UpstreamAddress
 from kdns.metrics.cells import Cell, Cells, DurationCells
 from kdns.metrics.dns import OTHER
 from kdns.metrics.families import Durations
@@ -74,7 +74,13 @@ class Upstream:
     """One resolver."""
 
     def __init__(
-        self, target: Target, settings: Settings, meters: Meters, clock: Clock, spawn: Spawn, tls: Tls | None = None
+        self,
+        target: UpstreamAddress,
+        settings: Settings,
+        meters: Meters,
+        clock: Clock,
+        spawn: Spawn,
+        tls: Tls | None = None,
     ) -> None:
         """``tls`` is needed for targets over TLS and HTTPS."""
         self.target, self.text = target, target.text

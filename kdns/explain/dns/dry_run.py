@@ -17,7 +17,7 @@ from kdns.dns.query.router import DROPPED, Router
 from kdns.dns.server.block import RunningServerBlock, routers
 from kdns.dns.server.clusters import Clusters
 from kdns.dns.server.context import Listener, ServerContext
-from kdns.dns.upstream.line import Line
+from kdns.dns.upstream.forward_directive import ForwardDirective
 from kdns.explain.dns.corefile import PlannedBlock
 from kdns.explain.dns.watched import Diary, NotAsked, Visit, Watched
 from kdns.metrics.dns import Metrics
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
     block: PlannedBlock | None = None
     """The server block that took it; None: none did."""
     visits: Sequence[Visit] = ()
-    upstreams: Sequence[tuple[Query, Line]] = ()
+    upstreams: Sequence[tuple[Query, ForwardDirective]] = ()
     size: int = 0
     """Octets of the whole answer in a message with EDNS, as it is over TCP; 0 without one."""
     bug: str = ""

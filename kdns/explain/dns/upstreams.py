@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
-from kdns.dns.upstream.line import Line
-from kdns.dns.upstream.target import File, Target
+from kdns.dns.upstream.forward_directive import ForwardDirective
+from kdns.dns.upstream.upstream_address import File, UpstreamAddress
 from kdns.explain.dns_service import cluster_ips
 from kdns.explain.model import Item
 from kdns.explain.objects import Body, field, item, key_of
@@ -23,14 +23,14 @@ class Trouble(NamedTuple):
     evidence: tuple[Item, ...] = ()
 
 
-def is_cluster_dns(case: "Case", line: Line) -> bool:
+def is_cluster_dns(case: "Case", line: ForwardDirective) -> bool:
     """Every upstream is the cluster's own DNS: the line is of a cache on the node."""
     own = set(_service_addresses(case))
-    hosts = [to.what.host for to in line.to if isinstance(to.what, Target)]
+    hosts = [to.what.host for to in line.to if isinstance(to.what, UpstreamAddress)]
     return bool(hosts) and len(hosts) == len(line.to) and set(hosts) <= own
 
 
-def trouble(case: "Case", line: Line) -> Trouble | None:
+def trouble(case: "Case", line: ForwardDirective) -> Trouble | None:
     """A loop back to the server; None if nothing is known against the upstreams."""
     own = dict.fromkeys(_service_addresses(case), "the DNS Service itself")
     own |= {str(field(pod, "status.podIP", "")): f"Pod {key_of(pod).name} itself" for pod in dns_pods(case)}
@@ -76,7 +76,7 @@ def _service_addresses(case: "Case") -> Iterator[str]:
         yield from (field(service, "spec.clusterIPs") or [field(service, "spec.clusterIP", "")])
 
 
-def _addresses(case: "Case", line: Line) -> Iterator[tuple[str, tuple[Item, ...]]]:
+def _addresses(case: "Case", line: ForwardDirective) -> Iterator[tuple[str, tuple[Item, ...]]]:
     for to in line.to:
         if isinstance(to.what, File):
             yield from _of_file(case)

@@ -14,7 +14,7 @@ from kdns.config.directive import Directive
 from kdns.dns.api.handler import Handler, Plugin, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, PluginModule
 from kdns.dns.plugins import forward
-from kdns.dns.upstream.line import Line
+from kdns.dns.upstream.forward_directive import ForwardDirective
 from kdns.wire.name import name_text
 from kdns.wire.query import Query
 from kdns.wire.rcodes import rcode_text
@@ -72,7 +72,7 @@ class Diary:
 
     def __init__(self) -> None:
         self.visits: list[Visit] = []
-        self.upstreams: list[tuple[Query, Line]] = []
+        self.upstreams: list[tuple[Query, ForwardDirective]] = []
         """Questions for which an upstream would be asked, and the ``forward`` line."""
         self._open: list[Visit] = []
 
@@ -157,7 +157,7 @@ def _recorder(options: forward.Options, parts: BlockContext, diary: Diary) -> Pl
     return plugin
 
 
-def upstream_texts(line: Line) -> str:
+def upstream_texts(line: ForwardDirective) -> str:
     """The upstreams of a line as the Corefile names them."""
     return ", ".join(to.word.text for to in line.to)
 

@@ -17,7 +17,7 @@ from kdns.wire.numbers import AXFR, HTTPS, NXDOMAIN, SRV, TXT, A
 from kdns.wire.query import parse_query
 from tests.address_plan import NOW
 from tests.build import change, tcp, view
-from tests.dns.messages import Opt, query, replies, slow_lane, socket_responder
+from tests.dns.messages import Opt, chain_only, query, replies, socket_responder
 from tests.dns.plan import FLAGS, IGNORED, NAMES, OBJECTS, OPTIONS, OPTS, RTYPES, VARIANTS, spelled
 from tests.examples import examples
 from tests.records.shop import SHOP, WEB
@@ -47,7 +47,7 @@ async def test_the_fast_way_is_only_faster(proto: str, quarter: int, synced: boo
         ]
     ]
     messages = messages[quarter + 2 * synced :: max(1, 4 // examples(1))]
-    both, chained = socket_responder(fast_answers, proto=proto), slow_lane(slow_answers, proto)
+    both, chained = socket_responder(fast_answers, proto=proto), chain_only(slow_answers, proto)
     served_fast = sum(both.fast(message) is not None for message in messages[:200])
     assert served_fast > 50, "the fast way serves hardly anything: this test would prove nothing"
     both = socket_responder(cluster_like := cluster(*OBJECTS, options=OPTIONS, own=("192.0.2.1",)), proto=proto)
@@ -64,7 +64,7 @@ async def test_both_ways_count_alike(proto: str) -> None:
     messages = [query(name, rtype, opt=opt) for name in NAMES[:-2] for rtype in (A, SRV, HTTPS) for opt in OPTS[:3]] * 2
     sockets = (
         socket_responder(cluster(*OBJECTS, options=OPTIONS), proto=proto),
-        slow_lane(cluster(*OBJECTS, options=OPTIONS), proto),
+        chain_only(cluster(*OBJECTS, options=OPTIONS), proto),
     )
     for one in sockets:
         await replies(one, messages)

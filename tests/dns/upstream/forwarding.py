@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from kdns.dns.api.handler import Handler, Request, Response, chain
 from kdns.dns.plugins import forward
-from kdns.dns.upstream.line import Line
+from kdns.dns.upstream.forward_directive import ForwardDirective
 from kdns.dns.upstream.upstream import Settings
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import IN, RD, A
@@ -68,7 +68,7 @@ def request(
     return Request(query, CLIENT._replace(proto=proto, address=client), metadata={})
 
 
-def patient(line: Line, deadline: float, probe_timeout: float) -> Line:
+def patient(line: ForwardDirective, deadline: float, probe_timeout: float) -> ForwardDirective:
     """A line with other times than those of production, which a busy machine exceeds; those it gives itself stay."""
     settings = replace(line.settings, probe_timeout=probe_timeout)
     if settings.read_timeout == Settings().read_timeout:

@@ -8,8 +8,8 @@ import pytest
 
 from kdns.base.errors import UpstreamError
 from kdns.dns.upstream.exchange import Address, address_of
-from kdns.dns.upstream.target import Target
 from kdns.dns.upstream.udp import SOCKETS, OpenFiles, Udp, draws
+from kdns.dns.upstream.upstream_address import UpstreamAddress
 from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import A
@@ -19,7 +19,7 @@ from tests.fakes.upstream import FakeUpstream
 
 def address(upstream: FakeUpstream) -> Address:
     """Where it listens."""
-    return address_of(Target("dns", upstream.host, upstream.port))
+    return address_of(UpstreamAddress("dns", upstream.host, upstream.port))
 
 
 async def asked(udp: Udp, numbers: range, seconds: float = 5.0) -> None:

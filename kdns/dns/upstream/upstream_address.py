@@ -17,7 +17,7 @@ Transport = Literal["dns", "tls", "https"]
 PORTS: Final[dict[Transport, int]] = {"dns": 53, "tls": 853, "https": 443}
 
 
-class Target(NamedTuple):
+class UpstreamAddress(NamedTuple):
     """One upstream."""
 
     transport: Transport
@@ -53,7 +53,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-def parse_target(text: str) -> Target | File:
+def parse_upstream(text: str) -> UpstreamAddress | File:
     """What one word after the zone means. Raises ValueError for what is not an upstream.
 
     What has a slash is a file; a word that is not an address is a host name, unless a file of that name is there
@@ -76,7 +76,7 @@ def parse_target(text: str) -> Target | File:
         raise ValueError("no address\nsuch as 10.0.0.10, [2001:db8::1]:53, tls://9.9.9.9 or /etc/resolv.conf")
     if not is_address(host):
         _check_host_name(host)
-    return Target(transport, host, port, server_name)
+    return UpstreamAddress(transport, host, port, server_name)
 
 
 def _split(rest: str, transport: Transport) -> tuple[str, str, int]:
@@ -111,11 +111,11 @@ def _check_host_name(host: str) -> None:
         raise ValueError(f"invalid IP address {host!r}\nsuch as 10.0.0.10 or 2001:db8::1")
 
 
-def nameservers(text: str) -> list[Target]:
+def nameservers(text: str) -> list[UpstreamAddress]:
     """The upstreams of a file like resolv.conf; lines that say something else are skipped (resolv.conf(5))."""
     found = []
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver" and is_address(words[1]):
-            found.append(Target("dns", words[1], PORTS["dns"]))
+            found.append(UpstreamAddress("dns", words[1], PORTS["dns"]))
     return found

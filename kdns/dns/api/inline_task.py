@@ -1,6 +1,6 @@
 """Runs a coroutine without a task: its steps are taken where what it waits for is done, not one turn of the loop later.
 
-A task costs a forwarded query as much as its way through the chain. What may not be driven is a chain that needs the
+A task costs a forwarded query as much as its way through the chain. What may not be run so is a chain that needs the
 current task, such as one with `asyncio.timeout` in it: see `kdns.dns.api.plugin.Built.needs_task`.
 """
 
@@ -9,18 +9,18 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from typing import Any, Final
 
-PARKED: Final = object()
-"""What a coroutine yields where its `Drive.step` is called by what it waits for."""
+SUSPENDED: Final = object()
+"""What a coroutine yields where its `InlineTask.step` is called by what it waits for."""
 
-_current: "Drive | None" = None
+_current: "InlineTask | None" = None
 
 
-class Drive:
+class InlineTask:
     """One coroutine, from `start` to its end or `close`. Must not raise: only the event loop would see it."""
 
     __slots__ = ("_context", "_done", "_ended", "_work")
 
-    def __init__(self, work: Coroutine[Any, Any, None], done: "Callable[[Drive], None]") -> None:
+    def __init__(self, work: Coroutine[Any, Any, None], done: "Callable[[InlineTask], None]") -> None:
         """``done`` is called once, when the coroutine has ended."""
         self._work, self._done = work, done
         self._context = copy_context()
@@ -42,7 +42,7 @@ class Drive:
             raise
         finally:
             _current = before
-        if waits is PARKED:
+        if waits is SUSPENDED:
             return
         if waits is None:  # asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(self.step)
@@ -61,15 +61,15 @@ class Drive:
         self._done(self)
 
 
-def parked(wake: list[Callable[[], None]]) -> Generator[Any, Any, None]:
+def wait_inline(wake: list[Callable[[], None]]) -> Generator[Any, Any, None]:
     """Wait until one of the callables of a list is called: it is appended here. ``yield from`` it in ``__await__``.
 
-    Under a `Drive` the waiting goes on at once, within that call; under a task in another turn of the loop.
+    Under a `InlineTask` the waiting goes on at once, within that call; under a task in another turn of the loop.
     """
-    drive = _current
-    if drive is not None:
-        wake.append(drive.step)
-        yield PARKED
+    running = _current
+    if running is not None:
+        wake.append(running.step)
+        yield SUSPENDED
         return
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

@@ -4,37 +4,37 @@ import pytest
 from msgspec.structs import replace
 
 from kdns.base.errors import ConfigError, ConfigErrors
-from kdns.dns.upstream.line import Line, TlsFiles, parse_line
+from kdns.dns.upstream.forward_directive import ForwardDirective, TlsFiles, parse_forward
 from kdns.dns.upstream.pool import PoolSettings
 from kdns.dns.upstream.stream import Keep
-from kdns.dns.upstream.target import File, Target
 from kdns.dns.upstream.upstream import Settings
+from kdns.dns.upstream.upstream_address import File, UpstreamAddress
 from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
 from tests.config.text import directives
 
 
-def line(text: str) -> Line:
+def line(text: str) -> ForwardDirective:
     """Parsed, with relative paths in /etc/coredns."""
-    return parse_line(directives(text)[0], "/etc/coredns")
+    return parse_forward(directives(text)[0], "/etc/coredns")
 
 
 ORG = parse_name("a.org.")
-PLAIN = Line(zones=(".",), to=(), folder="/etc/coredns")
+PLAIN = ForwardDirective(zones=(".",), to=(), folder="/etc/coredns")
 
 
-def with_settings(**changes: object) -> Line:
+def with_settings(**changes: object) -> ForwardDirective:
     """The defaults but for these."""
     return replace(PLAIN, settings=replace(Settings(), **changes))
 
 
-def with_rules(**changes: object) -> Line:
+def with_rules(**changes: object) -> ForwardDirective:
     """The defaults but for these."""
     return replace(PLAIN, rules=replace(PoolSettings(), **changes))
 
 
-OPTIONS: tuple[tuple[str, Line], ...] = (
+OPTIONS: tuple[tuple[str, ForwardDirective], ...] = (
     ("", PLAIN),
     ("except a.org 10.0.0.0/24\n except B.net", replace(PLAIN, excepted=("a.org.", "0.0.10.in-addr.arpa.", "b.net."))),
     ("force_tcp", replace(with_settings(probe_tcp=True), force_tcp=True)),
@@ -64,25 +64,28 @@ OPTIONS: tuple[tuple[str, Line], ...] = (
     ("failfast_all_unhealthy_upstreams", with_rules(failfast=True)),
     ("failover ServFail BADVERS", with_rules(failover=frozenset({2, 16}))),
     ("source_address 10.0.0.1", with_settings(source="10.0.0.1")),
-    ("resolver 10.0.0.1", replace(PLAIN, resolvers=(Target("dns", "10.0.0.1", 53),))),
-    ("resolver [::1]:5353 ::2", replace(PLAIN, resolvers=(Target("dns", "::1", 5353), Target("dns", "::2", 53)))),
+    ("resolver 10.0.0.1", replace(PLAIN, resolvers=(UpstreamAddress("dns", "10.0.0.1", 53),))),
+    (
+        "resolver [::1]:5353 ::2",
+        replace(PLAIN, resolvers=(UpstreamAddress("dns", "::1", 5353), UpstreamAddress("dns", "::2", 53))),
+    ),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize(("option", "expected"), OPTIONS, ids=[option or "none" for option, _ in OPTIONS])
-def test_options(option: str, expected: Line) -> None:
+def test_options(option: str, expected: ForwardDirective) -> None:
     """Each option has its meaning, and the others their defaults."""
     parsed = line(f"forward . 10.0.0.10 {{\n {option}\n}}")
     plain = replace(parsed, to=(), tls=parsed.tls._replace(word=None))
     assert plain == expected
-    assert [to.what for to in parsed.to] == [Target("dns", "10.0.0.10", 53)]
+    assert [to.what for to in parsed.to] == [UpstreamAddress("dns", "10.0.0.10", 53)]
 
 
 def test_zones_and_upstreams() -> None:
     """A network stands for its reverse zones; upstreams keep their order."""
     parsed = line("forward 10.0.0.0/23 /etc/resolv.conf tls://9.9.9.9")
     assert parsed.zones == ("0.0.10.in-addr.arpa.", "1.0.10.in-addr.arpa.")
-    assert [to.what for to in parsed.to] == [File("/etc/resolv.conf"), Target("tls", "9.9.9.9", 853)]
+    assert [to.what for to in parsed.to] == [File("/etc/resolv.conf"), UpstreamAddress("tls", "9.9.9.9", 853)]
 
 
 BAD = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdns.dns.api.driving import Drive, parked
+from kdns.dns.api.inline_task import InlineTask, wait_inline
 
 
 class Bell:
@@ -17,7 +17,7 @@ class Bell:
         self.wake: list[Callable[[], None]] = []
 
     def __await__(self) -> Generator[Any, Any, None]:
-        yield from parked(self.wake)
+        yield from wait_inline(self.wake)
 
     def ring(self) -> None:
         """Wake all."""
@@ -26,14 +26,14 @@ class Bell:
 
 
 async def test_it_goes_on_within_the_call_that_wakes_it() -> None:
-    """Under a Drive no turn of the loop passes between what is waited for and what follows; a task needs one."""
-    bell, seen, ended = Bell(), list[str](), list[Drive]()
+    """Under a InlineTask no turn of the loop passes between what is waited for and what follows; a task needs one."""
+    bell, seen, ended = Bell(), list[str](), list[InlineTask]()
 
     async def work(name: str) -> None:
         await bell
         seen.append(name)
 
-    Drive(work("driven"), ended.append).step()
+    InlineTask(work("driven"), ended.append).step()
     task = asyncio.create_task(work("task"))
     await asyncio.sleep(0)
     bell.ring()
@@ -56,7 +56,7 @@ async def test_it_waits_for_what_tasks_wait_for() -> None:
             await asyncio.create_task(fail())
         done.set_result(found)
 
-    Drive(work(), lambda _: None).step()
+    InlineTask(work(), lambda _: None).step()
     assert await done == ["slept", "slept longer"]
 
 
@@ -72,7 +72,7 @@ async def test_it_has_a_context_of_its_own() -> None:
         depth.reset(token)
 
     for number in (1, 2):
-        Drive(work(number), lambda _: None).step()
+        InlineTask(work(number), lambda _: None).step()
     assert depth.get() == 0
     bell.ring()
     assert seen == [1, 2]
@@ -89,7 +89,7 @@ async def test_it_is_given_up_where_it_waits() -> None:
         finally:
             seen.append("cleaned up")
 
-    drive = Drive(work(), lambda _: seen.append("done"))
+    drive = InlineTask(work(), lambda _: seen.append("done"))
     drive.step()
     drive.close()
     bell.ring()

@@ -12,8 +12,8 @@ from kdns.config.reading import Mistakes, address, arguments, choice, duration, 
 from kdns.dns.upstream.https import Method
 from kdns.dns.upstream.pool import Policy, PoolSettings
 from kdns.dns.upstream.stream import Keep
-from kdns.dns.upstream.target import File, Target, parse_target
 from kdns.dns.upstream.upstream import Settings
+from kdns.dns.upstream.upstream_address import File, UpstreamAddress, parse_upstream
 from kdns.wire.message import UpstreamQuery
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import NS, RD
@@ -27,7 +27,7 @@ UNLIMITED: Final = 2**32 - 1
 class To(NamedTuple):
     """One upstream, or several, and where the Corefile says so."""
 
-    what: Target | File
+    what: UpstreamAddress | File
     word: Word
 
 
@@ -41,7 +41,7 @@ class TlsFiles(NamedTuple):
     """Where the Corefile says so."""
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class ForwardDirective(Struct, frozen=True, kw_only=True):
     """What one ``forward`` line says."""
 
     zones: tuple[str, ...]
@@ -56,12 +56,12 @@ class Line(Struct, frozen=True, kw_only=True):
     next: frozenset[int] = frozenset()
     """Rcodes with which the next ``forward`` line is asked instead."""
     next_on_nodata: bool = False
-    resolvers: tuple[Target, ...] = ()
+    resolvers: tuple[UpstreamAddress, ...] = ()
     folder: str = "."
     """What the paths of `to` are relative to."""
 
 
-def parse_line(directive: Directive, folder: str) -> Line:
+def parse_forward(directive: Directive, folder: str) -> ForwardDirective:
     """Read one line; all its mistakes are reported together, as ConfigErrors. Relative paths start at ``folder``."""
     reader = _Reader(folder)
     mistakes = reader.mistakes
@@ -85,9 +85,9 @@ def parse_line(directive: Directive, folder: str) -> Line:
     return reader.line(zones, tuple(to))
 
 
-def _target(word: Word) -> Target | File:
+def _target(word: Word) -> UpstreamAddress | File:
     try:
-        return parse_target(word.text)
+        return parse_upstream(word.text)
     except ValueError as error:
         problem, _, hint = str(error).partition("\n")
         raise word.error(problem, hint) from None
@@ -225,17 +225,17 @@ class _Reader:
                 self._max_age.error(f"max_age is less than expire ({keep.expire:g}s)", hint="raise it, or lower expire")
             )
         for each in to:
-            if self._server_name is not None and isinstance(each.what, Target) and each.what.server_name:
+            if self._server_name is not None and isinstance(each.what, UpstreamAddress) and each.what.server_name:
                 problem = "the server's name is given twice, here and by tls_servername"
                 self.mistakes.add(each.word.error(problem, hint="remove one of them"))
 
-    def line(self, zones: tuple[str, ...], to: tuple[To, ...]) -> Line:
+    def line(self, zones: tuple[str, ...], to: tuple[To, ...]) -> ForwardDirective:
         """Everything, when there was no mistake."""
         probe_tcp = bool(self._line.get("force_tcp"))
         keep = Keep(**self._keep)  # type: ignore[arg-type]
         settings = Settings(keep=keep, probe_tcp=probe_tcp, **self._settings)  # type: ignore[arg-type]
         rules = PoolSettings(failover=frozenset(self._failover), **self._rules)  # type: ignore[arg-type]
-        return Line(
+        return ForwardDirective(
             zones=zones,
             to=to,
             excepted=tuple(dict.fromkeys(self._excepted)),
