@@ -59,6 +59,7 @@ def _close(wire: bytearray, label: bytearray, text: str) -> None:
     label.clear()
 
 
+@lru_cache(64)
 def name_text(name: bytes) -> str:
     """A name in presentation form with its last dot; octets that need it are escaped (RFC 1035 section 5.1)."""
     if name == ROOT:

@@ -106,7 +106,7 @@ def _addresses(octets: bytes, size: int) -> Facts | None:
     if authorities or additionals > 1 or not answers:
         return None
     owner, rtype, rclass, ttl, more = _OWNED.unpack_from(octets, start)
-    if more != EXACT.get(rtype) or owner != _TO_QUESTION:
+    if more != EXACT.get(rtype) or owner != _TO_QUESTION or ttl >> 31:
         return None
     lowest, unit = ttl, _OWNED.size + more
     end = start + answers * unit
@@ -118,7 +118,7 @@ def _addresses(octets: bytes, size: int) -> Facts | None:
                 return None
             lowest = min(lowest, ttl)
     uncompressed = answers * (size - 4 + 10 + more)
-    if end > len(octets) or lowest >> 31 or uncompressed > MAX_WHOLE:
+    if end > len(octets) or uncompressed > MAX_WHOLE:
         return None
     extended, options = 0, None
     if additionals:

@@ -77,6 +77,8 @@ NOT_CLEAN = (
     ("a name longer than its rdata", (record(OWN, CNAME, b"\5ab"),)),
     ("octets behind the name", (record(OWN, CNAME, b"\1a" + OWN + b"\0"),)),
     ("a TTL with its first bit", (record(OWN, A, bytes(4), 1 << 31),)),
+    ("a TTL with its first bit before a lower one", (record(OWN, A, bytes(4), 1 << 31), ADDRESS)),
+    ("a TTL with its first bit behind a lower one", (ADDRESS, record(OWN, A, bytes(4), 1 << 31))),
     ("a label of an unknown kind", (record(b"\x40" + bytes(64) + b"\0", A, bytes(4)),)),
     ("OPT among the answers", (opt_record(512, False),)),
     ("OPT that is not the last", (ADDRESS, opt_record(512, False), ADDRESS)),

@@ -77,6 +77,34 @@ def line(parts: tuple[Part, ...], asked: Asked) -> str:
     return "".join([part if isinstance(part, str) else part(asked) for part in parts])
 
 
+def line_of(text: str) -> Callable[[Asked], str]:
+    """Makes the lines of a format: the default one in one step, since it costs half as much as part by part."""
+    parts = parse_format(text)
+
+    def common(asked: Asked) -> str:
+        request, response, seconds = asked
+        query, client = request.query, request.client
+        compiled = response.compiled_for(query.name)
+        if compiled is None or response.dropped or response.limit or response.cleared:
+            return line(parts, asked)
+        udp, edns, size = client.proto == "udp", query.edns, len(query.question)
+        opt = OPT + len(response.options) if edns is not None else 0
+        flags = QR | query.flags & (RD | CD) | response.flags
+        if compiled.size > query.limit(client.proto) - HEADER - size - opt:
+            flags |= TC
+        octets = HEADER + size + compiled.uncompressed + (OPT + len(response.options) if response.options else 0)
+        duration = f"{max(seconds, 0.0):.9f}".rstrip("0").rstrip(".")
+        return (
+            f"{_address(client.address)}:{client.port} - {query.id} "
+            f'"{type_text(query.rtype)} {class_text(query.rclass)} '
+            f"{name_text(query.name)} {'udp' if udp else 'tcp'} {request.size} "
+            f'{"true" if edns is not None and edns.do else "false"} {bufsize(request)}" '
+            f"{_rcode(asked)} {_flags_text(flags)} {octets} {duration}s"
+        )
+
+    return common if text == COMMON else lambda asked: line(parts, asked)
+
+
 def _metadata(key: str) -> Part:
     return lambda asked: asked.request.metadata.get(key, EMPTY)
 

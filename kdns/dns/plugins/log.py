@@ -25,7 +25,7 @@ from kdns.dns.api.forward_step import ForwardStep
 from kdns.dns.api.handler import Handler, Request, Response
 from kdns.dns.api.plugin import BlockContext, Built, DirectiveContext, Ignores, PrecompiledAnswer, Watch
 from kdns.dns.api.response_kind import CLASS_OF, Class, authority_types, kind_by, kind_of
-from kdns.dns.lang.log_format import COMMON, Asked, line, metadata_keys, parse_format
+from kdns.dns.lang.log_format import COMMON, Asked, line_of, metadata_keys
 from kdns.ops.logs import write_query_line
 from kdns.records.answers import Answers
 from kdns.records.clients import ClientIndex
@@ -115,12 +115,12 @@ def build(options: Options, parts: BlockContext) -> Built:
 class Written:
     """A rule at work: its zone, its format, and which lines are still passed over."""
 
-    __slots__ = ("_others", "everything", "left", "of", "parts", "reads_metadata", "rule", "zone")
+    __slots__ = ("_others", "everything", "left", "line", "of", "reads_metadata", "rule", "zone")
 
     def __init__(self, rule: Rule, others: Sequence[Rule], clients: ClientIndex | None) -> None:
         """``others`` are the other rules of its block; ``clients`` are None where Pods are not followed."""
         self.of = _of(clients, rule.namespaces) if clients is not None and rule.namespaces else None
-        self.rule, self.zone, self.parts = rule, parse_name(rule.zone), parse_format(rule.format)
+        self.rule, self.zone, self.line = rule, parse_name(rule.zone), line_of(rule.format)
         self.everything = self.zone == ROOT
         self.reads_metadata = any(not key.startswith(("log/", "forward/")) for key in metadata_keys(rule.format))
         """Its lines have what plugins of the chain find out."""
@@ -227,7 +227,7 @@ def _write(written: Written, asked: Asked) -> None:
         return
     if written.due():
         asked.request.metadata.update({"log/type": kind, "log/class": CLASS_OF[kind]})
-        write_query_line(line(written.parts, asked))
+        write_query_line(written.line(asked))
 
 
 def _wants(rule: Rule, query: Query, ready: PrecompiledAnswer) -> bool:
