@@ -102,3 +102,30 @@ async def test_batches_that_are_sent_in_part(script: tuple[int, ...], arrive: st
     client.send(fast("next"))
     assert await receive(client, 1) == [answer(fast("next"))]
     rig.close()
+
+
+async def test_many_late_replies_of_one_turn(rig: Rig) -> None:
+    """More than a batch holds, and one that no batch has room for among them: each goes to the client that asked."""
+    clients = [rig.client() for _ in range(3)]
+    count = 50
+    for number in range(count):
+        for which, client in enumerate(clients):
+            client.send(slow(f"{which}-{number}"))
+        await until(lambda: len(rig.responder.waiting) == 3 * (number + 1))  # noqa: B023 - it is awaited here
+    for number in range(count):
+        for which in range(3):
+            rig.responder.finish(slow(f"{which}-{number}"))
+    for which, client in enumerate(clients):
+        expected = {answer(slow(f"{which}-{number}")) for number in range(count)}
+        assert set(await receive(client, count)) == expected
+    assert rig.listener.losses.unsent == 0
+
+
+async def test_late_replies_before_the_end(rig: Rig) -> None:
+    """What is answered in the turn in which the socket is closed is still sent."""
+    client = rig.client()
+    client.send(slow("1"))
+    await until(lambda: bool(rig.responder.waiting))
+    rig.responder.finish(slow("1"))
+    rig.listener.close()
+    assert await receive(client, 1) == [answer(slow("1"))]

@@ -10,10 +10,10 @@ from prometheus_client import Counter
 from kdns.base.errors import UpstreamError
 from kdns.dns.api.handler import Response
 from kdns.dns.upstream import pool
-from kdns.dns.upstream.received import parsed
+from kdns.dns.upstream.received import Asked, Received, parsed
 from kdns.dns.upstream.udp import UdpAttempt
 from kdns.dns.upstream.upstream import Upstream
-from kdns.wire.message import Message
+from kdns.wire.message import Message, UpstreamQuery
 from kdns.wire.numbers import CD, MX, RD, REFUSED, SERVFAIL
 from kdns.wire.query import Edns, Query
 from tests.dns.upstream.forwarding import forwarding
@@ -331,3 +331,50 @@ async def test_a_bug_at_one_client_leaves_the_others() -> None:
         attempt.answered(parsed(Message(1, 0x8180, 0, b"\1a\0", 1, 1), attempt.asked))
     async with asyncio.timeout(120):
         await answered.wait()
+
+
+class Prompt(Upstream):
+    """An upstream that answers at once, and notes that it was asked."""
+
+    down = False
+
+    def __init__(self, text: str, asked: list[str]) -> None:
+        self.text, self.asked = text, asked
+
+    def begin(self, attempt: UdpAttempt, seconds: float) -> bool:
+        """See `Upstream.begin`."""
+        self.asked.append(self.text)
+        asyncio.get_running_loop().call_soon(attempt.answered, self._response(attempt.asked))
+        return True
+
+    async def exchange(
+        self, ask: UpstreamQuery, tcp: bool, seconds: float, first: Received | None = None, began: float | None = None
+    ) -> Received:
+        """See `Upstream.exchange`."""
+        self.asked.append(self.text)
+        return self._response(ask)
+
+    def _response(self, asked: Asked) -> Received:
+        return parsed(Message(1, 0x8180, 0, asked.name, 1, 1), asked)
+
+    def observe(self, rcode: int, began: float) -> None:
+        """Nothing is measured."""
+
+
+class Down(Prompt):
+    """One that is known to be down."""
+
+    down = True
+
+
+async def test_round_robin_takes_one_step_for_each_query() -> None:
+    """Also where the turn comes to an upstream that is down: the next one stands in for it, and keeps its own turn."""
+    asked: list[str] = []
+    counter = Counter("turns", "Of a test.", registry=None)
+    counters = {"all_down": counter, "refused": counter, "over_share": counter}
+    settings = pool.PoolSettings(policy="round_robin")
+    upstreams = [Down("a", asked), Prompt("b", asked), Prompt("c", asked)]
+    asking = pool.Pool(upstreams, settings, time.monotonic, random.Random(1), **counters)
+    for number in range(6):
+        await asking.ask(UpstreamQuery(bytes((1, 97 + number, 0)), 1), False, "192.0.2.1")
+    assert asked == ["b", "c", "b", "b", "c", "b"]
