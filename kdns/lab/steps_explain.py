@@ -201,14 +201,22 @@ def _policy(walk: Walk) -> Callable[[], None]:
 
 
 def _hidden(walk: Walk) -> Callable[[], None]:
-    """The lab's own DNS does not read it again: only explain does."""
-    body = next(body for body in walk.cluster.objects("ConfigMap") if "Corefile" in body.get("data", {}))
-    key = "ConfigMap", body["metadata"]["namespace"], body["metadata"]["name"]
-    text = body["data"]["Corefile"]
-    at = text.index("{", text.index("kubernetes ")) + 1
-    hidden = f"{text[:at]}\n        namespaces kube-system{text[at:]}"
-    walk.cluster.patch(*key, {"data": {"Corefile": hidden}})
-    return lambda: walk.cluster.patch(*key, {"data": {"Corefile": text}})
+    """In every Corefile, those of the nodes with them. The lab's own DNS does not read it again: only explain does."""
+    before: dict[tuple[str, str, str], str] = {}
+    for body in walk.cluster.objects("ConfigMap"):
+        text = body.get("data", {}).get("Corefile", "")
+        if "kubernetes " not in text:
+            continue
+        key = "ConfigMap", body["metadata"]["namespace"], body["metadata"]["name"]
+        at = text.index("{", text.index("kubernetes ")) + 1
+        before[key] = text
+        walk.cluster.patch(*key, {"data": {"Corefile": f"{text[:at]}\n        namespaces kube-system{text[at:]}"}})
+
+    def mend() -> None:
+        for key, text in before.items():
+            walk.cluster.patch(*key, {"data": {"Corefile": text}})
+
+    return mend
 
 
 def _no_dns(walk: Walk) -> Callable[[], None]:
