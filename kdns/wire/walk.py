@@ -76,7 +76,7 @@ def with_ttl(facts: Facts, ttl: int, size: int | None = None) -> bytes:
     seconds = ttl.to_bytes(4, "big")
     if size is None and len(facts.fields) == 1:
         (field,), whole = facts.fields, facts.sections.octets
-        return b"%b%b%b" % (whole[:field], seconds, whole[field + 4 :])
+        return whole[:field] + seconds + whole[field + 4 :]
     octets = bytearray(facts.sections.octets[:size])
     for field in facts.fields:
         if field >= len(octets):

@@ -30,7 +30,7 @@ def key_of(query: Query) -> Key:
     edns = query.edns
     do, options = (edns.do, edns.added) if edns is not None else (False, b"")
     flags = (query.flags & CD) | do  # CD is 16, DO is 1
-    return b"%b%b%b" % (query.name, _KEY_TAIL.pack(query.rtype, query.rclass, flags), options)
+    return query.name + _KEY_TAIL.pack(query.rtype, query.rclass, flags) + options
 
 
 def half_of(entry: Entry) -> Half:

@@ -197,7 +197,7 @@ class FastPath:
                     return message[:2] + octets[:COUNTS] + message[HEADER:end] + octets[end - 2 :]
                 if _alike_but_for_the_name(key, folded, entry.behind):
                     return self._respelled(message, entry, entry.tally)
-        miss = self._missing(message, key if folded == key else b"")
+        miss = self._missing(message, key if folded == key else b"") if self._misses else None
         if miss is not None:
             return miss or None
         shape = SHAPES.get(message[2:HEADER])

@@ -100,7 +100,7 @@ class ForwardPath(Struct, frozen=True):
         flags = query.flags & PASSED_ON
         if forwarded.key:
             flags |= AD  # RFC 6840 section 5.7: we want to know, for clients that ask next
-        octets = b"%b%b%b%b" % (_QUERY_HEADS[flags], query.name, query.question[-4:], opt)
+        octets = _QUERY_HEADS[flags] + query.name + query.question[-4:] + opt
         asked = self.ask(query, octets, forwarded.client.address, forwarded.answered)
         forwarded.asked = asked
         return asked is not None
@@ -211,7 +211,7 @@ class ForwardedQuery:
             size, counts = facts.sections.cut(room - end)
             sections = sections[:size]
             flags |= TC  # RFC 2181 section 9, see `kdns.wire.compose.Sections.cut`
-        return b"%b%b%b%b%b" % (message[:2], head(flags, counts, edns is not None), message[HEADER:end], sections, opt)
+        return message[:2] + head(flags, counts, edns is not None) + message[HEADER:end] + sections + opt
 
     def _note(self, octets: UpstreamOctets) -> None:
         """Show what was asked and answered to the plugins that write it down."""

@@ -24,6 +24,8 @@ Answer = Callable[[bytes, int], bytes | None]
 SLOT: Final = 4096
 """Octets of a datagram that are read. A query is never longer: 4096 is what EDNS implementations offer at most in
 practice (RFC 6891 section 6.2.5), and padding (RFC 8467) goes to 468."""
+MAX_LOCALS: Final = 64
+"""Packet infos that are remembered: there is one for each address of ours, and for each interface."""
 BATCH: Final = 64
 """Datagrams in a batch at most: 64 in one call cost a few percent less than 32."""
 

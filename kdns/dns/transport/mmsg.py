@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kdns.dns.api.message_handler import Family, MessageHandler
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Hand, Losses, RawOrigin, answering
+from kdns.dns.transport.datagram import BATCH, MAX_LOCALS, SLOT, Address, Hand, Losses, RawOrigin, answering
 from kdns.dns.transport.packet_info import HEADER as CONTROL_HEADER
 from kdns.dns.transport.packet_info import INDEX_AT, LENGTHS, LINK_LOCAL, find
 from kdns.wire.numbers import HEADER
@@ -77,6 +77,7 @@ class MmsgExchange:
         self._control = socket.CMSG_SPACE(LENGTHS[family]) if packet_info else 0
         self._lay_out()
         self._used = 0
+        self._infos: dict[bytes, bytes | None] = {}
 
     def _lay_out(self) -> None:
         heads = BATCH * SLOT
@@ -196,10 +197,18 @@ class MmsgExchange:
         return socket.inet_ntop(socket.AF_INET6, name[8:24]), port, flow, scope
 
     def _info(self, control: bytes) -> bytes | None:
-        if len(control) < CONTROL_HEADER:
-            return None
-        length, level, kind = struct.unpack_from("@Nii", control)
-        return find([(level, kind, control[CONTROL_HEADER:length])], self._family)
+        """The packet info in control messages, of which there are as many as addresses that can be asked."""
+        infos = self._infos
+        if control in infos:
+            return infos[control]
+        info = None
+        if len(control) >= CONTROL_HEADER:
+            length, level, kind = struct.unpack_from("@Nii", control)
+            info = find([(level, kind, control[CONTROL_HEADER:length])], self._family)
+        if len(infos) >= MAX_LOCALS:
+            infos.clear()
+        infos[control] = info
+        return info
 
 
 class LateReplies:

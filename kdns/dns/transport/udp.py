@@ -13,7 +13,7 @@ from typing import Final, Literal
 from kdns.dns.api.handler import Client
 from kdns.dns.api.message_handler import Family, MessageHandler, PendingReplies, panicked
 from kdns.dns.transport import mmsg, packet_info
-from kdns.dns.transport.datagram import BATCH, SLOT, Address, Exchange, Hand, Losses, RawOrigin, answering
+from kdns.dns.transport.datagram import BATCH, MAX_LOCALS, SLOT, Address, Exchange, Hand, Losses, RawOrigin, answering
 from kdns.ops.direct_loop import DirectLoop
 from kdns.wire.numbers import HEADER
 
@@ -25,9 +25,6 @@ BATCHES: Final = 8
 BUFFER: Final = 2 * 1024 * 1024
 """Octets asked for in the socket's buffers, for about 20 ms of queries at full speed; the kernel gives what
 net.core.rmem_max allows. Filled only while we are behind, but then counted against a container's memory."""
-
-MAX_LOCALS: Final = 64
-"""Addresses of ours whose text is remembered, by packet info."""
 
 Received = tuple[bytes, Address, bytes | None]
 """A message, who sent it, and the packet info that came with it."""

@@ -92,6 +92,8 @@ class Upstream:
         self._udp: Udp | None = None
         self._durations: dict[int, Durations] = {}
         self._sent = self._counter("udp")
+        self._datagrams: Cell | None = None
+        """What `begin` counts in; None before the first query."""
         self._stream: Transport
         if target.transport == "dns":
             self._udp = Udp(address)
@@ -123,7 +125,10 @@ class Upstream:
         """Ask over UDP: what comes of it comes to the attempt. False: there is no UDP."""
         if self._udp is None:
             return False
-        self._sent(False)
+        sent = self._datagrams
+        if sent is None:
+            sent = self._datagrams = self._meters.dialled.labels(PROXY, self.text, "udp")
+        sent.value += 1
         self._udp.begin(attempt, min(seconds, self._settings.read_timeout))
         return True
 
