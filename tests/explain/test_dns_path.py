@@ -333,3 +333,59 @@ def test_kubernetes_default_failed_in_the_log(tmp_path: Path, rcode: str) -> Non
     )
     path = folder(tmp_path, dns_objects(), {"dns/coredns-1/log.txt": line})
     assert "fault E20" in codes(explained(path, "crat.shop", from_pod="shop/client"), "dns-path")
+
+
+LOCAL_DNS = """\
+table inet kdns-local-dns {
+	set alive-ip {
+		type ipv4_addr
+		size 64
+		flags dynamic,timeout
+		timeout 300ms
+		elements = { 10.96.0.10 expires 220ms }
+	}
+
+	chain prerouting {
+		type filter hook prerouting priority raw; policy accept;
+		iifname "lo" ip saddr 10.96.0.10 ip daddr 10.96.0.10 udp dport 53 notrack accept
+		iifname "lo" ip saddr 10.96.0.10 meta l4proto { tcp, udp } th sport 53 notrack accept
+		ip daddr @alive-ip meta l4proto { tcp, udp } th dport 53 socket transparent 0 notrack
+	}
+
+	chain output {
+		type filter hook output priority raw; policy accept;
+		ip saddr 10.96.0.10 ip daddr 10.96.0.10 udp sport 53 update @alive-ip { ip saddr timeout 300ms }
+		ip saddr 10.96.0.10 ip daddr 10.96.0.10 udp dport 53 notrack accept
+		ip saddr 10.96.0.10 meta l4proto { tcp, udp } th sport 53 notrack accept
+		ip daddr @alive-ip meta l4proto { tcp, udp } th dport 53 notrack
+	}
+}
+"""
+"""As nft 1.0.6 lists it on a node with `overlays/node-local`."""
+OTHER = LOCAL_DNS.replace("kdns-local-dns", "fast")
+
+
+PROXY = """\
+*nat
+:PREROUTING ACCEPT [0:0]
+:INPUT ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:POSTROUTING ACCEPT [0:0]
+:KUBE-SERVICES - [0:0]
+-A PREROUTING -j KUBE-SERVICES
+-A OUTPUT -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.96.0.10/32 -p udp -m udp --dport 53 -j DNAT --to-destination 10.244.0.2:53
+-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 53 -j DNAT --to-destination 10.244.0.2:53
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"), [(LOCAL_DNS, set()), (OTHER, {"E33"})], ids=["ours", "another program's"]
+)
+def test_the_nodes_own_dns_is_no_fault(tmp_path: Path, rules: str, expected: list[str]) -> None:
+    """Its rules have the questions not tracked, and that is right: the node answers. Another program's are E33."""
+    files = {"node/worker-1/nft.txt": rules, "node/worker-1/iptables-save.txt": PROXY}
+    found = dns_path(tmp_path, unchanged, files)
+    assert {one["code"] for one in found if one["code"]} & {"E31", "E33"} == expected
+    assert not [one for one in found if "not known" in one["says"]]

@@ -10,9 +10,10 @@ from typing import Literal, NamedTuple
 from kdns.base.objects import address_text
 from kdns.explain.kernel.model import Chain, Position, Table
 from kdns.explain.kernel.outcome import Result
-from kdns.explain.kernel.packet import Packet
+from kdns.explain.kernel.packet import Packet, Step
 from kdns.explain.kernel.structure import Broken, broken_places, leading
 from kdns.explain.kernel.walk import End
+from kdns.nodelocal.nftables import TABLE as LOCAL_DNS
 from kdns.proxy.model import Backend, Mode
 from kdns.proxy.trace import Outcome
 
@@ -114,6 +115,7 @@ def _sent(wanted: Outcome, result: Result, packet: Packet, tables: Sequence[Tabl
     yield from _stale(wanted, result)
     untouched = [end for end in own if _is_catch_all(end)]
     untouched += [end for end in result.ends if end.ending not in ("drop", "reject") and not end.packet.translated]
+    untouched = [end for end in untouched if not _answered_here(end)]
     if untouched:
         yield from _nowhere(untouched[0], packet, tables, mode)
     elif not foreign and not refused:
@@ -125,6 +127,21 @@ def _is_catch_all(end: End) -> bool:
     """It is refused since no rule took it: by what refuses other ports of service addresses."""
     chain = end.chain.name if end.chain else ""
     return not end.packet.translated and chain in CATCH_ALL
+
+
+def _answered_here(end: End) -> bool:
+    """The node's own DNS has the address and answers itself, untracked: `kdns node --local-dns`, NodeLocal DNSCache."""
+    if end.packet.tracked or end.packet.translated:
+        return False
+    return end.ending == "delivered" or any(_of_local_dns(step) for step in _steps(end))
+
+
+def _of_local_dns(step: Step) -> bool:
+    return LOCAL_DNS in step.table or step.chain.startswith("KDNS-DNS-")
+
+
+def _steps(end: End) -> list[Step]:
+    return end.packet.trail.all() if end.packet.trail else []
 
 
 def _stale(wanted: Outcome, result: Result) -> Iterator[Difference]:

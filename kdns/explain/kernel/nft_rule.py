@@ -118,6 +118,11 @@ def pattern(text: str) -> Pattern:
     return Pattern(text)
 
 
+TAKEN_HERE: Final = ["socket", "transparent", "0"]
+"""A match: a socket of the node takes the packet. Counts as true: sockets are not in the evidence, and the node's own
+DNS, whose rule has it, is asked only while it answers."""
+
+
 class _Parser:
     """Words of a rule, taken one after the other."""
 
@@ -128,6 +133,9 @@ class _Parser:
         """Statements in their order."""
         while self._at < len(self._words):
             start = self._at
+            if self._words[start : start + 3] == TAKEN_HERE:
+                self._at += 3
+                continue
             try:
                 yield from self._action() if self._peek() in ACTIONS or self._sets_mark() else self._match()
             except (IndexError, ValueError, KeyError):

@@ -146,7 +146,8 @@ def swapped(objects: list[Manifest]) -> list[Manifest]:
 
 def chart(values: str, *settings: str) -> list[Manifest]:
     """What helm makes of our chart."""
-    words = ("helm", "template", "kdns", "charts/kdns", "-n", SYSTEM, "-f", f"charts/kdns/ci/{values}-values.yaml")
+    values_file = f"charts/kdns/ci/{values}-values.yaml"
+    words = ("helm", "template", "kdns", "charts/kdns", "-n", SYSTEM, "--kube-version=1.35.4", "-f", values_file)
     done = subprocess.run((*words, *settings), cwd=HOUSE, check=True, capture_output=True, text=True)
     return [each for each in yaml.safe_load_all(done.stdout) if each]
 
