@@ -5,6 +5,7 @@ with the flag DO at most and no options (RFC 6891 section 6.1.2). Any other head
 left out of a `Variant`, whose plain query has the same reply unless a plugin reads what was left out.
 """
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kdns.wire.compose import head
@@ -47,11 +48,19 @@ def plain_query(flags: int, name: bytes, tail: bytes) -> Query | None:
         return None
     edns = None
     if len(tail) > TYPE:
-        do = _DO.get(tail[-4:])
-        if do is None or tail[TYPE : TYPE + 3] != _ROOT_OPT or tail[-6:-4] != b"\0\0":
+        edns = _plain_edns(tail[TYPE:])
+        if edns is None:
             return None
-        edns = Edns(int.from_bytes(tail[7:9], "big"), 0, do)
     return Query(0, flags, name + tail[:TYPE], name, rtype, IN, edns)
+
+
+@lru_cache(64)
+def _plain_edns(opt: bytes) -> Edns | None:
+    """What a plain OPT record says; None if it is not plain. Remembered, since clients send the same few."""
+    do = _DO.get(opt[-4:])
+    if do is None or opt[:3] != _ROOT_OPT or opt[-6:-4] != b"\0\0":
+        return None
+    return Edns(int.from_bytes(opt[3:5], "big"), 0, do)
 
 
 def variant(message: bytes) -> Variant | None:

@@ -25,7 +25,7 @@ from kdns.dns.api.plugin import Built
 from kdns.wire.compose import head
 from kdns.wire.message import PASSED_ON
 from kdns.wire.numbers import AA, AD, CD, HEADER, NOERROR, NXDOMAIN, QR, RA, RD, TC
-from kdns.wire.query import PLAIN_LIMIT, UDP_LIMIT, Query, opt_record, reply_payload
+from kdns.wire.query import PLAIN_LIMIT, UDP_LIMIT, Query, opt_record
 from kdns.wire.walk import Facts
 
 log = logging.getLogger("kdns.dns")
@@ -44,8 +44,8 @@ _QUERY_HEADS: Final = {
 }
 """Octets 2 to 12 of what is sent, by flags."""
 _QUERY_OPT: Final = {do: opt_record(UDP_LIMIT, do) for do in (False, True)}
-_REPLY_OPT: Final[dict[tuple[int, bool], bytes]] = {}
-"""OPT records of replies by payload size, of which there are 721 (`reply_payload`), and DO."""
+_REPLY_OPT: Final[dict[int, bytes]] = {}
+"""OPT records of replies by payload size, of which there are 721 (`kdns.wire.query.reply_payload`), and DO."""
 
 
 class Answering(Protocol):
@@ -201,8 +201,9 @@ class ForwardedQuery:
         if edns is None:
             opt, room = b"", PLAIN_LIMIT
         else:
-            payload = reply_payload(edns)
-            opt = _REPLY_OPT.get((payload, edns.do)) or _reply_opt(payload, edns.do)
+            payload, _, do, _, _ = edns
+            payload = PLAIN_LIMIT if payload < PLAIN_LIMIT else min(payload, UDP_LIMIT)  # `reply_payload`, written out
+            opt = _REPLY_OPT.get(payload << 1 | do) or _reply_opt(payload, do)
             room = payload - len(opt)
         end = HEADER + len(query.question)
         counts = facts.sections.counts
@@ -241,5 +242,5 @@ def wants_ad(query: Query) -> bool:
 
 
 def _reply_opt(payload: int, do: bool) -> bytes:
-    opt = _REPLY_OPT[payload, do] = opt_record(payload, do)
+    opt = _REPLY_OPT[payload << 1 | do] = opt_record(payload, do)
     return opt
