@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from kdns.base.objects import address_text
 from kdns.explain.case import Case
 from kdns.explain.compared import Compared
 from kdns.explain.kernel.machine import BRIDGES
@@ -28,8 +29,9 @@ def sysctl_findings(
                 told.add(name)
                 value, line = kernel.sysctls[name]
                 shown = Item(file=kernel.path("sysctl.txt"), line=line, text=f"{name} = {value}")
-                yield Finding(link, State.FAULT, f"node {node}: {name} is {value}: {says}", "E34", (shown,),
-                              f"sysctl -w {name}={'2' if name.endswith('rp_filter') else '1'}")  # fmt: skip
+                command = f"sysctl -w {name}={'2' if name.endswith('rp_filter') else '1'}"
+                command = command if "no route" not in says else "ip route show table all"
+                yield Finding(link, State.FAULT, f"node {node}: {name} is {value}: {says}", "E34", (shown,), command)
 
 
 def _wrong(case: Case, node: str, kernel: NodeKernel, row: Compared) -> Iterator[tuple[str, str]]:
@@ -38,37 +40,49 @@ def _wrong(case: Case, node: str, kernel: NodeKernel, row: Compared) -> Iterator
     known = case.cluster.node(node) if node else None
     own = {one.address for one in kernel.addresses} | set(known.addresses if known else ())
     remote = [one for one in row.wanted.backends if one not in local and one.address not in own]
-    leaves = remote and not row.sent.own
-    if leaves and _value(kernel, FORWARDING[family]) == "0":
-        yield FORWARDING[family], "packets for endpoints on other nodes are not forwarded"
+    leaves = (remote or (local and not row.sent.inside)) and not row.sent.own
+    comes_in = _comes_in(kernel, row)
+    if leaves:
+        whom = "packets for endpoints on other nodes" if remote else "packets for its Pods"
+        by_link = f"net.ipv4.conf.{comes_in}.forwarding"
+        if _value(kernel, FORWARDING[family]) == "0":
+            yield FORWARDING[family], f"{whom} are not forwarded"
+        elif comes_in and family is Family.IPV4 and _value(kernel, by_link) == "0":
+            yield by_link, f"{whom} that come in by {comes_in} are not forwarded"
     if row.sent.inside and local and _bridged(kernel, row) and _value(kernel, BRIDGED[family]) == "0":
         yield BRIDGED[family], "what passes between Pods of one bridge meets no rules on its way back"
     loopback = row.sent.destination in LOOPBACK[family]
     if loopback and family is Family.IPV4 and _value(kernel, "net.ipv4.conf.all.route_localnet") == "0":
         yield "net.ipv4.conf.all.route_localnet", "node ports on 127.0.0.1 need it"
-    device = kernel.routing.out(row.sent.source) if not row.sent.own else None
-    strict = device and "1" in {_value(kernel, f"net.ipv4.conf.{name}.rp_filter") for name in ("all", device)}
-    loose = device and "2" in {_value(kernel, f"net.ipv4.conf.{name}.rp_filter") for name in ("all", device)}
-    if strict and not loose and family is Family.IPV4 and _asymmetric(kernel, row):
-        name = next(
-            f"net.ipv4.conf.{one}.rp_filter"
-            for one in ("all", device)
-            if _value(kernel, f"net.ipv4.conf.{one}.rp_filter") == "1"
-        )
-        yield name, "packets are dropped that come in by another interface than answers leave by"
+    if family is Family.IPV4 and comes_in is not None:
+        yield from _reverse_path(kernel, row, comes_in)
 
 
-def _asymmetric(kernel: NodeKernel, row: Compared) -> bool:
-    """Answers leave by another interface than the client's packets come in by: they arrive at an address of one
-    interface, and the way to the client is by another."""
-    arrives = next((one.interface for one in kernel.addresses if one.address == row.sent.destination), None)
+def _comes_in(kernel: NodeKernel, row: Compared) -> str | None:
+    """The interface that a packet comes in by, where that is known; None for what the node sends itself.
+
+    From outside it is the one that has the address which was asked; else the one that leads to the client.
+    """
+    if row.sent.own:
+        return None
+    has = next((one.interface for one in kernel.addresses if one.address == row.sent.destination), None)
+    if row.sent.inside or has in (None, "lo", "kube-ipvs0"):
+        return kernel.routing.out(row.sent.source)
+    return has
+
+
+def _reverse_path(kernel: NodeKernel, row: Compared, comes_in: str) -> Iterator[tuple[str, str]]:
+    """rp_filter of ip-sysctl.rst: of ``all`` and the interface the larger counts; 1 is strict, 2 loose (RFC 3704)."""
+    names = [f"net.ipv4.conf.{one}.rp_filter" for one in ("all", comes_in)]
+    values = {name: value for name in names if (value := _value(kernel, name)) in {"1", "2"}}
+    if not values or not kernel.routing.routes:
+        return
+    name = max(values, key=lambda one: values[one])
     leaves = kernel.routing.out(row.sent.source)
-    return (
-        arrives is not None
-        and leaves is not None
-        and arrives not in (leaves, "lo", "kube-ipvs0")
-        and not row.sent.inside
-    )
+    if leaves is None:
+        yield name, f"no route leads back to {address_text(row.sent.source)}, so its packets are dropped"
+    elif values[name] == "1" and leaves != comes_in:
+        yield name, f"packets come in by {comes_in} and answers leave by {leaves}: such packets are dropped"
 
 
 def _bridged(kernel: NodeKernel, row: Compared) -> bool:

@@ -5,7 +5,7 @@ Each is a folder in ``tests/explain/cases``: the objects, what the node printed,
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,7 @@ from kdns.proxy.model import Family
 from kdns.watch.manifests.reading import parse_manifests
 from tests.explain.kernel import kube_proxy
 from tests.explain.kernel.others import DOCKER, FIREWALLD
-from tests.explain.kernel.plan import objects
+from tests.explain.kernel.plan import in_ipv6, objects
 from tests.proxy.apply.namespaces import in_a_namespace
 
 CASES = Path(__file__).parent.parent / "cases"
@@ -39,7 +39,27 @@ ip route add 10.244.2.0/24 via 172.18.0.3 dev eth0
 ip route add default via 172.18.0.1 dev eth0
 sysctl -qw net.ipv4.ip_forward=1
 """
+MACHINE_IPV6 = """
+ip link add eth0 type veth peer name eth0-far
+ip link add cni0 type bridge
+ip link add veth1 type veth peer name veth1-pod
+ip link set veth1 master cni0
+for link in lo eth0 eth0-far cni0 veth1 veth1-pod; do ip link set $link up; done
+ip address add fd00:18::2/64 dev eth0 nodad
+ip address add fd00:244:1::1/64 dev cni0 nodad
+ip -6 route add fd00:244:2::/64 via fd00:18::3 dev eth0
+ip -6 route add default via fd00:18::1 dev eth0
+sysctl -qw net.ipv6.conf.all.forwarding=1
+"""
+TWO_UPLINKS = """
+ip link add eth1 type veth peer name eth1-far
+ip link set eth1 up
+ip link set eth1-far up
+ip address add 10.9.0.2/24 dev eth1
+"""
+"""Another interface; what comes from outside is answered by eth0, which has the default route."""
 SAVES = {
+    "ip6tables": ("ip6tables-save.txt", "ip6tables-nft-save"),
     "iptables": ("iptables-save.txt", "iptables-nft-save"),
     "legacy": ("iptables-legacy-save.txt", "iptables-legacy-save"),
     "nftables": ("nft.txt", "nft list ruleset"),
@@ -72,6 +92,8 @@ class Broken(NamedTuple):
     """Rules to load instead of ours."""
     evidence: str = ""
     """A part of a line that must be among the evidence."""
+    ipv6: bool = False
+    """The cluster has IPv6 alone."""
 
 
 def case_objects(kind: str, mode: Mode) -> str:
@@ -80,6 +102,8 @@ def case_objects(kind: str, mode: Mode) -> str:
         case "one cart":
             return objects(mode, carts=("cart-2",))
         case "another cart":
+            return objects(mode, carts=("cart-1",))
+        case "one cart here":
             return objects(mode, carts=("cart-1",))
         case "no cart":
             return objects(mode, carts=())
@@ -99,7 +123,16 @@ UNHEALTHY = (
 )
 """What /healthz of kube-proxy says while changes wait."""
 TRACK = "conntrack -I -s"
-ADDRESSES = tuple(ip_address(text).packed for text in ("172.18.0.2", "10.244.1.1"))
+SYSCTLS = (
+    "net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.all.route_localnet net.ipv6.conf.all.forwarding "
+    "$(cd /proc/sys/net/ipv4/conf && for link in eth*[0-9]; do "
+    "echo net.ipv4.conf.$link.rp_filter net.ipv4.conf.$link.forwarding; done)"
+)
+"""Of all that `kdns collect` reads: what decides about the packets of Services."""
+ADDRESSES = {
+    Family.IPV4: tuple(ip_address(text).packed for text in ("172.18.0.2", "10.244.1.1")),
+    Family.IPV6: tuple(ip_address(text).packed for text in ("fd00:18::2", "fd00:244:1::1")),
+}
 EVERY_WAY: Sequence[dict[str, Any]] = (
     {"target": "cart.shop:80", "from": "shop/client"},
     {"target": "cart.shop:80", "from": "shop/cart-1"},
@@ -112,6 +145,13 @@ EVERY_WAY: Sequence[dict[str, Any]] = (
     {"target": "guarded.shop", "from": "shop/client"},
 )
 """Clients and frontends; on a healthy node all of them are as the objects ask for."""
+IPV6_WAYS: Sequence[dict[str, Any]] = (
+    {"target": "cart.shop:80", "from": "shop/client"},
+    {"target": "cart.shop:80", "from": "shop/cart-1"},
+    {"target": "[fd00:96::7:7]:80", "from_node": "worker-1"},
+    {"target": "[2001:db8:51::20]:80", "outside": "2001:db8:113::9"},
+    {"target": "[fd00:18::2]:30080", "outside": "2001:db8:113::9"},
+)
 BROKEN: Sequence[Broken] = (
     Broken("healthy-iptables", "iptables", "", "rules", "", EVERY_WAY, state="ok"),
     Broken("healthy-legacy", "iptables", "", "rules", "", EVERY_WAY, state="ok", saves=("legacy",)),
@@ -249,6 +289,39 @@ BROKEN: Sequence[Broken] = (
     Broken("healthy-bridge-netfilter", "nftables", "", "rules", "", EVERY_WAY, state="ok", saves=("nftables",),
            files={"sysctl.txt": "net.bridge.bridge-nf-call-iptables = 1\nnet.ipv4.ip_forward = 1\n"}),
     Broken("E34-ip-forward", "iptables", "sysctl -qw net.ipv4.ip_forward=0", "rules", "E34"),
+    Broken("E34-forwarding-of-an-interface", "iptables", "sysctl -qw net.ipv4.conf.eth0.forwarding=0", "rules", "E34",
+           asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},),
+           says="net.ipv4.conf.eth0.forwarding is 0", evidence="net.ipv4.conf.eth0.forwarding = 0"),
+    Broken("E34-ip-forward-and-a-pod-of-this-node", "iptables", "sysctl -qw net.ipv4.ip_forward=0", "rules", "E34",
+           before="one cart here", now="one cart here",
+           asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},), says="net.ipv4.ip_forward is 0"),
+    Broken("E34-strict-reverse-path-filter", "iptables",
+           f"{TWO_UPLINKS} sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=1", "rules", "E34",
+           asked=({"target": "10.9.0.2:30080", "outside": "203.0.113.9"},),
+           says="net.ipv4.conf.eth1.rp_filter is 1", evidence="net.ipv4.conf.eth1.rp_filter = 1"),
+    Broken("healthy-loose-reverse-path-filter", "iptables",
+           f"{TWO_UPLINKS} sysctl -qw net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.eth1.rp_filter=1", "rules", "",
+           asked=({"target": "10.9.0.2:30080", "outside": "203.0.113.9"},), state="ok"),
+    Broken("E34-no-route-back", "iptables",
+           "ip route del default; sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=2", "rules",
+           "E34",
+           asked=({"target": "172.18.0.2:30080", "outside": "203.0.113.9"},),
+           says="net.ipv4.conf.eth0.rp_filter is 2", evidence="net.ipv4.conf.eth0.rp_filter = 2"),
+    Broken("healthy-ipv6", "iptables", "", "rules", "", IPV6_WAYS, state="ok", saves=("ip6tables",), ipv6=True),
+    Broken("healthy-ipv6-nftables", "nftables", "", "rules", "", IPV6_WAYS, state="ok", saves=("nftables",), ipv6=True),
+    Broken("E34-ipv6-forwarding", "iptables", "sysctl -qw net.ipv6.conf.all.forwarding=0", "rules", "E34",
+           saves=("ip6tables",), ipv6=True, says="net.ipv6.conf.all.forwarding is 0",
+           evidence="net.ipv6.conf.all.forwarding = 0"),
+    Broken("E33-forward-policy-ip6tables", "iptables", "ip6tables-nft -P FORWARD DROP", "rules", "E33",
+           saves=("ip6tables",), ipv6=True, says="policy drop", evidence=":FORWARD DROP"),
+    Broken("E33-foreign-ipv6-drop-nftables", "nftables",
+           "nft add table inet guard; "
+           "nft add chain inet guard forward '{ type filter hook forward priority -10; policy accept; }'; "
+           "nft add rule inet guard forward meta nfproto ipv6 drop",
+           "rules", "E33", saves=("nftables",), ipv6=True, says="table inet guard",
+           evidence="meta nfproto ipv6 drop"),
+    Broken("E32-stale-endpoint-ip6tables", "iptables", "", "rules", "E32", saves=("ip6tables",), ipv6=True,
+           now="another cart", says="[fd00:244:2::9]:8080"),
     Broken("unknown-match", "nftables",
            "nft add table inet guard; "
            "nft add chain inet guard forward '{ type filter hook forward priority -10; policy accept; }'; "
@@ -268,7 +341,7 @@ def write(case: Broken, cases: Path = CASES) -> None:
     folder = cases / case.name
     node = folder / "node" / "worker-1"
     node.mkdir(parents=True, exist_ok=True)
-    (folder / "objects.yaml").write_text(_now(case))
+    (folder / "objects.yaml").write_text(in_ipv6(_now(case)) if case.ipv6 else _now(case))
     for name, text in {**in_a_namespace(lambda: saved(case)), **case.files}.items():
         (node / name).write_text(text)
     fault = case.code if case.state == "fault" else None
@@ -295,14 +368,15 @@ def _expected(case: Broken) -> dict[str, Any]:
 
 def saved(case: Broken) -> dict[str, str]:
     """What the tools print in a namespace that has the machine and the rules, once they are broken."""
-    _sh(MACHINE)
+    _sh(MACHINE_IPV6 if case.ipv6 else MACHINE)
     own = case.text or rules_text(case, case.mode)
     if case.mode == "ipvs":
         return saved_ipvs(case, own)
     if "legacy" in case.saves and "iptables" not in case.saves:
         _sh("iptables-legacy-restore", own)
     else:
-        _sh("nft -f -" if case.mode == "nftables" else "iptables-nft-restore", own)
+        restore = "ip6tables-nft-restore" if case.ipv6 else "iptables-nft-restore"
+        _sh("nft -f -" if case.mode == "nftables" else restore, own)
     if case.do:
         paths = {"RULES": own, "OTHER": rules_text(case, "iptables")}
         names = {name: Path(f"/tmp/kdns-case-{name.lower()}") for name in paths if f"${name}" in case.do}
@@ -313,7 +387,7 @@ def saved(case: Broken) -> dict[str, str]:
             path.unlink()
     files = {name: _sh(command) for name, command in (SAVES[save] for save in case.saves)}
     files["addresses.txt"], files["routes.txt"] = _sh("ip -o addr"), _sh("ip route show table all")
-    files["sysctl.txt"] = _sh("sysctl net.ipv4.ip_forward net.ipv4.conf.all.rp_filter net.ipv4.conf.all.route_localnet")
+    files["sysctl.txt"] = _sh(f"sysctl {SYSCTLS}")
     return {name: text for name, text in files.items() if name not in case.left_out}
 
 
@@ -338,11 +412,16 @@ def saved_ipvs(case: Broken, own: str) -> dict[str, str]:
 def rules_text(case: Broken, mode: Mode) -> str:
     """What a proxy on worker-1 writes for the objects as they were."""
     text = case_objects(case.before, case.mode)
+    text = in_ipv6(text) if case.ipv6 else text
     cluster = Cluster({"objects.yaml": parse_manifests(text.encode(), "objects.yaml", also=KINDS)})
-    settings = replace(ProxySettings(), mode=mode, cluster_cidrs=(Network(bytes((10, 244, 0, 0)), 16),))
+    pods = ip_network("fd00:244::/32" if case.ipv6 else "10.244.0.0/16")
+    settings = replace(
+        ProxySettings(), mode=mode, cluster_cidrs=(Network(pods.network_address.packed, pods.prefixlen),)
+    )
     if mode == "nftables":
         settings = replace(settings, node_port_addresses=NodePortAddresses(primary=True))
-    return script(mode, cluster.decisions(settings, "worker-1")[Family.IPV4].rule_set(), "rr", ADDRESSES)
+    family = Family.IPV6 if case.ipv6 else Family.IPV4
+    return script(mode, cluster.decisions(settings, "worker-1")[family].rule_set(), "rr", ADDRESSES[family])
 
 
 def _sh(commands: str, text: str = "") -> str:

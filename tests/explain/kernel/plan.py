@@ -9,6 +9,7 @@
     guarded   10.96.7.8:80, load balancer 198.51.100.21, loadBalancerSourceRanges 203.0.113.0/25
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,26 @@ PODS = {
     "client": ("10.244.1.20", "worker-1"), "cart-1": ("10.244.1.7", "worker-1"), "cart-2": ("10.244.2.9", "worker-2"),
     "depot-1": ("10.244.2.11", "worker-2"), "guarded-1": ("10.244.2.8", "worker-2"),
 }  # fmt: skip
+
+
+SIX: Mapping[str, str] = {
+    r"10\.244\.(\d+)\.0/24": r"fd00:244:\1::/64",
+    r"10\.244\.0\.0/16": "fd00:244::/32",
+    r"203\.0\.113\.0/25": "2001:db8:113::/120",
+    r"10\.244\.(\d+)\.(\d+)": r"fd00:244:\1::\2",
+    r"10\.96\.(\d+)\.(\d+)": r"fd00:96::\1:\2",
+    r"172\.18\.0\.(\d+)(?:/16)?": r"fd00:18::\1",
+    r"198\.51\.100\.(\d+)": r"2001:db8:51::\1",
+    r"203\.0\.113\.(\d+)": r"2001:db8:113::\1",
+    "IPv4": "IPv6",
+}
+
+
+def in_ipv6(text: str) -> str:
+    """The same cluster with IPv6 alone: every address and network of the text in the other family."""
+    for pattern, other in SIX.items():
+        text = re.sub(pattern, other, text)
+    return text
 
 
 def _metadata(name: str, namespace: str, **labels: str) -> dict[str, Any]:
