@@ -154,23 +154,25 @@ async def _bodies(api: Api, listed: Listed, namespace: str) -> list[dict[str, An
 
 
 async def fetch_config_maps(api: Api, fetched: Fetched, names: Sequence[str] = CONFIG_MAPS) -> None:
-    """The ConfigMaps of DNS and the proxy, each by its name."""
-    bodies = []
-    for name in names:
-        path = f"{CONFIG_MAP.resource.path_in(SYSTEM)}/{name}"
-        try:
-            body = _BODY.decode(await api.read(path, denied=f"may not get configmaps {name}"))
-        except Denied:
-            fetched.forbidden.append(f"ConfigMap {SYSTEM}/{name}")
-        except ApiError as error:
-            if error.code != 404:
-                fetched.problems.append(f"ConfigMap {SYSTEM}/{name}: {error}")
-        except (ValidationError, ValueError) as error:
-            fetched.problems.append(f"ConfigMap {SYSTEM}/{name}: {error}")
-        else:
-            bodies.append(cleaned(body, CONFIG_MAP))
-    if bodies:
+    """The ConfigMaps of DNS and the proxy, each by its name, at the same time."""
+    read = await asyncio.gather(*(_config_map(api, name, fetched) for name in names))
+    if bodies := [body for body in read if body is not None]:
         fetched.raws += _files("configmaps.json", bodies)
+
+
+async def _config_map(api: Api, name: str, fetched: Fetched) -> dict[str, Any] | None:
+    """None: it is not there, or cannot be read."""
+    path, about = f"{CONFIG_MAP.resource.path_in(SYSTEM)}/{name}", f"ConfigMap {SYSTEM}/{name}"
+    try:
+        return cleaned(_BODY.decode(await api.read(path, denied=f"may not get configmaps {name}")), CONFIG_MAP)
+    except Denied:
+        fetched.forbidden.append(about)
+    except ApiError as error:
+        if error.code != 404:
+            fetched.problems.append(f"{about}: {error}")
+    except (ValidationError, ValueError) as error:
+        fetched.problems.append(f"{about}: {error}")
+    return None
 
 
 async def fetch_logs(api: Api, pods: Iterable[tuple[str, str]], fetched: Fetched) -> list[Raw]:

@@ -8,6 +8,7 @@
 Where Services may only be listed in one Namespace, they are.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -47,12 +48,18 @@ async def read_objects(api: Api, question: Question) -> Fetched:
     namespaces = list(dict.fromkeys(_namespaces(question)))
     wanted = [(listed, "") for listed in WIDE]
     wanted += [(listed, namespace) for listed in NARROW for namespace in namespaces]
-    fetched = await fetch(api, wanted)
+    maps = Fetched()
+    reading = asyncio.ensure_future(fetch_config_maps(api, maps))  # beside the lists
+    try:
+        fetched = await fetch(api, wanted)
+        await reading
+    finally:
+        reading.cancel()
+    _add(fetched, maps)
     if SERVICE.resource.plural in fetched.forbidden:
         _add(fetched, await fetch(api, [(SERVICE, namespace) for namespace in namespaces]))
     elif more := [one for one in _by_address(fetched, question) if one not in namespaces]:
         _add(fetched, await fetch(api, [(listed, namespace) for listed in NARROW for namespace in more]))
-    await fetch_config_maps(api, fetched)
     return fetched
 
 

@@ -16,7 +16,7 @@ from kdns.explain.kernel.diff import Row, extra_frontends, rule_differences
 from kdns.explain.kernel.ipvs import assumed_sets
 from kdns.explain.kernel.node import NodeKernel
 from kdns.explain.model import Client, Question, Target
-from kdns.explain.node_files import collect_node
+from kdns.explain.node_files import Run, collect_node
 from kdns.explain.run import Request, read_case
 from kdns.proxy.model import Family, Mode, RuleSet
 from kdns.proxy.render.ipvs.virtual_servers import here, states
@@ -60,10 +60,20 @@ def _key(case: Case, service: str) -> ObjectKey | None:
 
 
 async def diff_of_this_node(
-    name: str, sets: Sequence[RuleSet], mode: Mode, addresses: Iterable[bytes], *, whole: bool, out: TextIO
+    name: str,
+    sets: Sequence[RuleSet],
+    mode: Mode,
+    addresses: Iterable[bytes],
+    *,
+    whole: bool,
+    out: TextIO,
+    run: Run | None = None,
 ) -> int:
-    """Compare this machine's kernel; 1 if something differs."""
-    files = {raw.path.rpartition("/")[2]: text_file(raw) for raw in await collect_node(name, set())}
+    """Compare this machine's kernel; 1 if something differs. Raises ConfigError where its rules cannot be read.
+
+    ``run`` runs a tool, as for `collect_node`.
+    """
+    files = {raw.path.rpartition("/")[2]: text_file(raw) for raw in await collect_node(name, set(), run=run)}
     rows = compare_node(NodeKernel(name, files), sets, mode, frozenset(addresses), whole=whole)
     return print_rows(f"node {name} ({mode})", rows, out)
 
@@ -79,7 +89,10 @@ def compare_node(
         for path, problem in read.problems.items():
             raise ConfigError(f"{path}: {problem}")
         if not read.files:
-            raise ConfigError(f"no {rules.node.family.value} rules of node {kernel.name}", hint="kdns collect --node")
+            raise ConfigError(
+                f"no {rules.node.family.value} rules of node {kernel.name}",
+                hint="they are read as root by nft, iptables-save and ipvsadm: is one of them installed?",
+            )
         if mode == "ipvs" and kernel.ipsets is None:
             kernel.assume(assumed_sets(states(rules, here(rules.node, addresses), "rr"), rules.node.family))
         yield from rule_differences(rules, kernel, mode, addresses)

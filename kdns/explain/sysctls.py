@@ -44,11 +44,14 @@ def _wrong(case: Case, node: str, kernel: NodeKernel, row: Compared) -> Iterator
     comes_in = _comes_in(kernel, row)
     if leaves:
         whom = "packets for endpoints on other nodes" if remote else "packets for its Pods"
-        by_link = f"net.ipv4.conf.{comes_in}.forwarding"
         if _value(kernel, FORWARDING[family]) == "0":
             yield FORWARDING[family], f"{whom} are not forwarded"
-        elif comes_in and family is Family.IPV4 and _value(kernel, by_link) == "0":
-            yield by_link, f"{whom} that come in by {comes_in} are not forwarded"
+        elif family is Family.IPV4:  # each interface has a switch of its own, for what comes in by it
+            links = (comes_in, *(kernel.routing.out(backend.address) for backend in remote))
+            for device in dict.fromkeys(link for link in links if link):
+                if _value(kernel, f"net.ipv4.conf.{device}.forwarding") == "0":
+                    what = whom if device == comes_in else "answers of endpoints on other nodes"
+                    yield f"net.ipv4.conf.{device}.forwarding", f"{what} that come in by {device} are not forwarded"
     if row.sent.inside and local and _bridged(kernel, row) and _value(kernel, BRIDGED[family]) == "0":
         yield BRIDGED[family], "what passes between Pods of one bridge meets no rules on its way back"
     loopback = row.sent.destination in LOOPBACK[family]

@@ -25,7 +25,7 @@ TOOLS: Final = {
     "ipset.txt": ("ipset", "save"),
     "addresses.txt": ("ip", "-o", "addr"),
     "routes.txt": ("ip", "route", "show", "table", "all"),
-    "sysctl.txt": ("sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"),
+    "sysctl.txt": ("sysctl", "-a"),
 }
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from kdns.base.errors import ConfigError
 from kdns.explain.bundle import Raw, read_bundle
 from kdns.explain.collect import Asked, cluster_addresses, collect, pack, this_node
 from kdns.explain.evidence import Evidence
-from kdns.explain.fetch import EVERYTHING, Fetched, open_api
-from kdns.explain.live import read_objects
+from kdns.explain.fetch import CONFIG_MAPS, EVERYTHING, Fetched, open_api
+from kdns.explain.live import NARROW, WIDE, read_objects
 from kdns.explain.node_files import NotInstalled, collect_node, concerns, run_bounded
 from kdns.explain.question import parse_question
 from tests.explain.evidence import dns_objects
@@ -86,6 +87,31 @@ async def test_a_question_reads_only_its_namespaces() -> None:
     namespaces = {body["metadata"]["namespace"] for body in fetched.bodies("Pod")}
     assert namespaces == {"shop", "kube-system"}
     assert {body["metadata"]["namespace"] for body in fetched.bodies("Service")} == {"default", "kube-system", "shop"}
+
+
+class Waiting(FakeApiServer):
+    """Answers no request before so many requests are under way."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(dns_objects(), rules=RULES)
+        self._count, self._here, self._all_here = count, 0, asyncio.Event()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self._here += 1
+        if self._here == self._count:
+            self._all_here.set()
+        await self._all_here.wait()
+        return await super()._handle(request)
+
+
+async def test_what_a_question_needs_is_asked_at_once() -> None:
+    """Lists and ConfigMaps are one round trip: each kind once for the cluster or for each of two Namespaces."""
+    needed = len(WIDE) + len(NARROW) * len({"shop", "kube-system"}) + len(CONFIG_MAPS)
+    async with asyncio.timeout(20), Waiting(needed) as server, open_api(server.url) as api:
+        fetched = await read_objects(api, parse_question("cart.shop:8080"))
+    assert len(server.asked) == needed
+    assert not fetched.problems
+    assert {body["metadata"]["name"] for body in fetched.bodies("ConfigMap")} == {"coredns"}
 
 
 async def test_an_address_leads_to_its_namespace() -> None:

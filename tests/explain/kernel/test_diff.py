@@ -1,15 +1,20 @@
 """``kdns rules --diff``: every frontend of a node, in its kernel and in the objects."""
 
+import asyncio
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import copytree
 
 import pytest
 
 from kdns.base.errors import ConfigError
-from kdns.explain.run_diff import diff_of_evidence
+from kdns.explain.node_files import Keep, NotInstalled
+from kdns.explain.run_diff import diff_of_evidence, diff_of_this_node
+from kdns.proxy.model import Family
 from tests.explain.cases import CASES
 from tests.explain.kernel.breaking import BROKEN
+from tests.explain.kernel.saving import RULES, SAVED
 
 
 def diff(name: str, service: str = "", node: str = "") -> tuple[int, str]:
@@ -58,3 +63,47 @@ def test_a_service_or_node_that_is_not_there_is_an_error() -> None:
         diff("healthy-iptables", service="shop/card")
     with pytest.raises(ConfigError, match="worker-9"):
         diff("healthy-iptables", node="worker-9")
+
+
+class Tools:
+    """Tools of a node: some print what a kernel printed once, others fail."""
+
+    def __init__(self, printed: dict[str, str], failure: Exception) -> None:
+        self._printed, self._failure = printed, failure
+
+    async def __call__(self, argv: Sequence[str], keep: Keep | None = None) -> bytes:
+        """What the tool prints."""
+        if argv[0] in self._printed:
+            return self._printed[argv[0]].encode()
+        raise self._failure
+
+
+def here(tools: Tools) -> tuple[int, str]:
+    """What differs on this machine, if its tools are these."""
+    out = io.StringIO()
+    work = diff_of_this_node("worker-1", [RULES[Family.IPV4]], "iptables", (), whole=False, out=out, run=tools)
+    return asyncio.run(work), out.getvalue()
+
+
+def test_this_node_is_read_with_its_tools() -> None:
+    """Without evidence the rules are what iptables-save prints here; one that is missing is a line."""
+    save = (SAVED / "iptables-save.txt").read_text()
+    assert here(Tools({"iptables-save": save}, NotInstalled()))[0] == 0
+    chain = next(line for line in save.splitlines() if line.startswith("-A KUBE-SERVICES -d"))
+    status, text = here(Tools({"iptables-save": save.replace(f"{chain}\n", "")}, NotInstalled()))
+    assert (status, f"{chain.split()[3].removesuffix('/32')}:" in text) == (1, True), text
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (NotInstalled(), r"no ipv4 rules of node worker-1\n.*is one of them installed"),
+        (OSError("iptables-save: Permission denied (you must be root)"), "you must be root"),
+        (TimeoutError("iptables-save did not end within 20 s"), "did not end within 20 s"),
+    ],
+    ids=["no tool", "no root", "no end"],
+)
+def test_a_node_that_cannot_be_read_is_an_error(failure: Exception, says: str) -> None:
+    """Without a tool, or without the rights, nothing is said to differ, or to be the same."""
+    with pytest.raises(ConfigError, match=f"(?is){says}"):
+        here(Tools({}, failure))
