@@ -176,18 +176,27 @@ class App:
         """Everything but the exchange: pages are open, clusters known, or waited for long enough."""
         blocks = self.serving.build(loaded.plans)
         process = process_settings(loaded.plans)
+        starting = asyncio.create_task(self.clusters.start(self._tasks))
+        try:
+            await asyncio.wait((starting,), timeout=FIRST_WORD)
+            if starting.done():
+                starting.result()  # what cannot be followed at all is an error before a page says that all is well
+            await self._open_pages(process)
+            await self._started(starting)
+        finally:
+            starting.cancel()
+        await self._wait_for_clusters()
+        return blocks
+
+    async def _open_pages(self, process: ProcessSettings) -> None:
         await self.http.move(process.health, process.ready, process.metrics, process.top, process.status)
         if not self.serving.blocks:
             for path, where in self.http.listening.items():
                 name = path[1:] or "status"
                 logging.getLogger(f"kdns.ops.http.{name}").info("%s on %s", path if path[1:] else "status pages", where)
-        await self._start_clusters()
-        await self._wait_for_clusters()
-        return blocks
 
-    async def _start_clusters(self) -> None:
-        """Begin to follow; a source that takes long, such as a pipe without a writer, must not outlast a signal."""
-        starting = asyncio.create_task(self.clusters.start(self._tasks))
+    async def _started(self, starting: asyncio.Task[None]) -> None:
+        """Wait for clusters; a source that takes long, such as a pipe without a writer, must not outlast a signal."""
         asked = asyncio.create_task(self._stop.asked.wait())
         await asyncio.wait((starting, asked), return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()

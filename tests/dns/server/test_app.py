@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from pathlib import Path
@@ -254,3 +255,12 @@ async def test_a_taken_port_is_one_line(tmp_path: Path, flag: str) -> None:
     assert "the port is taken" in errors
     assert "choose another port" in errors
     assert "Traceback" not in errors
+
+
+async def test_a_cluster_that_cannot_be_followed_opens_no_page() -> None:
+    """Outside a cluster the mistake is all that is said: /health does not answer first, as if all were well."""
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("KUBERNETES_")}
+    async with Kdns("serve", "--source", "cluster", *LOOPBACK, *HTTP, environ=environ) as kdns:
+        status, errors = await kdns.ended()
+    assert (status, kdns.out) == (1, [])
+    assert errors.startswith("kdns: not inside a cluster")
