@@ -95,10 +95,10 @@ class Cluster:
     def service_cidrs(self) -> tuple[Network, ...]:
         """Of every ServiceCIDR."""
         changes = self._changes([Want("ServiceCIDR", optional=True)])
-        found = [
+        known = [
             change.after for change in changes if isinstance(change, ServiceCIDRChange) and change.after is not None
         ]
-        return tuple(cidr for kept in found for cidr in kept.cidrs)
+        return tuple(cidr for service_cidr in known for cidr in service_cidr.cidrs)
 
     def _changes(self, wanted: Sequence[Want]) -> Iterator[Change]:
         """What a follower of these kinds would be given, once everything is listed."""

@@ -63,13 +63,13 @@ async def collect(asked: Asked) -> list[Raw]:
 
 def dns_pods(fetched: Fetched) -> list[tuple[str, str]]:
     """Namespace and name of the Pods of cluster DNS."""
-    found = []
+    names = []
     for body in fetched.bodies("Pod"):
         metadata = body.get("metadata") or {}
         labels = metadata.get("labels") or {}
         if {labels.get("k8s-app"), labels.get("app.kubernetes.io/name")} & DNS_LABELS:
-            found.append((str(metadata.get("namespace") or SYSTEM), str(metadata.get("name") or "")))
-    return sorted(found)[:DNS_PODS]
+            names.append((str(metadata.get("namespace") or SYSTEM), str(metadata.get("name") or "")))
+    return sorted(names)[:DNS_PODS]
 
 
 def cluster_addresses(fetched: Fetched) -> Iterator[str]:

@@ -15,8 +15,8 @@ NAMESPACES: Final = ("kube-system", "openshift-dns")
 
 def dns_services(objects: Objects) -> list[Body]:
     """The Services of cluster DNS, the one whose address the kubelet writes first."""
-    found = [body for namespace in NAMESPACES for body in objects.all("Service", namespace) if _is_dns(body)]
-    return sorted(found, key=_rank)
+    services = [body for namespace in NAMESPACES for body in objects.all("Service", namespace) if _is_dns(body)]
+    return sorted(services, key=_rank)
 
 
 def _is_dns(body: Body) -> bool:

@@ -75,10 +75,10 @@ class Fetched(Struct):
 
     def bodies(self, kind: str) -> list[dict[str, Any]]:
         """The objects of a kind."""
-        found: list[dict[str, Any]] = []
+        bodies: list[dict[str, Any]] = []
         for raw in self.raws:
-            found += [body for body in _LIST.decode(raw.data).items if body.get("kind") == kind]
-        return found
+            bodies += [body for body in _LIST.decode(raw.data).items if body.get("kind") == kind]
+        return bodies
 
 
 class _Metadata(Struct, rename="camel"):
@@ -139,17 +139,17 @@ async def _fetch_one(api: Api, listed: Listed, namespace: str, fetched: Fetched)
 
 async def _bodies(api: Api, listed: Listed, namespace: str) -> list[dict[str, Any]]:
     query = {"limit": str(PAGE)}
-    found: list[dict[str, Any]] = []
+    bodies: list[dict[str, Any]] = []
     path, denied = listed.resource.path_in(namespace), f"may not list {listed.resource.plural}"
     while True:
         try:
             page = _PAGE.decode(await api.read(path, query, denied=denied))
         except (ValidationError, ValueError) as error:
             raise ApiError(0, "garbage", f"{path} is not a list: {error}") from error
-        found += [cleaned(body, listed) for body in page.items or ()]
+        bodies += [cleaned(body, listed) for body in page.items or ()]
         token = page.metadata.continue_ if page.metadata else None
         if not token:
-            return found
+            return bodies
         query["continue"] = token
 
 

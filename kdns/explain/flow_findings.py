@@ -47,11 +47,11 @@ def _endpoints(case: Case, service: Body) -> set[Backend]:
     """Every endpoint that may answer, ready or not, but for those that have stopped serving."""
     key = key_of(service)
     view = case.cluster.views.get(ObjectKey("Service", key.namespace, key.name))
-    found: set[Backend] = set()
+    live: set[Backend] = set()
     for family in Family:
         by_port = endpoints(view.slices, family, "").by_port if view else {}
-        found |= {one.backend for rows in by_port.values() for one in rows if one.ready or one.serving}
-    return found
+        live |= {one.backend for rows in by_port.values() for one in rows if one.ready or one.serving}
+    return live
 
 
 def _is_of(flow: Flow, sent: Sent) -> bool:

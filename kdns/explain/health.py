@@ -35,8 +35,8 @@ def trouble_of(pod: Body, node: Body | None = None) -> Trouble:
     phase = field(pod, "status.phase", "")
     for kind in ("initContainerStatuses", "containerStatuses"):
         for number, status in enumerate(maps(pod, f"status.{kind}")):
-            if found := _container(pod, f"status.{kind}[{number}]", status):
-                return found
+            if trouble := _container(pod, f"status.{kind}[{number}]", status):
+                return trouble
     if phase == "Failed":
         reason = field(pod, "status.reason", "") or "its containers ended"
         return Trouble(

@@ -74,7 +74,7 @@ def _namespaces(question: Question) -> Iterator[str]:
 
 def _by_address(fetched: Fetched, question: Question) -> list[str]:
     """The Namespaces of the Services that have the address or the node port that was asked for, or the short name."""
-    target, found = question.target, []
+    target, namespaces = question.target, []
     for body in fetched.bodies("Service"):
         spec, metadata = body.get("spec") or {}, body.get("metadata") or {}
         ingress = ((body.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
@@ -85,8 +85,8 @@ def _by_address(fetched: Fetched, question: Question) -> list[str]:
         node_ports = {port.get("nodePort") for port in spec.get("ports") or ()}
         by_address = target.address and (target.address in addresses or target.port in node_ports)
         if by_address or (target.name and "." not in target.name and metadata.get("name") == target.name):
-            found.append(str(metadata.get("namespace") or ""))
-    return list(dict.fromkeys(found))
+            namespaces.append(str(metadata.get("namespace") or ""))
+    return list(dict.fromkeys(namespaces))
 
 
 def _add(fetched: Fetched, more: Fetched) -> None:

@@ -176,9 +176,9 @@ def most_telling(findings: Sequence[Finding]) -> list[Finding]:
     """What a link that was looked at from several sides says: faults, then warnings; what was not checked, if there is
     no fault; that all is well, if there is nothing else."""
     by_state = {state: [finding for finding in findings if finding.state is state] for state in State}
-    told = [*by_state[State.FAULT], *by_state[State.WARNING]]
+    reported = [*by_state[State.FAULT], *by_state[State.WARNING]]
     unchecked = [] if by_state[State.FAULT] else by_state[State.UNCHECKED]
-    return [*told, *unchecked] or by_state[State.OK][:1]
+    return [*reported, *unchecked] or by_state[State.OK][:1]
 
 
 def report_values(answer: Report) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def elsewhere(objects: Objects, namespace: str, name: str) -> list[Key]:
 def alike(objects: Objects, namespace: str, name: str) -> list[Key]:
     """Services with nearly this name, the nearest first: those of its Namespace before others."""
     swapped = objects.get("Service", name, namespace)
-    found = [Key("Service", name, namespace)] if swapped is not None else []
+    swapped_keys = [Key("Service", name, namespace)] if swapped is not None else []
     ranked: list[tuple[int, bool, Key]] = []
     for key in map(key_of, objects.all("Service")):
         distance = _distance(name, key.name)
@@ -23,7 +23,7 @@ def alike(objects: Objects, namespace: str, name: str) -> list[Key]:
         limit = 1 if len(name) < 4 else 2
         if (distance <= limit and space == 0) or (distance <= 1 and space <= 2 and space < len(namespace)):
             ranked.append((distance + space, key.namespace != namespace, key))
-    return [*found, *(key for _, _, key in sorted(ranked))][:MOST]
+    return [*swapped_keys, *(key for _, _, key in sorted(ranked))][:MOST]
 
 
 def _distance(asked: str, name: str) -> int:

@@ -58,8 +58,8 @@ class Blocked(Struct, frozen=True):
 
 def blocked(objects: Objects, source: Peer, target: Peer, port: int, protocol: str) -> Blocked | None:
     """What keeps a packet from a port of the target; None if nothing does, as far as the objects say."""
-    if source.pod is not None and (found := _direction(objects, "Egress", source.pod, target, target, port, protocol)):
-        return found
+    if source.pod is not None and (block := _direction(objects, "Egress", source.pod, target, target, port, protocol)):
+        return block
     if target.pod is not None:
         return _direction(objects, "Ingress", target.pod, source, target, port, protocol)
     return None
@@ -201,15 +201,15 @@ def _in_block(address: str, block: Body) -> bool:
         return False
 
 
-def presented(link: Link, found: Blocked, client: str, where: str, state: State = State.FAULT) -> Finding:
+def presented(link: Link, block: Blocked, client: str, where: str, state: State = State.FAULT) -> Finding:
     """What keeps a client from a place, as a finding."""
-    way = "egress" if found.direction == "Egress" else "ingress"
-    says = f"{found.names} ({way}): no rule lets {client} reach {where}" + (f": {found.nearly}" if found.nearly else "")
+    way = "egress" if block.direction == "Egress" else "ingress"
+    says = f"{block.names} ({way}): no rule lets {client} reach {where}" + (f": {block.nearly}" if block.nearly else "")
     return Finding(
         link,
         state,
         says,
         "E17",
-        found.evidence,
-        f"kubectl -n {key_of(found.pod).namespace} get networkpolicies -o yaml",
+        block.evidence,
+        f"kubectl -n {key_of(block.pod).namespace} get networkpolicies -o yaml",
     )

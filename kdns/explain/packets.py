@@ -60,7 +60,7 @@ def nodes_of(case: Case, client: Client) -> list[str]:
 
 def packets(case: Case, service: Body, client: Client) -> list[Sent]:
     """What a client sends to the ports of a Service that the question is about, for each node that may decide."""
-    found = []
+    sent = []
     for node in nodes_of(case, client):
         known = case.cluster.node(node) if node else None
         for destination, port, protocol in frontends(case, service, client, known):
@@ -68,8 +68,8 @@ def packets(case: Case, service: Body, client: Client) -> list[Sent]:
             source = _source(case, client, node, known, family)
             if source is not None:
                 packed, inside, own, example = source
-                found.append(Sent(node, packed, inside, own, protocol, destination, port, example))
-    return found
+                sent.append(Sent(node, packed, inside, own, protocol, destination, port, example))
+    return sent
 
 
 def frontends(case: Case, service: Body, client: Client, node: Node | None) -> Iterator[tuple[bytes, int, Protocol]]:

@@ -34,12 +34,12 @@ def judged(case: Case, link: Link, node: str, kernel: NodeKernel, rows: Sequence
         yield _stands_still(link, node, signs[0], State.FAULT)
     elif signs:
         yield _stands_still(link, node, signs[0], State.WARNING)
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for row in rows:
         for one in row.differences:
             code = CODES.get(one.kind, "")
-            if one.kind != "unknown" and (code, one.says) not in told:
-                told.add((code, one.says))
+            if one.kind != "unknown" and (code, one.says) not in reported:
+                reported.add((code, one.says))
                 yield _difference(link, row, one, code)
     yield from _unchecked(link, node, kernel, rows)
     well = [row for row in rows if row.result is not None and not row.differences]
@@ -137,9 +137,9 @@ def steps(row: Compared) -> Iterator[Item]:
 
 def writers_found(link: Link, node: str, kernel: NodeKernel, different: bool) -> Iterator[Finding]:
     """Two that write service rules on one node: a fault where it makes a difference."""
-    found = writers(kernel)
+    kinds = writers(kernel)
     state = State.FAULT if different else State.WARNING
-    if "iptables" in found and "iptables-legacy" in found:
+    if "iptables" in kinds and "iptables-legacy" in kinds:
         says = f"node {node}: service rules are in iptables-nft and in iptables-legacy at once; both are asked"
         shown = tuple(_first_lines(kernel, ("iptables", "iptables-legacy")))
         yield Finding(
@@ -157,12 +157,12 @@ def writers_found(link: Link, node: str, kernel: NodeKernel, different: bool) ->
 
 def _first_lines(kernel: NodeKernel, origins: Sequence[str]) -> Iterator[Item]:
     """Where the service rules of each origin begin."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for family in Family:
         for table in kernel.rules(family).tables:
             chain = table.chains.get("KUBE-SERVICES") or table.chains.get("services")
-            if chain is not None and table.origin in origins and table.origin not in told and chain.lines:
-                told.add(table.origin)
+            if chain is not None and table.origin in origins and table.origin not in reported and chain.lines:
+                reported.add(table.origin)
                 yield from items([Position(table.file, chain.lines[0].number, chain.lines[0].text)])
 
 

@@ -114,11 +114,11 @@ def _source(source: str) -> list[Raw]:
         return [Raw("stdin", stream_content(sys.stdin.buffer, "standard input"))]
     if not Path(source).exists():
         raise ConfigError(f"--source: no file or folder {source!r}")
-    found = scan(Path(source))
-    if found.unreadable:
-        name, why = next(iter(found.unreadable.items()))
+    scanned = scan(Path(source))
+    if scanned.unreadable:
+        name, why = next(iter(scanned.unreadable.items()))
         raise ConfigError(f"cannot read {name}: {why}")
-    return [Raw(name, data) for name in found.files if (data := content(name)) is not None]
+    return [Raw(name, data) for name in scanned.files if (data := content(name)) is not None]
 
 
 def _read(path: str, flag: str) -> Raw:

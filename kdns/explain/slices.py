@@ -30,7 +30,7 @@ def disagreements(
     by_address = {address: pod for pod in pods for address in pod_addresses(pod)}
     right = 0
     written = [row for row in rows if row.ready and (by_hand(row.slice) or not pods)]
-    wrong = {id(row): found for row in written if (found := _written(case, row)) is not None}
+    wrong = {id(row): problem for row in written if (problem := _written(case, row)) is not None}
     others = any(row.ready and id(row) not in wrong for row in rows)
     for says, evidence, _ in wrong.values():
         yield Disagreement(says, evidence, not others)

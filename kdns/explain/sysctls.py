@@ -20,13 +20,13 @@ def sysctl_findings(
     case: Case, link: Link, node: str, kernel: NodeKernel, rows: Sequence[Compared]
 ) -> Iterator[Finding]:
     """One for each that matters to a packet of the question and has the wrong value."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for row in rows:
         if row.wanted.verdict != "dnat":
             continue
         for name, says in _wrong(case, node, kernel, row):
-            if name not in told:
-                told.add(name)
+            if name not in reported:
+                reported.add(name)
                 value, line = kernel.sysctls[name]
                 shown = Item(file=kernel.path("sysctl.txt"), line=line, text=f"{name} = {value}")
                 command = f"sysctl -w {name}={'2' if name.endswith('rp_filter') else '1'}"

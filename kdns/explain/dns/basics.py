@@ -21,9 +21,9 @@ def findings(case: "Case", *, faulty: bool) -> Iterator[Finding]:
     if faulty:
         return
     name = f"kubernetes.default.svc.{case.domain.rstrip('.')}."
-    found = _service(case, name) or _answered(case, name) or _told(case, name)
-    if found is not None:
-        yield found
+    finding = _service(case, name) or _answered(case, name) or _told(case, name)
+    if finding is not None:
+        yield finding
 
 
 def _finding(says: str, evidence: tuple[Item, ...], state: State = State.FAULT) -> Finding:
@@ -76,10 +76,10 @@ def _told(case: "Case", name: str) -> Finding | None:
         log = files.get("log.txt")
         if log is None or log.problem or logs.unsynced(log) is not None:
             continue
-        found = logs.rcode_of(log, name, "A")
-        if found is not None and found[0] in FAILED:
-            says = f"DNS Pod {pod} answered {found[0]} for {name.rstrip('.')}"
-            return _finding(says, (found[1].item,))
+        answered = logs.rcode_of(log, name, "A")
+        if answered is not None and answered[0] in FAILED:
+            says = f"DNS Pod {pod} answered {answered[0]} for {name.rstrip('.')}"
+            return _finding(says, (answered[1].item,))
     for probe in case.evidence.probes:
         if probe.kind == "dns-udp" and probe.about.startswith(name.rstrip(".")) and probe.outcome in FAILED:
             shown = Item(text=f"probe {probe.address}:{probe.port} {probe.about}: {probe.outcome}")

@@ -22,12 +22,12 @@ class Difference(NamedTuple):
 
 def of_coredns(answers: Answers, name: bytes, rtype: int) -> Difference | None:
     """What CoreDNS answers for a folded name of the cluster, where that is something else; None: the same."""
-    found = answers.lookup(name, rtype)
-    if isinstance(found, Missing) or found.fallthrough:
+    result = answers.lookup(name, rtype)
+    if isinstance(result, Missing) or result.fallthrough:
         return None
-    if found.answer:
-        return _alias(found)
-    return _missing(found.missing, rtype) if found.missing is not None else None
+    if result.answer:
+        return _alias(result)
+    return _missing(result.missing, rtype) if result.missing is not None else None
 
 
 def _missing(missing: Missing, rtype: int) -> Difference | None:
@@ -48,12 +48,12 @@ def _above(rtype: int) -> Difference | None:
     return None
 
 
-def _alias(found: Result) -> Difference | None:
+def _alias(result: Result) -> Difference | None:
     """An ExternalName whose target is one of the cluster's own names."""
-    if found.answer[0].rtype != CNAME:
+    if result.answer[0].rtype != CNAME:
         return None
-    if found.rcode == SERVFAIL:
+    if result.rcode == SERVFAIL:
         return Difference(NOERROR, False, "the chain of CNAMEs has no end: CoreDNS answers NODATA")
-    if found.chase is None and len(found.answer) == 1:
+    if result.chase is None and len(result.answer) == 1:
         return Difference(NOERROR, False, "the ExternalName's target has no such record: CoreDNS leaves the CNAME out")
     return None

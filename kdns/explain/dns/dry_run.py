@@ -152,5 +152,5 @@ class DryRun:
 
     def _listener(self, local: str, port: int) -> Listener | None:
         """Where a question arrives: the address that is asked, or every address; the port, or the only one."""
-        found = sorted(self._routers, key=lambda one: (one.port != port, one.address not in {local, ""}, one.address))
-        return found[0] if found else None
+        routers = sorted(self._routers, key=lambda one: (one.port != port, one.address not in {local, ""}, one.address))
+        return routers[0] if routers else None

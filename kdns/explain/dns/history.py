@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def findings(case: "Case", name: str, asked: Asked, *, exists: bool) -> list[Finding]:
     """For a question in full; ``exists``: a Service has the name, so that NXDOMAIN is wrong."""
     positive = exists and asked.response is not None and bool(asked.response.answer)
-    found = [*_loops(case), *_old(case)]
-    if positive and not any(finding.state is State.FAULT for finding in found):
-        found += _negative(case, name, type_text(asked.rtype))
+    known_findings = [*_loops(case), *_old(case)]
+    if positive and not any(finding.state is State.FAULT for finding in known_findings):
+        known_findings += _negative(case, name, type_text(asked.rtype))
     if asked.response is None:
-        found += _failing(case, name)
-    return found
+        known_findings += _failing(case, name)
+    return known_findings
 
 
 def _loops(case: "Case") -> Iterator[Finding]:
@@ -50,9 +50,9 @@ def _negative(case: "Case", name: str, rtype: str) -> Iterator[Finding]:
     """The server answered NXDOMAIN for a name that the objects have."""
     for pod, files in sorted(case.evidence.dns.items()):
         log = files.get("log.txt")
-        found = logs.rcode_of(log, name, rtype) if log is not None and not log.problem else None
-        if found is not None and found[0] == "NXDOMAIN":
-            yield _kept(case, f"DNS Pod {pod}", name, (found[1].item,))
+        answered = logs.rcode_of(log, name, rtype) if log is not None and not log.problem else None
+        if answered is not None and answered[0] == "NXDOMAIN":
+            yield _kept(case, f"DNS Pod {pod}", name, (answered[1].item,))
             return
     for probe in case.evidence.probes:
         if probe.kind.startswith("dns") and probe.outcome == "NXDOMAIN" and name.rstrip(".") in probe.about:

@@ -56,15 +56,15 @@ def unsynced(file: TextFile) -> Line | None:
 
 def rcode_of(file: TextFile, name: str, rtype: str) -> tuple[str, Line] | None:
     """The last answer for a question in the query log; None if it is not there."""
-    found: tuple[str, Line] | None = None
+    latest: tuple[str, Line] | None = None
     wanted = name.rstrip(".").lower()
     for number, text in enumerate(file.text.splitlines(), 1):
         if wanted not in text.lower():
             continue
         match = QUERY.search(text)
         if match and match["name"].lower() == wanted and match["type"] == rtype:
-            found = match["rcode"], _line(file, number, text)
-    return found
+            latest = match["rcode"], _line(file, number, text)
+    return latest
 
 
 def upstream_errors(file: TextFile) -> Iterator[tuple[str, Line]]:

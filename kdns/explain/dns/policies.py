@@ -17,10 +17,10 @@ def findings(case: "Case", service: Body) -> Iterator[Finding]:
     if case.client.pod is None:
         return
     for protocol, state in (("UDP", State.FAULT), ("TCP", State.WARNING)):
-        found = kept(case, service, protocol)
-        if found is not None:
+        block = kept(case, service, protocol)
+        if block is not None:
             where = f"DNS at port 53/{protocol}"
-            yield presented(Link.DNS_PATH, found, str(case.question.client), where, state)
+            yield presented(Link.DNS_PATH, block, str(case.question.client), where, state)
             return
 
 
@@ -36,5 +36,5 @@ def kept(case: "Case", service: Body, protocol: str) -> Blocked | None:
         for port in maps(service, "spec.ports") for target in targets
         if port.get("port") == 53 and (port.get("protocol") or "TCP") == protocol
     ]  # fmt: skip
-    found = [blocked(case.objects, source, target, number or 53, protocol) for target, number in pairs]
-    return found[0] if found and all(found) else None
+    blocks = [blocked(case.objects, source, target, number or 53, protocol) for target, number in pairs]
+    return blocks[0] if blocks and all(blocks) else None

@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 def rule_differences(rules: RuleSet, kernel: NodeKernel, mode: Mode, addresses: frozenset[bytes]) -> Iterator[Row]:
     """Each difference once, with the first sort of client that meets it."""
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     for name, port in rules.ports.items():
         for entry in port.entries:
             for destination in _destinations(entry, rules, addresses):
@@ -46,8 +46,8 @@ def rule_differences(rules: RuleSet, kernel: NodeKernel, mode: Mode, addresses: 
                     where = f"{address_text(destination)}:{entry.frontend.port}/{name.protocol}"
                     for one in differences(wanted, result, packet, tables, mode):
                         about = "" if one.kind == "broken" else where
-                        if (about, one.says) not in told:
-                            told.add((about, one.says))
+                        if (about, one.says) not in reported:
+                            reported.add((about, one.says))
                             yield Row(str(name), where, called, one)
 
 

@@ -146,12 +146,12 @@ def _steps(end: End) -> list[Step]:
 
 def _stale(wanted: Outcome, result: Result) -> Iterator[Difference]:
     """Backends that the kernel has and the objects have not."""
-    told: set[Backend] = set()
+    reported: set[Backend] = set()
     for end in result.ends:
         backend = Backend(end.packet.daddr, end.packet.dport)
-        if not end.packet.translated or backend in wanted.backends or backend in told:
+        if not end.packet.translated or backend in wanted.backends or backend in reported:
             continue
-        told.add(backend)
+        reported.add(backend)
         if not _dnat_is_ours(end):
             chain = end.packet.trail.chain if end.packet.trail else ""
             yield Difference(

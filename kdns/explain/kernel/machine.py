@@ -56,15 +56,15 @@ def _rank(route: Route) -> tuple[bool, int]:
 
 def parse_addresses(text: str) -> tuple[Address, ...]:
     """``2: eth0    inet 172.18.0.2/16 brd ... scope global eth0``; other lines are passed over."""
-    found = []
+    addresses = []
     for number, line in enumerate(text.splitlines(), 1):
         match = ADDRESS.match(line.strip())
         if match:
             try:
-                found.append(Address(match[1].partition("@")[0], ip_address(match[2]).packed, number))
+                addresses.append(Address(match[1].partition("@")[0], ip_address(match[2]).packed, number))
             except ValueError:
                 continue
-    return tuple(found)
+    return tuple(addresses)
 
 
 def parse_routes(text: str) -> Routing:

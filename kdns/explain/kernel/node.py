@@ -166,13 +166,13 @@ class NodeKernel:
 
 def service_tables(tables: Sequence[Table]) -> Mapping[str, list[Table]]:
     """Where rules of a Service proxy are, by what wrote them: iptables, iptables-legacy, nftables."""
-    found: dict[str, list[Table]] = {}
+    by_writer: dict[str, list[Table]] = {}
     for table in tables:
         if table.origin == "nft":
             if table.name == "kube-proxy":
-                found.setdefault("nftables", []).append(table)
+                by_writer.setdefault("nftables", []).append(table)
             elif of_iptables(table) and any(SERVICE_CHAIN.match(name) for name in table.chains):
-                found.setdefault("iptables", []).append(table)
+                by_writer.setdefault("iptables", []).append(table)
         elif table.name == "nat" and any(SERVICE_CHAIN.match(name) for name in table.chains):
-            found.setdefault(table.origin, []).append(table)
-    return found
+            by_writer.setdefault(table.origin, []).append(table)
+    return by_writer

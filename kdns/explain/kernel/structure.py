@@ -70,21 +70,21 @@ def broken_places(tables: Sequence[Table], mode: Mode, stage: Stage, *, own: boo
 
 def leading(tables: Sequence[Table], packet: Packet) -> list[Position]:
     """The rules or elements that name the packet's destination, and what they lead to if that is empty."""
-    found: list[Position] = []
+    positions: list[Position] = []
     for table in tables:
         kept = table.sets.get("service-ips")
         if kept is not None and table.name == "kube-proxy":
             element = kept.elements.lookup((packet.daddr, packet.protocol, packet.dport))
-            found += [Position(table.file, element.line, element.text)] if element else []
+            positions += [Position(table.file, element.line, element.text)] if element else []
         chain = table.chains.get("KUBE-SERVICES") if table.name == "nat" else None
         asked = f"--dport {packet.dport} "
         for place in places(chain, f"{address_text(packet.daddr)}/{len(packet.daddr) * 8}") if chain else ():
             line = chain.lines[place] if chain else Line(0, "")
             if f"-d {address_text(packet.daddr)}/" in line.text and asked in f"{line.text} ":
-                found.append(Position(table.file, line.number, line.text))
+                positions.append(Position(table.file, line.number, line.text))
                 target = table.chains.get(line.text.rpartition(" -j ")[2])
-                found += [target.position] if target is not None and not target.lines else []
-    return found
+                positions += [target.position] if target is not None and not target.lines else []
+    return positions
 
 
 def _iptables(tables: Sequence[Table], stage: Stage, own: bool) -> Iterator[Broken]:

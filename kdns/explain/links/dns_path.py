@@ -28,14 +28,14 @@ def check(case: Case) -> list[Finding]:
         return _unknown(case)
     service = _service_of(case, address)
     if service is None:
-        found = list(_without_service(case, address))
+        findings = list(_without_service(case, address))
     else:
-        found = [*dns_endpoints.findings(case, service, address), *policies.findings(case, service)]
-        found += large.findings(case, service)
-        if not any(finding.state is State.FAULT for finding in found):
-            found += dns_kernel_findings(case, service)
-    found += basics.findings(case, faulty=any(finding.state is State.FAULT for finding in found))
-    return most_telling(found)
+        findings = [*dns_endpoints.findings(case, service, address), *policies.findings(case, service)]
+        findings += large.findings(case, service)
+        if not any(finding.state is State.FAULT for finding in findings):
+            findings += dns_kernel_findings(case, service)
+    findings += basics.findings(case, faulty=any(finding.state is State.FAULT for finding in findings))
+    return most_telling(findings)
 
 
 def nameserver(case: Case) -> str:

@@ -32,7 +32,7 @@ def _node(case: Case, node: str, rows: Sequence[Sent]) -> Iterator[Finding]:
         return
     service = case.service
     assert service is not None
-    found = list(flow_findings(case, Link.FLOW, "E40", kernel, service, rows))
-    yield from found
-    if not any(finding.link is Link.FLOW for finding in found):
+    findings = list(flow_findings(case, Link.FLOW, "E40", kernel, service, rows))
+    yield from findings
+    if not any(finding.link is Link.FLOW for finding in findings):
         yield Finding(Link.FLOW, State.OK, f"node {node}: no flow leads to an endpoint that is gone")

@@ -48,14 +48,14 @@ def _to_pods(case: Case, service: Body, source: Peer, pods: list[Body]) -> Itera
                 continue
             tried += 1
             protocol = port.get("protocol", "TCP")
-            if found := blocked(case.objects, source, Peer.of(pod), number, protocol):
-                kept.append((found, pod, number, protocol))
+            if block := blocked(case.objects, source, Peer.of(pod), number, protocol):
+                kept.append((block, pod, number, protocol))
     if not kept:
         says = "NetworkPolicies let the client reach the Pods" if tried else "the Service has no port"
         yield Finding(Link.POLICY, State.OK, says)
         return
-    found, pod, number, protocol = kept[0]
+    block, pod, number, protocol = kept[0]
     state = State.FAULT if len(kept) == tried or case.question.target.port is not None else State.WARNING
     yield presented(
-        Link.POLICY, found, f"{case.question.client}", f"Pod {key_of(pod).name} at port {number}/{protocol}", state
+        Link.POLICY, block, f"{case.question.client}", f"Pod {key_of(pod).name} at port {number}/{protocol}", state
     )

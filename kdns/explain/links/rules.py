@@ -44,8 +44,8 @@ def _elsewhere(case: Case, service: Body) -> Iterator[Finding]:
     named = field(service, "metadata.labels", {}).get(PROXY_NAME)
     if named is None:
         return
-    found = [body for kind in ("DaemonSet", "Deployment") for body in case.objects.all(kind) if named in str(body)]
-    if found:
+    proxies = [body for kind in ("DaemonSet", "Deployment") for body in case.objects.all(kind) if named in str(body)]
+    if proxies:
         says = f"the Service belongs to the proxy {named!r}, whose rules are not read here"
         yield Finding(Link.RULES, State.UNCHECKED, says, needs=f"how {named} serves it")
         return

@@ -54,8 +54,8 @@ def check(case: Case) -> list[Finding]:
         tried.append(Tried(name, tuple(case.ask(name, rtype) for rtype in case.rtypes)))
         if tried[-1].hit or (library == "musl" and _ends_musl(tried[-1])):
             break
-    found = [*_findings(case, tried), *_aaaa(case, tried)]
-    return [finding for finding in found if finding.state is not State.OK] or found
+    findings = [*_findings(case, tried), *_aaaa(case, tried)]
+    return [finding for finding in findings if finding.state is not State.OK] or findings
 
 
 def _ends_musl(tried: Tried) -> bool:
