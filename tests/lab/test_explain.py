@@ -40,8 +40,16 @@ def test_a_healthy_lab_has_no_fault_and_each_cause_is_found(mode: str) -> None:
                 lambda found: str(found) == "ok",
             )
         explain(walk)
-        assert walk.failed == []
-        assert walk.passed == len(TARGETS) + 11
+    assert walk.failed == []
+    assert walk.passed == len(TARGETS) + 11
+
+
+def test_nodes_that_are_broken_by_hand() -> None:
+    """Forwarding, reverse paths and policies of a node, in both families: silent, explained, and mended."""
+    kind = Kind("nftables")
+    with make_cluster(kind) as cluster:
+        wait_until_ready(cluster, kind, PATIENCE)
+        walk = Walk(cluster, kind, lambda _: None)
         broken_nodes(walk)
         rules_of_this_node(walk)
 
