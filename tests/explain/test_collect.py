@@ -107,7 +107,7 @@ class Waiting(FakeApiServer):
 async def test_what_a_question_needs_is_asked_at_once() -> None:
     """Lists and ConfigMaps are one round trip: each kind once for the cluster or for each of two Namespaces."""
     needed = len(WIDE) + len(NARROW) * len({"shop", "kube-system"}) + len(CONFIG_MAPS)
-    async with asyncio.timeout(20), Waiting(needed) as server, open_api(server.url) as api:
+    async with asyncio.timeout(60), Waiting(needed) as server, open_api(server.url) as api:
         fetched = await read_objects(api, parse_question("cart.shop:8080"))
     assert len(server.asked) == needed
     assert not fetched.problems
