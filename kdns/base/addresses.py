@@ -7,7 +7,7 @@ White space around a text is allowed.
 """
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from kdns.base.objects import Network
@@ -19,6 +19,15 @@ LONGEST_TEXT: Final = 256
 _ZEROS: Final = re.compile(r"(?<![0-9A-Fa-f])0+(?=[0-9A-Fa-f])")
 """Leading zeros of a decimal or hexadecimal group, but not its last digit."""
 _FOUR: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+
+
+def is_address(text: str) -> bool:
+    """An IP address of either family as Python's ipaddress reads it, maybe with a zone: no spaces, no leading zeros."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_address(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
+from kdns.base.addresses import is_address
 from kdns.explain.dns_service import cluster_ips
 from kdns.explain.objects import Objects, field
 
@@ -25,17 +26,9 @@ def in_service_range(address: str, objects: Objects) -> bool:
     cidrs = service_cidrs(objects)
     if not cidrs:
         known = {text for body in objects.all("Service") for text in cluster_ips(body)}
-        cidrs = [f"{text}/{ESTIMATE[ip_address(text).version]}" for text in known if _is_address(text)]
-        if any(_is_address(text) and ip_address(text) in KUBEADM for text in known):
+        cidrs = [f"{text}/{ESTIMATE[ip_address(text).version]}" for text in known if is_address(text)]
+        if any(is_address(text) and ip_address(text) in KUBEADM for text in known):
             cidrs.append(str(KUBEADM))
     return any(
         parsed in network for cidr in cidrs if (network := ip_network(cidr, strict=False)).version == parsed.version
     )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

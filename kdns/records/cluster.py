@@ -1,10 +1,10 @@
 """The objects of the cluster as names need them: by name and by address. A Change says which of them it touches."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from ipaddress import ip_address
 
 from msgspec.structs import replace
 
+from kdns.base.addresses import is_address
 from kdns.base.objects import (
     Change,
     EndpointSlice,
@@ -176,7 +176,7 @@ class ClusterIndex:
         if not self._schema.exposed(change.key.namespace):
             return ()
         for pod, add in ((change.before, False), (change.after, True)):
-            if pod is None or not _is_address(pod.address):
+            if pod is None or not is_address(pod.address):
                 continue
             at = (pod.key.namespace.lower(), pod.address.lower())
             keys = tuple(key for key in self.pods.get(at, ()) if key != pod.key) + ((pod.key,) if add else ())
@@ -205,14 +205,6 @@ def _to_dns(view: ServiceView) -> ServiceView:
         ports = tuple(replace(port, node_port=0) for port in service.ports)
         service = replace(service, routing=None, ports=ports)
     return ServiceView(service, tuple(replace(part, states=None) for part in view.slices))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _holders(

@@ -16,11 +16,11 @@ RRsets are made for the type that is asked for only: a headless Service of five 
 five thousand SRV records to answer an A question.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Final
 
+from kdns.base.addresses import is_address
 from kdns.base.objects import EndpointPort, EndpointSlice, Service, ServicePort, ServiceView
 from kdns.records.endpoint import endpoint_labels, row_addresses, rows, rows_named
 from kdns.records.reasons import SCHEMA, Missing, Reason
@@ -119,17 +119,9 @@ def external_target(service: Service) -> bytes | Missing:
         target = parse_name(text, fold=False)
     except ValueError:
         target = ROOT
-    if target == ROOT or _is_address(text.strip("[]")):
+    if target == ROOT or is_address(text.strip("[]")):
         return Missing(Reason.NO_TARGET, service.key)
     return target
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _own_node(

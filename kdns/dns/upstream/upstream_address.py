@@ -7,9 +7,9 @@
     resolver.example:53   tls://resolver.example   /etc/resolv.conf
 """
 
-from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple
 
+from kdns.base.addresses import is_address
 from kdns.base.listen_address import parse_port, split_port
 from kdns.wire.name import parse_name
 
@@ -42,15 +42,6 @@ class File(NamedTuple):
     """A file in the form of resolv.conf; only its ``nameserver`` lines count."""
 
     path: str
-
-
-def is_address(host: str) -> bool:
-    """An IP address of either family, maybe with a zone."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def parse_upstream(text: str) -> UpstreamAddress | File:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from kdns.base.addresses import parse_address
 from kdns.base.objects import Outside
+from kdns.watch.decode.spelling import keep_addresses
 from kdns.watch.decode.status import Wire
 
 
@@ -36,14 +36,6 @@ def keep_outside(
     An invalid address is left out and reported to `warn`.
     """
     ways = (status.load_balancer.ingress if status and status.load_balancer else None) or ()
-    addresses: dict[bytes, None] = {}
-    for text in (*external_ips, *(way.ip for way in ways if way)):
-        if not text:
-            continue
-        try:
-            addresses[parse_address(text)] = None
-        except ValueError:
-            if warn is not None:
-                warn(f"external address {text[:60]!a} left out: not an address")
+    addresses = keep_addresses((*external_ips, *(way.ip for way in ways if way)), "external address", warn)
     names = dict.fromkeys(way.hostname for way in ways if way and way.hostname and not way.ip)
-    return Outside(tuple(addresses), tuple(names)) if addresses or names else Outside()
+    return Outside(addresses, tuple(names)) if addresses or names else Outside()
