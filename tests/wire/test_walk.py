@@ -97,6 +97,14 @@ def test_what_is_parsed_instead(title: str, parts: tuple[bytes, ...]) -> None:
     assert walk(message(*parts, counts=counts), len(QUESTION)) is None, title
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_a_ttl_with_its_first_bit_among_others(place: int) -> None:
+    """RFC 2181 section 8: it counts as zero, wherever it stands among the addresses; so the response is parsed."""
+    ttls = [1 << 31 if number == place else 300 for number in range(3)]
+    octets = message(*(record(OWN, A, bytes(4), ttl) for ttl in ttls), counts=(3, 0, 0))
+    assert walk(octets, len(QUESTION)) is None
+
+
 TEXTS = ("www.example.org.", "example.org.", "a.www.example.org.", "ns.example.net.", "net.", "other.example.org.", ".")
 NAMES = st.sampled_from([parse_name(text) for text in TEXTS])
 DATA = st.one_of(
