@@ -61,10 +61,10 @@ def chain_only(answers: Answers, proto: str = "udp") -> SocketResponder:
     return socket_responder(None, chain([kubernetes(answers)]), proto)
 
 
-async def slow(socket_responder: SocketResponder, message: bytes) -> bytes | None:
+async def slow(socket_responder: SocketResponder, message: bytes, client: Client = CLIENT) -> bytes | None:
     """What the slow way replies; None if it drops the message."""
     replies: list[bytes] = []
-    socket_responder.slow(message, CLIENT, replies.append)
+    socket_responder.slow(message, client, replies.append)
     await socket_responder.settled(5)
     assert len(replies) <= 1
     return replies[0] if replies else None

@@ -207,16 +207,19 @@ class Pool:
 
     async def ask(self, ask: UpstreamQuery, tcp: bool, client: str) -> Received:
         """The answer of some upstream, for a client by its address; raises UpstreamError with what went wrong last."""
+        octets = compose_query(0, ask)[2:]
+        # no query has one octet more than another one that begins like it: the counts say where it ends
+        key = octets + bytes((1 + ask.whole + 2 * tcp,)) if ask.whole or tcp else octets
+        settling = self._settling
+        if settling is not None and settling.key == key:
+            return await settling  # its outcome is in hand: no place is taken for that
         waiting = self.waiting
         if waiting.full:
             raise UpstreamError("too many queries under way")
         if waiting.exceeded(client):
             self._over_share.inc()
             raise UpstreamError(f"too many queries of {client} under way", options=OVER_SHARE)
-        octets = compose_query(0, ask)[2:]
-        # no query has one octet more than another one that begins like it: the counts say where it ends
-        key = octets + bytes((1 + ask.whole + 2 * tcp,)) if ask.whole or tcp else octets
-        pending = self._present(key)
+        pending = self._under_way.get(key)
         if pending is None:
             most = self.settings.max_concurrent
             if most and len(self._under_way) >= most:
@@ -249,13 +252,6 @@ class Pool:
         if pending.outcome is not None:
             asyncio.get_running_loop().call_soon(wake)
         return pending
-
-    def _present(self, key: bytes) -> PendingQuery | None:
-        """The same query, if it is under way, or has its outcome this very moment."""
-        settling = self._settling
-        if settling is not None and settling.key == key:
-            return settling
-        return self._under_way.get(key)
 
     def _begin(self, pending: PendingQuery) -> None:
         """Ask what is not being asked yet: the first attempt over UDP needs no task."""

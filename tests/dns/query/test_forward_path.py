@@ -16,13 +16,32 @@ from kdns.dns.plugins import cache, errors, forward, loadbalance, log, rewrite
 from kdns.dns.query.forward_path import ForwardedQuery, ForwardPath, forward_path
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
+from kdns.dns.upstream import pool
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.name import ROOT, parse_name
-from kdns.wire.numbers import AA, AAAA, AD, CD, CNAME, FORMERR, NS, NXDOMAIN, QR, RA, RD, REFUSED, SERVFAIL, SOA, TC, A
+from kdns.wire.numbers import (
+    AA,
+    AAAA,
+    AD,
+    CD,
+    CNAME,
+    FORMERR,
+    NOERROR,
+    NS,
+    NXDOMAIN,
+    QR,
+    RA,
+    RD,
+    REFUSED,
+    SERVFAIL,
+    SOA,
+    TC,
+    A,
+)
 from kdns.wire.query import Query, edns_option, opt_record
 from kdns.wire.rr import RR
 from tests.config.text import directives
-from tests.dns.messages import Opt, query, slow
+from tests.dns.messages import CLIENT, Opt, query, slow
 from tests.dns.parts import FakeParts, fits
 from tests.dns.plan import spelled
 from tests.fakes.upstream import FakeUpstream
@@ -226,6 +245,26 @@ async def test_one_query_for_many_clients() -> None:
             for message, reply in zip(messages, replies, strict=True):
                 assert reply is not None
                 assert (reply[:2], reply[12:33]) == (message[:2], message[12:33])
+
+
+async def test_an_answer_in_hand_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that waits for its share of answers gets each, also those for the chain, when others have come."""
+    monkeypatch.setattr(pool, "MAX_WAITING", 8)
+    async with FakeUpstream() as upstream:
+        upstream.delay = 0.2
+        upstream.answer = lambda query: composed(
+            query, RA, [RR(query.name, CNAME, 20, ELSEWHERE), address(ELSEWHERE)], opt=OPT
+        )
+        async with worlds("errors cache forward", upstream) as (short, _):
+            messages = [query(parse_name(f"n{number}.example.org."), A) for number in range(6)]
+            clients = ["192.0.2.53"] * 4 + ["192.0.2.54", "192.0.2.55"]
+            replies = await asyncio.gather(
+                *(
+                    slow(short.socket, message, CLIENT._replace(address=client))
+                    for message, client in zip(messages, clients, strict=True)
+                )
+            )
+            assert [reply is not None and reply[3] & 0xF for reply in replies] == [NOERROR] * 6
 
 
 async def test_a_query_that_is_given_up() -> None:
