@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import http.client
 import os
 import sys
 from typing import Final
@@ -27,7 +28,7 @@ PROXY_ONLY: Final = frozenset({"write-config-to", "cleanup", "init-only", "dry-r
 def add_arguments(parser: Parser) -> None:
     """Add the flags of the command."""
     parser.add_argument("--mode", default=None, type=value(parse_word, MODES), metavar="M",
-                        help="iptables (default), nftables or ipvs")  # fmt: skip
+                        help="iptables (default; with --diff: the one that runs here), nftables or ipvs")  # fmt: skip
     parser.add_argument("--node", default="", metavar="N", help="the node they are for (default: this one)")
     parser.add_argument("--service", default="", metavar="NS/NAME", help="only those of this Service")
     parser.add_argument("-o", "--output", type=value(parse_word, ("text", *FORMS)), default="text", metavar="FORM",
@@ -58,6 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.mode:
         arguments.proxy_mode = arguments.mode
+    unsaid = arguments.diff and not arguments.evidence and not {"config", "proxy_mode"} & vars(arguments).keys()
+    if unsaid and (mode := running_mode()):
+        arguments.proxy_mode = mode
     command = kubeproxy.proxy_command(arguments)
     if arguments.evidence:
         return _diff(arguments, command.source)
@@ -69,6 +73,19 @@ def run(arguments: argparse.Namespace) -> int:
 
         return asyncio.run(print_diff(command, node_name=arguments.node, service=arguments.service))
     return asyncio.run(print_rules(command, node_name=arguments.node, service=arguments.service, form=arguments.output))
+
+
+def running_mode(port: int = 10249) -> str | None:
+    """The mode of the Service proxy that runs on this node, as its page /proxyMode says; None: no such page."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    try:
+        connection.request("GET", "/proxyMode")
+        text = connection.getresponse().read(64).decode("ascii").strip()
+    except (OSError, http.client.HTTPException, UnicodeDecodeError):
+        return None
+    finally:
+        connection.close()
+    return text if text in MODES else None
 
 
 def _diff(arguments: argparse.Namespace, source: str) -> int:
