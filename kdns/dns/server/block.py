@@ -41,14 +41,14 @@ class RunningServerBlock:
         own = self.parts.sibling(acl.NAME)
         self.policy = own if isinstance(own, acl.Acl) else None
         """Its acl."""
-        plugins = [each.plugin for each in self.built]
+        plugins = [built.plugin for built in self.built]
         plugins.insert(_gate_at([step.name for step in plan.steps]), gate(context.routers.get, self.policy))
-        self.handler = chain([each for each in plugins if each is not None])
+        self.handler = chain([plugin for plugin in plugins if plugin is not None])
         self._routers = context.routers
         self.was_ready: set[str] = set()
         """Plugins that were ready once."""
         self._started: list[tuple[str, Built]] = []
-        self._accepts = [each.accepts for each in self.built if each.accepts is not None]
+        self._accepts = [built.accepts for built in self.built if built.accepts is not None]
 
     def _build(self, step: Step, context: ServerContext) -> Built:
         try:
@@ -117,9 +117,9 @@ class RunningServerBlock:
         }
         # what makes no difference to ready answers is not asked about them
         consulted = [
-            each
-            for each in self.built
-            if each.precompiled is not None or each.classes or each.needs_task or each.must_see is not sees_nothing
+            built
+            for built in self.built
+            if built.precompiled is not None or built.classes or built.needs_task or built.must_see is not sees_nothing
         ]
         return RoutedBlock(
             zones=zones,
@@ -128,7 +128,7 @@ class RunningServerBlock:
             policy=self.policy,
             accepts=_all(self._accepts),
             forward_path=forward_path(self.built, gate_step(self._routers)),
-            collect=next((each.collect for each in self.built if each.collect is not None), None),
+            collect=next((built.collect for built in self.built if built.collect is not None), None),
         )
 
 
