@@ -133,15 +133,17 @@ class BatchedHandler(logging.StreamHandler[TextIO]):
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._write()
+            self.flush()
         else:
             loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what waits; logging calls it at the end, too."""
+        """Write what waits; logging calls it at the end, too. Never raises: a full disk keeps no answer back."""
         self.acquire()
         try:
             self._write()
+        except Exception:  # noqa: BLE001 - as in `emit`
+            self.handleError(logging.makeLogRecord({"name": QUERIES, "msg": "lines about questions"}))
         finally:
             self.release()
 

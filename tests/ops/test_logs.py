@@ -133,6 +133,26 @@ async def test_lines_about_questions_are_written_together() -> None:
     assert stream.getvalue().endswith("[INFO] last\n")
 
 
+class FullDisk(io.StringIO):
+    """A stream that takes nothing."""
+
+    def write(self, text: str) -> int:
+        """See `io.TextIOBase.write`."""
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_lines_about_questions_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """The caller, who answers a question, notices nothing of it, and nor does the loop; stderr has the reason."""
+    logs.set_up("text", FullDisk())
+    problems: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
+    for _ in range(2 * logs.MOST_LINES + 1):
+        logs.write_query_line("a question")
+    await asyncio.sleep(0)
+    assert not problems
+    assert os.strerror(errno.ENOSPC) in capsys.readouterr().err
+
+
 def test_lines_about_questions_without_a_loop() -> None:
     """They are written at once."""
     assert written("text", logs.QUERIES, logging.INFO, "hello") == "[INFO] hello\n"
