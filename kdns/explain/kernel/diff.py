@@ -85,7 +85,8 @@ def extra_frontends(rules: RuleSet, kernel: NodeKernel) -> Iterator[Row]:
         for entry in port.entries
     }
     for (address, protocol, port), position in _present(kernel, rules.node.family):
-        if (address, protocol, port) not in asked:
+        own = len(address) == rules.node.family.width  # nft prints both families
+        if own and (address, protocol, port) not in asked:
             where = f"{address_text(address)}:{port}/{protocol.upper()}"
             yield Row(
                 "",

@@ -94,6 +94,15 @@ def test_this_node_is_read_with_its_tools() -> None:
     assert (status, f"{chain.split()[3].removesuffix('/32')}:" in text) == (1, True), text
 
 
+def test_frontends_of_the_other_family_are_not_strange() -> None:
+    """nft prints the tables of both families: each is compared with the rules of its own."""
+    printed = "".join((SAVED / name).read_text() for name in ("nft.txt", "nft6.txt"))
+    out = io.StringIO()
+    tools = Tools({"nft": printed}, NotInstalled())
+    work = diff_of_this_node("worker-1", list(RULES.values()), "nftables", (), whole=True, out=out, run=tools)
+    assert asyncio.run(work) == 0, out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("failure", "says"),
     [
