@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.explain.cases import differences, explained, names, questions
-from tests.explain.kernel.breaking import BROKEN, Broken, write
+from tests.explain.kernel.breaking import write
+from tests.explain.kernel.broken import BROKEN, Broken
 from tests.proxy.apply.namespaces import needs_root
 
 

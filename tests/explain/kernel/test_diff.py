@@ -13,7 +13,7 @@ from kdns.explain.node_files import Keep, NotInstalled
 from kdns.explain.run_diff import diff_of_evidence, diff_of_this_node
 from kdns.proxy.model import Family
 from tests.explain.cases import CASES
-from tests.explain.kernel.breaking import BROKEN
+from tests.explain.kernel.broken import BROKEN
 from tests.explain.kernel.saving import RULES, SAVED
 
 
