@@ -70,6 +70,18 @@ class Answering(Protocol):
         """Seconds, as `ForwardedQuery.started` has them."""
 
 
+class Blocks(Protocol):
+    """The server blocks that were in service when a query came (`kdns.dns.query.router.Router`)."""
+
+    @property
+    def needs_task(self) -> bool:
+        """Some chain may only run in a task of its own."""
+
+    async def handle(self, request: Request) -> tuple[Response, str]:
+        """The response of the block that a question belongs to, and the zone it is counted under."""
+        ...
+
+
 class ForwardPath(Struct, frozen=True):
     """The forward path of one server block."""
 
@@ -140,11 +152,25 @@ def forward_path(built: Sequence[Built], gate: ForwardStep) -> ForwardPath | Non
 class ForwardedQuery:
     """A client's query on the forward path, until it is answered, handed to the chain, or given up."""
 
-    __slots__ = ("_over", "asked", "client", "key", "message", "path", "query", "responder", "send", "started", "zone")
+    __slots__ = (
+        "_over",
+        "asked",
+        "blocks",
+        "client",
+        "key",
+        "message",
+        "path",
+        "query",
+        "responder",
+        "send",
+        "started",
+        "zone",
+    )
 
     def __init__(
         self,
         responder: Answering,
+        blocks: Blocks,
         path: ForwardPath,
         zone: str,
         key: bytes,
@@ -156,8 +182,10 @@ class ForwardedQuery:
     ) -> None:
         """``query``: of the message, its question folded or not; ``zone``: what it is counted under.
 
-        ``key``: what its reply is kept under; empty: it is not kept.
+        ``key``: what its reply is kept under; empty: it is not kept. ``blocks``: whose chain the query goes through if
+        it must, also after a reload: only there is the upstream's reply in hand.
         """
+        self.blocks = blocks
         self.responder, self.path, self.zone, self.query, self.message = responder, path, zone, query, message
         self.client, self.send, self.started = client, send, started
         self.key = key

@@ -24,7 +24,7 @@ from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.inline_task import InlineTask
 from kdns.dns.api.message_handler import Send, SendPart
 from kdns.dns.query.fast import COPIED, FastPath, kind_of
-from kdns.dns.query.forward_path import FORWARD, ForwardedQuery
+from kdns.dns.query.forward_path import FORWARD, Blocks, ForwardedQuery
 from kdns.dns.query.router import DROPPED, Admitted, Router
 from kdns.dns.query.top import UPSTREAM, Top
 from kdns.metrics.dns import SocketCounts
@@ -83,9 +83,9 @@ class Responder:
         """Queries under way in the chain."""
         return len(self._tasks) + len(self._held)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, blocks: Blocks, work: Coroutine[Any, Any, None]) -> None:
         """Begin to answer a query, and keep hold of that until it is answered: in a task only where one is needed."""
-        if self._site.needs_task:
+        if blocks.needs_task:
             task = asyncio.get_running_loop().create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -193,7 +193,8 @@ class SocketResponder:
             if admitted is not None and self._forward(admitted, query, message, client, send, started):
                 return
             request = Request(query, client, len(message), self.counts.server, {})
-            self._responder.start(self._answer(request, send, send_part, started))
+            site = self._responder.site
+            self._responder.start(site, self._answer(site, request, send, send_part, started))
 
     def _forward(
         self, admitted: Admitted, query: Query, message: bytes, client: Client, send: Send, started: float
@@ -203,7 +204,7 @@ class SocketResponder:
         if client.proto != "udp" or responder.pending >= MAX_SLOW:
             return False
         path, zone, key = admitted
-        forwarded = ForwardedQuery(self, path, zone, key, query, message, client, send, started)
+        forwarded = ForwardedQuery(self, responder.site, path, zone, key, query, message, client, send, started)
         try:
             if not path.begin(forwarded):
                 return False
@@ -237,7 +238,8 @@ class SocketResponder:
         """The chain finds the upstream's reply in hand if it asks at once."""
         asked, message = parse_query(query.message), query.message
         request = Request(asked, query.client, len(message), self.counts.server, {})
-        self._responder.start(self._answer(request, query.send, None, query.started))
+        blocks = query.blocks
+        self._responder.start(blocks, self._answer(blocks, request, query.send, None, query.started))
 
     def _early(self, query: Query) -> Response | None:
         """What is answered before any plugin sees it."""
@@ -247,11 +249,13 @@ class SocketResponder:
             return Response(REFUSED)
         return None
 
-    async def _answer(self, request: Request, send: Send, send_part: SendPart | None, started: float) -> None:
+    async def _answer(
+        self, blocks: Blocks, request: Request, send: Send, send_part: SendPart | None, started: float
+    ) -> None:
         query, size = request.query, request.size
         zone, why = DROPPED, ""
         try:
-            response, zone = await self._responder.site.handle(request)
+            response, zone = await blocks.handle(request)
             reply = compose_reply(query, response, self.counts.proto)
             if response.further is not None and not response.dropped:
                 reply = await self._several(query, response, reply, response.further, send_part)

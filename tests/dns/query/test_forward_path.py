@@ -45,6 +45,7 @@ from tests.dns.messages import CLIENT, Opt, query, slow
 from tests.dns.parts import FakeParts, fits
 from tests.dns.plan import spelled
 from tests.fakes.upstream import FakeUpstream
+from tests.running import until
 
 NAME: Final = parse_name("www.example.org.")
 ELSEWHERE: Final = parse_name("a.example.net.")
@@ -265,6 +266,24 @@ async def test_an_answer_in_hand_takes_no_place(monkeypatch: pytest.MonkeyPatch)
                 )
             )
             assert [reply is not None and reply[3] & 0xF for reply in replies] == [NOERROR] * 6
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_reload_meanwhile(silent: bool) -> None:
+    """A query that the chain must see goes through the chain that was in service when it came, whose reply it has."""
+    async with FakeUpstream() as upstream, worlds("errors cache forward", upstream) as (short, long):
+        upstream.silent, upstream.delay = silent, 0.1
+        upstream.answer = lambda query: composed(
+            query, RA, [RR(query.name, CNAME, 20, ELSEWHERE), address(ELSEWHERE)], opt=OPT
+        )
+        replied: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        short.socket.slow(QUERIES["plain"], CLIENT, replied.set_result)
+        await until(lambda: upstream.queries)
+        short.responder.site = long.responder.site
+        if silent:
+            await short.built[-1].close()  # type: ignore[misc]  # forward has one
+        assert (await replied)[3] & 0xF == (SERVFAIL if silent else NOERROR)
+        assert len(upstream.queries) == 1
 
 
 async def test_a_query_that_is_given_up() -> None:
