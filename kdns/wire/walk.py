@@ -12,6 +12,7 @@ All others are parsed and composed again (`kdns.wire.message`). The walk accepts
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from kdns.wire.compose import Sections
@@ -26,6 +27,7 @@ _ONE_FIELD: Final[tuple[int, ...]] = (6,)
 """Where the TTL of such a record stands."""
 _COUNTS: Final = struct.Struct("!3H")
 _TO_QUESTION: Final = 0xC000 | HEADER
+_ALIAS: Final = CNAME.to_bytes(2, "big") + IN.to_bytes(2, "big")
 _NAMES: Final[dict[int, tuple[int, int, int]]] = {
     NS: (0, 1, 0),
     CNAME: (0, 1, 0),
@@ -34,6 +36,8 @@ _NAMES: Final[dict[int, tuple[int, int, int]]] = {
     SOA: (0, 2, 20),
 }
 """Types whose rdata is walked: octets before the names, how many names, octets behind them."""
+MOST_LED: Final = 64
+"""Records of an answer section with aliases: longer ones are parsed."""
 _PARSED: Final = (LAYOUT.keys() - _NAMES.keys()) | {OPT, 250}
 """Types with names in their rdata that should not be compressed, or that are seldom, a misplaced OPT, and TSIG (RFC
 8945): those responses are parsed."""
@@ -50,12 +54,12 @@ class Facts(NamedTuple):
     """The lowest TTL in seconds; 0 without records."""
     uncompressed: int
     """Octets of all records if no name were compressed."""
+    rtypes: tuple[int, ...]
+    """The type of each record."""
     owned: bool
     """Some record of the answer section has the name that was asked for."""
     answering: bool
-    """One of those has the type that was asked for."""
-    aliases: bool
-    """The answer section has a CNAME record."""
+    """The answer section has the type that was asked for, at the end of the aliases that begin at the name."""
     soa: bool
     """The authority section has an SOA record; for `ns` likewise."""
     ns: bool
@@ -88,6 +92,7 @@ def with_ttl(facts: Facts, ttl: int, size: int | None = None) -> bytes:
 def walk(octets: bytes, size: int) -> Facts | None:
     """The facts of a response to a question of class IN, ``size`` octets long; None: it is not clean.
 
+    The question is for a type of records, not for ANY, and not for CNAME, whose answer is not at the end of aliases.
     Its header and its question, which is uncompressed, must have been looked at. Never raises.
     """
     try:
@@ -136,7 +141,8 @@ def _addresses(octets: bytes, size: int) -> Facts | None:
         sections = Sections(octets[start:end], tuple(range(unit, end - start + 1, unit)), counts)
         fields = tuple(range(6, end - start, unit))
     answering = rclass == IN and octets[start - 4] << 8 | octets[start - 3] == rtype
-    return Facts(sections, fields, lowest, uncompressed, True, answering, False, False, False, extended, options)
+    rtypes = (rtype,) * answers
+    return Facts(sections, fields, lowest, uncompressed, rtypes, True, answering, False, False, extended, options)
 
 
 def _walk(octets: bytes, size: int) -> Facts | None:
@@ -156,7 +162,9 @@ def _walk(octets: bytes, size: int) -> Facts | None:
         if own := octets[at] << 8 | octets[at + 1] == _TO_QUESTION:
             at, length = at + 2, size - 4
         else:
+            owner = at
             at, length = _name(octets, at, known or _question(octets, size, known))
+            own = length == size - 4 and number < answers and _folded(octets, owner) == _folded(octets, HEADER)
         rtype, _, ttl, more = _RECORD.unpack_from(octets, at)
         here = at + 10
         end = here + more
@@ -170,8 +178,6 @@ def _walk(octets: bytes, size: int) -> Facts | None:
             return None
         uncompressed += length + 10 + more
         if number < answers:
-            if not own and length == size - 4:
-                return None  # perhaps the same name, written out
             owned |= own
             answering |= own and octets[at : at + 4] == asked
         fields.append(at + 4 - start)
@@ -182,12 +188,69 @@ def _walk(octets: bytes, size: int) -> Facts | None:
     if uncompressed > MAX_WHOLE:
         return None
     sections = Sections(octets[start : start + ends[-1]] if ends else b"", tuple(ends), counts)
-    lowest, aliases = min(ttls, default=0), CNAME in rtypes[:answers]
-    authority = rtypes[answers:before_additional]
+    if CNAME in rtypes[:answers]:
+        if answers > MOST_LED:
+            return None
+        answering = _leads(octets, start, (0, *ends[: answers - 1]), fields)
+    lowest, authority = min(ttls, default=0), rtypes[answers:before_additional]
     return Facts(
-        sections, tuple(fields), lowest, uncompressed, owned, answering, aliases, SOA in authority, NS in authority,
-        extended, options,
+        sections, tuple(fields), lowest, uncompressed, tuple(rtypes), owned, answering, SOA in authority,
+        NS in authority, extended, options,
     )  # fmt: skip
+
+
+def _leads(octets: bytes, start: int, begins: Sequence[int], fields: Sequence[int]) -> bool:
+    """The aliases of a clean answer section begin at the question's name and end at the type that was asked for.
+
+    RFC 2181 section 10.1: a name has one alias, so two different ones lead nowhere; nor do those in a circle.
+    ``start``: of the section; ``begins`` and ``fields``: of its records, and of their TTLs, from there on.
+    """
+    asked = octets[start - 4 : start]
+    names: dict[int, bytes] = {}
+    aliases: dict[bytes, bytes] = {}
+    twice: set[bytes] = set()
+    ends: set[bytes] = set()
+    """Owners of records of the type that was asked for."""
+    for begin, field in zip(begins, fields, strict=False):
+        at = start + field
+        kind = octets[at - 4 : at]
+        if kind == _ALIAS:
+            owner, target = _named(octets, start + begin, names), _named(octets, at + 6, names)
+            if aliases.setdefault(owner, target) != target:
+                twice.add(owner)
+        elif kind == asked:
+            ends.add(_named(octets, start + begin, names))
+    name = _named(octets, HEADER, names)
+    for _ in range(len(aliases) + 1):
+        if name in twice:
+            return False
+        alias = aliases.get(name)
+        if alias is None:
+            return name in ends
+        name = alias
+    return False
+
+
+def _named(octets: bytes, at: int, names: dict[int, bytes]) -> bytes:
+    """A folded name of a clean response; ``names``: those that have been read, by where they stand."""
+    if octets[at] >= 0xC0:
+        at = (octets[at] & 0x3F) << 8 | octets[at + 1]
+    name = names.get(at)
+    if name is None:
+        name = names[at] = _folded(octets, at)
+    return name
+
+
+def _folded(octets: bytes, at: int) -> bytes:
+    """The labels of a clean name, folded, without its end."""
+    labels: list[bytes] = []
+    while length := octets[at]:
+        if length >= 0xC0:
+            at = (length & 0x3F) << 8 | octets[at + 1]
+        else:
+            labels.append(octets[at : at + 1 + length])
+            at += 1 + length
+    return b"".join(labels).lower()  # no length of a label is a letter
 
 
 def _question(octets: bytes, size: int, known: dict[int, int]) -> dict[int, int]:

@@ -27,7 +27,7 @@ class UpstreamOctets(Protocol):
 
     @property
     def rcode(self) -> int:
-        """NOERROR or NXDOMAIN."""
+        """With the upper bits of the OPT record."""
 
     @property
     def flags(self) -> int:

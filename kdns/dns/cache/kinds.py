@@ -61,13 +61,13 @@ def kind_of(query: Query, response: Response) -> Kind:
         return Kind.NEVER
     if not query.flags & RD:
         return Kind.NEVER
+    facts = facts_of(response, query.name)
+    if facts is not None:
+        return clean_kind(response.rcode, facts)
     if response.rcode in {SERVFAIL, NOTIMP}:
         return Kind.FAILURE
     if response.rcode not in {NOERROR, NXDOMAIN}:
         return Kind.NEVER
-    facts = facts_of(response, query.name)
-    if facts is not None and not facts.aliases:
-        return clean_kind(response.rcode, facts)
     if response.answer and all(rr.owner != query.name for rr in response.answer):
         return Kind.UNRELATED
     bounded = any(rr.rtype == SOA for rr in response.authority)
@@ -79,7 +79,9 @@ def kind_of(query: Query, response: Response) -> Kind:
 
 
 def clean_kind(rcode: int, facts: Facts) -> Kind:
-    """The same of a clean response without aliases whose rcode is NOERROR or NXDOMAIN."""
+    """The same of a clean response to a query with RD."""
+    if rcode not in {NOERROR, NXDOMAIN}:
+        return Kind.FAILURE if rcode in {SERVFAIL, NOTIMP} else Kind.NEVER
     answer = facts.sections.counts[0]
     if answer and not facts.owned:
         return Kind.UNRELATED
@@ -91,7 +93,7 @@ def clean_kind(rcode: int, facts: Facts) -> Kind:
 def answers(query: Query, response: Response) -> bool:
     """True if the answer section has the type that was asked for, at the end of the aliases that begin at the name."""
     facts = facts_of(response, query.name)
-    if facts is not None and not facts.aliases:
+    if facts is not None:
         return facts.answering
     records = [rr for rr in response.answer if query.rclass in {rr.rclass, CLASS_ANY}]
     if query.rtype == ANY:

@@ -94,11 +94,11 @@ class Partitions:
         return clamped, entry
 
     def take_clean(self, key: Key, query: Query, rcode: int, flags: int, facts: Facts, now: int, server: str) -> bytes:
-        """The same as `take` for a clean response without aliases, with rcode NOERROR or NXDOMAIN.
+        """The same as `take` for a clean response.
 
         Returns its sections, with the TTLs that they are kept with.
         """
-        sections, fields, lowest, uncompressed, _, answering, _, _, ns, _, _ = facts
+        sections, fields, lowest, uncompressed, _, _, answering, _, ns, _, _ = facts
         options = self.options
         if answering and rcode == NOERROR and query.flags & RD:  # most of them: as below, in fewer steps
             kind, bounds = Kind.SUCCESS, options.success
@@ -109,7 +109,7 @@ class Partitions:
                 lowest = EMPTY
         least, most = bounds.least, bounds.most
         seconds = least if lowest < least else most if lowest > most else lowest
-        seconds = min(seconds, most)
+        seconds = min(seconds, most) if kind is not Kind.FAILURE else int(options.servfail)
         octets = with_ttl(facts, seconds)
         if kind is Kind.UNRELATED:
             self._counts.count("drops", server)

@@ -23,8 +23,8 @@ from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send
 from kdns.dns.api.plugin import Built
 from kdns.wire.compose import head
-from kdns.wire.message import PASSED_ON
-from kdns.wire.numbers import AA, AD, CD, HEADER, NOERROR, NXDOMAIN, QR, RA, RD, TC
+from kdns.wire.message import PASSED_ON, passed_options
+from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RA, RD, TC
 from kdns.wire.query import PLAIN_LIMIT, UDP_LIMIT, Query, opt_record
 from kdns.wire.walk import Facts
 
@@ -34,8 +34,8 @@ FORWARD: Final = "forward"
 """The plugin that replies are counted under."""
 UPSTREAM: Final = "forward/upstream"
 """Where a request's metadata say which upstream has answered."""
-_COMMON: Final = frozenset({NOERROR, NXDOMAIN})
-"""Rcodes of replies that stay on this path."""
+_PLAIN: Final = 0xF
+"""Higher rcodes need an OPT record (RFC 6891 section 6.1.3): such replies go through the chain."""
 _COPIED: Final = RD | CD
 _SHOWN: Final = AA | RA | AD
 """What a client gets to see of an upstream's flags."""
@@ -120,7 +120,7 @@ class ForwardPath(Struct, frozen=True):
     def fits(self, octets: UpstreamOctets) -> bool:
         """The reply goes to the client as it came, but for TTLs."""
         facts = octets.facts
-        if facts is None or facts.aliases or facts.options or octets.rcode not in _COMMON:
+        if facts is None or octets.rcode > _PLAIN:
             return False
         for leaves in self.leaves:  # noqa: SIM110 - a generator costs as much as the rest
             if not leaves(facts):
@@ -231,7 +231,10 @@ class ForwardedQuery:
         else:
             payload, _, do, _, _ = edns
             payload = PLAIN_LIMIT if payload < PLAIN_LIMIT else min(payload, UDP_LIMIT)  # `reply_payload`, written out
-            opt = _REPLY_OPT.get(payload << 1 | do) or _reply_opt(payload, do)
+            if facts.options and (options := passed_options(facts.options)):
+                opt = opt_record(payload, do, options=options)
+            else:
+                opt = _REPLY_OPT.get(payload << 1 | do) or _reply_opt(payload, do)
             room = payload - len(opt)
         end = HEADER + len(query.question)
         counts = facts.sections.counts
@@ -244,7 +247,8 @@ class ForwardedQuery:
 
     def _note(self, octets: UpstreamOctets) -> None:
         """Show what was asked and answered to the plugins that write it down."""
-        query, message = self.query, self.message
+        query, message, facts = self.query, self.message, octets.facts
+        assert facts is not None
         number, question = message[0] << 8 | message[1], message[HEADER : HEADER + len(query.question)]
         asked = Query(number, query.flags, question, query.name, query.rtype, query.rclass, query.edns)
         metadata = {UPSTREAM: octets.upstream}
@@ -252,7 +256,8 @@ class ForwardedQuery:
         compiled = octets.compiled
         flags = octets.flags & (_SHOWN if not self.key or wants_ad(query) else _SHOWN & ~AD)
         records = (compiled.answer, compiled.authority, compiled.additional)
-        response = Response(octets.rcode, flags, *records, FORWARD, compiled=compiled)
+        options = passed_options(facts.options)
+        response = Response(octets.rcode, flags, *records, FORWARD, options, compiled=compiled)
         seconds = self.responder.clock() - self.started
         for note in self.path.notes:
             note(request, response, seconds)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from kdns.dns.api.forward_step import ForwardStep
+from kdns.dns.api.forward_step import ForwardStep, UpstreamOctets
 from kdns.dns.api.handler import chain
 from kdns.dns.api.plugin import Built
 from kdns.dns.plugins import cache, errors, forward, loadbalance, log, rewrite
@@ -17,97 +17,24 @@ from kdns.dns.query.forward_path import ForwardedQuery, ForwardPath, forward_pat
 from kdns.dns.query.responder import Responder, SocketResponder
 from kdns.dns.query.router import RoutedBlock, Router
 from kdns.dns.upstream import pool
-from kdns.wire.compose import compose_sections, head
+from kdns.dns.upstream.received import Received
 from kdns.wire.name import ROOT, parse_name
-from kdns.wire.numbers import (
-    AA,
-    AAAA,
-    AD,
-    CD,
-    CNAME,
-    FORMERR,
-    NOERROR,
-    NS,
-    NXDOMAIN,
-    QR,
-    RA,
-    RD,
-    REFUSED,
-    SERVFAIL,
-    SOA,
-    TC,
-    A,
-)
-from kdns.wire.query import Query, edns_option, opt_record
+from kdns.wire.numbers import CNAME, IN, NOERROR, RA, A
 from kdns.wire.rr import RR
 from tests.config.text import directives
-from tests.dns.messages import CLIENT, Opt, query, slow
+from tests.dns.messages import CLIENT, query, slow
 from tests.dns.parts import FakeParts, fits
 from tests.dns.plan import spelled
+from tests.dns.query.forward_replies import CHAINED, ELSEWHERE, NAME, OPT, QUERIES, REPLIES, address, composed
 from tests.fakes.upstream import FakeUpstream
 from tests.running import until
 
-NAME: Final = parse_name("www.example.org.")
-ELSEWHERE: Final = parse_name("a.example.net.")
-START_OF_AUTHORITY: Final = RR(parse_name("example.org."), SOA, 60, NAME + NAME + bytes(20))
-
-
-def composed(query: Query, flags: int, *sections: list[RR], opt: bytes = b"") -> bytes:
-    """An upstream's reply."""
-    answer, authority, additional = (*sections, [], [], [])[:3]
-    made = compose_sections(query.name, answer, authority, additional)
-    return query.id.to_bytes(2, "big") + head(QR | flags, made.counts, bool(opt)) + query.question + made.octets + opt
-
-
-def address(owner: bytes = NAME, last: int = 1, ttl: int = 300) -> RR:
-    """One A record."""
-    return RR(owner, A, ttl, bytes((192, 0, 2, last)))
-
-
-OPT: Final = opt_record(1232, False)
-REPLIES: Final[dict[str, tuple[int, tuple[list[RR], ...], bytes]]] = {
-    "one address": (RA, ([address()],), OPT),
-    "one address, no EDNS": (RA | RD, ([address()],), b""),
-    "authoritative and authentic": (RA | AA | AD, ([address()],), OPT),
-    "a short and a long time to live": (RA, ([address(ttl=1)], [], [address(ELSEWHERE, 2, 90_000)]), OPT),
-    "two addresses": (RA, ([address(), address(last=2)],), OPT),
-    "an alias": (RA, ([RR(NAME, CNAME, 20, ELSEWHERE), address(ELSEWHERE)],), OPT),
-    "an alias that leads nowhere": (RA | NXDOMAIN, ([RR(NAME, CNAME, 20, ELSEWHERE)], [START_OF_AUTHORITY]), OPT),
-    "something else than was asked for": (RA, ([address(ELSEWHERE)],), OPT),
-    "no such name": (RA | NXDOMAIN, ([], [START_OF_AUTHORITY]), OPT),
-    "no such type": (RA, ([], [START_OF_AUTHORITY]), OPT),
-    "nothing at all": (RA, ([],), OPT),
-    "a delegation": (RA, ([], [RR(parse_name("example.org."), NS, 900, ELSEWHERE)], [address(ELSEWHERE)]), OPT),
-    "no such name without proof": (RA | NXDOMAIN, ([],), OPT),
-    "a failure": (RA | SERVFAIL, ([],), OPT),
-    "a refusal": (RA | REFUSED, ([],), OPT),
-    "an extended rcode": (RA, ([],), opt_record(1232, False, 1)),
-    "a reason": (RA | SERVFAIL, ([],), opt_record(1232, False, options=edns_option(15, b"\0\6bogus"))),
-    "truncated": (RA | TC, ([],), OPT),
-    "no EDNS there": (FORMERR, ([],), b""),
-    "more than a datagram to the client has": (
-        RA,
-        ([], [], [RR(ELSEWHERE, 16, 9, b"\xff" + b"x" * 255) for _ in range(4)]),
-        OPT,
-    ),
-}
-QUERIES: Final = {
-    "plain": query(NAME, A),
-    "its spelling": query(spelled(NAME, 5), A),
-    "EDNS": query(NAME, A, opt=Opt()),
-    "DO": query(NAME, A, opt=Opt(4096, do=True)),
-    "512 octets": query(NAME, A, opt=Opt(512, options=edns_option(10, b"cookie!!"))),
-    "AD and CD": query(NAME, A, flags=RD | AD | CD),
-    "no recursion": query(NAME, A, flags=0),
-    "another type": query(NAME, AAAA),
-    "another class": query(NAME, A, rclass=3),
-}
-
 
 class Noted(ForwardPath, frozen=True):
-    """Notes which queries took the forward path."""
+    """Notes which queries took the forward path, and which replies were for the chain."""
 
     taken: list[ForwardedQuery] = []  # noqa: RUF012 - msgspec copies it for each
+    chained: list[UpstreamOctets] = []  # noqa: RUF012 - likewise
 
     def begin(self, forwarded: ForwardedQuery) -> bool:
         """See `ForwardPath.begin`."""
@@ -116,6 +43,14 @@ class Noted(ForwardPath, frozen=True):
             self.taken.append(forwarded)
         return taken
 
+    def fits(self, octets: UpstreamOctets) -> bool:
+        """See `ForwardPath.fits`."""
+        fits = super().fits(octets)
+        assert isinstance(octets, Received)
+        if not fits and octets.asked.rclass == IN:  # those of other classes are always parsed
+            self.chained.append(octets)
+        return fits
+
 
 class World:
     """One server block in front of an upstream, with or without its forward path."""
@@ -123,6 +58,7 @@ class World:
     def __init__(self, corefile: str, upstream: FakeUpstream, *, short: bool) -> None:
         self.parts = FakeParts()
         self.taken: list[ForwardedQuery] = []
+        self.chained: list[UpstreamOctets] = []
         lines = {"cache": "cache 30", "errors": "errors", "forward": f"forward . {upstream.text}"}
         lines["loadbalance"] = "loadbalance"
         lines["log"] = 'log . "{remote} {>id} {type} {name} {size} {>do} {rcode} {>rflags} {rsize} {/forward/upstream}"'
@@ -138,7 +74,7 @@ class World:
             self.built.insert(0, module.build(options, fits(self.parts)))
         path = forward_path(self.built, ForwardStep())
         assert path is not None
-        noted = Noted(path.passes, path.leaves, path.ask, path.cache, path.notes, self.taken)
+        noted = Noted(path.passes, path.leaves, path.ask, path.cache, path.notes, self.taken, self.chained)
         block = RoutedBlock(
             zones={ROOT: "."},
             handler=chain([each.plugin for each in self.built if each.plugin is not None]),
@@ -222,6 +158,8 @@ async def test_both_ways_are_the_same(title: str, corefile: str, caplog: pytest.
             assert short.numbers() == long.numbers()
             assert short.taken
             assert not long.taken
+            if "loadbalance" not in corefile.split():
+                assert bool(short.chained) == (title in CHAINED)
             results = [taken.asked.result for taken in short.taken if taken.asked is not None]
             assert {result.upstream for result in results if result is not None} == {upstream.text}
 
