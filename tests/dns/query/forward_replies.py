@@ -5,9 +5,26 @@ from typing import Final
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.name import parse_name
 from kdns.wire.numbers import (
-    AA, AAAA, AD, CD, CNAME, DNAME, FORMERR, NOTIMP, NS, NXDOMAIN, QR, RA,
-    RD, REFUSED, RRSIG, SERVFAIL, SOA, TC, A,
-)  # fmt: skip
+    AA,
+    AAAA,
+    AD,
+    CD,
+    CNAME,
+    DNAME,
+    FORMERR,
+    NOTIMP,
+    NS,
+    NXDOMAIN,
+    QR,
+    RA,
+    RD,
+    REFUSED,
+    RRSIG,
+    SERVFAIL,
+    SOA,
+    TC,
+    A,
+)
 from kdns.wire.query import Query, edns_option, opt_record
 from kdns.wire.rr import RR
 from tests.dns.messages import Opt, query

@@ -19,7 +19,7 @@ from kdns.dns.query.router import RoutedBlock, Router
 from kdns.dns.upstream import pool
 from kdns.dns.upstream.received import Received
 from kdns.wire.name import ROOT, parse_name
-from kdns.wire.numbers import CNAME, IN, NOERROR, RA, A
+from kdns.wire.numbers import CNAME, IN, NOERROR, RA, SERVFAIL, A
 from kdns.wire.rr import RR
 from tests.config.text import directives
 from tests.dns.messages import CLIENT, query, slow
