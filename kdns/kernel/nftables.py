@@ -39,6 +39,8 @@ _MOST: Final = 60_000
 """Octets of elements in one message: the length of an attribute has 16 bits."""
 _PACKETS: Final = 16
 """Packets of notifications that are read in one go, some hundred notifications: other work has its turn then."""
+_EVERY: Final = 1 << 20
+"""More packets than the receive buffer holds."""
 WHOLE: Final = -1
 """A transaction as a whole, as what was refused."""
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
@@ -204,12 +206,12 @@ class Nftables:
         self._link.leave(NFNLGRP_NFTABLES)
         self._link.drop()
 
-    def changes_of_others(self, table: str, own: int) -> list[ForeignChange] | None:
-        """Read some of the notifications that have come: what other sockets than this port changed in the table of this
-        family. None: some notifications were lost, and those that waited are dropped. Never waits."""
+    def changes_of_others(self, table: str, own: int, *, every: bool = False) -> list[ForeignChange] | None:
+        """Read some of the notifications that have come, or all: what other sockets than this port changed in the table
+        of this family. None: some notifications were lost, and those that waited are dropped. Never waits."""
         name = text(_LIST_TABLE, table)  # all messages about a table begin with its name
         try:
-            notifications = self._link.notifications(_PACKETS)
+            notifications = self._link.notifications(_EVERY if every else _PACKETS)
         except OSError as error:
             if error.errno != ENOBUFS:
                 raise

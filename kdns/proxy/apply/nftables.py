@@ -154,8 +154,8 @@ class NftablesApplier:
         )
 
     async def _rebuild(self, rules: RuleSet) -> tuple[Table, int]:
-        self._kernel.watch.take()  # from here on the table is read
         with self._kernel.watch.ignoring():
+            self._kernel.watch.take()  # from here on the table is read
             return await self._read_and_write(rules)
 
     async def _read_and_write(self, rules: RuleSet) -> tuple[Table, int]:

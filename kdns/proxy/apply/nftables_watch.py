@@ -55,6 +55,7 @@ class Watch:
         """``connect`` opens a netlink socket; ``own`` gives the port of the one that writes our elements."""
         self._connect, self._own = connect, own
         self._listener: Nftables | None = None
+        self._altered: Callable[[], None] = lambda: None
         self._ignored = 0
         self.foreign = ForeignChanges()
         self.unsure = True
@@ -78,6 +79,7 @@ class Watch:
                 if self.foreign.note(listener.changes_of_others(fixed.TABLE, self._own())):
                     altered()
 
+            self._altered = altered
             if not self._ignored:  # or `ignoring` begins to listen at its end
                 listener.listen()
             loop = asyncio.get_running_loop()
@@ -98,6 +100,8 @@ class Watch:
         self._ignored += 1
         self.unsure = True
         if self._ignored == 1 and self._listener is not None:
+            if self.foreign.note(self._listener.changes_of_others(fixed.TABLE, self._own(), every=True)):
+                self._altered()  # of what came before; what is ignored is dropped
             self._listener.ignore()
         try:
             yield

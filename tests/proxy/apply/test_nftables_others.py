@@ -100,6 +100,31 @@ async def test_what_the_kernel_notifies_of_is_repaired_without_listing_the_rest(
 
 
 @FAMILIES
+async def test_what_has_come_before_own_rules_are_written_is_not_lost(space: Space, family: Family) -> None:
+    """While nft writes for us nothing is listened to; what had come before is looked at afterwards."""
+    applier, node = space.applier(family), node_rules(family)
+    altered = asyncio.Event()
+    watching = asyncio.create_task(applier.watch(altered.set))
+    await asyncio.sleep(0)
+    ports = {port.name: port for port in rich(family)}
+    await applier.sync(RuleSet(node, ports), None)
+    assert await applier.intact()
+    whole = space.table(family)
+    table, stranger = "ip" if family is V4 else "ip6", cluster_ip(family, 77)
+    space.nft("add", "element", table, "kube-proxy", "cluster-ips", f"{{ {stranger} }}")
+    sticky = of_kind(family, "sticky", 20, "another")
+    await applier.sync(RuleSet(node, ports | {sticky.name: sticky}), [change(None, sticky)])
+    await applier.sync(RuleSet(node, ports), [change(sticky, None)])
+    assert altered.is_set()
+    assert not await applier.intact()
+    await applier.sync(RuleSet(node, ports), None)
+    await later(applier)
+    assert space.table(family) == whole
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+@FAMILIES
 async def test_a_change_of_a_flushed_table_repairs_all_of_it(space: Space, family: Family) -> None:
     """Before anybody has looked."""
     applier, node = space.applier(family), node_rules(family)
