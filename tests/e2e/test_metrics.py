@@ -98,6 +98,7 @@ COREDNS: Final = (
 OURS: Final = (
     Row("kdns_objects", "gauge", "kind"),
     Row("kdns_dns_programming_duration_seconds", "histogram", "service_kind since", P),
+    Row("kdns_dns_connections_over_share", "counter", "server", moved=False),
     Row("kdns_forward_client_share_rejects", "counter", moved=False),
     Row("kdns_watch_data_age_seconds", "gauge", "kind"),
     Row("kdns_watch_last_event_timestamp_seconds", "gauge", "kind"),

@@ -213,12 +213,12 @@ async def test_another_node_is_another_rule_set() -> None:
 
 
 async def test_the_nft_variant_is_given_pieces() -> None:
-    """Never more than 2750 chains in a restore; the legacy variant has it all in one."""
+    """Never more than 5,500 chains (2,750 Services) in a restore; the legacy variant has it all in one."""
     fine = Node(BOTH)
     rules = web(3000)
     await fine.applier().sync(rules, None)
     texts = [text for argv, text in fine.ran if "-restore" in argv[0]]
-    assert [len(re.findall("^:KUBE-SVC", text, re.MULTILINE)) for text in texts] == [0, 1375, 1375, 250, 0]
+    assert [len(re.findall("^:KUBE-SVC", text, re.MULTILINE)) for text in texts] == [0, 2750, 250, 0]
     fine.ran.clear()
     await fine.applier(LEGACY).sync(rules, None)
     assert len([text for argv, text in fine.ran if "-restore" in argv[0]]) == 1
