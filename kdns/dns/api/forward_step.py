@@ -72,6 +72,16 @@ class ReplyCache(Protocol):
         """Keep a reply if that may be, and count that it was missing; its sections for the client."""
 
 
+Turn = Callable[[bytes], bytes]
+"""Puts the records of a reply in another order: the octets of its sections -> as many octets, each record as long as
+the one that stood there."""
+
+
+def as_it_came(sections: bytes) -> bytes:
+    """The `Turn` that changes nothing."""
+    return sections
+
+
 class ForwardStep(Struct, frozen=True, kw_only=True):
     """One plugin's part. `passes` and `leaves` have no effect, and do not depend on the client."""
 
@@ -80,6 +90,9 @@ class ForwardStep(Struct, frozen=True, kw_only=True):
     query."""
     leaves: Callable[[Facts], bool] | None = None
     """True: its handler would hand back a reply as it came; None: any reply."""
+    turns: Callable[[UpstreamOctets], Turn | None] | None = None
+    """In place of `leaves`, for a plugin in front of the cache: what its handler would do to this reply; None: more
+    than put its records in another order."""
     cache: ReplyCache | None = None
     """It keeps replies, and wants AD in what goes on (RFC 6840 section 5.7)."""
     ask: Ask | None = None

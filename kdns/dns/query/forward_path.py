@@ -3,7 +3,7 @@
 ::
 
     query ──> each plugin lets it pass? ──> not in the cache ──> sent, or the same is under way      (begin)
-    reply ──> each plugin leaves it as it is? ──> cache ──> header, question, sections, OPT ──> send  (answered)
+    reply ──> each plugin leaves it as it is? ──> cache ──> order ──> header, question, sections, OPT  (answered)
        └─ no, and whatever is not clean or not common: the chain, which finds the upstream's reply in hand
 
 There is no coroutine, no timer and no task for a query, and no call of a handler. Most blocks have a dozen plugins that
@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from kdns.base.clock import Clock
-from kdns.dns.api.forward_step import Ask, Asked, ForwardStep, ReplyCache, UpstreamOctets
+from kdns.dns.api.forward_step import Ask, Asked, ForwardStep, ReplyCache, Turn, UpstreamOctets, as_it_came
 from kdns.dns.api.handler import Client, Request, Response
 from kdns.dns.api.message_handler import Send
 from kdns.dns.api.plugin import Built
@@ -90,6 +90,8 @@ class ForwardPath(Struct, frozen=True):
     leaves: tuple[Callable[[Facts], bool], ...]
     ask: Ask
     cache: ReplyCache | None = None
+    turns: Callable[[UpstreamOctets], Turn | None] | None = None
+    """See `ForwardStep.turns`; of the one plugin in front of the cache that has it."""
     notes: tuple[Callable[[Request, Response, float], None], ...] = ()
 
     def admits(self, query: Query) -> bytes | None:
@@ -117,15 +119,15 @@ class ForwardPath(Struct, frozen=True):
         forwarded.asked = asked
         return asked is not None
 
-    def fits(self, octets: UpstreamOctets) -> bool:
-        """The reply goes to the client as it came, but for TTLs."""
+    def fits(self, octets: UpstreamOctets) -> Turn | None:
+        """The reply goes to the client as it came, but for TTLs, and the order of its records; None: the chain must."""
         facts = octets.facts
         if facts is None or octets.rcode > _PLAIN:
-            return False
-        for leaves in self.leaves:  # noqa: SIM110 - a generator costs as much as the rest
+            return None
+        for leaves in self.leaves:
             if not leaves(facts):
-                return False
-        return True
+                return None
+        return as_it_came if self.turns is None else self.turns(octets)
 
 
 def forward_path(built: Sequence[Built], gate: ForwardStep) -> ForwardPath | None:
@@ -139,14 +141,21 @@ def forward_path(built: Sequence[Built], gate: ForwardStep) -> ForwardPath | Non
             return None
         steps.append(step)
         if step.ask is not None:
-            return ForwardPath(
-                tuple(each.passes for each in steps if each.passes is not None),
-                tuple(each.leaves for each in steps if each.leaves is not None),
-                step.ask,
-                next((each.cache for each in steps if each.cache is not None), None),
-                tuple(each.note for each in reversed(steps) if each.note is not None),
-            )
+            return _path(steps, step.ask)
     return None
+
+
+def _path(steps: Sequence[ForwardStep], ask: Ask) -> ForwardPath:
+    kept = next((at for at, step in enumerate(steps) if step.cache is not None), len(steps))
+    turning = next((at for at, step in enumerate(steps[:kept]) if step.turns is not None), None)
+    return ForwardPath(
+        tuple(step.passes for step in steps if step.passes is not None),
+        tuple(step.leaves for at, step in enumerate(steps) if step.leaves is not None and at != turning),
+        ask,
+        steps[kept].cache if kept < len(steps) else None,
+        steps[turning].turns if turning is not None else None,
+        tuple(step.note for step in reversed(steps) if step.note is not None),
+    )
 
 
 class ForwardedQuery:
@@ -203,8 +212,9 @@ class ForwardedQuery:
         responder.ended(self)
         try:
             octets = asked.result
-            if octets is not None and self.path.fits(octets):
-                reply = self._reply(octets)
+            turn = None if octets is None else self.path.fits(octets)
+            if octets is not None and turn is not None:
+                reply = self._reply(octets, turn)
                 if self.path.notes:
                     self._note(octets)
                 responder.forwarded(self, reply, octets.rcode, octets.upstream)
@@ -213,7 +223,7 @@ class ForwardedQuery:
             log.exception("bug on the forward path of %s", self.query.question.hex())
         responder.through_chain(self)
 
-    def _reply(self, octets: UpstreamOctets) -> bytes:
+    def _reply(self, octets: UpstreamOctets, turn: Turn) -> bytes:
         """What `kdns.dns.query.responder.compose_reply` would make of it."""
         query, message, facts, cache = self.query, self.message, octets.facts, self.path.cache
         assert facts is not None
@@ -236,11 +246,12 @@ class ForwardedQuery:
             else:
                 opt = _REPLY_OPT.get(payload << 1 | do) or _reply_opt(payload, do)
             room = payload - len(opt)
-        end = HEADER + len(query.question)
+        sections, end = turn(sections), HEADER + len(query.question)
+        room = max(0, room - end)
         counts = facts.sections.counts
         flags |= QR | query.flags & _COPIED | octets.rcode
-        if len(sections) > room - end:
-            size, counts = facts.sections.cut(room - end)
+        if len(sections) > room:
+            size, counts = facts.sections.cut(room)
             sections = sections[:size]
             flags |= TC  # RFC 2181 section 9, see `kdns.wire.compose.Sections.cut`
         return message[:2] + head(flags, counts, edns is not None) + message[HEADER:end] + sections + opt

@@ -329,7 +329,7 @@ def compose_reply(query: Query, response: Response, proto: str) -> bytes:
     room = query.limit(proto) if proto != "udp" else min(query.limit(proto), limit)
     # RFC 6891 section 7: "If an OPT record is present in a received request, compliant responders MUST include an OPT
     # record in their respective responses": so its octets are taken off before anything else is given room.
-    room -= HEADER + len(query.question) + len(opt)
+    room = max(0, room - HEADER - len(query.question) - len(opt))
     compiled = response.compiled_for(query.name)
     if compiled is not None:
         octets, counts = compiled.cut(room)
