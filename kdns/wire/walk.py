@@ -149,6 +149,7 @@ def _walk(octets: bytes, size: int) -> Facts | None:
     start = at = HEADER + size
     asked = octets[at - 4 : at]
     known: dict[int, int] = {}
+    names: dict[int, bytes] = {}
     counts = answers, authorities, _ = _COUNTS.unpack_from(octets, 6)
     last, before_additional = sum(counts) - 1, answers + authorities
     ends: list[int] = []
@@ -164,7 +165,11 @@ def _walk(octets: bytes, size: int) -> Facts | None:
         else:
             owner = at
             at, length = _name(octets, at, known or _question(octets, size, known))
-            own = length == size - 4 and number < answers and _folded(octets, owner) == _folded(octets, HEADER)
+            own = (
+                length == size - 4
+                and number < answers
+                and _folded(octets, owner, names) == _folded(octets, HEADER, names)
+            )
         rtype, _, ttl, more = _RECORD.unpack_from(octets, at)
         here = at + 10
         end = here + more
@@ -191,7 +196,7 @@ def _walk(octets: bytes, size: int) -> Facts | None:
     if CNAME in rtypes[:answers]:
         if answers > MOST_LED:
             return None
-        answering = _leads(octets, start, (0, *ends[: answers - 1]), fields)
+        answering = _leads(octets, start, (0, *ends[: answers - 1]), fields, names)
     lowest, authority = min(ttls, default=0), rtypes[answers:before_additional]
     return Facts(
         sections, tuple(fields), lowest, uncompressed, tuple(rtypes), owned, answering, SOA in authority,
@@ -199,14 +204,14 @@ def _walk(octets: bytes, size: int) -> Facts | None:
     )  # fmt: skip
 
 
-def _leads(octets: bytes, start: int, begins: Sequence[int], fields: Sequence[int]) -> bool:
+def _leads(octets: bytes, start: int, begins: Sequence[int], fields: Sequence[int], names: dict[int, bytes]) -> bool:
     """The aliases of a clean answer section begin at the question's name and end at the type that was asked for.
 
     RFC 2181 section 10.1: a name has one alias, so two different ones lead nowhere; nor do those in a circle.
     ``start``: of the section; ``begins`` and ``fields``: of its records, and of their TTLs, from there on.
+    ``names``: see `_folded`.
     """
     asked = octets[start - 4 : start]
-    names: dict[int, bytes] = {}
     aliases: dict[bytes, bytes] = {}
     twice: set[bytes] = set()
     ends: set[bytes] = set()
@@ -215,12 +220,12 @@ def _leads(octets: bytes, start: int, begins: Sequence[int], fields: Sequence[in
         at = start + field
         kind = octets[at - 4 : at]
         if kind == _ALIAS:
-            owner, target = _named(octets, start + begin, names), _named(octets, at + 6, names)
+            owner, target = _folded(octets, start + begin, names), _folded(octets, at + 6, names)
             if aliases.setdefault(owner, target) != target:
                 twice.add(owner)
         elif kind == asked:
-            ends.add(_named(octets, start + begin, names))
-    name = _named(octets, HEADER, names)
+            ends.add(_folded(octets, start + begin, names))
+    name = _folded(octets, HEADER, names)
     for _ in range(len(aliases) + 1):
         if name in twice:
             return False
@@ -231,26 +236,25 @@ def _leads(octets: bytes, start: int, begins: Sequence[int], fields: Sequence[in
     return False
 
 
-def _named(octets: bytes, at: int, names: dict[int, bytes]) -> bytes:
-    """A folded name of a clean response; ``names``: those that have been read, by where they stand."""
-    if octets[at] >= 0xC0:
-        at = (octets[at] & 0x3F) << 8 | octets[at + 1]
+def _folded(octets: bytes, at: int, names: dict[int, bytes]) -> bytes:
+    """The labels of a clean name, folded, without its end.
+
+    ``names``: those that have been read, by where they stand, also where pointers lead to: each is read once, or a
+    response of long names behind pointers would cost a hundred times as much as its octets.
+    """
     name = names.get(at)
-    if name is None:
-        name = names[at] = _folded(octets, at)
-    return name
-
-
-def _folded(octets: bytes, at: int) -> bytes:
-    """The labels of a clean name, folded, without its end."""
+    if name is not None:
+        return name
     labels: list[bytes] = []
-    while length := octets[at]:
+    here = at
+    while length := octets[here]:
         if length >= 0xC0:
-            at = (length & 0x3F) << 8 | octets[at + 1]
-        else:
-            labels.append(octets[at : at + 1 + length])
-            at += 1 + length
-    return b"".join(labels).lower()  # no length of a label is a letter
+            labels.append(_folded(octets, (length & 0x3F) << 8 | octets[here + 1], names))
+            break
+        labels.append(octets[here : here + 1 + length])
+        here += 1 + length
+    name = names[at] = b"".join(labels).lower()  # no length of a label is a letter
+    return name
 
 
 def _question(octets: bytes, size: int, known: dict[int, int]) -> dict[int, int]:

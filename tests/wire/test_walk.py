@@ -1,6 +1,8 @@
 """Responses that are sent on as they came: the walk accepts less than the parser, and all of that has one meaning."""
 
 import struct
+from collections.abc import Callable
+from typing import Any, Final, SupportsIndex
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from kdns.base.errors import FormError
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.message import parse_message
 from kdns.wire.name import parse_name
-from kdns.wire.numbers import AAAA, CNAME, MX, NS, NXDOMAIN, QR, SOA, SRV, TXT, A
+from kdns.wire.numbers import AAAA, CNAME, HEADER, MX, NS, NXDOMAIN, QR, SOA, SRV, TXT, A
 from kdns.wire.query import opt_record
 from kdns.wire.rr import RR
 from kdns.wire.walk import MOST_LED, Facts, walk, with_lowest
@@ -100,6 +102,44 @@ def test_a_ttl_with_its_first_bit_among_others(place: int) -> None:
     ttls = [1 << 31 if number == place else 300 for number in range(3)]
     octets = message(*(record(OWN, A, bytes(4), ttl) for ttl in ttls), counts=(3, 0, 0))
     assert walk(octets, len(QUESTION)) is None
+
+
+class Counted(bytes):
+    """Octets that count how often some of them are looked at."""
+
+    looks = 0
+
+    def __getitem__(self, at: SupportsIndex | slice) -> Any:
+        self.looks += 1
+        return super().__getitem__(at)
+
+
+LONG: Final = b"".join(b"\1" + bytes((ord("a") + number % 26,)) for number in range(126))
+BEHIND: Final[dict[str, Callable[[int, bytes], bytes]]] = {
+    "a pointer": lambda _number, first: first,
+    "a label and a pointer": lambda _number, first: b"\1a" + pointer(first, 2),
+    "another label and a pointer": lambda number, first: b"\1" + bytes((ord("a") + number % 26,)) + pointer(first, 2),
+}
+
+
+def pointer(to: bytes, behind: int) -> bytes:
+    """To what stands so many octets behind what another pointer leads to."""
+    return (int.from_bytes(to, "big") + behind).to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("title", BEHIND)
+@pytest.mark.parametrize("rtype", [A, CNAME])
+def test_long_names_behind_pointers_are_read_once(title: str, rtype: int) -> None:
+    """A reply of names as long as the asked one costs no more looks than twice its octets."""
+    name = LONG + b"\1x\0"
+    question, other = name + A.to_bytes(2, "big") + b"\0\1", LONG + b"\1y\0"
+    first = (0xC000 | HEADER + len(question)).to_bytes(2, "big")
+    owners = [other, *(BEHIND[title](number, first) for number in range(60))]
+    data = bytes(4) if rtype == A else first
+    records = b"".join(record(owner, rtype, data) for owner in owners)
+    octets = Counted(b"\0\7" + head(QR, (len(owners), 0, 0), opt=False) + question + records)
+    assert walk(octets, len(question)) is not None
+    assert octets.looks < 2 * len(octets)
 
 
 TEXTS = ("www.example.org.", "example.org.", "a.www.example.org.", "ns.example.net.", "net.", "other.example.org.", ".")
