@@ -169,6 +169,18 @@ def opt_record(payload: int, do: bool, extended_rcode: int = 0, options: bytes =
     return struct.pack("!BHHBBHH", 0, OPT, payload, extended_rcode, 0, flags, len(options)) + options
 
 
+OPT_SIZE: Final = len(opt_record(0, False))
+"""Octets of an OPT record without options."""
+
+
+def fitting_options(options: bytes, room: int) -> bytes:
+    """The options of a reply's OPT record, which may have so many octets: none if they do not fit.
+
+    What the client can take (RFC 6891 section 6.2.3) holds for them, too: a reason (RFC 8914) may be of any length.
+    """
+    return options if OPT_SIZE + len(options) <= room else b""
+
+
 def reply_payload(edns: Edns) -> int:
     """The payload size in our OPT record: what we take, and no more than the client offers."""
     return min(max(edns.payload, PLAIN_LIMIT), UDP_LIMIT)

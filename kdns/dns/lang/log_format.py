@@ -16,7 +16,7 @@ from kdns.dns.api.request_values import bufsize, do, proto
 from kdns.wire.compose import compose_sections
 from kdns.wire.name import name_text
 from kdns.wire.numbers import AA, AD, BADVERS, CD, HEADER, QR, RA, RD, TC
-from kdns.wire.query import opt_record
+from kdns.wire.query import OPT_SIZE, fitting_options
 from kdns.wire.rcodes import RCODE_TEXT
 from kdns.wire.rr import RR
 from kdns.wire.types import class_text, type_text
@@ -30,8 +30,6 @@ EMPTY: Final = "-"
 """What stands for a value that is not there."""
 PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 FLAG_TEXT: Final = ((QR, "qr"), (AA, "aa"), (TC, "tc"), (RD, "rd"), (RA, "ra"), (0x40, "z"), (AD, "ad"), (CD, "cd"))
-OPT: Final = len(opt_record(0, False))
-"""Octets of an OPT record without options."""
 RECORD: Final = 10
 """Octets of a record besides owner and rdata."""
 
@@ -88,11 +86,13 @@ def line_of(text: str) -> Callable[[Asked], str]:
         if compiled is None or response.dropped or response.limit or response.cleared:
             return line(parts, asked)
         udp, edns, size = client.proto == "udp", query.edns, len(query.question)
-        opt = OPT + len(response.options) if edns is not None else 0
+        room = query.limit(client.proto) - HEADER - size
+        if edns is not None:
+            room -= OPT_SIZE + (len(fitting_options(response.options, room)) if response.options else 0)
         flags = QR | query.flags & (RD | CD) | response.flags
-        if compiled.size > query.limit(client.proto) - HEADER - size - opt:
+        if compiled.size > room:
             flags |= TC
-        octets = HEADER + size + compiled.uncompressed + (OPT + len(response.options) if response.options else 0)
+        octets = HEADER + size + compiled.uncompressed + (OPT_SIZE + len(response.options) if response.options else 0)
         duration = f"{max(seconds, 0.0):.9f}".rstrip("0").rstrip(".")
         return (
             f"{_address(client.address)}:{client.port} - {query.id} "
@@ -142,8 +142,9 @@ def _truncated(asked: Asked) -> bool:
     limit = query.limit(asked.request.client.proto)
     if response.limit and proto(asked.request) == "udp":
         limit = min(limit, response.limit)
-    opt = OPT + len(response.options) if query.edns is not None else 0
-    room = limit - HEADER - len(query.question) - opt
+    room = limit - HEADER - len(query.question)
+    if query.edns is not None:
+        room -= OPT_SIZE + len(fitting_options(response.options, room))
     compiled = response.compiled_for(query.name)
     if compiled is not None:
         return compiled.size > room
@@ -166,7 +167,7 @@ def _rsize(asked: Asked) -> str:
     response = asked.response
     if response.dropped:
         return "0"
-    opt = OPT + len(response.options) if response.options else 0
+    opt = OPT_SIZE + len(response.options) if response.options else 0
     compiled = response.compiled_for(asked.request.query.name)
     records = sum(map(_size, _records(response))) if compiled is None else compiled.uncompressed
     return str(HEADER + len(asked.request.query.question) + records + opt)

@@ -25,7 +25,7 @@ from kdns.dns.api.plugin import Built
 from kdns.wire.compose import head
 from kdns.wire.message import PASSED_ON, passed_options
 from kdns.wire.numbers import AA, AD, CD, HEADER, QR, RA, RD, TC
-from kdns.wire.query import PLAIN_LIMIT, UDP_LIMIT, Query, opt_record
+from kdns.wire.query import PLAIN_LIMIT, UDP_LIMIT, Query, fitting_options, opt_record
 from kdns.wire.walk import Facts
 
 log = logging.getLogger("kdns.dns")
@@ -236,17 +236,19 @@ class ForwardedQuery:
                 flags &= ~AD
         else:
             sections = facts.sections.octets
+        end = HEADER + len(query.question)
         if edns is None:
             opt, room = b"", PLAIN_LIMIT
         else:
             payload, _, do, _, _ = edns
             payload = PLAIN_LIMIT if payload < PLAIN_LIMIT else min(payload, UDP_LIMIT)  # `reply_payload`, written out
-            if facts.options and (options := passed_options(facts.options)):
+            options = passed_options(facts.options) if facts.options else b""
+            if options and (options := fitting_options(options, payload - end)):
                 opt = opt_record(payload, do, options=options)
             else:
                 opt = _REPLY_OPT.get(payload << 1 | do) or _reply_opt(payload, do)
             room = payload - len(opt)
-        sections, end = turn(sections), HEADER + len(query.question)
+        sections = turn(sections)
         room = max(0, room - end)
         counts = facts.sections.counts
         flags |= QR | query.flags & _COPIED | octets.rcode

@@ -30,7 +30,16 @@ from kdns.dns.query.top import UPSTREAM, Top
 from kdns.metrics.dns import SocketCounts
 from kdns.wire.compose import compose_sections, head
 from kdns.wire.numbers import BADVERS, FORMERR, HEADER, IN, NOTIMP, OPCODE, QR, RD, REFUSED, SERVFAIL, TC
-from kdns.wire.query import UDP_LIMIT, Header, Query, opt_record, parse_header, parse_query, reply_payload
+from kdns.wire.query import (
+    UDP_LIMIT,
+    Header,
+    Query,
+    fitting_options,
+    opt_record,
+    parse_header,
+    parse_query,
+    reply_payload,
+)
 from kdns.wire.rr import RR
 from kdns.wire.types import TYPE_TEXT
 
@@ -324,12 +333,14 @@ def compose_reply(query: Query, response: Response, proto: str) -> bytes:
     edns = query.edns
     limit = response.limit or UDP_LIMIT
     opt = b""
-    if edns is not None:
-        opt = opt_record(min(reply_payload(edns), limit), edns.do, response.rcode >> 4, response.options)
     room = query.limit(proto) if proto != "udp" else min(query.limit(proto), limit)
+    room = max(0, room - HEADER - len(query.question))
+    if edns is not None:
+        options = fitting_options(response.options, room)
+        opt = opt_record(min(reply_payload(edns), limit), edns.do, response.rcode >> 4, options)
     # RFC 6891 section 7: "If an OPT record is present in a received request, compliant responders MUST include an OPT
     # record in their respective responses": so its octets are taken off before anything else is given room.
-    room = max(0, room - HEADER - len(query.question) - len(opt))
+    room = max(0, room - len(opt))
     compiled = response.compiled_for(query.name)
     if compiled is not None:
         octets, counts = compiled.cut(room)

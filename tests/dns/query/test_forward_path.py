@@ -19,7 +19,8 @@ from kdns.dns.query.router import RoutedBlock, Router
 from kdns.dns.upstream import pool
 from kdns.dns.upstream.received import Received
 from kdns.wire.name import ROOT, parse_name
-from kdns.wire.numbers import CNAME, IN, NOERROR, RA, SERVFAIL, A
+from kdns.wire.numbers import CNAME, IN, NOERROR, RA, SERVFAIL, TC, A
+from kdns.wire.query import edns_option, opt_record
 from kdns.wire.rr import RR
 from tests.config.text import directives
 from tests.dns.messages import CLIENT, query, slow
@@ -249,6 +250,20 @@ async def test_a_reload_meanwhile(silent: bool) -> None:
             await short.built[-1].close()  # type: ignore[misc]  # forward has one
         assert (await replied)[3] & 0xF == (SERVFAIL if silent else NOERROR)
         assert len(upstream.queries) == 1
+
+
+@pytest.mark.parametrize("length", [400, 1300, 60_000])
+async def test_a_long_reason_is_left_out(length: int) -> None:
+    """No reply is longer than what its client can take, however much an upstream has to say (RFC 6891, RFC 8914)."""
+    async with FakeUpstream() as upstream, worlds("log errors cache forward", upstream) as both:
+        opt = opt_record(1232, False, options=edns_option(15, b"\0\6" + b"x" * length))
+        upstream.answer = lambda query: composed(query, RA | SERVFAIL, ([],), opt=opt)
+        for world in both:
+            for name, limit in (("512 octets", 512), ("EDNS", 1232)):
+                reply = await world.ask(QUERIES[name])
+                assert reply is not None
+                assert (reply[3] & 0xF, reply[2] & TC >> 8, len(reply) <= limit) == (SERVFAIL, 0, True)
+                world.parts.clock.now += 100
 
 
 async def test_a_query_that_is_given_up() -> None:
