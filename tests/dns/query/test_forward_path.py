@@ -184,7 +184,8 @@ async def test_both_ways_are_the_same(title: str, corefile: str, caplog: pytest.
 
 async def test_no_room_beside_the_reason() -> None:
     """RFC 2181 section 9: records that do not fit are missed: TC says so, also where the OPT record takes it all."""
-    flags, sections, opt = REPLIES["a long reason"]
+    flags, sections, _ = REPLIES["a long reason"]
+    opt = opt_record(1232, False, options=edns_option(15, b"\0\0" + b"x" * 460))  # leaves two of 512 octets
     async with FakeUpstream() as upstream, worlds("errors loadbalance cache forward", upstream) as both:
         upstream.answer = lambda query: composed(query, flags, sections, opt)
         for world in both:
