@@ -25,7 +25,7 @@ def chart(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="22" font-size="15">{title}</text>',
         f'<text x="{LEFT}" y="{HEIGHT - 10}">{across}</text>',
-        f'<text x="{LEFT - 58}" y="{TOP - 2}">{up}</text>',
+        f'<text x="8" y="{(TOP + HEIGHT - BOTTOM) / 2}">{up}</text>',
     ]
     for x in sorted({x for x, _ in points}):
         here, _ = at(x, low_y)
@@ -35,14 +35,24 @@ def chart(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[
         _, here = at(low_x, 10.0**power)
         lines.append(f'<line x1="{LEFT}" y1="{here:.1f}" x2="{WIDTH - RIGHT}" y2="{here:.1f}" stroke="#ddd"/>')
         lines.append(f'<text x="{LEFT - 6}" y="{here + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>')
-    for (name, some), colour in zip(series.items(), COLOURS, strict=False):
-        places = [at(x, y) for x, y in sorted(some)]
+    lines_of = {name: [at(x, y) for x, y in sorted(some)] for name, some in series.items()}
+    heights = _apart({name: places[-1][1] for name, places in lines_of.items()})
+    for (name, places), colour in zip(lines_of.items(), COLOURS, strict=False):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         lines += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-        x, y = places[-1]
-        lines.append(f'<text x="{x + 8:.1f}" y="{y + 4:.1f}" fill="{colour}">{name}</text>')
+        lines.append(f'<text x="{places[-1][0] + 8:.1f}" y="{heights[name] + 4:.1f}" fill="{colour}">{name}</text>')
     return "\n".join((*lines, "</svg>")) + "\n"
+
+
+def _apart(heights: Mapping[str, float]) -> dict[str, float]:
+    """Where the names of lines stand, from the top down, so that none covers another."""
+    apart: dict[str, float] = {}
+    least = -math.inf
+    for name, height in sorted(heights.items(), key=lambda item: item[1]):
+        apart[name] = max(height, least)
+        least = apart[name] + 14
+    return apart
 
 
 def _log(number: float) -> float:
