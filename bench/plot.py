@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 70, 130, 40, 50
-COLOURS = ("#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e")
+COLOURS = ("#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad", "#b9770e", "#111111", "#16a3a3")
 
 
 def chart(title: str, across: str, up: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
@@ -77,6 +77,8 @@ def dots(title: str, across: str, rows: Mapping[str, Mapping[str, float]]) -> st
         f'<text x="10" y="22" font-size="15">{title}</text>',
         f'<text x="{left}" y="{height - 10}">{across}</text>',
     ]
+    if len(names) > len(COLOURS):
+        raise ValueError(f"{len(names)} names, and {len(COLOURS)} colours")
     colours = dict(zip(names, COLOURS, strict=False))
     for number, (name, colour) in enumerate(colours.items()):
         x = 16 + number * 110
@@ -96,6 +98,5 @@ def dots(title: str, across: str, rows: Mapping[str, Mapping[str, float]]) -> st
         lines += [
             f'<circle cx="{at(value):.1f}" cy="{y}" r="5" fill="{colours[name]}" fill-opacity="0.8"/>'
             for name, value in values.items()
-            if name in colours
         ]
     return "\n".join((*lines, "</svg>")) + "\n"
