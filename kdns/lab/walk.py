@@ -16,6 +16,8 @@ from kdns.lab.kind import Kind
 
 PATIENCE: Final = 15.0
 """Seconds that a change may take to show: rules are written at most once a second, on a busy machine later."""
+LOOKS: Final = 4
+"""How often something is looked at in any case, before it counts as missing."""
 WIDTH: Final = 100
 """Columns of a terminal that are used."""
 LINES: Final = 24
@@ -24,10 +26,10 @@ T = TypeVar("T")
 
 
 class Walk:
-    """One walk through a cluster; ``tell`` gets each line."""
+    """One walk through a cluster; ``tell`` gets each line, ``patience`` is in seconds."""
 
-    def __init__(self, cluster: Cluster, kind: Kind, tell: Callable[[str], None]) -> None:
-        self.cluster, self.kind = cluster, kind
+    def __init__(self, cluster: Cluster, kind: Kind, tell: Callable[[str], None], patience: float = PATIENCE) -> None:
+        self.cluster, self.kind, self._patience = cluster, kind, patience
         self.passed = 0
         self.failed: list[str] = []
         """The checks that did not hold, with what came instead."""
@@ -96,10 +98,14 @@ class Walk:
         return self.check(what, got == wanted, f"{got!r}, and not {wanted!r}")
 
     def eventually(self, what: str, look: Callable[[], T], holds: Callable[[T], bool]) -> T:
-        """Look again and again until it holds, and say how long that took."""
-        began = time.monotonic()
-        while not holds(seen := look()) and time.monotonic() - began < PATIENCE:
+        """Look again and again until it holds, and say how long that took.
+
+        One look may take longer than the patience, on a slow machine: what it shows may be over by its end.
+        """
+        began, looks = time.monotonic(), 1
+        while not holds(seen := look()) and (time.monotonic() - began < self._patience or looks < LOOKS):
             time.sleep(0.02)
+            looks += 1
         took = time.monotonic() - began
         self.check(f"{what} (after {took:.2f} s)", holds(seen), present(seen) if _is_outcome(seen) else seen)
         return seen

@@ -36,6 +36,16 @@ def test_what_comes_late_holds_when_it_comes() -> None:
     assert (walk.passed, walk.failed) == (1, [])
 
 
+def test_slow_looks_are_repeated() -> None:
+    """Where one look takes as long as the patience, the first ones may show what is over by their end."""
+    walk = Walk(cast("Cluster", None), Kind("nftables"), lambda _: None, patience=0.0)
+    seen = iter([1, 2, 3, 4])
+    assert walk.eventually("four", lambda: next(seen), lambda value: value == 4) == 4
+    seen = iter([1, 2, 3, 4])
+    walk.eventually("five", lambda: next(seen), lambda value: value == 5)
+    assert (walk.passed, len(walk.failed)) == (1, 1)
+
+
 def test_outcomes_in_words() -> None:
     """Each outcome of a probe."""
     assert present(Arrived("web", "10.244.0.5", 4000)) == "web, which saw 10.244.0.5"
