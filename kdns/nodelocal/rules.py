@@ -40,6 +40,21 @@ class LocalRules(Protocol):
         ...
 
 
+async def _with_sockets(attempt: Callable[[bool], Awaitable[object]], hint: str) -> bool:
+    """Whether the kernel takes the rules with the match of sockets, which some kernels lack, or only without it.
+
+    Raises ConfigError if it takes neither.
+    """
+    for sockets in (True, False):
+        try:
+            await attempt(sockets)
+        except KernelError as error:
+            problem = error
+        else:
+            return sockets
+    raise ConfigError(f"local DNS: the kernel does not take the rules: {problem}", hint=hint)
+
+
 class NftablesLocalRules:
     """`LocalRules` by nft."""
 
@@ -51,17 +66,9 @@ class NftablesLocalRules:
 
     async def prepare(self) -> None:
         """See `LocalRules.prepare`; the kernel checks the whole table without making it."""
-        for sockets in (True, False):
-            try:
-                await self._run(["nft", "-c", "-f", "-"], nftables.script(_ANYTHING, sockets=sockets))
-            except KernelError as error:
-                problem = error
-            else:
-                self._sockets = sockets
-                return
-        raise ConfigError(
-            f"local DNS: the kernel does not take the rules: {problem}",
-            hint="nft 1.0.1 and CAP_NET_ADMIN are needed; --local-dns-rules=iptables does without nf_tables",
+        self._sockets = await _with_sockets(
+            lambda sockets: self._run(["nft", "-c", "-f", "-"], nftables.script(_ANYTHING, sockets=sockets)),
+            "nft 1.0.1 and CAP_NET_ADMIN are needed; --local-dns-rules=iptables does without nf_tables",
         )
 
     async def write(self, addresses: Sequence[bytes]) -> None:
@@ -124,17 +131,9 @@ class IptablesLocalRules:
     async def prepare(self) -> None:
         """See `LocalRules.prepare`."""
         programs = Programs((await self._detect(4))[0])
-        for sockets in (True, False):
-            try:
-                await self._run((*programs.restore, "--test"), iptables.script(_ANYTHING[:1], sockets=sockets))
-            except KernelError as error:
-                problem = error
-            else:
-                self._sockets = sockets
-                return
-        raise ConfigError(
-            f"local DNS: the kernel does not take the rules: {problem}",
-            hint="CAP_NET_ADMIN and the modules xt_recent, xt_CT and iptable_raw are needed",
+        self._sockets = await _with_sockets(
+            lambda sockets: self._run((*programs.restore, "--test"), iptables.script(_ANYTHING[:1], sockets=sockets)),
+            "CAP_NET_ADMIN and the modules xt_recent, xt_CT and iptable_raw are needed",
         )
 
     async def write(self, addresses: Sequence[bytes]) -> None:

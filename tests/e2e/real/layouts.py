@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from tests import kubeadm
+from tests.config.defaults import DEFAULTS
 from tests.e2e.real.cluster import NODE
 from tests.kustomize import HOUSE, MANIFESTS, Manifest, built
 
@@ -36,32 +37,6 @@ clusterCIDR: 10.244.0.0/16
 conntrack: {maxPerCore: 0}
 mode: MODE
 """
-COREFILE: Final = """\
-.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-"""
-"""kubeadm's."""
 RULES_OF_COREDNS: Final = [
     {"apiGroups": [""], "resources": ["services", "pods", "namespaces"], "verbs": ["list", "watch"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
@@ -121,7 +96,7 @@ def addons(mode: str = "iptables") -> list[Manifest]:
         *_account("coredns", "system:coredns"),
         role,
         *_account("kube-proxy", "system:node-proxier"),
-        config_map("coredns", Corefile=COREFILE),
+        config_map("coredns", Corefile=DEFAULTS["kubeadm"]),
         kube_proxy_settings(mode),
         service,
         kubeadm.coredns(),
